@@ -1,0 +1,39 @@
+"""fundoscope reads retinal photographs: it grades diabetic retinopathy and says how sure it is.
+
+Research software, not a medical device.
+
+    >>> from fundoscope import Grader
+    >>> reading = Grader.open().grade("photograph.jpg")  # doctest: +SKIP
+    >>> reading.decision  # doctest: +SKIP
+    'refer'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fundoscope.photo.read import read_photo
+    from fundoscope.photo.recipe import Recipe, prepare
+    from fundoscope.runtime.grader import Grader, Reading
+    from fundoscope.runtime.release import Release
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Grader": "fundoscope.runtime.grader",
+    "Reading": "fundoscope.runtime.grader",
+    "Recipe": "fundoscope.photo.recipe",
+    "Release": "fundoscope.runtime.release",
+    "prepare": "fundoscope.photo.recipe",
+    "read_photo": "fundoscope.photo.read",
+}
+# Written out, and imported on first use: `fundoscope --help` must not wait for onnxruntime.
+__all__ = ["Grader", "Reading", "Recipe", "Release", "prepare", "read_photo"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fundoscope' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,5 @@
+"""`python -m fundoscope`."""
+
+from fundoscope.cli import main
+
+main()

@@ -1,0 +1,47 @@
+"""The five ICDR grades of diabetic retinopathy, and the few names that hang on them.
+
+International Clinical Diabetic Retinopathy severity scale: Wilkinson et al., Ophthalmology 110
+(2003) 1677-1682. This is the only module that knows which grade is referable.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+GRADE_NAMES: Final = (
+    "no retinopathy",
+    "mild non-proliferative",
+    "moderate non-proliferative",
+    "severe non-proliferative",
+    "proliferative",
+)
+"""What each grade 0 to 4 is called, in order."""
+
+GRADES: Final = len(GRADE_NAMES)
+"""How many grades there are."""
+
+ANY_RETINOPATHY: Final = 1
+"""The lowest grade with any retinopathy."""
+
+REFERABLE: Final = 2
+"""The lowest grade that is referred (more than mild)."""
+
+SIGHT_THREATENING: Final = 3
+"""The lowest grade that threatens sight."""
+
+CUTS: Final = {"any": ANY_RETINOPATHY, "referable": REFERABLE, "sight_threatening": SIGHT_THREATENING}
+"""The three yes-or-no questions asked of a grade: `grade >= CUTS[name]`."""
+
+DME_NAMES: Final = ("none", "present", "referable")
+"""Diabetic macular oedema: 0 none, 1 present, 2 referable or centre-involving."""
+
+QUALITY_NAMES: Final = ("good", "usable", "reject")
+"""Image quality classes as in EyeQ (Fu et al., MICCAI 2019)."""
+
+EYES: Final = ("left", "right")
+"""The values of the column `eye`."""
+
+NOT_A_DEVICE: Final = (
+    "Research software, not a medical device: its answers must not be used to diagnose or to decide on treatment."
+)
+"""Said wherever a grade is shown."""
