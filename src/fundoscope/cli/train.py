@@ -1,0 +1,100 @@
+"""`fundoscope train`, `export` and `experiments`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fundoscope.cli.console import answers, troubles
+
+
+def train(
+    name: Annotated[str, typer.Argument(help="A shipped experiment or the path of a TOML file.")] = "",
+    overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value, any number of them.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of the run; runs/NAME by default.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
+    show_augmentations: Annotated[
+        Path | None, typer.Option(help="Do not train: write a grid of augmented photographs to this PNG.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
+) -> None:
+    """Train a grader as an experiment file says; a run that was killed continues where it was."""
+    from fundoscope.errors import BadRequest
+
+    if bool(name) == bool(resume):
+        raise BadRequest(
+            "train: expected either the NAME of an experiment or --resume RUN; `fundoscope experiments` lists them"
+        )
+    config, running = _training("config"), _training("run")
+    if resume is not None:
+        experiment, folder = running.read_run(resume), resume
+    else:
+        experiment = config.read_experiment(name, overrides or [])
+        folder = run or Path("runs") / experiment.name
+    if show_augmentations is not None:
+        _training("contact").augmentation_grid(experiment, show_augmentations)
+        answers.print(f"wrote {show_augmentations}")
+        return
+    running.train(experiment, folder, say=lambda line: troubles.print(line, style="bold"), progress=not quiet)
+    answers.print(f"finished: {folder}")
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the release; RUN/release by default.")
+    ] = None,
+    card: Annotated[
+        Path | None, typer.Option(help="Model card in Markdown; written from the run's facts if absent.")
+    ] = None,
+    evaluation: Annotated[
+        list[Path] | None, typer.Option(help="evaluation.json of a data set, to travel with the release.")
+    ] = None,
+) -> None:
+    """Export the final network of a run as a release; refused if onnxruntime and torch disagree."""
+    from fundoscope.errors import BadTable
+
+    exporting = _training("export")
+    figures = {}
+    for path in evaluation or []:
+        try:
+            figures[path.parent.name] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise BadTable(
+                f"{path}: expected the evaluation.json that `fundoscope evaluate` writes: {error}"
+            ) from error
+    text = card.read_text(encoding="utf-8") if card else None
+    folder = exporting.export_run(run, out, card=text, evaluation=figures)
+    answers.print(f"wrote {folder}")
+
+
+def experiments(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """List the experiments that ship, with the first line of each."""
+    from rich.table import Table
+
+    config = _training("config")
+    found = {name: config.first_comment(path) for name, path in config.shipped_experiments().items()}
+    if as_json:
+        answers.print_json(json.dumps(found))
+        return
+    table = Table("experiment", "what it is", box=None)
+    for name, line in found.items():
+        table.add_row(name, line)
+    answers.print(table)
+
+
+def _training(module: str):  # type: ignore[no-untyped-def]  # modules of a wing that may not be installed
+    """A module of the training wing, or a line that says which extra brings it."""
+    from importlib import import_module
+
+    from fundoscope.errors import MissingExtra
+
+    try:
+        return import_module(f"fundoscope.training.{module}")
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("fundoscope"):
+            raise
+        raise MissingExtra("training", "train") from error

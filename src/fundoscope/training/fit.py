@@ -1,0 +1,227 @@
+"""One fit: an objective, rows to train on, and a folder that a killed run continues from."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from fundoscope.decide.heads import expected_grade, probabilities
+from fundoscope.errors import BadCheckpoint
+from fundoscope.files import replacing
+from fundoscope.grades import GRADES
+from fundoscope.training.config import Experiment
+from fundoscope.training.guard import import_torchvision
+from fundoscope.training.loader import Augmented, ResumableLoader, Rows, still_loader
+from fundoscope.training.network import GradingNetwork
+from fundoscope.training.objectives.supervised import Supervised
+from fundoscope.training.schedule import build_optimiser, rate_factor, side_at
+
+import_torchvision()
+import lightning as L  # noqa: E402  (needs an importable torchvision)
+from lightning.pytorch.callbacks import (  # noqa: E402
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    TQDMProgressBar,
+)
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger  # noqa: E402
+
+# Lightning's notes on hardware and its own products are not this program's to pass on.
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
+WEIGHTS = "network.safetensors"
+"""File of a finished fit: the network's weights, fp32."""
+
+
+class Course(L.LightningModule):
+    """Hands an objective's steps, optimiser and validation to Lightning."""
+
+    def __init__(self, experiment: Experiment, objective: Supervised, steps: int) -> None:
+        super().__init__()
+        self.experiment = experiment
+        self.objective = objective
+        self.steps = steps
+        self._seen: list[tuple[Tensor, Tensor]] = []
+
+    def training_step(self, batch: Mapping[str, Tensor], index: int) -> Tensor:
+        """The objective's loss on one batch."""
+        fit = self.experiment.fit
+        losses = self.objective.step(batch, side=side_at(self.current_epoch / fit.epochs, fit.sides))
+        self.log("rate", self.trainer.optimizers[0].param_groups[-1]["lr"])
+        self.log_dict({f"train/{k}": v for k, v in losses.items()}, prog_bar=True, batch_size=len(batch["grade"]))
+        return losses["loss"]
+
+    def validation_step(self, batch: Mapping[str, Tensor], index: int) -> None:
+        """Collect raw outputs; they are judged together."""
+        raw, _ = self.objective.grade(batch["canvas"])
+        self._seen.append((raw.cpu(), batch["grade"].cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        """Quadratic kappa and mean absolute error of all validation photographs."""
+        raw = torch.cat([raw for raw, _ in self._seen]).double().numpy()
+        grades = torch.cat([grades for _, grades in self._seen]).numpy()
+        self._seen.clear()
+        expected = expected_grade(probabilities(self.experiment.network.head, raw))
+        given = np.clip(np.rint(expected), 0, GRADES - 1).astype(int)
+        self.log("val/kappa", quadratic_kappa(grades, given), prog_bar=True)
+        self.log("val/mae", float(np.abs(given - grades).mean()))
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, Adam or SGD with a schedule by step."""
+        config = self.experiment.optimiser
+        network = self.objective.network
+        rest = nn.ModuleList([part for name, part in network.named_children() if name != "backbone"])
+        optimiser = build_optimiser(network.backbone, rest, config)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda step: rate_factor(step, self.steps, warmup=config.warmup, floor=config.floor)
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def quadratic_kappa(grades: np.ndarray, given: np.ndarray) -> float:
+    """Quadratic kappa for the training log (the evaluation wing gives it with intervals); 0 if undefined."""
+    expected = np.subtract.outer(grades, given).astype(float) ** 2
+    chance = expected.mean()
+    return float(1 - np.mean((grades - given) ** 2.0) / chance) if chance else 0.0
+
+
+def fit(
+    experiment: Experiment, train: Rows, validate: Rows | None, folder: Path, *, progress: bool = True
+) -> GradingNetwork:
+    """Train a network, or continue or reload what the folder already holds.
+
+    Args:
+        experiment: The whole experiment; also decides the seed.
+        train: Rows to learn from.
+        validate: Rows to watch, or None.
+        folder: Receives checkpoints, logs and, when finished, the weights.
+        progress: Show a progress bar.
+
+    Returns:
+        The trained network in evaluation mode.
+
+    Raises:
+        BadCheckpoint: If a checkpoint in the folder cannot be continued from.
+    """
+    settings = experiment.fit
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    L.seed_everything(experiment.seed, verbose=False)
+    network = GradingNetwork(experiment.network, experiment.lesions)
+    if (folder / WEIGHTS).is_file():
+        return load_network(experiment, folder)
+    objective = Supervised(experiment, network, torch.tensor(train.grades))
+    data = Augmented(train, experiment.augment, experiment.seed)
+    loader = ResumableLoader(data, batch=settings.batch, workers=settings.workers)
+    steps = settings.epochs * -(-len(loader) // settings.accumulate)
+    course = Course(experiment, objective, steps).to(memory_format=torch.channels_last)
+    course.train()
+    watched = still_loader(validate, batch=settings.batch) if validate is not None and len(validate) else None
+    trainer = _trainer(experiment, folder, watched is not None, progress)
+    last = folder / "checkpoints" / "last.ckpt"
+    try:
+        warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")  # the frozen parts
+        warnings.filterwarnings(
+            "ignore", ".*isinstance.treespec, LeafSpec.. is deprecated"
+        )  # Lightning and torch's own
+        trainer.fit(course, loader, watched, ckpt_path=last if last.is_file() else None, weights_only=True)
+    except (RuntimeError, KeyError) as error:
+        if last.is_file() and ("state_dict" in str(error) or isinstance(error, KeyError)):
+            raise BadCheckpoint(
+                f"{last}: cannot be continued from, it belongs to another experiment ({error}). "
+                "Give another run folder, or delete this one to start anew"
+            ) from error
+        raise
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if settings.keep == "best" and watched is not None:
+        _take_best(course, folder)
+    _save(network, folder / WEIGHTS)
+    return network.eval()
+
+
+def load_network(experiment: Experiment, folder: Path) -> GradingNetwork:
+    """The network of a finished fit, in evaluation mode."""
+    from dataclasses import replace
+
+    from fundoscope.training.backbone import load_weights, read_safetensors
+
+    bare = replace(experiment.network, weights="")
+    network = GradingNetwork(bare, experiment.lesions)
+    load_weights(network, read_safetensors(folder / WEIGHTS), where=str(folder / WEIGHTS), may_miss=("\0",))
+    return network.eval()
+
+
+def _trainer(experiment: Experiment, folder: Path, watched: bool, progress: bool) -> L.Trainer:
+    settings = experiment.fit
+    callbacks: list[Callback] = [
+        ModelCheckpoint(
+            dirpath=folder / "checkpoints",
+            filename="last",
+            every_n_train_steps=settings.checkpoint_steps,
+            save_top_k=1,
+            enable_version_counter=False,
+        )
+    ]
+    if settings.ema:
+        callbacks.append(EMAWeightAveraging(decay=settings.ema))
+    if watched and settings.keep == "best":
+        callbacks.append(
+            ModelCheckpoint(
+                dirpath=folder / "checkpoints",
+                filename="best",
+                monitor="val/kappa",
+                mode="max",
+                enable_version_counter=False,
+            )
+        )
+    if watched and settings.patience:
+        callbacks.append(EarlyStopping("val/kappa", mode="max", patience=settings.patience))
+    if progress:
+        callbacks.append(TQDMProgressBar(refresh_rate=1))
+    loggers: list[Logger] = [CSVLogger(folder, name=None, version="log"), *_tensorboard(folder)]
+    return L.Trainer(
+        accelerator="auto",
+        max_epochs=settings.epochs,
+        precision=settings.precision,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip or None,
+        callbacks=callbacks,
+        logger=loggers,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+        num_sanity_val_steps=0,
+        check_val_every_n_epoch=settings.validate_every,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+    )
+
+
+def _tensorboard(folder: Path) -> list[Logger]:
+    try:
+        return [TensorBoardLogger(folder, name=None, version="log")]
+    except ModuleNotFoundError:  # the CSV log holds the same numbers
+        return []
+
+
+def _take_best(course: Course, folder: Path) -> None:
+    """Load the weights with the best validation kappa."""
+    best = folder / "checkpoints" / "best.ckpt"
+    course.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
+
+
+def _save(network: nn.Module, path: Path) -> None:
+    """Weights as safetensors, whole or not at all."""
+    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    with replacing(path) as fresh:
+        save_file(state, str(fresh))

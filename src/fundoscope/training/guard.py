@@ -1,0 +1,36 @@
+"""Make torchvision importable beside a CPU-only torch; imported first by everything in this wing.
+
+The registry's torchvision is built for CUDA. Beside a CPU-only torch its plain import dies with
+`RuntimeError: operator torchvision::nms does not exist`, and with it lightning, torchmetrics and
+timm. The operators themselves are not needed here: declaring their schemas is enough for the
+import to go through. A healthy torchvision registers them itself, so they are declared only after
+it has failed.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import torch
+
+_declared: list[Any] = []  # a library that is collected takes its schemas along
+
+
+def import_torchvision() -> None:
+    """Import torchvision, declaring its compiled operators when this build of torch lacks them."""
+    try:
+        import torchvision
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        operators: Any = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _declared.append(operators)
+        import torchvision  # noqa: F401
+
+
+import_torchvision()

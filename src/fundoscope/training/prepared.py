@@ -1,0 +1,104 @@
+"""Photographs prepared once and kept on disk, keyed by their bytes and the recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fundoscope.arrays import Canvas
+from fundoscope.errors import BadTable, UnreadablePhotograph
+from fundoscope.files import replacing, sha256_of
+from fundoscope.photo.read import read_photo
+from fundoscope.photo.recipe import Placement, Prepared, Recipe, prepare
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where one prepared photograph lies, and the hash of the file it came from."""
+
+    path: Path
+    sha256: str
+
+    def canvas(self) -> Canvas:
+        """The prepared photograph."""
+        with np.load(self.path) as stored:
+            return np.asarray(stored["canvas"])
+
+    def prepared(self) -> tuple[Prepared, tuple[int, int]]:
+        """The prepared photograph with its placement, and (width, height) of the picture it was made from."""
+        with np.load(self.path) as stored:
+            placement = Placement(**json.loads(str(stored["placement"])))
+            width, height = (int(value) for value in stored["size"])
+            return Prepared(canvas=np.asarray(stored["canvas"]), field=None, placement=placement), (width, height)
+
+
+def prepare_all(
+    paths: Sequence[Path],
+    recipe: Recipe,
+    cache: Path | str,
+    *,
+    advance: Callable[[], object] | None = None,
+) -> list[Stored]:
+    """Prepare every photograph that the cache does not hold yet; in the order of `paths`.
+
+    Args:
+        paths: Photographs.
+        recipe: How they are prepared.
+        cache: Folder of the cache; made if absent. Files are written whole, so a kill loses nothing.
+        advance: Called after each photograph, for a progress bar.
+
+    Raises:
+        BadTable: If photographs cannot be read; the message counts them and names the first three.
+    """
+    folder = Path(cache) / recipe_key(recipe)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def one(path: Path) -> Stored | str:
+        try:
+            return _prepare_one(path, recipe, folder)
+        except (UnreadablePhotograph, OSError) as error:
+            return str(error)
+        finally:
+            if advance is not None:
+                advance()
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(one, paths))
+    troubles = [result for result in results if isinstance(result, str)]
+    if troubles:
+        raise BadTable(
+            f"{len(troubles)} of {len(paths)} photographs cannot be trained on: {'; '.join(troubles[:3])}. "
+            "Take their rows out of the manifest or mend the files"
+        )
+    return [result for result in results if isinstance(result, Stored)]
+
+
+def recipe_key(recipe: Recipe) -> str:
+    """A short name for everything in the recipe that changes the canvas."""
+    values: dict[str, Any] = {k: v for k, v in recipe.to_dict().items() if k not in ("mean", "std")}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _prepare_one(path: Path, recipe: Recipe, folder: Path) -> Stored:
+    sha256 = sha256_of(path)
+    stored = Stored(folder / f"{sha256[:32]}.npz", sha256)
+    if stored.path.is_file():
+        return stored
+    pixels = read_photo(path, target_px=recipe.decode_px).pixels
+    prepared = prepare(pixels, recipe)
+    with replacing(stored.path) as fresh:
+        np.savez(
+            fresh,
+            canvas=prepared.canvas,
+            placement=json.dumps(asdict(prepared.placement)),
+            size=np.array([pixels.shape[1], pixels.shape[0]]),
+        )
+    return stored

@@ -1,0 +1,56 @@
+"""How the learning rate and the picture's side change with the step; which weights learn how fast."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from fundoscope.training.config import Optimiser
+from fundoscope.training.guard import import_torchvision
+
+import_torchvision()
+import timm.optim  # noqa: E402  (needs an importable torchvision)
+
+
+def rate_factor(step: int, steps: int, *, warmup: float, floor: float) -> float:
+    """Factor on the peak rate at a step: linear rise over `warmup` of all steps, then a cosine to `floor`."""
+    rise = max(1, round(warmup * steps))
+    if step < rise:
+        return (step + 1) / rise
+    progress = (step - rise) / max(1, steps - rise)
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def side_at(share: float, sides: Sequence[tuple[float, int]]) -> int | None:
+    """Side of the pictures once `share` of the epochs is done; None: as prepared."""
+    due = [side for start, side in sides if share >= start]
+    return due[-1] if due else None
+
+
+def build_optimiser(backbone: nn.Module, rest: nn.Module, config: Optimiser) -> torch.optim.Optimizer:
+    """The optimiser, with layer-wise rates for the backbone and the full rate for the rest.
+
+    Args:
+        backbone: A timm network; with `layer_decay` d its k-th layer from the end learns at rate * d^k.
+        rest: What stands on the backbone (a head); learns at the full rate.
+        config: Name, rate and decays.
+
+    Frozen parameters are left out; biases and normalisation are not decayed.
+    """
+    grouping: Any = timm.optim
+    groups: list[dict[str, Any]] = grouping.param_groups_layer_decay(
+        backbone, weight_decay=config.weight_decay, layer_decay=config.layer_decay
+    )
+    own = [p for p in rest.parameters() if p.requires_grad]
+    groups.append({"params": [p for p in own if p.ndim > 1], "weight_decay": config.weight_decay})
+    groups.append({"params": [p for p in own if p.ndim <= 1], "weight_decay": 0.0, "lr_scale": config.bias_rate})
+    for group in groups:
+        group["lr"] = config.rate * group.pop("lr_scale", 1.0)
+    groups = [group for group in groups if group["params"]]
+    if config.name == "sgd":
+        return torch.optim.SGD(groups, momentum=config.momentum, nesterov=config.momentum > 0)
+    return torch.optim.AdamW(groups) if config.name == "adamw" else torch.optim.Adam(groups)

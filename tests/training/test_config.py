@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs torch (the train extra)")
+
+from fundoscope.errors import BadExperiment
+from fundoscope.training.config import experiment_from_dict, first_comment, read_experiment, shipped_experiments
+
+SMALL = 'name = "small"\n[recipe]\nside = 64\n'
+
+
+def written(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "small.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_overrides_reach_their_section(tmp_path: Path):
+    experiment = read_experiment(
+        written(tmp_path, SMALL),
+        [
+            "fit.epochs=3",
+            "network.head=softmax",
+            "loss.name=cross_entropy",
+            "fit.sides=[[0, 32], [0.5, 64]]",
+            "optimiser.rate=1",
+        ],
+    )
+
+    assert experiment.fit.epochs == 3
+    assert experiment.fit.sides == ((0.0, 32), (0.5, 64))
+    assert experiment.optimiser.rate == 1.0
+    assert experiment.network.head == "softmax"
+
+
+def test_the_resolved_file_reads_back_as_itself(tmp_path: Path):
+    experiment = read_experiment(written(tmp_path, SMALL), ["data.folds=3", "network.freeze=['blocks.0']"])
+
+    assert experiment_from_dict(json.loads(json.dumps(experiment.to_dict())), where="back") == experiment
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("fit.epoch=3", "unknown key fit.epoch; fit knows epochs,"),
+        ("fits.epochs=3", "unknown key fits; an experiment knows name,"),
+        ("fit.epochs=many", "fit.epochs: expected int, got 'many'"),
+        ("fit.epochs=3.5", "fit.epochs: expected int, got 3.5"),
+        ("fit.final=1", "fit.final: expected bool, got 1"),
+        ("network.head=corn", "network.head: expected one of ('softmax', 'regression', 'coral'), got 'corn'"),
+        ("loss.name=mse", "loss.name: expected coral for network.head = 'coral', got 'mse'"),
+        ("fit.sides=[[0.5]]", "fit.sides: expected 2 values, got [0.5]"),
+        ("fit=3", "fit: expected a section, got 3"),
+        ("epochs", "'epochs': expected section.key=value"),
+        ("data.folds=1", "data.folds: expected 0 or at least 2, got 1"),
+        ("fit.export=true", "fit.export: needs data.folds"),
+        ("recipe.side=-4", "recipe: "),
+        ("recipe.colour=red", "recipe: "),
+    ],
+)
+def test_what_is_wrong_is_named_by_its_key(tmp_path: Path, override: str, message: str):
+    with pytest.raises(BadExperiment, match=re.escape(message)):
+        read_experiment(written(tmp_path, SMALL), [override])
+
+
+def test_a_name_that_is_no_experiment_lists_those_that_are():
+    with pytest.raises(BadExperiment, match=r"nosuch: expected a shipped experiment \(default_release, .*no such file"):
+        read_experiment("nosuch")
+
+
+def test_a_file_that_is_not_toml_is_said_to_be_none(tmp_path: Path):
+    with pytest.raises(BadExperiment, match="expected a TOML file"):
+        read_experiment(written(tmp_path, "[fit\nepochs"))
+
+
+@pytest.mark.parametrize("name", sorted(shipped_experiments()))
+def test_every_shipped_experiment_reads_and_says_what_it_is(name: str):
+    experiment = read_experiment(name)
+
+    assert experiment.name == name
+    assert len(first_comment(shipped_experiments()[name])) > 20
+
+
+def test_every_field_of_every_section_is_explained():
+    """A field without its line of documentation is a field nobody can set with reason."""
+    import ast
+    import inspect
+
+    from fundoscope.training import config
+
+    tree = ast.parse(inspect.getsource(config))
+    for section in ("Data", "Augment", "Network", "Lesions", "Fit", "Release"):
+        body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == section)
+        fields = {f.name for f in dataclasses.fields(getattr(config, section))}
+        explained = {
+            first.target.id
+            for first, second in itertools.pairwise(body)
+            if isinstance(first, ast.AnnAssign) and isinstance(second, ast.Expr) and isinstance(first.target, ast.Name)
+        }
+        plain = {"epochs", "id", "version"}
+        assert fields - explained <= plain, section
