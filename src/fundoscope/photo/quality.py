@@ -1,0 +1,268 @@
+"""Can this photograph be graded? Five classical measures inside the field of view, and a gate over them.
+
+No learned quality network may be shipped, so the measures are filters whose meaning can be said in
+a sentence. All are taken on a copy whose field of view is `WORKING_PX` wide, so that they do not
+depend on the camera's resolution, and each is mapped to [0, 1] by a fixed increasing ramp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from fundoscope.arrays import Photo
+from fundoscope.photo.fov import Field
+
+WORKING_PX = 384
+"""Diameter of the field of view on the copy that is measured."""
+
+INNER = 0.92
+"""Share of the field's radius that is measured; the rim is glare and shadow."""
+
+LEAST_PART = 0.05
+"""Share of the working square that must lie inside field and frame for anything to be measured."""
+
+EDGE_PX = 3
+"""Rows and columns along the frame's edge of the copy that are left out."""
+
+BACKGROUND_SIGMA_PX = 24.0
+"""Width of the surroundings whose mean a pixel is compared with."""
+
+VESSEL_SIGMA_PX = 2.5
+"""Half the width, about, of the vessels that are looked for."""
+
+RIDGE = 0.03
+"""Least depth of a vessel, as a share of its surroundings' brightness."""
+
+NOISE_SHARE = 0.35
+"""Noise between 1 and 2 px over noise below 1 px: 0.22 for white noise, more where it was averaged while reducing."""
+
+WIDE_PX = 400.0
+"""Width of a field of view from which more pixels show no more that matters here."""
+
+SHARPNESS = (0.15, 0.50)
+CONTRAST = (0.05, 0.30)
+WILD = (0.75, 1.1)
+EXPOSURE = (8.0, 48.0)
+VESSELS = (0.0, 0.08)
+"""Where each ramp begins and ends; set on IDRiD's training photographs and on blurred and darkened copies."""
+
+Plane = Float32[np.ndarray, "rows columns"]
+Inside = Bool[np.ndarray, "rows columns"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How well a retina can be seen, each in [0, 1]; 0 throughout where no field of view was found."""
+
+    field_size: float
+    """Share of the field's circle inside the frame, times how many pixels it is wide (1 from 400 px)."""
+    sharpness: float
+    """Fine detail (vessel edges) against coarse detail in the green channel."""
+    exposure: float
+    """Neither too dark nor washed out."""
+    contrast: float
+    """Spread of the green channel round its local mean, as a share of that mean; less where it is wilder than any
+    retina's."""
+    vessels: float
+    """Share of the field covered by long dark ridges."""
+
+    @property
+    def overall(self) -> float:
+        """The weakest of the five."""
+        return min(self.field_size, self.sharpness, self.exposure, self.contrast, self.vessels)
+
+
+NOTHING = Quality(0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def measure_quality(photo: Photo, field: Field | None) -> Quality:
+    """Measure a photograph inside its field of view.
+
+    Args:
+        photo: Upright 8-bit RGB.
+        field: As `find_field` gave it; None gives zeros.
+    """
+    if field is None or field.radius < 8:
+        return NOTHING
+    green, inside = _working_copy(photo, field)
+    if inside.mean() < LEAST_PART:
+        return NOTHING
+    background = np.maximum(_local_mean(green, inside), 4.0)
+    relative = np.clip(green / background - 1, -0.6, 0.6)
+    relative[~inside] = 0
+    inside = cv2.erode(inside.astype(np.uint8), np.ones((11, 11), np.uint8)).astype(bool)
+    if not inside.any():
+        return NOTHING
+    low, high = np.quantile(relative[inside][::7], [0.05, 0.95])
+    return Quality(
+        field_size=_field_size(photo, field),
+        sharpness=_sharpness(relative, inside),
+        exposure=_exposure(photo, field),
+        contrast=_ramp(float(high - low), *CONTRAST) * (1 - _ramp(float(high - low), *WILD)),
+        vessels=_vessels(relative, inside),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What a photograph must reach to be graded; a release carries its own."""
+
+    field_size: float = 0.4
+    sharpness: float = 0.25
+    exposure: float = 0.25
+    contrast: float = 0.15
+    vessels: float = 0.05
+    good: float = 0.5
+    """A gradable photograph is good, not merely usable, from this weakest measure on."""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"gate.{name} must lie in [0, 1], got {value!r}")
+
+    def to_dict(self) -> dict[str, float]:
+        """The gate as JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, Any]) -> Gate:
+        """The gate that `to_dict` wrote; what is left out has its default.
+
+        Raises:
+            ValueError: If a key is unknown or a value is no number in [0, 1]; it names the key.
+        """
+        known = {field.name for field in fields(cls)}
+        for name, value in mapping.items():
+            if name not in known:
+                raise ValueError(f"gate.{name} is unknown; expected keys among {', '.join(sorted(known))}")
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"gate.{name} must be a number in [0, 1], got {value!r}")
+        return cls(**{name: float(value) for name, value in mapping.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a photograph can be graded, and why not."""
+
+    gradable: bool
+    quality: str
+    """good, usable or reject."""
+    reason: str
+    """In words, with the number that was reached; empty when good."""
+
+
+_COMPLAINTS = {
+    "field_size": "too little of the retina in the picture",
+    "exposure": "too dark or washed out",
+    "sharpness": "out of focus",
+    "contrast": "too little contrast",
+    "vessels": "no vessels to be seen",
+}
+
+
+def judge(quality: Quality, gate: Gate) -> Verdict:
+    """Compare a photograph's measures with the gate; the worst shortfall comes first in the reason."""
+    if quality == NOTHING:
+        return Verdict(False, "reject", "no retina found: not a fundus photograph, or too dark")
+    measured, needed = asdict(quality), asdict(gate)
+    missed = [name for name in _COMPLAINTS if measured[name] < needed[name]]
+    if missed:
+        missed.sort(key=lambda name: measured[name] / needed[name])
+        return Verdict(False, "reject", "; ".join(_complaint(name, measured[name], needed[name]) for name in missed))
+    weak = [name for name in _COMPLAINTS if measured[name] < gate.good]
+    if weak:
+        worst = min(weak, key=lambda name: measured[name])
+        return Verdict(True, "usable", f"{worst.replace('_', ' ')} is weak ({measured[worst]:.2f})")
+    return Verdict(True, "good", "")
+
+
+def _complaint(name: str, came: float, needed: float) -> str:
+    return f"{_COMPLAINTS[name]} ({name.replace('_', ' ')} {came:.2f}, at least {needed:.2f} needed)"
+
+
+def _working_copy(photo: Photo, field: Field) -> tuple[Plane, Inside]:
+    """Green channel of the field's box at the working size, and what of it is inside field and frame."""
+    height, width = photo.shape[:2]
+    top, bottom = max(0, int(field.row - field.radius)), min(height, int(field.row + field.radius) + 1)
+    left, right = max(0, int(field.column - field.radius)), min(width, int(field.column + field.radius) + 1)
+    if bottom - top < 8 or right - left < 8:
+        return np.zeros((1, 1), np.float32), np.zeros((1, 1), bool)
+    scale = WORKING_PX / (2 * field.radius)
+    size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
+    green = np.ascontiguousarray(photo[top:bottom, left:right, 1])
+    small = cv2.resize(green, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    inner = Field((field.row - top) * scale, (field.column - left) * scale, INNER * WORKING_PX / 2, 1.0)
+    inside = inner.mask(size[1], size[0])
+    inside[:EDGE_PX] = inside[-EDGE_PX:] = inside[:, :EDGE_PX] = inside[:, -EDGE_PX:] = False
+    return small.astype(np.float32), inside
+
+
+def _local_mean(values: Plane, inside: Inside) -> Plane:
+    """Mean of the surroundings, of what is inside only; blurred on a copy of a quarter's side."""
+    size = max(1, values.shape[1] // 4), max(1, values.shape[0] // 4)
+    weight = inside.astype(np.float32)
+    sums = cv2.resize(values * weight, size, interpolation=cv2.INTER_AREA)
+    counts = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
+    sigma = BACKGROUND_SIGMA_PX / 4
+    mean = cv2.GaussianBlur(sums, (0, 0), sigma) / np.maximum(cv2.GaussianBlur(counts, (0, 0), sigma), 1e-3)
+    return np.asarray(cv2.resize(mean, values.shape[::-1], interpolation=cv2.INTER_LINEAR))
+
+
+def _field_size(photo: Photo, field: Field) -> float:
+    """Share of the circle inside the frame times a ramp over its width in pixels."""
+    step = max(1, int(field.radius // 64))
+    whole = np.pi * field.radius**2 / step**2
+    height, width = (len(range(0, side, step)) for side in photo.shape[:2])
+    seen = int(field.scaled(1 / step).mask(height, width).sum())
+    return min(1.0, seen / whole) * min(1.0, 2 * field.radius / WIDE_PX)
+
+
+def _sharpness(relative: Plane, inside: Inside) -> float:
+    """Energy between 1 and 2 px against that between 2 and 6 px, less what noise has of it."""
+    fine, middle, coarse = (cv2.GaussianBlur(relative, (0, 0), sigma) for sigma in (1.0, 2.0, 6.0))
+    grain = float((relative - fine)[inside].std())
+    detail = max(0.0, float((fine - middle)[inside].std()) ** 2 - (NOISE_SHARE * grain) ** 2) ** 0.5
+    return _ramp(detail / max(1e-6, float((middle - coarse)[inside].std())), *SHARPNESS)
+
+
+def _exposure(photo: Photo, field: Field) -> float:
+    """Ramp over the median luminance, less the share of washed-out pixels."""
+    step = max(1, int(field.radius // 64))
+    small = photo[::step, ::step]
+    inside = field.scaled(1 / step).mask(*small.shape[:2])
+    luminance = small[inside] @ np.array([0.299, 0.587, 0.114])
+    if not luminance.size:
+        return 0.0
+    # Red is often saturated on a good photograph; green only on the disc and on exudates.
+    washed_out = float((small[inside][:, 1] > 235).mean())
+    return _ramp(float(np.median(luminance)), *EXPOSURE) * (1 - _ramp(washed_out, 0.05, 0.5))
+
+
+def _vessels(relative: Plane, inside: Inside) -> float:
+    """Share of the field on dark ridges that are long: the larger eigenvalue of the Hessian less the smaller one.
+
+    As in Frangi et al. (MICCAI 1998), a vessel bends sharply across and hardly along itself.
+    """
+    smooth = cv2.GaussianBlur(relative, (0, 0), VESSEL_SIGMA_PX)
+    # A kernel of 3 pixels measures second derivatives four times too large.
+    across, down, mixed = (
+        cv2.Sobel(smooth, cv2.CV_32F, *order, ksize=3, scale=0.25 * VESSEL_SIGMA_PX**2)
+        for order in ((2, 0), (0, 2), (1, 1))
+    )
+    half = (across + down) / 2
+    turn = cv2.magnitude((across - down) / 2, mixed)
+    ridge = ((half + turn - np.abs(half - turn) > RIDGE) & inside).astype(np.uint8)
+    _, _, parts, _ = cv2.connectedComponentsWithStats(ridge, connectivity=8)
+    lengths = parts[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1, initial=0)
+    covered = parts[1:, cv2.CC_STAT_AREA][lengths > WORKING_PX / 8].sum()
+    return _ramp(float(covered) / max(1, int(inside.sum())), *VESSELS)
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    return min(1.0, max(0.0, (value - low) / (high - low)))
