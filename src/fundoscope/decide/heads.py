@@ -1,0 +1,125 @@
+"""From a head's raw output to the probabilities of the five grades: the one implementation.
+
+Whatever was trained, exported or graded passes through `probabilities`; the training wing only
+adds losses. A head is a name, the number of its outputs, and a function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.special import expit, ndtr
+
+from fundoscope.arrays import Probabilities, RawOutput, Scores
+from fundoscope.grades import GRADES
+
+REGRESSION_CUTS: Final = tuple(k + 0.5 for k in range(GRADES - 1))
+"""Where a regression value passes from one grade to the next: 0.5, 1.5, 2.5, 3.5."""
+
+
+def softmax_probabilities(raw: RawOutput, temperature: float) -> Probabilities:
+    """Five logits, unnormalised, divided by the temperature."""
+    logits = raw / temperature
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+
+
+def regression_probabilities(raw: RawOutput, temperature: float) -> Probabilities:
+    """One value on the scale of the grades, read as a normal distribution about it.
+
+    The temperature is the distribution's standard deviation, in grades. The mass between two
+    neighbouring cuts is the grade's; the outer grades take the tails.
+    """
+    return _from_exceedances(ndtr((raw - np.array(REGRESSION_CUTS)) / temperature))
+
+
+def coral_probabilities(raw: RawOutput, temperature: float) -> Probabilities:
+    """Four cut logits: column k is the logit of `grade > k` (Cao, Mirjalili, Raschka 2020).
+
+    P(grade = k) = s[k-1] - s[k] with s[-1] = 1 and s[4] = 0. A head with one shared weight vector
+    gives falling s by itself; where another gives a rising pair, the later cut is lowered to the
+    earlier one (cumulative minimum), so that no probability is negative.
+    """
+    return _from_exceedances(np.minimum.accumulate(expit(raw / temperature), axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How one kind of raw output is read."""
+
+    outputs: int
+    """Number of raw values for each photograph."""
+    read: Callable[[RawOutput, float], Probabilities]
+    """Called as `read(raw, temperature)`."""
+
+
+HEADS: Final[dict[str, Head]] = {
+    "softmax": Head(GRADES, softmax_probabilities),
+    "regression": Head(1, regression_probabilities),
+    "coral": Head(GRADES - 1, coral_probabilities),
+}
+
+
+def probabilities(head: str, raw: RawOutput, *, temperature: float = 1.0) -> Probabilities:
+    """Probability of each grade, in double precision.
+
+    Args:
+        head: A name in `HEADS`.
+        raw: The head's output, one row for each photograph; every value finite.
+        temperature: Above 0. Softmax and CORAL: 1 leaves the logits as they are, more makes the
+            answer less sure. Regression: the standard deviation in grades.
+
+    Raises:
+        ValueError: If the head is unknown, the shape does not fit it, the temperature is not above
+            0, or a value is not finite.
+
+    Example:
+        >>> probabilities("softmax", np.zeros((1, 5))).round(2)
+        array([[0.2, 0.2, 0.2, 0.2, 0.2]])
+    """
+    outputs = outputs_of(head)
+    if raw.shape[1] != outputs:
+        raise ValueError(f"raw output of a {head} head must have {outputs} columns, got {raw.shape[1]}")
+    if not (np.isfinite(temperature) and temperature > 0):
+        raise ValueError(f"temperature must be a number above 0, got {temperature}")
+    values = raw.astype(np.float64)
+    if not np.isfinite(values).all():
+        rows = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        raise ValueError(f"raw output must be finite, got {values[rows[0]].tolist()} in row {rows[0]}")
+    return HEADS[head].read(values, temperature)
+
+
+def outputs_of(head: str) -> int:
+    """Number of raw values that a head gives for each photograph.
+
+    Raises:
+        ValueError: If there is no head of that name.
+    """
+    if head not in HEADS:
+        raise ValueError(f"head must be one of {', '.join(HEADS)}, got {head!r}")
+    return HEADS[head].outputs
+
+
+def expected_grade(given: Probabilities) -> Scores:
+    """Mean of the grades weighted by their probabilities, 0 to 4."""
+    return np.asarray(given @ np.arange(GRADES, dtype=np.float64))
+
+
+def exceedance(given: Probabilities, cut: int) -> Scores:
+    """Probability that the grade is `cut` or above, in [0, 1].
+
+    Raises:
+        ValueError: If `cut` is not a grade.
+    """
+    if not 0 <= cut < GRADES:
+        raise ValueError(f"cut must be a grade from 0 to {GRADES - 1}, got {cut}")
+    return np.asarray(np.clip(given[:, cut:].sum(axis=1), 0.0, 1.0))
+
+
+def _from_exceedances(above: RawOutput) -> Probabilities:
+    """Differences of P(grade > 0), ..., P(grade > 3), which must not rise from column to column."""
+    ones, zeros = np.ones((len(above), 1)), np.zeros((len(above), 1))
+    return np.asarray(-np.diff(np.concatenate([ones, above, zeros], axis=1), axis=1))

@@ -1,0 +1,152 @@
+"""What is to be done: refer, rescreen, or say that it cannot be graded.
+
+From photograph to eye to patient the worst answer wins, and a photograph that cannot be graded
+never counts as a healthy one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Bool
+
+from fundoscope.arrays import Scores
+from fundoscope.grades import CUTS
+
+REFER: Final = "refer"
+RESCREEN: Final = "rescreen"
+CANNOT_GRADE: Final = "cannot grade"
+
+DECISIONS: Final = (REFER, RESCREEN, CANNOT_GRADE)
+"""All answers there are, to a photograph, an eye or a patient."""
+
+DECISION_WORDS: Final = {
+    REFER: "Signs of referable retinopathy (moderate or worse): to be seen by an eye specialist.",
+    RESCREEN: "No sign of referable retinopathy: back at the next regular screening.",
+    CANNOT_GRADE: (
+        "Not good enough to be graded: to be photographed again or seen by a person. This is not a healthy result."
+    ),
+}
+"""What each decision means, for the reader of a report."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatingPoint:
+    """Where the probability is cut into yes and no."""
+
+    name: str
+    """What it was chosen for, in words."""
+    cut: str = "referable"
+    """The question answered: a name in `grades.CUTS`."""
+    threshold: float
+    """Yes where the probability of the cut is at least this, in [0, 1]."""
+    sensitivity: float | None = None
+    """Sensitivity wanted when the threshold was fitted, in (0, 1]; None: set by hand."""
+
+    def __post_init__(self) -> None:
+        if self.cut not in CUTS:
+            raise ValueError(f"cut must be one of {', '.join(CUTS)}, got {self.cut!r}")
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must lie between 0 and 1, got {self.threshold!r}")
+        if self.sensitivity is not None and not 0 < self.sensitivity <= 1:
+            raise ValueError(f"sensitivity must lie above 0 and at most at 1, got {self.sensitivity!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> OperatingPoint:
+        """Back from `to_dict`.
+
+        Raises:
+            ValueError: If a key is unknown or missing, or a value is out of range; it names the key.
+        """
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(
+                f"operating point has unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}"
+            )
+        if missing := [key for key in ("name", "threshold") if values.get(key) is None]:
+            raise ValueError(f"operating point lacks {', '.join(missing)}")
+        numbers = {key: values[key] for key in ("threshold", "sensitivity") if values.get(key) is not None}
+        for key, value in numbers.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"{key} of an operating point must be a number, got {value!r}")
+        for key in ("name", "cut"):
+            if not isinstance(values.get(key, ""), str):
+                raise ValueError(f"{key} of an operating point must be text, got {values[key]!r}")
+        return cls(**{**values, **{key: float(value) for key, value in numbers.items()}})
+
+
+def fit_threshold(scores: Scores, positive: Bool[np.ndarray, " photo"], *, sensitivity: float) -> float:
+    """Largest threshold that still finds the wanted share of the positives (`score >= threshold`).
+
+    Args:
+        scores: Probability of each *held-out* photograph, never of those the model was trained on.
+        positive: True where the reference says yes.
+        sensitivity: Share of the positives to be found at least, in (0, 1].
+
+    Raises:
+        ValueError: If nothing is positive, a score is not finite or the sensitivity no proportion.
+
+    Example:
+        >>> fit_threshold(np.array([0.1, 0.4, 0.6, 0.9]), np.array([False, True, True, True]), sensitivity=0.6)
+        0.6
+    """
+    if not 0 < sensitivity <= 1:
+        raise ValueError(f"sensitivity must lie above 0 and at most at 1, got {sensitivity}")
+    if not np.isfinite(scores).all():
+        raise ValueError(f"scores must be finite, got {int((~np.isfinite(scores)).sum())} that are not")
+    found = np.sort(scores[positive])[::-1]
+    if len(found) == 0:
+        raise ValueError("a positive photograph is needed to fit a threshold, got none")
+    shares = np.arange(1, len(found) + 1) / len(found)
+    return float(found[np.argmax(shares >= sensitivity - 1e-12)])
+
+
+def decide_photo(p_referable: float, gradable: bool, threshold: float) -> str:
+    """The decision for one photograph; refer at the threshold itself.
+
+    Raises:
+        ValueError: If the photograph is gradable and the probability no number in [0, 1].
+    """
+    if not gradable:
+        return CANNOT_GRADE
+    if not 0 <= p_referable <= 1:
+        raise ValueError(f"p_referable must lie between 0 and 1, got {p_referable}")
+    return REFER if p_referable >= threshold else RESCREEN
+
+
+def decide_eye(decisions: Sequence[str]) -> str:
+    """The decision for an eye from those for its photographs.
+
+    Refer if any refers; else rescreen if any could be graded; else it cannot be graded.
+
+    Raises:
+        ValueError: If there are none, or one is not in `DECISIONS`.
+    """
+    return _first_of((REFER, RESCREEN, CANNOT_GRADE), decisions, "photograph")
+
+
+def decide_patient(decisions: Sequence[str]) -> str:
+    """The decision for a patient from those for the eyes: the worst eye's.
+
+    Refer if any refers; else it cannot be graded if any eye cannot; else rescreen.
+
+    Raises:
+        ValueError: As `decide_eye`.
+    """
+    return _first_of((REFER, CANNOT_GRADE, RESCREEN), decisions, "eye")
+
+
+def _first_of(order: Sequence[str], decisions: Sequence[str], what: str) -> str:
+    unknown = sorted(set(decisions) - set(DECISIONS))
+    if unknown:
+        raise ValueError(f"decisions must be among {', '.join(DECISIONS)}, got {unknown[0]!r}")
+    if not decisions:
+        raise ValueError(f"at least one {what} is needed, got none")
+    return next(decision for decision in order if decision in decisions)

@@ -1,0 +1,153 @@
+"""`fundoscope data`, from the command line to its exit status."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fundoscope.cli import main
+from fundoscope.data.manifest import picture_paths, read_manifest
+
+HEADER = "image,idrid_name,session,eye_inferred,grade,dme_risk,split,taken\n"
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Run the program; exit status, standard output, standard error with its white space evened."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fundoscope", "data", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        return int(ended.value.code or 0), shown.out, " ".join(shown.err.split())
+
+    return run
+
+
+@pytest.fixture
+def idrid(tmp_path: Path) -> Path:
+    folder = tmp_path / "idrid"
+    (folder / "images").mkdir(parents=True)
+    rows = [f"images/{k}.jpg,IDRiD_{k},s{k // 2},left,{k % 5},0,{'train' if k < 8 else 'test'},\n" for k in range(10)]
+    (folder / "labels.csv").write_text(HEADER + "".join(rows))
+    for k in range(9):
+        (folder / "images" / f"{k}.jpg").write_bytes(bytes([k]))
+    return folder
+
+
+def test_sources_say_their_licence_and_citation(run):
+    status, out, _ = run("sources")
+
+    assert status == 0
+    assert "idrid" in out
+    assert "CC BY 4.0" in out
+    assert "10.3390/data3030025" in out
+    assert json.loads(run("sources", "--json")[1])["idrid"]["where"].startswith("https://")
+
+
+def test_an_import_counts_grades_and_names_missing_files_and_its_paths_work_from_where_it_lies(run, idrid, tmp_path):
+    out = tmp_path / "elsewhere" / "m.csv"
+
+    status, shown, err = run("import", "idrid", idrid, "-o", out)
+
+    assert status == 0
+    assert "9 photographs of 5 patients" in shown
+    assert [line.split() for line in shown.splitlines()[-2:]] == [
+        ["test", "0", "0", "0", "1", "0", "1"],
+        ["train", "2", "2", "2", "1", "1", "8"],
+    ]
+    assert "missing files, left out: 1 (images/9.jpg)" in err
+    assert all(path.is_file() for path in picture_paths(read_manifest(out), out))
+
+
+def test_an_import_answers_a_program_too(run, idrid, tmp_path):
+    answer = json.loads(run("import", "idrid", idrid, "-o", tmp_path / "m.csv", "--json")[1])
+
+    assert answer["photographs"] == 9
+    assert answer["missing"] == ["images/9.jpg"]
+    assert answer["split"]["test"] == {"3": 1}
+
+
+def test_imports_that_cannot_be_are_refused(run, idrid, tmp_path):
+    for arguments, words in (
+        (("import", "kaggle", idrid), "kaggle: expected one of idrid"),
+        (("import", "idrid", tmp_path / "no"), "expected the folder of idrid, got no folder"),
+        (("import", "idrid", tmp_path), "expected IDRiD: labels.csv with images/"),
+    ):
+        status, _, err = run(*arguments, "-o", tmp_path / "m.csv")
+        assert (status, words in err) == (2, True), err
+    for picture in (idrid / "images").iterdir():
+        picture.unlink()
+    status, _, err = run("import", "idrid", idrid, "-o", tmp_path / "m.csv")
+    assert (status, "expected 10 photographs, none is there" in err) == (2, True)
+    assert not (tmp_path / "m.csv").exists()
+
+
+def test_a_manifest_from_a_folder_and_from_a_table(run, idrid, tmp_path):
+    assert run("from", idrid / "images", "-o", tmp_path / "m.csv")[0] == 0
+    assert len(read_manifest(tmp_path / "m.csv")) == 9
+
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,level,who\n1,3,007\n2,0,007\n")
+    columns = ("--image-column", "id", "--grade-column", "level", "--patient-column", "who")
+    status, out, _ = run("from", labels, *columns, "--pictures", idrid / "images", "-o", tmp_path / "n.csv")
+
+    assert status == 0
+    assert "2 photographs of 1 patients" in out
+    frame = read_manifest(tmp_path / "n.csv")
+    assert frame["patient"].tolist() == ["007", "007"]
+    assert all(path.is_file() for path in picture_paths(frame, tmp_path / "n.csv"))
+
+
+def test_column_options_on_a_folder_and_an_empty_folder_are_refused(run, idrid, tmp_path):
+    status, _, err = run("from", idrid, "--grade-column", "level", "-o", tmp_path / "m.csv")
+    assert (status, "need a table, got a folder" in err) == (2, True)
+    (tmp_path / "empty").mkdir()
+    status, _, err = run("from", tmp_path / "empty", "-o", tmp_path / "m.csv")
+    assert (status, "expected pictures" in err) == (2, True)
+
+
+def test_a_split_puts_no_patient_on_two_sides_and_is_not_overwritten_unasked(run, idrid, tmp_path):
+    manifest, divided = tmp_path / "m.csv", tmp_path / "d.csv"
+    run("from", idrid / "images", "-o", manifest)
+    frame = read_manifest(manifest).assign(patient=[f"p{k // 2}" for k in range(9)], grade=0)
+    frame.to_csv(manifest, index=False)
+
+    status, _, _ = run("split", manifest, "-o", divided, "--shares", "0.6,0.2,0.2")
+
+    assert status == 0
+    again = read_manifest(divided)
+    assert (again.groupby("patient")["split"].nunique() == 1).all()
+    assert set(again["split"]) == {"train", "val", "test"}
+    status, _, err = run("split", divided)
+    assert (status, "Say --replace to overwrite it" in err) == (2, True)
+    assert run("split", divided, "--replace", "--salt", "other")[0] == 0
+
+
+def test_folds_leave_an_official_split_alone(run, idrid, tmp_path):
+    manifest = tmp_path / "m.csv"
+    run("import", "idrid", idrid, "-o", manifest)
+    before = read_manifest(manifest)
+
+    status, _, _ = run("split", manifest, "--folds", 3, "--salt", "x")
+
+    after = read_manifest(manifest)
+    assert status == 0
+    assert sorted(after["fold"].unique()) == [0, 1, 2]
+    pd.testing.assert_frame_equal(after.drop(columns="fold"), before)
+
+
+def test_shares_and_folds_that_cannot_be_are_refused(run, idrid, tmp_path):
+    run("from", idrid / "images", "-o", tmp_path / "m.csv")
+    for option, words in (
+        (("--shares", "0.5,0.5"), "--shares: expected three numbers such as 0.7,0.15,0.15, got '0.5,0.5'"),
+        (("--shares", "0.5,0.2,0.2"), "shares must be at least 0 and sum to 1"),
+        (("--folds", "99"), "folds must be at least 2 and at most 9, the number of patients, got 99"),
+    ):
+        status, _, err = run("split", tmp_path / "m.csv", *option)
+        assert (status, words in err) == (2, True), err

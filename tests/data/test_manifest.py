@@ -1,0 +1,106 @@
+"""Manifests from folders and tables, and their paths when they move."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fundoscope.data.manifest import (
+    manifest_from_csv,
+    manifest_from_folder,
+    picture_paths,
+    read_manifest,
+    rebased,
+    write_manifest,
+)
+from fundoscope.errors import BadRequest, BadTable
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder whose pictures are only bytes: nothing here decodes them."""
+    folder = tmp_path / "pictures"
+    for name in ("b.jpg", "a.PNG", "deep/c.tif", "deep/notes.txt", ".hidden/d.jpg", ".e.jpg"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return folder
+
+
+def test_a_folder_gives_its_pictures_by_name_with_their_hashes_and_guesses_nothing(pictures):
+    frame = manifest_from_folder(pictures)
+
+    assert frame["image"].tolist() == ["a.PNG", "b.jpg", "deep/c.tif"]
+    assert frame["sha256"].tolist() == [hashlib.sha256(name.encode()).hexdigest() for name in frame["image"]]
+    assert list(frame.columns) == ["image", "sha256"]
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    with pytest.raises(BadRequest, match=r"expected pictures \(.*\.jpg.*\), found none"):
+        manifest_from_folder(tmp_path)
+    with pytest.raises(BadRequest, match=r"nowhere: expected a folder of pictures, got no folder"):
+        manifest_from_folder(tmp_path / "nowhere")
+
+
+def test_a_table_in_other_words_becomes_a_manifest(pictures):
+    table = pictures / "labels.csv"
+    table.write_text("id_code,diagnosis,person,note\nb,2,007,x\ndeep/c,0,,\n")
+
+    frame = manifest_from_csv(table, image="id_code", grade="diagnosis", patient="person")
+
+    assert frame["image"].tolist() == ["b.jpg", "deep/c.tif"], "the suffix the table leaves out is found"
+    assert frame["grade"].tolist() == [2, 0]
+    assert frame["patient"].tolist() == ["007", None]
+    assert frame["note"].tolist()[0] == "x"
+    assert frame["sha256"].notna().all()
+
+
+def test_a_table_may_lie_elsewhere_than_its_pictures(pictures, tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("image,grade\nb.jpg,2\n")
+
+    assert manifest_from_csv(table, folder=pictures)["image"].tolist() == ["b.jpg"]
+
+
+def test_a_table_with_a_missing_column_or_picture_or_a_wrong_grade_is_refused(pictures):
+    table = pictures / "labels.csv"
+    table.write_text("image,level\nb.jpg,9\nz.jpg,1\n")
+
+    with pytest.raises(BadTable, match=r"labels.csv: expected a column grade, got image, level. Say which"):
+        manifest_from_csv(table)
+    with pytest.raises(BadTable, match=r"row 2, column grade: expected one of .*, got '9'"):
+        manifest_from_csv(table, grade="level")
+    with pytest.raises(BadTable, match=r"1 of 2 are not there, the first is z.jpg"):
+        manifest_from_csv(table, grade=None)
+
+
+def test_a_manifest_written_elsewhere_still_finds_its_files(pictures, tmp_path):
+    frame = manifest_from_folder(pictures).assign(boxes="deep/boxes.csv", mask_ma=[None, "m.png", None])
+    out = tmp_path / "tables" / "m.csv"
+    out.parent.mkdir()
+
+    write_manifest(rebased(frame, pictures, out.parent), out)
+    again = read_manifest(out)
+
+    assert [path.resolve() for path in picture_paths(again, out)] == [
+        (pictures / image).resolve() for image in frame["image"]
+    ]
+    assert again["boxes"].tolist() == ["../pictures/deep/boxes.csv"] * 3
+    assert again["mask_ma"].tolist() == [None, "../pictures/m.png", None]
+
+
+def test_columns_are_written_in_the_contracts_order_then_the_others(tmp_path):
+    path = tmp_path / "m.csv"
+
+    write_manifest(pd.DataFrame({"camera": ["x"], "grade": [1], "image": ["a"]}), path)
+
+    assert path.read_text().splitlines()[0] == "image,grade,camera"
+
+
+def test_a_manifest_that_would_be_refused_is_not_written(tmp_path):
+    with pytest.raises(BadTable, match=r"column grade: .* got '5'"):
+        write_manifest(pd.DataFrame({"image": ["a"], "grade": [5]}), tmp_path / "m.csv")
+    assert not (tmp_path / "m.csv").exists()

@@ -1,0 +1,54 @@
+"""Kappa, against the definition in loops and against scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fundoscope.decide.kappa import kappa_of
+
+
+def slow_kappa(matrix: np.ndarray, power: int) -> float:
+    """The definition, one cell at a time."""
+    total, observed, expected = matrix.sum(), 0.0, 0.0
+    for i in range(5):
+        for j in range(5):
+            weight = abs(i - j) ** power if power else float(i != j)
+            observed += weight * matrix[i, j] / total
+            expected += weight * matrix[i].sum() * matrix[:, j].sum() / total**2
+    return 1 - observed / expected
+
+
+@pytest.mark.parametrize(("weights", "power"), [("quadratic", 2), ("linear", 1), ("unweighted", 0)])
+def test_equals_the_definition_and_scikit_learn(weights, power, rng):
+    metrics = pytest.importorskip("sklearn.metrics")
+    for _ in range(10):
+        grades, answered = rng.integers(0, 5, 60), rng.integers(0, 5, 60)
+        matrix = np.zeros((5, 5))
+        np.add.at(matrix, (grades, answered), 1)
+
+        ours = float(kappa_of(matrix, weights=weights))
+
+        assert ours == pytest.approx(slow_kappa(matrix, power))
+        reference = metrics.cohen_kappa_score(
+            grades, answered, weights=None if weights == "unweighted" else weights, labels=range(5)
+        )
+        assert ours == pytest.approx(reference)
+
+
+def test_reads_many_matrices_as_one_by_one(rng):
+    matrices = rng.integers(0, 9, (7, 5, 5))
+
+    assert kappa_of(matrices).tolist() == [float(kappa_of(each)) for each in matrices]
+
+
+def test_is_undefined_without_photographs_and_where_both_sides_say_one_grade():
+    same = np.zeros((5, 5))
+    same[2, 2] = 9
+
+    assert np.isnan(kappa_of(np.stack([np.zeros((5, 5)), same]))).all()
+
+
+def test_refuses_weights_it_does_not_know():
+    with pytest.raises(ValueError, match=r"weights must be one of quadratic, linear, unweighted, got 'cubic'"):
+        kappa_of(np.ones((5, 5)), weights="cubic")
