@@ -1,0 +1,77 @@
+"""How well answered grades agree with the reference: all of it from confusion matrices, many at once."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from fundoscope.arrays import Grades
+from fundoscope.decide.kappa import POWERS, kappa_of
+from fundoscope.evaluation.interval import Weights
+from fundoscope.grades import CUTS, GRADES
+
+Confusions = Float[np.ndarray, "draw grade grade"]
+"""Counts: rows the reference grade, columns the answered one."""
+
+Values = Float[np.ndarray, " draw"]
+"""A statistic of each draw; NaN where it is undefined."""
+
+
+def confusions(weights: Weights, grades: Grades, answered: Grades) -> Confusions:
+    """The confusion matrix of each draw."""
+    cells = np.zeros((len(grades), GRADES * GRADES))
+    cells[np.arange(len(grades)), grades * GRADES + answered] = 1
+    return np.asarray((weights @ cells).reshape(-1, GRADES, GRADES))
+
+
+def quadratic_kappa(grades: Grades, answered: Grades) -> float:
+    """Cohen's kappa with quadratic weights; NaN where both sides use one and the same grade only."""
+    return float(kappa_of(confusions(np.ones((1, len(grades))), grades, answered))[0])
+
+
+def accuracy(grades: Grades, answered: Grades) -> float:
+    """Share of photographs with exactly the reference grade; NaN for none."""
+    return float(np.mean(grades == answered)) if len(grades) else float("nan")
+
+
+def agreement_statistics(counts: Confusions) -> dict[str, Values]:
+    """Kappas, accuracy, mean absolute error in grades, share exactly one grade off and share at most one off."""
+    index = np.arange(GRADES)
+    apart = np.abs(index[:, None] - index)
+    total = counts.sum(axis=(1, 2))
+    values = {f"{name}_kappa": kappa_of(counts, weights=name) for name in POWERS}
+    return {
+        **values,
+        "accuracy": _share((counts * (apart == 0)).sum(axis=(1, 2)), total),
+        "mean_absolute_error": _share((counts * apart).sum(axis=(1, 2)), total),
+        "off_by_one": _share((counts * (apart == 1)).sum(axis=(1, 2)), total),
+        "within_one": _share((counts * (apart <= 1)).sum(axis=(1, 2)), total),
+    }
+
+
+def grade_statistics(counts: Confusions, grade: int) -> dict[str, Values]:
+    """Sensitivity, specificity, precision and F1 of one grade against all others."""
+    hit = counts[:, grade, grade]
+    is_it, said_it = counts[:, grade].sum(axis=1), counts[:, :, grade].sum(axis=1)
+    others = counts.sum(axis=(1, 2)) - is_it
+    return {
+        "sensitivity": _share(hit, is_it),
+        "specificity": _share(others - (said_it - hit), others),
+        "precision": _share(hit, said_it),
+        "f1": _share(2 * hit, is_it + said_it),
+    }
+
+
+def cut_statistics(counts: Confusions) -> dict[str, Values]:
+    """Sensitivity and specificity of the grade at each of `grades.CUTS`: answer >= cut for reference >= cut."""
+    values = {}
+    for name, cut in CUTS.items():
+        positive, negative = counts[:, cut:].sum(axis=(1, 2)), counts[:, :cut].sum(axis=(1, 2))
+        values[f"{name}_sensitivity"] = _share(counts[:, cut:, cut:].sum(axis=(1, 2)), positive)
+        values[f"{name}_specificity"] = _share(counts[:, :cut, :cut].sum(axis=(1, 2)), negative)
+    return values
+
+
+def _share(part: Values, whole: Values) -> Values:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(whole > 0, part / whole, np.nan))

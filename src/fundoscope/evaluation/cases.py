@@ -1,0 +1,101 @@
+"""From joined tables to the arrays that statistics are computed on, and the count of what was left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from fundoscope.grades import CUTS, REFERABLE
+from fundoscope.tables import PROBABILITIES, patient_keys
+
+GRADED, UNGRADABLE, UNREADABLE = "graded", "ungradable", "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """Photographs with a reference grade and a prediction; arrays of one length, in one order."""
+
+    reference: Int[np.ndarray, " photo"]
+    """ICDR grade 0 to 4."""
+    answered: Int[np.ndarray, " photo"]
+    """The grade answered; -1 where none was."""
+    probabilities: Float[np.ndarray, "photo 5"]
+    """p0 to p4; NaN where there are none."""
+    p_referable: Float[np.ndarray, " photo"]
+    """Score of the referable cut; NaN where there is none."""
+    decision: tuple[str, ...]
+    """The decision; empty where there is none."""
+    status: tuple[str, ...]
+    """graded, ungradable or unreadable."""
+    patients: Int[np.ndarray, " photo"]
+    """Number of the patient, from 0."""
+    without_patient: int
+    """Photographs whose patient is not known; each counts as a patient of its own."""
+
+    def counted(self, *, include_ungradable: bool) -> Bool[np.ndarray, " photo"]:
+        """Which photographs count: those graded, and if asked for those that were not but have probabilities."""
+        status = np.array(self.status, dtype=object)
+        counted = status == GRADED
+        if include_ungradable:
+            counted |= (status == UNGRADABLE) & ~np.isnan(self.probabilities[:, 0])
+        return np.asarray(counted, dtype=bool)
+
+    def score(self, cut: str) -> Float[np.ndarray, " photo"]:
+        """Probability of a cut of `grades.CUTS`; NaN where the table does not give it."""
+        given = self.probabilities[:, CUTS[cut] :].sum(axis=1)
+        return np.where(np.isnan(given), self.p_referable, given) if CUTS[cut] == REFERABLE else given
+
+
+def cases_of(rows: pd.DataFrame) -> Cases:
+    """The rows that have a reference grade, as arrays.
+
+    A prediction without a grade but with probabilities answers the likeliest grade; a table without
+    `status` has graded every row that has an answer.
+
+    Args:
+        rows: `Joined.rows` of a checked manifest and checked predictions.
+    """
+    known = rows[rows["grade"].notna()].reset_index(drop=True) if "grade" in rows else rows.iloc[:0]
+    given = _numbers(known, PROBABILITIES)
+    answered = _answered(known, given)
+    score = _numbers(known, ("p_referable",))[:, 0]
+    keys = patient_keys(known)
+    number = {key: at for at, key in enumerate(dict.fromkeys(keys))}
+    nothing = (answered < 0) & np.isnan(score)
+    return Cases(
+        reference=known["grade"].to_numpy(dtype=np.int64) if len(known) else np.zeros(0, np.int64),
+        answered=answered,
+        probabilities=given,
+        p_referable=score,
+        decision=tuple(_texts(known, "decision")),
+        status=tuple(
+            text or (UNREADABLE if blank else GRADED)
+            for text, blank in zip(_texts(known, "status"), nothing, strict=True)
+        ),
+        patients=np.array([number[key] for key in keys], dtype=np.int64),
+        without_patient=sum(kind == "photograph" for kind, _, _ in keys),
+    )
+
+
+def _answered(rows: pd.DataFrame, given: Float[np.ndarray, "photo 5"]) -> Int[np.ndarray, " photo"]:
+    likeliest = np.where(np.isnan(given[:, 0]), -1, np.nan_to_num(given).argmax(axis=1))
+    if "predicted_grade" not in rows:
+        return likeliest
+    said = rows["predicted_grade"].fillna(-1).to_numpy(dtype=np.int64)
+    return np.where(said >= 0, said, likeliest)
+
+
+def _numbers(rows: pd.DataFrame, names: tuple[str, ...]) -> Float[np.ndarray, "photo column"]:
+    return np.stack(
+        [rows[name].to_numpy(dtype=np.float64) if name in rows else np.full(len(rows), np.nan) for name in names],
+        axis=1,
+    )
+
+
+def _texts(rows: pd.DataFrame, name: str) -> list[str]:
+    if name not in rows:
+        return [""] * len(rows)
+    return ["" if pd.isna(value) else str(value) for value in rows[name]]

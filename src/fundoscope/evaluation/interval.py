@@ -1,0 +1,197 @@
+"""How far a statistic may be off: intervals by drawing patients, and exact ones for proportions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+from scipy import stats
+
+Statistic = Callable[[Any, Any], float]
+"""Called as `statistic(grades, scores)`; NaN where it is undefined."""
+
+Weights = Float[np.ndarray, "draw photo"]
+"""How often each photograph was drawn, one row for each draw."""
+
+Statistics = Callable[[Weights], Mapping[str, Float[np.ndarray, " draw"]]]
+"""Several statistics at once: of each row of weights one value by name, NaN where undefined."""
+
+UNDEFINED_SHARE: Final = 0.05
+"""More undefined draws than this, and there is no interval: it would describe only the lucky draws."""
+
+PROPORTION_METHODS: Final[dict[str, Literal["exact", "wilson"]]] = {"clopper-pearson": "exact", "wilson": "wilson"}
+"""SciPy's name of each method."""
+
+BLOCK: Final = 4_000_000
+"""Weights held at once: 32 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A statistic with the range that `level` of the resamples fall in."""
+
+    estimate: float
+    low: float
+    """NaN, as `high`, where there is no interval."""
+    high: float
+    level: float
+    undefined: int
+    """Resamples left out because the statistic had no value on them (e.g. no referable eye drawn)."""
+
+    def __str__(self) -> str:
+        if math.isnan(self.estimate):
+            return "n/a"
+        if math.isnan(self.low):
+            return f"{self.estimate:.3f} (no interval)"
+        return f"{self.estimate:.3f} ({self.level:.0%} CI {self.low:.3f} to {self.high:.3f})"
+
+
+def patient_interval(
+    statistic: Statistic,
+    grades: Int[np.ndarray, " photo"],
+    scores: Shaped[np.ndarray, " photo *score"],
+    patients: Shaped[np.ndarray, " photo"],
+    *,
+    rng: np.random.Generator,
+    level: float = 0.95,
+    resamples: int = 2000,
+) -> Interval:
+    """Percentile interval of a statistic, drawing patients rather than photographs.
+
+    Two photographs of one patient are not two independent cases. Drawing photographs
+    would pretend they are and return an interval that is too narrow.
+
+    Args:
+        statistic: Called as `statistic(grades, scores)`. Returns NaN where it is undefined.
+        grades: Reference grade of each photograph, 0 to 4.
+        scores: What the grader gave each photograph: one number, or one row of numbers.
+        patients: Patient identifier of each photograph. Any comparable type.
+        rng: Source of every draw; the same generator state gives the same interval.
+        level: Share of resamples inside the interval, between 0 and 1 exclusive.
+        resamples: Number of draws.
+
+    Returns:
+        The statistic on all photographs, with its interval.
+
+    Raises:
+        ValueError: If `level` is not a proportion, if there are fewer than two patients,
+            or if the statistic is undefined on more than one resample in twenty.
+    """
+    _check_level(level)
+    names, owner = np.unique(patients, return_inverse=True)
+    if len(names) < 2:
+        raise ValueError(f"patients must hold at least 2 patients, got {len(names)}")
+    photos_of = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner))[:-1])
+    values = np.empty(resamples)
+    for i in range(resamples):
+        drawn = rng.integers(len(names), size=len(names))
+        rows = np.concatenate([photos_of[patient] for patient in drawn])
+        values[i] = statistic(grades[rows], scores[rows])
+    interval = _percentiles(float(statistic(grades, scores)), values, level)
+    if math.isnan(interval.low):
+        raise ValueError(
+            f"statistic is undefined on {interval.undefined} of {resamples} resamples; "
+            "too few patients carry the grade it needs"
+        )
+    return interval
+
+
+def patient_intervals(
+    statistics: Statistics,
+    patients: Shaped[np.ndarray, " photo"],
+    *,
+    rng: np.random.Generator,
+    level: float = 0.95,
+    resamples: int = 2000,
+) -> dict[str, Interval]:
+    """Percentile intervals of many statistics on the same draws of patients, quickly.
+
+    The draws are those of `patient_interval`, taken as how often each photograph counts.
+
+    Args:
+        statistics: From weights to values; see `Statistics`.
+        patients: Patient identifier of each photograph. Any comparable type.
+        rng: Source of every draw; the same generator state gives the same intervals.
+        level: Share of resamples inside the interval, between 0 and 1 exclusive.
+        resamples: Number of draws.
+
+    Returns:
+        By name. `estimate` is NaN where a statistic is undefined; `low` and `high` are NaN where it
+        is undefined on more than one draw in twenty, or there are fewer than two patients.
+
+    Raises:
+        ValueError: If `level` is not a proportion.
+    """
+    _check_level(level)
+    estimates = statistics(np.ones((1, len(patients))))
+    owner = np.unique(patients, return_inverse=True)[1]
+    values: dict[str, list[Float[np.ndarray, " draw"]]] = {name: [] for name in estimates}
+    if len(owner) and owner.max() > 0:
+        for weights in _draws(owner, rng, resamples):
+            for name, block in statistics(weights).items():
+                values[name].append(block)
+    return {
+        name: _percentiles(
+            float(estimate[0]), np.concatenate(values[name]) if values[name] else np.full(resamples, np.nan), level
+        )
+        for name, estimate in estimates.items()
+    }
+
+
+def proportion_interval(
+    hits: int, total: int, *, level: float = 0.95, method: str = "clopper-pearson"
+) -> tuple[float, float]:
+    """Interval of a proportion of *independent* cases: nobody counted twice.
+
+    Clopper-Pearson is exact and never too narrow; Wilson is shorter and right on average.
+
+    Args:
+        hits: How many, 0 to `total`.
+        total: Of how many, at least 1.
+        level: Between 0 and 1 exclusive.
+        method: "clopper-pearson" or "wilson".
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> [round(bound, 3) for bound in proportion_interval(48, 50)]
+        [0.863, 0.995]
+    """
+    _check_level(level)
+    if total < 1 or not 0 <= hits <= total:
+        raise ValueError(f"hits must lie between 0 and total, and total be at least 1, got {hits} of {total}")
+    if method not in PROPORTION_METHODS:
+        raise ValueError(f"method must be one of {', '.join(PROPORTION_METHODS)}, got {method!r}")
+    low, high = stats.binomtest(hits, total).proportion_ci(level, method=PROPORTION_METHODS[method])
+    return float(low), float(high)
+
+
+def _draws(owner: Int[np.ndarray, " photo"], rng: np.random.Generator, resamples: int) -> Iterator[Weights]:
+    """Weights of all draws, in blocks."""
+    patients = int(owner.max()) + 1
+    block = max(1, BLOCK // len(owner))
+    for start in range(0, resamples, block):
+        draws = min(block, resamples - start)
+        drawn = rng.integers(patients, size=(draws, patients))
+        cells = (drawn + patients * np.arange(draws)[:, None]).ravel()
+        counts = np.bincount(cells, minlength=draws * patients).reshape(draws, patients)
+        yield counts[:, owner].astype(np.float64)
+
+
+def _percentiles(estimate: float, values: Float[np.ndarray, " draw"], level: float) -> Interval:
+    defined = values[~np.isnan(values)]
+    undefined = len(values) - len(defined)
+    low = high = math.nan
+    if undefined <= UNDEFINED_SHARE * len(values) and len(defined) and not math.isnan(estimate):
+        low, high = (float(bound) for bound in np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]))
+    return Interval(estimate, low, high, level, undefined)
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")

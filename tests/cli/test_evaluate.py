@@ -1,0 +1,172 @@
+"""`fundoscope evaluate`, from the command line to its exit status."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fundoscope.cli import main
+from fundoscope.tables import write_table
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Run the program; exit status, standard output with its white space evened, standard error likewise."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fundoscope", "evaluate", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        return int(ended.value.code or 0), " ".join(shown.out.split()), " ".join(shown.err.split())
+
+    return run
+
+
+@pytest.fixture
+def clinic(tmp_path: Path, rng) -> tuple[Path, Path]:
+    """Predictions and manifest of 60 photographs of 30 patients; half of the test patients are in train too."""
+    grades = np.arange(60) % 5
+    shares = rng.dirichlet(np.ones(5), 60)
+    shares[np.arange(60), grades] += 0.5
+    shares /= shares.sum(axis=1, keepdims=True)
+    predictions = pd.DataFrame({f"p{k}": shares[:, k] for k in range(5)})
+    predictions = predictions.assign(
+        image=[f"{k}.jpg" for k in range(60)],
+        status="graded",
+        grade=shares.argmax(axis=1),
+        decision=np.where(shares[:, 2:].sum(axis=1) > 0.4, "refer", "rescreen"),
+    )
+    predictions.loc[3, ["status", "decision"]] = ["ungradable", "cannot grade"]
+    manifest = pd.DataFrame(
+        {
+            "image": [f"{k}.jpg" for k in range(61)],
+            "patient": [f"{k % 30:03d}" for k in range(61)],
+            "grade": [*grades, 0],
+            "split": ["train"] * 15 + ["test"] * 45 + ["val"],
+        }
+    )
+    write_table(predictions, tmp_path / "predictions.csv")
+    write_table(manifest, tmp_path / "manifest.csv")
+    return tmp_path / "predictions.csv", tmp_path / "manifest.csv"
+
+
+def test_prints_every_figure_with_its_interval_and_the_human_line(run, clinic):
+    status, out, _ = run(*clinic, "--resamples", 200)
+
+    assert status == 0
+    for words in (
+        "60 photographs of 30 patients; 1 ungradable (not counted in grades and AUROC), 0 unreadable",
+        "Without a match: 0 predictions, 1 photographs of the manifest",
+        "quadratic kappa",
+        "linear kappa",
+        "unweighted kappa",
+        "mean absolute error",
+        "exactly one grade off",
+        "AUROC, any retinopathy (grade >= 1)",
+        "AUROC, sight-threatening",
+        "sensitivity of the decision",
+        "two human graders on the same 1,593 photographs",
+        "quadratic kappa 0.554, linear 0.438, unweighted 0.332, exact agreement 59.8%",
+        "Decisions, referable:",
+        "95%, percentile bootstrap of 200 draws of patients, seed 0. ECE: 15 bins of equal width",
+        "not a medical device",
+    ):
+        assert words in out, words
+
+
+def test_the_answer_as_json_is_the_file_of_the_report(run, clinic, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(
+        sys, "argv", ["fundoscope", "evaluate", *map(str, clinic), "--json", "--report", str(tmp_path / "out")]
+    )
+    with pytest.raises(SystemExit):
+        main()
+
+    shown = capsys.readouterr()
+    assert shown.out == (tmp_path / "out" / "evaluation.json").read_text()
+    answer = json.loads(shown.out)
+    assert answer["data"]["predictions"] == "predictions.csv"
+    assert len(answer["data"]["manifest_sha256"]) == 64
+    assert (answer["schema"], answer["split"], answer["seed"], answer["resamples"]) == (1, None, 0, 2000)
+    assert answer["statistics"]["quadratic_kappa"]["low"] < answer["statistics"]["quadratic_kappa"]["high"]
+
+
+def test_one_split_and_only_patients_of_no_other(run, clinic):
+    _, everyone, _ = run(*clinic, "--split", "test", "--resamples", 100)
+    _, unseen, _ = run(*clinic, "--split", "test", "--unseen-patients", "--resamples", 100)
+
+    assert "45 photographs of 30 patients" in everyone
+    # Patients 000 to 014 have a photograph in train (000 in val as well), 015 to 029 are in test alone.
+    assert "30 photographs of 15 patients" in unseen
+    assert "(split test, only patients of no other split)" in unseen
+    assert "Without a match: 0 predictions" in everyone
+
+
+def test_a_photograph_that_lies_in_another_split_under_another_patient_counts_as_seen(run, clinic):
+    predictions, manifest = clinic
+    frame = pd.read_csv(manifest, dtype=object).assign(sha256=[f"{k:064x}" for k in range(61)])
+    frame.loc[59, "sha256"] = frame.loc[0, "sha256"]
+    write_table(frame, manifest)
+
+    _, out, _ = run(predictions, manifest, "--split", "test", "--unseen-patients", "--resamples", 100)
+
+    assert "29 photographs of 15 patients" in out
+
+
+def test_says_that_intervals_are_too_narrow_where_patients_are_not_known(run, clinic):
+    predictions, manifest = clinic
+    write_table(pd.read_csv(manifest, dtype=object).drop(columns="patient"), manifest)
+
+    _, out, _ = run(predictions, manifest, "--resamples", 100)
+
+    assert "60 photographs have no patient and count as one each: the intervals are too narrow" in out
+
+
+def test_ungradable_photographs_are_counted_in_when_asked(run, clinic):
+    _, out, _ = run(*clinic, "--include-ungradable", "--resamples", 100)
+
+    assert "1 ungradable (counted where they have probabilities)" in out
+    assert "Grades are compared on 60 photographs" in out
+
+
+def test_a_foreign_table_of_grades_says_what_cannot_be_computed(run, clinic, tmp_path):
+    table = tmp_path / "theirs.csv"
+    table.write_text("image,grade\n" + "".join(f"{k}.jpg,{k % 4}\n" for k in range(60)))
+
+    status, out, _ = run(table, clinic[1], "--resamples", 100)
+
+    assert status == 0
+    assert "AUROC, referable (grade >= 2) n/a the predictions hold no probability of it" in out
+
+
+def test_what_a_person_can_mend_is_one_line_and_status_two(run, clinic, tmp_path):
+    predictions, manifest = clinic
+    other = tmp_path / "other.csv"
+    other.write_text("image,grade\nelsewhere/0.jpg,1\n")
+    cases = (
+        ((other, manifest), "got none among 1 rows (the first is elsewhere/0.jpg). Write image as the manifest does"),
+        ((tmp_path / "no.csv", manifest), "expected a table, got nothing"),
+        ((predictions, predictions, "--split", "test"), "expected rows of split test, got splits: none"),
+        ((predictions, manifest, "--split", "dev"), "expected rows of split dev, got splits: test, train, val"),
+        ((predictions, manifest, "--unseen-patients"), "--unseen-patients: expected --split beside it, got none"),
+        ((predictions, manifest, "--split", "train", "--unseen-patients"), "patients who are in split train only"),
+    )
+    for arguments, words in cases:
+        status, _, err = run(*arguments)
+        assert (status, words in err) == (2, True), (arguments, err)
+        assert "Traceback" not in err
+
+
+def test_a_grade_of_nine_is_named_by_its_row(run, clinic):
+    predictions, manifest = clinic
+    manifest.write_text("image,grade\n0.jpg,9\n")
+
+    status, _, err = run(predictions, manifest)
+
+    assert status == 2
+    assert "row 2, column grade: expected one of 0, 1, 2, 3, 4, got '9'" in err

@@ -1,0 +1,171 @@
+"""Intervals draw patients, and the quick ones are the slow ones."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from fundoscope.evaluation.interval import Interval, patient_interval, patient_intervals, proportion_interval
+
+
+def mean_score(grades: np.ndarray, scores: np.ndarray) -> float:
+    return float(scores.mean())
+
+
+def sensitivity(grades: np.ndarray, scores: np.ndarray) -> float:
+    positive = grades >= 2
+    return float((scores[positive] > 0.5).mean()) if positive.any() else float("nan")
+
+
+def test_equals_scipy_when_every_photograph_is_its_own_patient(rng):
+    """With nobody photographed twice this is the ordinary percentile bootstrap."""
+    scores = rng.uniform(size=40)
+    reference = stats.bootstrap((scores,), np.mean, n_resamples=500, method="percentile", rng=np.random.default_rng(7))
+
+    ours = patient_interval(
+        mean_score, np.zeros(40, int), scores, np.arange(40), rng=np.random.default_rng(7), resamples=500
+    )
+
+    assert (ours.low, ours.high) == pytest.approx(tuple(reference.confidence_interval))
+
+
+@settings(deadline=None, max_examples=25)
+@given(copies=st.integers(1, 5), seed=st.integers(0, 2**32 - 1))
+def test_photographing_every_eye_again_teaches_nothing(copies, seed):
+    """Copies of a patient's photographs add no patient, so the interval does not move."""
+    data = np.random.default_rng(seed)
+    grades, scores, patients = data.integers(0, 5, 60), data.uniform(size=60), np.repeat(np.arange(30), 2)
+
+    once = patient_interval(mean_score, grades, scores, patients, rng=np.random.default_rng(seed), resamples=200)
+    again = patient_interval(
+        mean_score,
+        np.tile(grades, copies),
+        np.tile(scores, copies),
+        np.tile(patients, copies),
+        rng=np.random.default_rng(seed),
+        resamples=200,
+    )
+
+    assert (again.low, again.high) == pytest.approx((once.low, once.high))
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_order_of_rows_does_not_matter(seed):
+    data = np.random.default_rng(seed)
+    scores, patients, order = data.uniform(size=50), data.integers(0, 20, 50), data.permutation(50)
+
+    def weighted_mean(values):
+        return lambda weights: {"mean": weights @ values / weights.sum(axis=1)}
+
+    ours = patient_intervals(weighted_mean(scores), patients, rng=np.random.default_rng(1), resamples=100)["mean"]
+    mixed = patient_intervals(
+        weighted_mean(scores[order]), patients[order], rng=np.random.default_rng(1), resamples=100
+    )["mean"]
+
+    assert (mixed.estimate, mixed.low, mixed.high) == pytest.approx((ours.estimate, ours.low, ours.high))
+
+
+@pytest.mark.parametrize("block", [7, 10**6])
+def test_the_quick_intervals_are_those_of_the_slow_loop_to_the_last_digit(block, rng, monkeypatch):
+    """Whatever the size of the blocks that the draws come in."""
+    monkeypatch.setattr("fundoscope.evaluation.interval.BLOCK", block * 50)
+    grades, scores = rng.integers(0, 5, 50), rng.uniform(size=50)
+    patients = np.array([f"p{k}" for k in rng.integers(0, 23, 50)])
+    positive = grades >= 2
+
+    def quick(weights):
+        with np.errstate(invalid="ignore"):
+            hits = weights @ (positive & (scores > 0.5)).astype(float) / (weights @ positive.astype(float))
+        return {"sensitivity": hits, "mean": weights @ scores / weights.sum(axis=1)}
+
+    found = patient_intervals(quick, patients, rng=np.random.default_rng(3), resamples=300, level=0.9)
+
+    for name, statistic in (("sensitivity", sensitivity), ("mean", mean_score)):
+        slow = patient_interval(
+            statistic, grades, scores, patients, rng=np.random.default_rng(3), resamples=300, level=0.9
+        )
+        ours = found[name]
+        assert (ours.estimate, ours.low, ours.high) == pytest.approx((slow.estimate, slow.low, slow.high), abs=1e-12)
+        assert ours.undefined == slow.undefined
+
+
+def test_says_when_the_statistic_has_no_value_on_too_many_draws(rng):
+    """One referable patient among twenty is missed by about a third of the draws."""
+    grades = np.zeros(20, int)
+    grades[0] = 3
+
+    with pytest.raises(ValueError, match=r"undefined on \d+ of 400 resamples"):
+        patient_interval(sensitivity, grades, rng.uniform(size=20), np.arange(20), rng=rng, resamples=400)
+
+
+def test_many_at_once_leave_the_interval_open_where_one_alone_would_refuse(rng):
+    rare = np.zeros(20)
+    rare[0] = 1
+
+    def statistics(weights):
+        return {"rare": np.where(weights @ rare > 0, 1.0, np.nan), "never": np.full(len(weights), np.nan)}
+
+    found = patient_intervals(statistics, np.arange(20), rng=rng, resamples=400)
+
+    assert found["rare"].estimate == 1.0
+    assert math.isnan(found["rare"].low)
+    assert 90 < found["rare"].undefined < 190
+    assert str(found["rare"]) == "1.000 (no interval)"
+    assert str(found["never"]) == "n/a"
+
+
+def test_one_patient_has_no_interval(rng):
+    found = patient_intervals(lambda weights: {"one": weights.sum(axis=1)}, np.zeros(5), rng=rng, resamples=10)
+
+    assert found["one"].estimate == 5
+    assert math.isnan(found["one"].high)
+    with pytest.raises(ValueError, match=r"patients must hold at least 2 patients, got 1"):
+        patient_interval(mean_score, np.zeros(5, int), np.ones(5), np.zeros(5), rng=rng)
+
+
+def test_the_same_seed_gives_the_same_interval():
+    scores = np.linspace(0, 1, 30)
+    first, second, third = (
+        patient_interval(mean_score, np.zeros(30, int), scores, np.arange(30), rng=np.random.default_rng(seed))
+        for seed in (1, 1, 2)
+    )
+
+    assert first == second != third
+
+
+def test_reads_as_a_sentence():
+    assert str(Interval(0.84, 0.751, 0.9, 0.95, 0)) == "0.840 (95% CI 0.751 to 0.900)"
+
+
+@pytest.mark.parametrize(("method", "theirs"), [("clopper-pearson", "beta"), ("wilson", "wilson")])
+@pytest.mark.parametrize(("hits", "total"), [(0, 1), (48, 50), (50, 50), (3, 1000)])
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_proportions_equal_statsmodels(method, theirs, hits, total, level):
+    proportion = pytest.importorskip("statsmodels.stats.proportion")
+
+    low, high = proportion.proportion_confint(hits, total, alpha=1 - level, method=theirs)
+
+    assert proportion_interval(hits, total, level=level, method=method) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_the_published_sample_size_just_passes():
+    """48 hits of 50 are needed for the exact lower bound to pass 85 %."""
+    assert proportion_interval(48, 50)[0] > 0.85
+    assert proportion_interval(47, 50)[0] < 0.85
+
+
+def test_refuses_what_is_no_proportion():
+    with pytest.raises(ValueError, match=r"hits must lie between 0 and total, .* got 3 of 2"):
+        proportion_interval(3, 2)
+    with pytest.raises(ValueError, match=r"total be at least 1, got 0 of 0"):
+        proportion_interval(0, 0)
+    with pytest.raises(ValueError, match=r"method must be one of clopper-pearson, wilson, got 'wald'"):
+        proportion_interval(1, 2, method="wald")
+    with pytest.raises(ValueError, match=r"level must lie between 0 and 1, got 95"):
+        proportion_interval(1, 2, level=95.0)

@@ -1,0 +1,265 @@
+"""What `fundoscope evaluate` says: right, complete, and honest about what it cannot say."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fundoscope.evaluation.agreement import quadratic_kappa
+from fundoscope.evaluation.interval import patient_interval
+from fundoscope.evaluation.summary import Summary, evaluate
+
+
+def clinic_rows(rng: np.random.Generator, photographs: int = 120) -> pd.DataFrame:
+    """Two photographs of each patient, graded well but not perfectly, as `tables.join` gives them."""
+    grades = rng.permutation(np.arange(photographs) % 5)
+    shares = rng.dirichlet(np.ones(5), photographs)
+    shares[np.arange(photographs), grades] += 0.6
+    shares /= shares.sum(axis=1, keepdims=True)
+    rows = pd.DataFrame({f"p{k}": shares[:, k] for k in range(5)})
+    referable = shares[:, 2:].sum(axis=1)
+    return rows.assign(
+        image=[f"{k}.jpg" for k in range(photographs)],
+        patient=[f"p{k // 2}" for k in range(photographs)],
+        grade=pd.array(grades, dtype="Int64"),
+        predicted_grade=pd.array(shares.argmax(axis=1), dtype="Int64"),
+        p_referable=referable,
+        status="graded",
+        decision=np.where(referable >= 0.5, "refer", "rescreen"),
+    )
+
+
+def refuse(rows: pd.DataFrame, which: list[int]) -> pd.DataFrame:
+    """The same with some photographs ungradable; they keep their probabilities."""
+    rows = rows.copy()
+    rows.loc[which, "status"] = "ungradable"
+    rows.loc[which, "decision"] = "cannot grade"
+    rows.loc[which, "predicted_grade"] = pd.NA
+    return rows
+
+
+def quick(rows: pd.DataFrame, **options) -> Summary:
+    return evaluate(rows, resamples=200, **options)
+
+
+def test_the_kappa_and_its_interval_are_those_of_the_slow_loop(rng):
+    rows = clinic_rows(rng)
+
+    ours = quick(rows, seed=4, level=0.9).intervals["quadratic_kappa"]
+
+    slow = patient_interval(
+        quadratic_kappa,
+        rows["grade"].to_numpy(int),
+        rows["predicted_grade"].to_numpy(int),
+        pd.factorize(rows["patient"])[0],
+        rng=np.random.default_rng(4),
+        resamples=200,
+        level=0.9,
+    )
+    assert (ours.estimate, ours.low, ours.high) == pytest.approx((slow.estimate, slow.low, slow.high))
+
+
+def test_the_aurocs_are_scikit_learns(rng):
+    metrics = pytest.importorskip("sklearn.metrics")
+    rows = clinic_rows(rng)
+
+    found = quick(rows).intervals
+
+    for name, cut in (("any", 1), ("referable", 2), ("sight_threatening", 3)):
+        score = rows[[f"p{k}" for k in range(cut, 5)]].sum(axis=1)
+        assert found[f"{name}_auroc"].estimate == pytest.approx(metrics.roc_auc_score(rows["grade"] >= cut, score))
+
+
+def test_every_figure_asked_for_is_there_with_an_interval(rng):
+    summary = quick(clinic_rows(rng))
+
+    per_grade = [f"grade{k}_{rate}" for k in range(5) for rate in ("sensitivity", "specificity", "precision", "f1")]
+    for name in (
+        *("quadratic_kappa", "linear_kappa", "unweighted_kappa", "accuracy", "mean_absolute_error", "off_by_one"),
+        *("any_auroc", "referable_auroc", "sight_threatening_auroc", "calibration_error"),
+        *("decision_sensitivity", "decision_specificity", *per_grade),
+    ):
+        interval = summary.intervals[name]
+        assert interval.low <= interval.high, name
+        assert not math.isnan(interval.estimate), name
+    assert summary.missing == {}
+    assert sum(summary.support) == 120
+    assert sum(map(sum, summary.confusion)) == 120
+
+
+def test_photographs_that_cannot_be_graded_are_counted_and_shown_but_no_grade_is_made_up_for_them(rng):
+    rows = clinic_rows(rng)
+    referable = rows.index[rows["grade"] >= 2][:3].tolist()
+    healthy = rows.index[rows["grade"] < 2][:2].tolist()
+
+    summary = quick(refuse(rows, referable + healthy))
+
+    assert summary.counts["ungradable"] == 5
+    assert summary.counts["with_grade"] == 115
+    assert summary.decisions["referable"]["cannot grade"] == 3
+    assert summary.decisions["not_referable"]["cannot grade"] == 2
+    without = quick(rows.drop(index=referable + healthy).reset_index(drop=True))
+    for name in ("quadratic_kappa", "referable_auroc", "decision_sensitivity", "calibration_error"):
+        assert summary.intervals[name].estimate == pytest.approx(without.intervals[name].estimate)
+
+
+def test_counting_cannot_grade_as_refer_raises_sensitivity_and_lowers_specificity_by_those_cases(rng):
+    rows = clinic_rows(rng)
+    referable = rows.index[rows["grade"] >= 2][:3].tolist()
+    healthy = rows.index[rows["grade"] < 2][:2].tolist()
+
+    summary = quick(refuse(rows, referable + healthy))
+
+    sides = summary.decisions
+    found = summary.intervals
+    yes, no = sides["referable"], sides["not_referable"]
+    assert found["decision_sensitivity"].estimate == pytest.approx(yes["refer"] / (yes["refer"] + yes["rescreen"]))
+    assert found["decision_cannot_grade_as_refer_sensitivity"].estimate == pytest.approx(
+        (yes["refer"] + 3) / sum(yes.values())
+    )
+    assert found["decision_cannot_grade_as_refer_specificity"].estimate == pytest.approx(
+        no["rescreen"] / sum(no.values())
+    )
+
+
+def test_including_the_ungradable_measures_their_likeliest_grade(rng):
+    rows = clinic_rows(rng)
+
+    whole = quick(rows)
+    included = quick(refuse(rows, [0, 1, 2]), include_ungradable=True)
+
+    assert included.counts["with_grade"] == 120
+    assert included.intervals["quadratic_kappa"] == whole.intervals["quadratic_kappa"]
+    assert included.intervals["referable_auroc"] == whole.intervals["referable_auroc"]
+
+
+def test_an_unreadable_photograph_is_in_no_figure_but_in_the_count(rng):
+    rows = clinic_rows(rng)
+    broken = rows.copy()
+    broken.loc[0, [f"p{k}" for k in range(5)]] = np.nan
+    broken.loc[0, "p_referable"] = np.nan
+    broken["predicted_grade"] = broken["predicted_grade"].where(broken.index != 0)
+    broken.loc[0, ["status", "decision"]] = ["unreadable", "cannot grade"]
+
+    summary = quick(broken)
+
+    assert summary.counts["unreadable"] == 1
+    assert summary.counts["photographs"] == 120
+    assert summary.counts["with_grade"] == 119
+    assert (
+        summary.intervals["decision_cannot_grade_as_refer_sensitivity"]
+        == quick(rows.iloc[1:].reset_index(drop=True)).intervals["decision_cannot_grade_as_refer_sensitivity"]
+    )
+
+
+def test_rows_without_a_reference_grade_are_counted_and_left_out(rng):
+    rows = clinic_rows(rng)
+    rows.loc[[0, 1], "grade"] = pd.NA
+
+    summary = quick(rows)
+
+    assert summary.counts["without_reference_grade"] == 2
+    assert summary.counts["photographs"] == 118
+    assert summary.counts["patients"] == 59
+
+
+def test_a_foreign_table_of_grades_alone_gets_what_can_be_computed(rng):
+    summary = quick(clinic_rows(rng)[["image", "patient", "grade", "predicted_grade"]])
+
+    assert not math.isnan(summary.intervals["quadratic_kappa"].low)
+    assert not math.isnan(summary.intervals["referable_sensitivity"].low)
+    assert summary.missing["referable_auroc"] == "the predictions hold no probability of it"
+    assert summary.missing["calibration_error"] == "the predictions hold no p0 to p4"
+    assert summary.missing["decision_sensitivity"] == "the predictions hold no decision"
+
+
+def test_a_foreign_score_alone_gets_its_auroc(rng):
+    rows = clinic_rows(rng)
+
+    summary = quick(rows[["image", "patient", "grade", "p_referable"]])
+
+    assert summary.intervals["referable_auroc"] == quick(rows).intervals["referable_auroc"]
+    assert summary.missing["any_auroc"] == "the predictions hold no probability of it"
+    assert summary.missing["quadratic_kappa"] == "the predictions hold no grade"
+
+
+def test_probabilities_without_a_grade_answer_the_likeliest(rng):
+    rows = clinic_rows(rng)
+
+    summary = quick(rows.drop(columns=["predicted_grade", "status"]))
+
+    assert summary.intervals["accuracy"] == quick(rows).intervals["accuracy"]
+
+
+def test_a_grade_that_does_not_occur_is_said_and_does_not_stop_the_rest(rng):
+    rows = clinic_rows(rng)
+    rows = rows[(rows["grade"] < 2)].reset_index(drop=True)
+
+    summary = quick(rows)
+
+    assert summary.missing["grade4_sensitivity"] == "no photograph of grade 4 (proliferative)"
+    assert summary.missing["referable_auroc"] == "no photograph of grade 2 or above"
+    assert summary.missing["decision_sensitivity"] == "undefined on these photographs"
+    assert not math.isnan(summary.intervals["any_auroc"].low)
+
+
+def test_a_rare_grade_keeps_its_estimate_and_says_why_it_has_no_interval(rng):
+    rows = clinic_rows(rng)
+    rows["grade"] = pd.array([4] + [0, 1] * 59 + [0], dtype="Int64")
+
+    summary = quick(rows)
+
+    assert not math.isnan(summary.intervals["grade4_sensitivity"].estimate)
+    assert summary.missing["grade4_sensitivity"].startswith("no interval: undefined on ")
+    assert summary.missing["grade4_sensitivity"].endswith(" of 200 draws of patients")
+
+
+def test_one_patient_alone_has_figures_and_no_intervals(rng):
+    summary = quick(clinic_rows(rng).assign(patient="one"))
+
+    assert not math.isnan(summary.intervals["accuracy"].estimate)
+    assert summary.missing["accuracy"] == "no interval: fewer than two patients"
+
+
+def test_photographs_without_patient_count_as_one_each_and_are_counted(rng):
+    rows = clinic_rows(rng)
+    rows.loc[[0, 1, 2], "patient"] = None
+
+    counts = quick(rows).counts
+
+    assert (counts["without_patient"], counts["patients"]) == (3, 62)
+
+
+def test_nothing_at_all_is_no_crash(rng):
+    summary = quick(clinic_rows(rng).iloc[:0])
+
+    assert all(math.isnan(interval.estimate) for interval in summary.intervals.values())
+    json.dumps(summary.to_dict(), allow_nan=False)
+
+
+def test_the_json_is_stable_and_holds_no_nan(rng):
+    summary = quick(refuse(clinic_rows(rng), [0]))
+
+    answer = json.loads(json.dumps(summary.to_dict(), allow_nan=False))
+
+    assert answer["schema"] == 1
+    assert list(answer) == [
+        *("schema", "interval", "level", "resamples", "seed", "include_ungradable", "ece_bins", "counts", "support"),
+        *("confusion", "decisions", "statistics", "human"),
+    ]
+    entry = answer["statistics"]["decision_sensitivity"]
+    assert set(entry) == {"estimate", "low", "high", "undefined", "exact_low", "exact_high"}
+    assert entry["exact_low"] < entry["estimate"] < entry["exact_high"]
+    assert (answer["human"]["quadratic_kappa"], answer["human"]["accuracy"]) == (0.554, 0.598)
+    assert answer["human"]["photographs"] == 1593
+
+
+def test_the_same_seed_gives_the_same_answer_and_another_another(rng):
+    rows = clinic_rows(rng)
+
+    assert quick(rows, seed=1).to_dict() == quick(rows, seed=1).to_dict()
+    assert quick(rows, seed=1).intervals != quick(rows, seed=2).intervals
