@@ -1,0 +1,201 @@
+"""`fundoscope grade`: photographs in; a table, a report and an answer for every patient out."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from fundoscope.cli.console import answers, troubles
+from fundoscope.errors import BadRequest
+from fundoscope.grades import GRADE_NAMES, NOT_A_DEVICE
+
+if TYPE_CHECKING:
+    from fundoscope.runtime.answers import PatientAnswer
+    from fundoscope.runtime.grader import Grader
+    from fundoscope.runtime.listing import Listing
+
+SHOWN_ROWS = 30
+"""Photographs, and patients, listed one by one on the terminal; beyond them they are counted."""
+
+STYLES = {"refer": "bold red", "rescreen": "green", "cannot grade": "bold magenta"}
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell has it."""
+
+
+def grade(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH...", help="Photographs, or folders of them.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Table to write: .csv, .parquet or .jsonl. Can be interrupted.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Folder for a report to look at and print (HTML).")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Table that says which patient and eye each photograph is of.")
+    ] = None,
+    release: Annotated[
+        Path | None, typer.Option(help="Release to grade with: a folder or .zip. Default: the one that ships.")
+    ] = None,
+    features: Annotated[
+        bool, typer.Option("--features", help="Also write each photograph's features beside the table.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Photographs worked on side by side. Default: one for each core.")
+    ] = None,
+) -> None:
+    """Grade diabetic retinopathy in photographs of the retina.
+
+    Exit status: 0 all photographs were graded or found ungradable, 1 some could not be read, 2 nothing could be done.
+    """
+    if features and out is None:
+        raise BadRequest("--features: expected --out beside it, got none. Name the table that they belong to.")
+    from fundoscope.runtime.grader import Grader
+    from fundoscope.runtime.listing import list_photographs
+
+    listing = list_photographs(paths or [], manifest=manifest)
+    for sentence in (*listing.notes, *listing.troubles):
+        troubles.print(printable(sentence), soft_wrap=True)
+    grader = Grader.open(release, threads=threads)
+    try:
+        rows = _grade(grader, listing, out, features=features)
+        pages = _report(grader, listing, rows, report)
+    except KeyboardInterrupt:
+        _say_how_to_go_on(out)
+        raise typer.Exit(INTERRUPTED) from None
+    _answer(grader, rows, written=[out] if out else [], pages=pages, as_json=as_json)
+    if listing.troubles or any(row["status"] == "unreadable" for row in rows):
+        raise typer.Exit(1)
+
+
+def _grade(grader: Grader, listing: Listing, out: Path | None, *, features: bool) -> list[dict[str, Any]]:
+    from fundoscope.runtime.batch import grade_listed, grade_to_table, rows_of
+
+    columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=troubles, transient=True, disable=not troubles.is_terminal) as bar:
+        task = bar.add_task("grading", total=len(listing.photographs))
+        if out is None:
+            rows = []
+            for reading in grade_listed(grader, listing.photographs):
+                rows.append(reading.row())
+                bar.advance(task)
+            return rows
+        frame = grade_to_table(
+            grader,
+            listing.photographs,
+            out,
+            features=features,
+            progress=lambda done, _: bar.update(task, completed=done),
+        )
+        return rows_of(frame)
+
+
+def _report(grader: Grader, listing: Listing, rows: Sequence[dict[str, Any]], folder: Path | None) -> tuple[Path, ...]:
+    if folder is None:
+        return ()
+    from fundoscope.runtime.report import write_report
+
+    return write_report(grader, listing.photographs, rows, folder)
+
+
+def _say_how_to_go_on(out: Path | None) -> None:
+    if out is None:
+        troubles.print("Interrupted. With --out TABLE a run can be interrupted and continued.")
+    else:
+        troubles.print(Text(f"Interrupted. What is done is kept beside {out}: give the same command again to go on."))
+
+
+def _answer(
+    grader: Grader, rows: list[dict[str, Any]], *, written: Sequence[Path], pages: Sequence[Path], as_json: bool
+) -> None:
+    from fundoscope.runtime.answers import answer_patients
+
+    patients = [answer for answer in answer_patients(rows) if answer.patient is not None]
+    if as_json:
+        told = [_patient_as_json(answer) for answer in patients]
+        text = {"release": grader.opened.name, "photographs": rows, "patients": told, "notice": NOT_A_DEVICE}
+        typer.echo(json.dumps(text, indent=2))
+        return
+    if len(rows) <= SHOWN_ROWS:
+        answers.print(_photograph_table(rows))
+    for line in _reasons(rows if len(rows) <= SHOWN_ROWS else [row for row in rows if row["status"] == "unreadable"]):
+        answers.print(line, soft_wrap=True)
+    if patients and len(patients) <= SHOWN_ROWS:
+        answers.print(_patient_table(patients))
+    answers.print(_counted(rows, patients))
+    for path in (*written, *pages[:1]):
+        answers.print(printable(f"Written: {path}"), soft_wrap=True)
+    answers.print(f"Release {grader.opened.name}. {NOT_A_DEVICE}", markup=False)
+
+
+def _photograph_table(rows: Sequence[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in ("photograph", "eye", "grade", "P(referable)", "decision", "quality"):
+        number, short = title == "P(referable)", title in ("eye", "P(referable)", "decision", "quality")
+        table.add_column(title, justify="right" if number else "left", no_wrap=short, overflow="fold")
+    names = Counter(Path(row["image"]).name for row in rows)
+    for row in rows:
+        name = Path(row["image"]).name
+        referable, grade_ = row["p_referable"], row["grade"]
+        table.add_row(
+            printable(name if names[name] == 1 else row["image"]),
+            row["eye"] or "",
+            "" if grade_ is None else f"{grade_} {GRADE_NAMES[grade_]}",
+            "" if referable is None or grade_ is None else f"{referable:.2f}",
+            _decision(row["decision"]),
+            row["quality"] or row["status"],
+        )
+    return table
+
+
+def _reasons(rows: Sequence[dict[str, Any]]) -> list[Text]:
+    """A line for each photograph of which there is something to say; that of an unreadable one names its file."""
+    said = [(row["image"], row["reason"], row["status"]) for row in rows if row["reason"]]
+    return [printable(why if status == "unreadable" else f"{image}: {why}") for image, why, status in said]
+
+
+def _patient_table(patients: Sequence[PatientAnswer]) -> Table:
+    table = Table("patient", "answer", "eyes", box=None, pad_edge=False)
+    for answer in patients:
+        eyes = ", ".join(f"{eye.eye or 'eye not stated'}: {eye.decision}" for eye in answer.eyes)
+        table.add_row(printable(str(answer.patient)), _decision(answer.decision), eyes)
+    return table
+
+
+def _counted(rows: Sequence[dict[str, Any]], patients: Sequence[PatientAnswer]) -> Text:
+    sentences = [_count_words("photograph", [row["decision"] for row in rows])]
+    if patients:
+        sentences.append(_count_words("patient", [answer.decision for answer in patients]))
+    unreadable = sum(row["status"] == "unreadable" for row in rows)
+    if unreadable:
+        sentences.append(f"{unreadable} could not be read")
+    return Text(". ".join(sentences) + ".")
+
+
+def _count_words(noun: str, decisions: Sequence[str]) -> str:
+    counts = Counter(decisions)
+    plural = "" if len(decisions) == 1 else "s"
+    return f"{len(decisions)} {noun}{plural}: " + ", ".join(f"{counts[name]} {name}" for name in STYLES if counts[name])
+
+
+def _patient_as_json(answer: PatientAnswer) -> dict[str, Any]:
+    eyes = [{"eye": eye.eye, "decision": eye.decision, "photographs": list(eye.photographs)} for eye in answer.eyes]
+    return {"patient": answer.patient, "decision": answer.decision, "eyes": eyes}
+
+
+def _decision(decision: str) -> Text:
+    return Text(decision, style=STYLES[decision])
+
+
+def printable(text: str) -> Text:
+    """A text from outside as the terminal may show it: no markup, no control characters."""
+    return Text("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text))

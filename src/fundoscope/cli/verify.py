@@ -1,0 +1,75 @@
+"""`fundoscope verify` and `fundoscope info`: is a release whole, and what is it?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from fundoscope.cli.console import answers
+from fundoscope.grades import NOT_A_DEVICE
+
+Place = Annotated[
+    Path | None,
+    typer.Argument(metavar="[RELEASE]", help="A folder or .zip. Default: the release that ships.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+
+
+def verify(release: Place = None, as_json: AsJson = False) -> None:
+    """Check a release: hashes, network, and its golden outputs computed again on this machine.
+
+    Exit status: 0 if all is well, 2 if not.
+    """
+    from fundoscope.runtime.release import default_release
+    from fundoscope.runtime.verification import verify_release
+
+    found = verify_release(default_release() if release is None else release)
+    if as_json:
+        checks = [asdict(check) for check in found.checks]
+        told = {"path": str(found.path), "release": found.name, "passed": found.passed, "checks": checks}
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        for check in found.checks:
+            mark = Text("passed", style="green") if check.passed else Text("FAILED", style="bold red")
+            answers.print(Text.assemble(mark, f"  {check.name}: {check.detail}"))
+        answers.print(Text(f"{found.name or found.path}: {'whole' if found.passed else 'do not use it'}."))
+    if not found.passed:
+        raise typer.Exit(2)
+
+
+def info(release: Place = None, as_json: AsJson = False) -> None:
+    """Say what a release is: its network, how its output is read, how good it was, what it must not be used for."""
+    from fundoscope.runtime.release import default_release, open_release
+    from fundoscope.runtime.report import figures
+
+    opened = open_release(default_release() if release is None else release)
+    if as_json:
+        typer.echo(json.dumps({"name": opened.name, "path": str(opened.path)} | asdict(opened.release), indent=2))
+        return
+    described = opened.release
+    lines = {
+        "release": opened.name,
+        "version": described.version,
+        "licence": described.licence,
+        "size": f"{len(opened.model) / 1e6:.1f} MB network",
+        "photograph": f"{opened.recipe.side} px, crop {opened.recipe.crop}, enhancement {opened.recipe.enhance}",
+        "head": f"{described.head}, temperature {described.temperature:.3f}",
+        "grade cuts": ", ".join(f"{cut:.2f}" for cut in described.grade_cuts),
+        "referred": f"from a probability of {opened.operating_point.threshold:.3f} that the grade is 2 or higher",
+        "heatmap": described.heatmap,
+        "trained on": f"{len(described.training.get('training_sha256', []))} photographs",
+        "intended use": described.intended_use,
+    }
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, words in (*lines.items(), *(("limit", limit) for limit in described.limits)):
+        table.add_row(Text(name, style="dim"), Text(words))
+    for name, words in figures(described.evaluation):
+        table.add_row(Text(name, style="dim"), Text(words))
+    answers.print(table)
+    answers.print(Text(NOT_A_DEVICE))

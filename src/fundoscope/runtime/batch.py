@@ -1,0 +1,201 @@
+"""Many photographs into one table, so that a run that was killed goes on where it stopped.
+
+While a run lasts, `OUT.part.jsonl` lies beside the table to be: a first line that says which release and options the
+rows come from, then one line for each photograph as it is finished. Starting the same command again reads it, leaves
+out what is done and goes on; a line that the kill tore is dropped. Photographs that could not be read are tried
+again. At the end the table is written in one step, in input order, and the part file is removed.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+import pandas as pd
+
+from fundoscope.decide.heads import outputs_of
+from fundoscope.errors import BadRequest
+from fundoscope.files import replacing
+from fundoscope.runtime.grader import Grader, in_order
+from fundoscope.runtime.listing import Listed
+from fundoscope.runtime.reading import Reading
+from fundoscope.tables import write_table
+
+PART_FORMAT: Final = 1
+SYNC_EVERY: Final = 64
+"""Lines after which the part file is forced to the disk; a killed process loses none, a power cut at most these."""
+
+Progress = Callable[[int, dict[str, Any]], None]
+"""Called after each photograph with how many are done and its row."""
+
+
+def grade_to_table(
+    grader: Grader,
+    photographs: Sequence[Listed],
+    out: Path | str,
+    *,
+    features: bool = False,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Grade photographs into a predictions table, going on with an interrupted run of the same request.
+
+    Args:
+        grader: An opened release.
+        photographs: As `listing.list_photographs` gives them; every `image` once.
+        out: The table; `.csv`, `.parquet` or `.jsonl`.
+        features: Also write `NAME.features.npz` beside it: one float32 vector by SHA-256.
+        progress: Told of every photograph, also, at once, of those that an earlier run had finished.
+
+    Returns:
+        The table as written: one row for each photograph, in the order given.
+
+    Raises:
+        BadRequest: If a part file of another release or of other options lies in the way, or nothing can be
+            written there.
+        BadTable: If the suffix names no kind of table.
+        MissingExtra: If the kind of table needs a package that is not installed.
+    """
+    table = Path(out)
+    _try_out(grader, table)
+    part = part_path(table)
+    header = {"part": PART_FORMAT, "release": grader.opened.digest, "features": features}
+    done = _resume(part, header, {each.image for each in photographs})
+    left = [each for each in photographs if each.image not in done]
+    for count, entry in enumerate(done.values(), start=1):
+        if progress is not None:
+            progress(count, entry["row"])
+    with _appending(part, header) as file:
+        for reading in grade_listed(grader, left):
+            entry = _entry(reading, features=features)
+            done[reading.image] = entry
+            _append(file, entry, sync=len(done) % SYNC_EVERY == 0)
+            if progress is not None:
+                progress(len(done), entry["row"])
+    entries = [done[each.image] for each in photographs]
+    frame = predictions_frame(grader, (entry["row"] for entry in entries))
+    write_table(frame, table)
+    if features:
+        _write_features(entries, features_path(table))
+    part.unlink()
+    return frame
+
+
+def grade_listed(grader: Grader, photographs: Iterable[Listed]) -> Iterator[Reading]:
+    """Grade listed photographs, in order; what their manifest says of them goes into the readings."""
+
+    def grade(listed: Listed) -> Reading:
+        return replace(grader.grade(listed.path), image=listed.image, **listed.details)
+
+    return in_order(grade, photographs, threads=grader.threads)
+
+
+def predictions_frame(grader: Grader, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Rows as a predictions table with all its columns, whatever became of the photographs."""
+    outputs = outputs_of(grader.opened.release.head)
+    blank = Reading(image="", status="", reason="", decision="", release="", graded_at="", raw=(0.0,) * outputs)
+    frame = pd.DataFrame(list(rows), columns=list(blank.row()))
+    return frame.astype({"grade": "Int64", "fold": "Int64"})
+
+
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A predictions table as rows, None for blank."""
+    return [{str(key): value for key, value in row.items()} for row in _blanks_as_none(frame).to_dict("records")]
+
+
+def _blanks_as_none(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.astype(object).where(frame.notna(), None)
+
+
+def part_path(table: Path) -> Path:
+    """Where the rows of an unfinished run lie."""
+    return table.with_name(f"{table.name}.part.jsonl")
+
+
+def features_path(table: Path) -> Path:
+    """Where the features of a table lie."""
+    return table.with_name(f"{table.stem}.features.npz")
+
+
+def _try_out(grader: Grader, table: Path) -> None:
+    """Write a table without rows and remove it: what cannot be written must be known before hours of grading."""
+    trial = table.with_name(f".trial-{os.getpid()}-{table.name}")
+    try:
+        write_table(predictions_frame(grader, []), trial)
+    except OSError as problem:
+        raise BadRequest(f"{table}: cannot write there: {problem.strerror}. Choose another --out.") from None
+    trial.unlink()
+
+
+def _resume(part: Path, header: dict[str, Any], wanted: set[str]) -> dict[str, dict[str, Any]]:
+    """Finished photographs of an earlier run by their image; a torn end is cut off the file."""
+    if not part.exists():
+        return {}
+    lines = part.read_bytes().splitlines(keepends=True)
+    entries = [entry for i, line in enumerate(lines) if (entry := _parse(line, part, last=i == len(lines) - 1))]
+    if not entries:
+        part.unlink()
+        return {}
+    if len(entries) < len(lines):
+        with open(part, "rb+") as file:
+            file.truncate(sum(len(line) for line in lines[:-1]))
+    if entries[0] != header:
+        raise BadRequest(
+            f"{part}: expected an unfinished run of the same release and options, got another's. "
+            "Delete it to begin anew, or choose another --out."
+        )
+    finished = {entry["row"]["image"]: entry for entry in entries[1:] if entry["row"]["status"] != "unreadable"}
+    return {image: entry for image, entry in finished.items() if image in wanted}
+
+
+def _parse(line: bytes, part: Path, *, last: bool) -> dict[str, Any] | None:
+    """One line of a part file; None for a last one that was torn."""
+    try:
+        if not line.endswith(b"\n"):
+            raise ValueError("no end of line")
+        entry = json.loads(line)
+        if not isinstance(entry, dict):
+            raise ValueError("not an object")
+    except ValueError:
+        if last:
+            return None
+        raise BadRequest(
+            f"{part}: expected the rows of an unfinished run, got a damaged line. Delete it to begin anew."
+        ) from None
+    return entry
+
+
+def _appending(part: Path, header: dict[str, Any]) -> IO[str]:
+    file = open(part, "a", encoding="utf-8")  # noqa: SIM115 - the caller closes it
+    if file.tell() == 0:
+        _append(file, header, sync=True)
+    return file
+
+
+def _append(file: IO[str], entry: dict[str, Any], *, sync: bool) -> None:
+    file.write(json.dumps(entry) + "\n")
+    file.flush()
+    if sync:
+        os.fsync(file.fileno())
+
+
+def _entry(reading: Reading, *, features: bool) -> dict[str, Any]:
+    entry: dict[str, Any] = {"row": reading.row()}
+    if features and reading.features is not None:
+        entry["features"] = base64.b64encode(reading.features.astype("<f4").tobytes()).decode()
+    return entry
+
+
+def _write_features(entries: Iterable[dict[str, Any]], path: Path) -> None:
+    vectors = {
+        entry["row"]["sha256"]: np.frombuffer(base64.b64decode(entry["features"]), dtype="<f4")
+        for entry in entries
+        if "features" in entry
+    }
+    with replacing(path) as fresh:
+        np.savez_compressed(fresh, **vectors)  # type: ignore[arg-type]

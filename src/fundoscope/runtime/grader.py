@@ -1,0 +1,191 @@
+"""From a photograph to its grade with a release, on the CPU: one photograph, or many with every core busy.
+
+A photograph is read, judged, prepared and put through the network, all by one thread; several threads do so side
+by side (Pillow, OpenCV and onnxruntime let go of Python's lock while they compute). No photograph shares a batch
+with another and no forward pass is split over cores, so that an answer depends on the photograph and the release
+alone: not on its neighbours, the number of threads or their timing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from fundoscope.arrays import Photo, RawOutput
+from fundoscope.decide.calibrate import grade_from_cuts
+from fundoscope.decide.heads import exceedance, expected_grade, probabilities
+from fundoscope.decide.referral import CANNOT_GRADE, decide_photo
+from fundoscope.errors import UnreadablePhotograph
+from fundoscope.grades import REFERABLE
+from fundoscope.photo.fov import find_field
+from fundoscope.photo.quality import judge, measure_quality
+from fundoscope.photo.read import Photograph, read_photo
+from fundoscope.photo.recipe import prepare
+from fundoscope.runtime.network import Network, open_network
+from fundoscope.runtime.reading import Reading
+from fundoscope.runtime.release import OpenRelease, default_release, open_release
+
+__all__ = ["Grader", "Reading", "available_cores", "in_order"]
+
+AHEAD_PER_THREAD = 4
+"""Finished or waiting photographs held for each thread, so that a slow one does not stop the others."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Grader:
+    """A release, opened and ready. Safe to use from several threads.
+
+    Example:
+        >>> grader = Grader.open()  # doctest: +SKIP
+        >>> grader.grade("photograph.jpg").decision  # doctest: +SKIP
+        'refer'
+    """
+
+    def __init__(self, opened: OpenRelease, network: Network, *, threads: int) -> None:
+        self.opened = opened
+        self.threads = threads
+        self._network = network
+
+    @classmethod
+    def open(cls, release: Path | str | None = None, *, threads: int | None = None) -> Grader:
+        """Open a release.
+
+        Args:
+            release: Folder or `.zip`; None for the one that ships with the package.
+            threads: Photographs worked on side by side; None for as many as there are cores.
+
+        Raises:
+            BadRelease: If it is damaged or cannot be run by this version.
+            ValueError: If `threads` is below 1.
+        """
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
+        opened = open_release(default_release() if release is None else release)
+        return cls(opened, open_network(opened), threads=threads or available_cores())
+
+    def grade(self, photo: Path | str | Photo) -> Reading:
+        """Read and grade one photograph: a file, or upright 8-bit RGB pixels.
+
+        Never raises because of the photograph: `Reading.status` says what became of it.
+        """
+        return self.examine(photo)[0]
+
+    def grade_many(self, paths: Iterable[Path | str]) -> Iterator[Reading]:
+        """Grade files on all threads; one reading for each, in the order given.
+
+        Memory is bounded: `paths` is drawn from as photographs are finished and the readings are taken.
+        """
+        return in_order(self.grade, paths, threads=self.threads)
+
+    def examine(self, photo: Path | str | Photo) -> tuple[Reading, Photo | None]:
+        """Grade one photograph and hand back its pixels as they were decoded; None where it could not be read."""
+        image = "" if isinstance(photo, np.ndarray) else str(photo)
+        reading = Reading(
+            image=image,
+            status="unreadable",
+            reason="",
+            decision=CANNOT_GRADE,
+            release=self.opened.name,
+            graded_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        try:
+            photograph = photo if isinstance(photo, np.ndarray) else self._read(photo)
+            return self._judge(reading, photograph)
+        except UnreadablePhotograph as problem:
+            return replace(reading, reason=str(problem)), None
+        except Exception as problem:
+            # One photograph's fault, whatever it is, must not cost the others; the row says what happened.
+            fault = f"{type(problem).__name__}: {problem}".splitlines()[0]
+            words = (
+                f"{image or 'photograph'}: expected a grade, got a fault in the program ({fault}). Please report it."
+            )
+            return replace(reading, reason=words), None
+
+    def _read(self, path: Path | str) -> Photograph:
+        return read_photo(path, target_px=self.opened.recipe.decode_px)
+
+    def _judge(self, reading: Reading, photograph: Photograph | Photo) -> tuple[Reading, Photo]:
+        if isinstance(photograph, np.ndarray):
+            pixels = photograph
+        else:
+            pixels = photograph.pixels
+            reading = replace(
+                reading,
+                sha256=photograph.sha256,
+                patient=photograph.patient,
+                eye=photograph.eye,
+                taken=photograph.taken,
+            )
+        field = find_field(pixels)
+        parts = measure_quality(pixels, field)
+        verdict = judge(parts, self.opened.gate)
+        reading = replace(
+            reading,
+            status="graded" if verdict.gradable else "ungradable",
+            reason=verdict.reason,
+            quality=verdict.quality,
+            parts=parts,
+            field=field,
+            decoded=(pixels.shape[0], pixels.shape[1]),
+        )
+        if field is None:
+            return replace(reading, status="ungradable"), pixels
+        prepared = prepare(pixels, self.opened.recipe, field=field)
+        reading = replace(reading, placement=prepared.placement, side=len(prepared.canvas))
+        outputs = self._network.run(prepared.canvas[None])
+        heatmap = None if outputs.heatmap is None else outputs.heatmap[0]
+        reading = replace(reading, features=outputs.features[0], heatmap=heatmap)
+        return self._decide(reading, outputs.raw), pixels
+
+    def _decide(self, reading: Reading, raw: RawOutput) -> Reading:
+        release = self.opened.release
+        shares = probabilities(release.head, raw, temperature=release.temperature)
+        p_referable = float(exceedance(shares, REFERABLE)[0])
+        gradable = reading.status == "graded"
+        grade = int(grade_from_cuts(expected_grade(shares), release.grade_cuts)[0])
+        return replace(
+            reading,
+            raw=tuple(float(value) for value in raw[0]),
+            probabilities=tuple(float(share) for share in shares[0]),
+            p_referable=p_referable,
+            grade=grade if gradable else None,
+            decision=decide_photo(p_referable, gradable, self.opened.operating_point.threshold),
+        )
+
+
+def available_cores() -> int:
+    """Cores this process may use, which a container or `taskset` may have made fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def in_order(function: Callable[[Item], Result], items: Iterable[Item], *, threads: int) -> Iterator[Result]:
+    """Call `function` on every item on `threads` threads; results in the order of the items.
+
+    At most `AHEAD_PER_THREAD` items for each thread are drawn before their results are taken. Closing the iterator
+    early, or an exception in it, drops what has not begun and waits for what has.
+    """
+    source = iter(items)
+    waiting: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="fundoscope")
+    try:
+        for item in islice(source, threads * AHEAD_PER_THREAD):
+            waiting.append(pool.submit(function, item))
+        while waiting:
+            yield waiting.popleft().result()
+            for item in islice(source, 1):
+                waiting.append(pool.submit(function, item))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,110 @@
+"""Pictures for people: a photograph small enough for a page, and where the network looked laid over it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+from PIL import Image
+
+from fundoscope.arrays import Photo
+from fundoscope.runtime.reading import Reading
+
+PICTURE_PX: Final = 800
+"""Longer side of a photograph on a page."""
+
+OVERLAY_PX: Final = 400
+"""Longer side of a heatmap on a page: it comes from a coarse grid and is smooth."""
+
+Overlay = UInt8[np.ndarray, "height width 4"]
+"""RGB in viridis's colours, which a retina has not; opacity follows the relevance and is 0 outside the retina."""
+
+
+@dataclass(frozen=True, slots=True)
+class Illustration:
+    """One photograph's pictures as data: URIs, which no page has to fetch."""
+
+    photograph: str
+    overlay: str | None
+    """None where the network was not asked or exports no heatmap."""
+    width: int
+    height: int
+
+
+def illustrate(pixels: Photo, reading: Reading) -> Illustration:
+    """Draw a photograph and its overlay.
+
+    Args:
+        pixels: The photograph as it was decoded for `reading` (`Grader.examine` returns both).
+        reading: What became of it.
+    """
+    height, width = _fitted(pixels.shape[0], pixels.shape[1], PICTURE_PX)
+    picture = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    overlay = draw_overlay(reading)
+    return Illustration(
+        _data_uri(picture, "JPEG", quality=85),
+        None if overlay is None else _data_uri(overlay, "WEBP", quality=70),
+        width,
+        height,
+    )
+
+
+def draw_overlay(reading: Reading) -> Overlay | None:
+    """The heatmap in colour, in the proportions of the photograph; None where there is no heatmap."""
+    relevance = lay_on_photograph(reading, longer_px=OVERLAY_PX)
+    if relevance is None or reading.field is None or reading.decoded is None:
+        return None
+    height, width = relevance.shape
+    inside = reading.field.scaled(height / reading.decoded[0]).mask(height, width)
+    colours = cv2.applyColorMap(np.rint(relevance * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
+    # The square root lets weaker regions be seen without hiding the retina where nothing was found.
+    opacity = np.rint(255 * np.sqrt(relevance) * inside).astype(np.uint8)
+    return np.dstack([colours, opacity])
+
+
+def lay_on_photograph(reading: Reading, *, longer_px: int) -> Float32[np.ndarray, "height width"] | None:
+    """The heatmap moved from the network's grid back onto the photograph, in [0, 1]; None where there is none.
+
+    Args:
+        reading: Of a photograph that was decoded at `reading.decoded`.
+        longer_px: Longer side of what is returned.
+    """
+    if reading.heatmap is None or reading.placement is None or reading.decoded is None or reading.side is None:
+        return None
+    height, width = _fitted(*reading.decoded, longer_px)
+    rows, columns = reading.heatmap.shape
+    to_decoded = reading.decoded[0] / height
+    placement = reading.placement
+    # Centres of pixels lie at halves; the matrix takes a place on the page to one on the grid.
+    down, along = rows / reading.side, columns / reading.side
+    across, scale = to_decoded * placement.column_scale, to_decoded * placement.scale
+    matrix = np.array(
+        [
+            [along * across, 0, along * (0.5 * across + placement.column_offset) - 0.5],
+            [0, down * scale, down * (0.5 * scale + placement.row_offset) - 0.5],
+        ]
+    )
+    laid = cv2.warpAffine(
+        reading.heatmap,
+        matrix,
+        (width, height),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.clip(laid, 0, 1).astype(np.float32)
+
+
+def _fitted(height: int, width: int, longer_px: int) -> tuple[int, int]:
+    factor = min(1.0, longer_px / max(height, width))
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def _data_uri(pixels: UInt8[np.ndarray, "height width channel"], kind: str, *, quality: int) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, kind, quality=quality)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

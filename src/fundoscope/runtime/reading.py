@@ -1,0 +1,95 @@
+"""What became of one photograph: graded, ungradable or unreadable, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from fundoscope.arrays import Heatmap
+from fundoscope.grades import GRADE_NAMES, GRADES
+from fundoscope.photo.fov import Field
+from fundoscope.photo.quality import Quality
+from fundoscope.photo.recipe import Placement
+
+STORED_DIGITS = 6
+"""Decimals of every fraction in a table: below them computers differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The answer to one photograph. There is one for every photograph that was asked about.
+
+    `graded`: everything is filled. `ungradable`: no fundus was found, or the release's gate refuses the picture;
+    `grade` is None and `decision` is "cannot grade". Where a fundus was found all the same, the network was asked
+    and `raw`, `probabilities`, `features` and `heatmap` are there, so that an evaluation may count such photographs
+    in. `unreadable`: there is no picture, or a fault stopped this one; only `reason` says more.
+    """
+
+    image: str
+    """The path as it was given; empty for an array."""
+    status: str
+    """graded, ungradable or unreadable."""
+    reason: str
+    """Why it is not graded, or what lowers its quality; empty where nothing is to be said."""
+    decision: str
+    """One of `decide.referral.DECISIONS`."""
+    release: str
+    """Id and hash of the release that answered."""
+    graded_at: str
+    """When, ISO 8601 in UTC."""
+    sha256: str | None = None
+    source: str | None = None
+    patient: str | None = None
+    eye: str | None = None
+    taken: str | None = None
+    quality: str | None = None
+    """One of `grades.QUALITY_NAMES`; None where there is no picture."""
+    parts: Quality | None = None
+    raw: tuple[float, ...] = ()
+    """The head's output, in the head's own units."""
+    probabilities: tuple[float, ...] | None = None
+    """Of the five grades, in order; they sum to 1."""
+    p_referable: float | None = None
+    grade: int | None = None
+    field: Field | None = None
+    """Where the retina lies on the photograph as it was decoded, in px."""
+    features: Float32[np.ndarray, " feature"] | None = None
+    heatmap: Heatmap | None = None
+    """Where the network looked, on its own grid, which covers the prepared canvas."""
+    placement: Placement | None = None
+    """How the prepared canvas lies on the decoded photograph, whose size is `decoded`."""
+    decoded: tuple[int, int] | None = None
+    """Height and width of the photograph as it was decoded (a large JPEG is decoded reduced)."""
+    side: int | None = None
+    """Side of the prepared canvas in px."""
+
+    @property
+    def grade_name(self) -> str | None:
+        """The grade in words."""
+        return None if self.grade is None else GRADE_NAMES[self.grade]
+
+    def row(self) -> dict[str, Any]:
+        """The row of the predictions table, columns in the table's order; None is blank."""
+        named = ("image", "sha256", "source", "patient", "eye", "taken", "graded_at", "status", "reason", "quality")
+        row: dict[str, Any] = {name: getattr(self, name) for name in named}
+        for part in ("field_size", "sharpness", "exposure", "contrast", "vessels"):
+            row[f"q_{part}"] = None if self.parts is None else _stored(getattr(self.parts, part))
+        row |= {f"raw{i}": _stored(value) for i, value in enumerate(self.raw)}
+        probabilities = self.probabilities or (None,) * GRADES
+        row |= {f"p{i}": _stored(value) for i, value in enumerate(probabilities)}
+        row["p_referable"] = _stored(self.p_referable)
+        return row | {
+            "grade": self.grade,
+            "decision": self.decision,
+            "grades_set": None,
+            "fold": None,
+            "release": self.release,
+        }
+
+
+def _stored(value: float | None) -> float | None:
+    # Adding 0 turns -0.0, which rounding leaves of a tiny negative difference, into 0.0.
+    return None if value is None else round(float(value), STORED_DIGITS) + 0.0

@@ -1,0 +1,412 @@
+"""A release: the folder, or the same folder zipped, that holds everything a grade depends on.
+
+    release.json    what the network is, how its output is read, where it came from, hashes of the rest
+    model.onnx      `canvases` (uint8, prepared, not normalised) -> `raw`, `features` and, mostly, `heatmap`
+    golden.npz      `canvases` with the outputs they had when the release was made
+    MODEL_CARD.md   the same for people
+
+Opening reads every byte and compares its hash; nothing is unpacked to disk and nothing in it is ever run
+but the ONNX graph. Whether that graph fits is checked by `network.open_network`, where onnxruntime is;
+`verification.verify_release` computes the golden outputs again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Shaped
+
+from fundoscope.decide.heads import HEADS
+from fundoscope.decide.referral import OperatingPoint
+from fundoscope.errors import BadRelease
+from fundoscope.files import write_bytes, write_text
+from fundoscope.grades import GRADES
+from fundoscope.photo.quality import Gate
+from fundoscope.photo.recipe import Recipe
+
+Array = Shaped[np.ndarray, "..."]
+"""An array of any shape and kind."""
+
+SCHEMA: Final = 1
+"""The only schema of `release.json` that this version reads and writes."""
+
+MODEL: Final = "model.onnx"
+GOLDEN: Final = "golden.npz"
+CARD: Final = "MODEL_CARD.md"
+DESCRIPTION: Final = "release.json"
+HEATMAPS: Final = ("grad-cam", "none")
+"""Ways a release may explain a grade; `none` where no map is exported."""
+
+LARGEST_BYTES: Final = 4 * 2**30
+"""Unpacked size at which a zipped release is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """What `release.json` says. Every field is plain JSON, so that nothing is lost on the way through a file."""
+
+    id: str
+    """Name of the release, as it stands in the column `release` (there followed by @ and twelve digits of its hash)."""
+    version: str
+    licence: str
+    """Licence of the weights."""
+    recipe: dict[str, Any]
+    """How a photograph is prepared: `photo.recipe.Recipe.to_dict()`."""
+    head: str
+    """A key of `decide.heads.HEADS`."""
+    labels: list[str]
+    """Names of the five grades, in order."""
+    calibration: dict[str, Any]
+    """`temperature` (> 0) and `grade_cuts` (four rising cuts of the expected grade)."""
+    operating_point: dict[str, Any]
+    """When a photograph is referred: `decide.referral.OperatingPoint.to_dict()`."""
+    gate: dict[str, Any]
+    """What counts as gradable: `photo.quality.Gate.to_dict()`."""
+    heatmap: str
+    """One of `HEATMAPS`."""
+    features: int
+    """Length of a photograph's feature vector."""
+    training: dict[str, Any]
+    """Provenance: data, experiment, backbone, hashes; `training_sha256` lists the photographs it learned from."""
+    evaluation: dict[str, Any]
+    """Figures with their intervals."""
+    intended_use: str
+    limits: list[str]
+    """Sentences: what the release cannot do and was not tested on."""
+    schema: int = SCHEMA
+    task: str = "dr-grade"
+    files: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of every file, by name (of `release.json`: its `seal`); filled in by `write_release`."""
+    golden_tolerance: float = 1e-3
+    """Largest deviation from the golden outputs, as a share of their largest value (at least of 1)."""
+
+    @property
+    def temperature(self) -> float:
+        """Temperature of the head (softmax, CORAL), or its standard deviation in grades (regression)."""
+        return float(self.calibration["temperature"])
+
+    @property
+    def grade_cuts(self) -> tuple[float, float, float, float]:
+        """Expected grades at which the reported grade steps up."""
+        first, second, third, fourth = self.calibration["grade_cuts"]
+        return float(first), float(second), float(third), float(fourth)
+
+    def to_json(self) -> str:
+        """The text of `release.json`."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRelease:
+    """A release whose bytes are all here, agree with their hashes and can be run by this version."""
+
+    release: Release
+    model: bytes
+    golden: dict[str, Array]
+    card: str
+    path: Path
+    digest: str
+    """SHA-256 of `release.json`, and through the hashes in it of the whole release."""
+    recipe: Recipe
+    gate: Gate
+    operating_point: OperatingPoint
+
+    @property
+    def name(self) -> str:
+        """What the column `release` holds: the id and the first twelve digits of the hash."""
+        return f"{self.release.id}@{self.digest[:12]}"
+
+
+def default_release() -> Path:
+    """Folder of the release that ships inside the package."""
+    return Path(__file__).resolve().parent.parent / "releases" / "default"
+
+
+def write_release(
+    folder: Path | str,
+    release: Release,
+    *,
+    model: bytes,
+    card: str,
+    golden: Mapping[str, Array],
+) -> Release:
+    """Write a release; `release.json` comes last, so that an interrupted one cannot be opened.
+
+    Args:
+        folder: Made where absent; files of an earlier release in it are replaced.
+        release: Everything but `files`, which is filled in here.
+        model: Serialised ONNX graph.
+        card: Text of the model card, Markdown.
+        golden: `canvases` and the outputs for them: `raw`, `features` and `heatmap` (unless `none`).
+
+    Returns:
+        The release as written, with its hashes.
+
+    Raises:
+        BadRelease: If it could not be opened again: unknown head, recipe, missing golden output.
+    """
+    target = Path(folder)
+    _runnable(release, target)
+    _check_golden(golden, release, target)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **dict(golden))  # type: ignore[arg-type]
+    contents = {MODEL: model, GOLDEN: buffer.getvalue(), CARD: card.encode()}
+    hashed = replace(release, files={name: _sha256(data) for name, data in contents.items()})
+    complete = replace(hashed, files=hashed.files | {DESCRIPTION: seal(asdict(hashed))})
+    for name, data in contents.items():
+        write_bytes(target / name, data)
+    write_text(target / DESCRIPTION, complete.to_json())
+    return complete
+
+
+def open_release(path: Path | str) -> OpenRelease:
+    """Read a release, whole, and refuse it unless all of it is as `release.json` says.
+
+    Args:
+        path: A folder, or a `.zip` of it.
+
+    Raises:
+        BadRelease: If it is absent, damaged, of another schema, has keys, a head, a recipe or a heatmap that
+            this version does not know, or holds a path that leads out of it.
+    """
+    place = Path(path)
+    read = _reader(place)
+    description = read(DESCRIPTION)
+    release = parse_release(description, place)
+    contents = {name: read(name) for name in release.files if name != DESCRIPTION}
+    for name, data in contents.items():
+        _check_hash(name, data, release, place)
+    recipe, gate, operating_point = _runnable(release, place)
+    golden = _read_golden(contents[GOLDEN], place)
+    _check_golden(golden, release, place)
+    return OpenRelease(
+        release=release,
+        model=contents[MODEL],
+        golden=golden,
+        card=contents[CARD].decode("utf-8", errors="replace"),
+        path=place,
+        digest=_sha256(description),
+        recipe=recipe,
+        gate=gate,
+        operating_point=operating_point,
+    )
+
+
+def parse_release(text: bytes, path: Path) -> Release:
+    """Read `release.json`, knowing every key and the kind of its value.
+
+    Raises:
+        BadRelease: If it is not JSON, of another schema, or has a key missing, unknown or of another kind.
+    """
+    try:
+        stored = json.loads(text)
+    except ValueError as problem:
+        raise BadRelease(f"{path}: expected JSON in {DESCRIPTION}, got {problem}. Fetch the release again.") from None
+    if not isinstance(stored, dict) or "schema" not in stored:
+        raise BadRelease(f"{path}: expected an object with the key 'schema' in {DESCRIPTION}. Is this a release?")
+    if stored["schema"] != SCHEMA:
+        raise BadRelease(
+            f"{path}: expected a release of schema {SCHEMA}, got {stored['schema']!r}. "
+            "Install the version of fundoscope that it was made with, or export it again."
+        )
+    known = {each.name: each for each in fields(Release)}
+    for key, value in stored.items():
+        if key not in known:
+            raise BadRelease(
+                f"{path}: {DESCRIPTION} has the key {key!r}, which schema {SCHEMA} does not know. "
+                "A newer version of fundoscope may read it."
+            )
+        _check_kind(key, value, path)
+    missing = sorted(set(known) - set(stored))
+    if missing:
+        raise BadRelease(f"{path}: {DESCRIPTION} lacks {', '.join(missing)}. Export the release again.")
+    if stored["files"][DESCRIPTION] != seal(stored):
+        raise BadRelease(f"{path}: {DESCRIPTION} has changed since the release was made. Fetch the release again.")
+    return Release(**stored)
+
+
+def seal(description: Mapping[str, Any]) -> str:
+    """SHA-256 of what `release.json` says, its own seal left out, so that a changed threshold does not go unseen."""
+    # Through JSON and back first: in a file every key is a text, and texts sort otherwise than numbers.
+    plain = json.loads(json.dumps(description))
+    plain["files"].pop(DESCRIPTION, None)
+    return _sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode())
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_KINDS: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
+    "a text": ("id version licence head heatmap intended_use task", lambda value: isinstance(value, str)),
+    "an object": (
+        "recipe calibration operating_point gate training evaluation files",
+        lambda value: isinstance(value, dict),
+    ),
+    "a list of texts": (
+        "labels limits",
+        lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+    ),
+    "a positive number": ("golden_tolerance", lambda value: _is_number(value) and value > 0),
+    "a whole number above 0": (
+        "features schema",
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 0,
+    ),
+}
+
+
+def _check_kind(key: str, value: object, path: Path) -> None:
+    for kind, (keys, fits) in _KINDS.items():
+        if key in keys.split() and not fits(value):
+            raise BadRelease(f"{path}: {key} in {DESCRIPTION} must be {kind}, got {value!r:.80}.")
+    if key == "files":
+        _check_files(value, path)
+
+
+def _check_files(files: object, path: Path) -> None:
+    assert isinstance(files, dict)
+    for name, digest in files.items():
+        if not _is_plain(name):
+            raise BadRelease(f"{path}: files in {DESCRIPTION} names {name!r}, which leads out of the release.")
+        if not (isinstance(digest, str) and len(digest) == 64):
+            raise BadRelease(
+                f"{path}: files.{name} in {DESCRIPTION} must be 64 hexadecimal digits, got {digest!r:.80}."
+            )
+    missing = sorted({MODEL, GOLDEN, CARD, DESCRIPTION} - set(files))
+    if missing:
+        raise BadRelease(f"{path}: files in {DESCRIPTION} must have the hash of {', '.join(missing)}.")
+
+
+def _is_plain(name: str) -> bool:
+    return name not in ("", ".", "..") and not any(sign in name for sign in "/\\:\0")
+
+
+def _runnable(release: Release, path: Path) -> tuple[Recipe, Gate, OperatingPoint]:
+    """Everything that says how to compute, as objects of this version; whatever it cannot compute is refused."""
+
+    def refuse(key: str, expected: str, got: object) -> BadRelease:
+        return BadRelease(
+            f"{path}: {key} must be {expected}, got {got!r}. A newer version of fundoscope may know it; "
+            "otherwise export the release again."
+        )
+
+    choices = (("task", ("dr-grade",)), ("head", tuple(HEADS)), ("heatmap", HEATMAPS))
+    for key, allowed in choices:
+        if getattr(release, key) not in allowed:
+            raise refuse(key, f"one of {', '.join(allowed)}", getattr(release, key))
+    if len(release.labels) != GRADES:
+        raise refuse("labels", f"the names of {GRADES} grades", release.labels)
+    _check_calibration(release.calibration, refuse)
+    part = "recipe"
+    try:
+        recipe = Recipe.from_dict(release.recipe)
+        part = "gate"
+        gate = Gate.from_dict(release.gate)
+        part = "operating_point"
+        point = OperatingPoint.from_dict(release.operating_point)
+    except (ValueError, TypeError, KeyError) as problem:
+        raise refuse(part, "one that this version can run", str(problem)) from None
+    if point.cut != "referable":
+        raise refuse("operating_point.cut", "referable", point.cut)
+    return recipe, gate, point
+
+
+def _check_calibration(calibration: dict[str, Any], refuse: Callable[[str, str, object], BadRelease]) -> None:
+    if set(calibration) != {"temperature", "grade_cuts"}:
+        raise refuse("calibration", "temperature and grade_cuts", sorted(calibration))
+    temperature, cuts = calibration["temperature"], calibration["grade_cuts"]
+    if not (_is_number(temperature) and 0 < temperature < float("inf")):
+        raise refuse("calibration.temperature", "a number above 0", temperature)
+    numbers = isinstance(cuts, list | tuple) and len(cuts) == GRADES - 1 and all(_is_number(cut) for cut in cuts)
+    if not numbers or sorted(cuts) != list(cuts):
+        raise refuse("calibration.grade_cuts", f"{GRADES - 1} rising numbers", cuts)
+
+
+def _reader(path: Path) -> Callable[[str], bytes]:
+    """How to get a file of the release by its plain name."""
+    if path.is_dir():
+        return lambda name: _read_from_folder(path, name)
+    if not path.exists():
+        raise BadRelease(f"{path}: expected a release (a folder or a .zip), got nothing: there is no such path.")
+    members = _read_zip(path)
+
+    def read(name: str) -> bytes:
+        if name not in members:
+            raise _missing(path, name)
+        return members[name]
+
+    return read
+
+
+def _read_from_folder(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except FileNotFoundError:
+        raise _missing(folder, name) from None
+    except OSError as problem:
+        raise BadRelease(f"{folder}: cannot read {name}: {problem.strerror}. Check the file's permissions.") from None
+
+
+def _missing(path: Path, name: str) -> BadRelease:
+    return BadRelease(f"{path}: expected the file {name} in the release, found none. Fetch the release again.")
+
+
+def _read_zip(path: Path) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            if sum(entry.file_size for entry in entries) > LARGEST_BYTES:
+                raise BadRelease(f"{path}: expected at most {LARGEST_BYTES >> 30} GiB unpacked, got more.")
+            return {_name_in_zip(entry.filename, path): archive.read(entry) for entry in entries}
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as problem:
+        raise BadRelease(f"{path}: expected a folder or a .zip of one, got {problem}. Fetch it again.") from None
+
+
+def _name_in_zip(name: str, path: Path) -> str:
+    # Zipping the folder itself rather than what is in it puts one folder's name before every file's.
+    parts = name.split("/")
+    if len(parts) > 2 or not all(_is_plain(part) for part in parts):
+        raise BadRelease(f"{path}: expected plain file names in the archive, got {name!r}, which leads out of it.")
+    return parts[-1]
+
+
+def _check_hash(name: str, data: bytes, release: Release, path: Path) -> None:
+    expected, got = release.files[name], _sha256(data)
+    if got != expected:
+        raise BadRelease(
+            f"{path}: {name} has changed: expected SHA-256 {expected[:12]}..., got {got[:12]}.... "
+            "Fetch the release again."
+        )
+
+
+def _read_golden(data: bytes, path: Path) -> dict[str, Array]:
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (ValueError, OSError, zipfile.BadZipFile) as problem:
+        raise BadRelease(f"{path}: expected arrays without objects in {GOLDEN}, got {problem}.") from None
+
+
+def _check_golden(golden: Mapping[str, Array], release: Release, path: Path) -> None:
+    expected = {"canvases", "raw", "features"} | ({"heatmap"} if release.heatmap != "none" else set())
+    if set(golden) != expected:
+        raise BadRelease(f"{path}: {GOLDEN} must hold {', '.join(sorted(expected))}, got {', '.join(sorted(golden))}.")
+    side = release.recipe.get("side")
+    shape = golden["canvases"].shape
+    if golden["canvases"].dtype != np.uint8 or len(shape) != 4 or shape[0] < 1 or shape[1:] != (side, side, 3):
+        raise BadRelease(
+            f"{path}: canvases in {GOLDEN} must be uint8 (photo, {side}, {side}, 3), "
+            f"got {golden['canvases'].dtype} {shape}."
+        )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

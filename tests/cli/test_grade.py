@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fundoscope.cli import main
+from fundoscope.cli.grade import printable
+from fundoscope.grades import NOT_A_DEVICE
+from fundoscope.painting import RetinaSpec, paint_retina
+
+_TINY = runpy.run_path(str(Path(__file__).parents[1] / "runtime" / "tiny_release.py"))
+tiny_release = _TINY["tiny_release"]
+
+
+@pytest.fixture(scope="module")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three painted retinas."""
+    folder = tmp_path_factory.mktemp("painted")
+    rng = np.random.default_rng(2)
+    for number in range(3):
+        photo = paint_retina(RetinaSpec(side_px=300, grade=number), rng=rng).photo
+        Image.fromarray(photo).save(folder / f"{number}.jpg", quality=92)
+    return folder
+
+
+@pytest.fixture
+def run(tiny_release, monkeypatch, capsys):
+    """Run the command line with the tiny release; returns exit status, standard output, standard error."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fundoscope", "grade", "--release", str(tiny_release), *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = capsys.readouterr()
+        return int(ended.value.code or 0), told.out, told.err
+
+    return call
+
+
+def test_a_folder_is_graded_and_answered_in_a_table(run, painted):
+    status, out, _ = run(painted)
+
+    assert status == 0
+    assert "P(referable)" in out
+    assert "3 photographs:" in out
+    assert NOT_A_DEVICE in " ".join(out.split())
+
+
+def test_the_table_and_the_report_are_written_where_they_were_wanted(run, painted, tmp_path):
+    status, out, _ = run(painted, "--out", tmp_path / "results.csv", "--report", tmp_path / "report", "--features")
+
+    assert status == 0
+    assert len(pd.read_csv(tmp_path / "results.csv")) == 3
+    assert (tmp_path / "results.features.npz").is_file()
+    assert "<svg" in (tmp_path / "report" / "index.html").read_text()
+    assert f"Written: {tmp_path / 'results.csv'}" in out
+
+
+def test_patients_are_answered_when_a_manifest_knows_them(run, painted, tmp_path):
+    folder = shutil.copytree(painted, tmp_path / "known")
+    rows = "\n".join(f"{n}.jpg,Ada,{eye}" for n, eye in enumerate(("left", "right", "right")))
+    (folder / "manifest.csv").write_text(f"image,patient,eye\n{rows}\n")
+
+    status, out, err = run(folder, "--json")
+
+    told = json.loads(out)
+    assert status == 0
+    assert [each["patient"] for each in told["patients"]] == ["Ada"]
+    assert [each["eye"] for each in told["patients"][0]["eyes"]] == ["left", "right"]
+    assert told["photographs"][0]["image"] == "0.jpg"
+    assert told["notice"] == NOT_A_DEVICE
+    assert "manifest.csv: patients and eyes are taken from it" in err
+
+
+def test_ungradable_is_an_answer_and_not_a_failure(run, painted, tmp_path):
+    Image.fromarray(np.zeros((300, 300, 3), np.uint8)).save(tmp_path / "black.png")
+
+    status, out, _ = run(painted, tmp_path / "black.png")
+
+    assert status == 0
+    assert "cannot grade" in out
+
+
+@pytest.mark.parametrize("content", [b"", b"a letter", None])
+def test_a_file_that_cannot_be_read_costs_exit_status_1_and_not_the_others(run, painted, tmp_path, content):
+    if content is not None:
+        (tmp_path / "bad.jpg").write_bytes(content)
+
+    status, out, _ = run(painted, tmp_path / "bad.jpg", "--json")
+
+    rows = json.loads(out)["photographs"]
+    assert status == 1
+    assert [row["status"] for row in rows] == ["graded"] * 3 + ["unreadable"]
+    assert "bad.jpg" in rows[-1]["reason"]
+
+
+def test_a_folder_without_pictures_ends_with_status_2_and_one_line(run, tmp_path):
+    status, out, err = run(tmp_path)
+
+    assert (status, out) == (2, "")
+    assert "found none" in err
+    assert err.count("\n") == 1
+
+
+def test_an_empty_folder_beside_good_photographs_costs_status_1(run, painted, tmp_path):
+    status, out, err = run(tmp_path, painted)
+
+    assert status == 1
+    assert "3 photographs:" in out
+    assert "found none" in err
+
+
+def test_a_path_given_twice_is_graded_once(run, painted):
+    status, out, err = run(painted / "0.jpg", painted / "0.jpg")
+
+    assert status == 0
+    assert "1 photograph:" in out
+    assert "1 photograph was named more than once: graded once." in err
+
+
+def test_a_bad_table_ends_with_status_2(run, tmp_path):
+    (tmp_path / "m.csv").write_text("file\na.jpg\n")
+
+    status, _, err = run("--manifest", tmp_path / "m.csv")
+
+    assert status == 2
+    assert "image" in err
+
+
+def test_a_damaged_release_ends_with_status_2(run, painted, tiny_release, tmp_path):
+    folder = shutil.copytree(tiny_release, tmp_path / "damaged")
+    (folder / "MODEL_CARD.md").write_text("changed")
+
+    status, _, err = run(painted, "--release", folder)
+
+    assert status == 2
+    assert "MODEL_CARD.md has changed" in err
+
+
+def test_features_without_a_table_are_refused(run, painted):
+    status, _, err = run(painted, "--features")
+
+    assert status == 2
+    assert "--features: expected --out beside it" in err
+
+
+def test_many_photographs_are_counted_and_not_listed(run, painted, tmp_path):
+    for number in range(31):
+        (tmp_path / f"{number}.jpg").write_bytes((painted / "0.jpg").read_bytes())
+
+    status, out, _ = run(tmp_path)
+
+    assert status == 0
+    assert "31 photographs:" in out
+    assert "P(referable)" not in out
+
+
+def test_an_interruption_says_how_to_go_on_and_keeps_what_is_done(run, painted, tmp_path, monkeypatch):
+    from fundoscope.runtime import batch
+
+    append = batch._append
+
+    def interrupted(file, entry, *, sync):
+        append(file, entry, sync=sync)
+        if "row" in entry:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch, "_append", interrupted)
+    out = tmp_path / "results.csv"
+    status, _, err = run(painted, "--out", out)
+    monkeypatch.undo()
+
+    assert status == 130
+    assert "give the same command again to go on" in " ".join(err.split())
+    assert (tmp_path / "results.csv.part.jsonl").read_bytes().count(b"\n") == 2
+
+
+@pytest.mark.parametrize("name", ["[red]eye[/red].jpg", "\x1b[31meye.jpg"])
+def test_a_name_from_outside_does_not_command_the_terminal(name):
+    shown = printable(name)
+
+    assert shown.spans == []
+    assert "\x1b" not in shown.plain
+    assert "eye" in shown.plain

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fundoscope.errors import BadRelease
+from fundoscope.runtime.network import open_network
+from fundoscope.runtime.release import open_release, seal
+
+
+@pytest.fixture
+def copy(tiny_release: Path, tmp_path: Path) -> Path:
+    """A release of one's own to damage."""
+    return Path(shutil.copytree(tiny_release, tmp_path / "copy"))
+
+
+def describe_anew(folder: Path, **changes: Any) -> None:
+    """Change `release.json` as somebody would who also knows how to seal it."""
+    path = folder / "release.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        if value is None:
+            del stored[key]
+        else:
+            stored[key] = value
+    stored["files"]["release.json"] = seal(stored)
+    path.write_text(json.dumps(stored), encoding="utf-8")
+
+
+def test_what_was_written_is_what_is_opened(tiny_release, tiny):
+    opened = open_release(tiny_release)
+
+    assert opened.release.evaluation == {}
+    assert opened.recipe.side == 64
+    assert opened.name == f"tiny@{opened.digest[:12]}"
+    assert opened.model == (tiny_release / "model.onnx").read_bytes()
+    assert opened.golden["raw"].shape == (3, 4)
+
+
+@pytest.mark.parametrize("inside", ["", "tiny"])
+def test_a_zipped_release_is_the_same_release(tiny_release, tmp_path, inside):
+    archive = tmp_path / "release.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in tiny_release.iterdir():
+            file.write(path, f"{inside}/{path.name}" if inside else path.name)
+
+    assert open_release(archive).digest == open_release(tiny_release).digest
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "golden.npz", "MODEL_CARD.md"])
+def test_one_changed_byte_is_refused(copy, name):
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+
+    with pytest.raises(BadRelease, match=rf"{name} has changed: expected SHA-256 \w+\.\.\., got \w+\.\.\.\. Fetch"):
+        open_release(copy)
+
+
+def test_a_changed_digit_in_the_description_is_refused(copy):
+    path = copy / "release.json"
+    path.write_text(path.read_text().replace('"golden_tolerance": 0.001', '"golden_tolerance": 0.9'))
+
+    with pytest.raises(BadRelease, match=r"release\.json has changed since the release was made"):
+        open_release(copy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema": 2}, r"expected a release of schema 1, got 2\. Install the version"),
+        ({"colour": "red"}, r"has the key 'colour', which schema 1 does not know"),
+        ({"gate": None}, r"release\.json lacks gate"),
+        ({"features": "many"}, r"features in release\.json must be a whole number above 0, got 'many'"),
+        ({"labels": ["a", 1]}, r"labels in release\.json must be a list of texts"),
+        ({"labels": ["a"]}, r"labels must be the names of 5 grades"),
+        ({"head": "oracle"}, r"head must be one of softmax.*, got 'oracle'"),
+        ({"task": "oct"}, r"task must be one of dr-grade, got 'oct'"),
+        ({"heatmap": "tea leaves"}, r"heatmap must be one of grad-cam, none, got 'tea leaves'"),
+        ({"calibration": {"temperature": 1.0}}, r"calibration must be temperature and grade_cuts"),
+        (
+            {"calibration": {"temperature": 0, "grade_cuts": [0.5, 1.5, 2.5, 3.5]}},
+            r"calibration\.temperature must be a number above 0, got 0",
+        ),
+        (
+            {"calibration": {"temperature": 1.0, "grade_cuts": [1.5, 0.5, 2.5, 3.5]}},
+            r"calibration\.grade_cuts must be 4 rising numbers",
+        ),
+        ({"operating_point": {"name": "a", "cut": "any", "threshold": 0.5}}, r"cut must be referable, got 'any'"),
+        ({"operating_point": {}}, r"operating_point must be one that this version can run"),
+        ({"gate": {"beauty": 0.5}}, r"gate must be one that this version can run, got .*beauty"),
+    ],
+)
+def test_what_this_version_does_not_know_is_refused(copy, changes, message):
+    describe_anew(copy, **changes)
+
+    with pytest.raises(BadRelease, match=message):
+        open_release(copy)
+
+
+def test_an_unknown_crop_is_refused(copy, tiny):
+    describe_anew(copy, recipe=tiny["tiny_description"]().recipe | {"crop": "heart"})
+
+    with pytest.raises(BadRelease, match=r"recipe must be one that this version can run, got .*heart"):
+        open_release(copy)
+
+
+@pytest.mark.parametrize("name", ["../model.onnx", "/etc/passwd", "..", "a\\b", "C:x"])
+def test_a_file_name_that_leads_out_is_refused(copy, name):
+    files = json.loads((copy / "release.json").read_text())["files"]
+    describe_anew(copy, files=files | {name: "0" * 64})
+
+    with pytest.raises(BadRelease, match=r"which leads out of the release"):
+        open_release(copy)
+
+
+def test_an_archive_with_a_path_that_leads_out_is_refused(tiny_release, tmp_path):
+    archive = tmp_path / "release.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("../evil.txt", "boo")
+
+    with pytest.raises(BadRelease, match=r"plain file names in the archive, got '\.\./evil\.txt'"):
+        open_release(archive)
+    assert not (tmp_path.parent / "evil.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "golden.npz", "MODEL_CARD.md", "release.json"])
+def test_a_missing_file_is_named(copy, name):
+    (copy / name).unlink()
+
+    with pytest.raises(BadRelease, match=rf"expected the file {name} in the release, found none"):
+        open_release(copy)
+
+
+def test_a_release_that_is_not_there_is_said_to_be_absent(tmp_path):
+    with pytest.raises(BadRelease, match=r"nowhere: expected a release .*, got nothing"):
+        open_release(tmp_path / "nowhere")
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path):
+    (tmp_path / "release.zip").write_text("hello")
+
+    with pytest.raises(BadRelease, match=r"expected a folder or a \.zip of one, got File is not a zip file"):
+        open_release(tmp_path / "release.zip")
+
+
+def test_golden_outputs_hold_no_pickles(copy):
+    buffer = io.BytesIO()
+    np.savez(buffer, canvases=np.array([{"a": 1}], dtype=object))
+    data = buffer.getvalue()
+    (copy / "golden.npz").write_bytes(data)
+    import hashlib
+
+    files = json.loads((copy / "release.json").read_text())["files"]
+    describe_anew(copy, files=files | {"golden.npz": hashlib.sha256(data).hexdigest()})
+
+    with pytest.raises(BadRelease, match=r"expected arrays without objects in golden\.npz"):
+        open_release(copy)
+
+
+def test_a_release_that_could_not_be_opened_is_not_written(tiny, tmp_path):
+    with pytest.raises(BadRelease, match=r"head must be one of"):
+        tiny["write_tiny_release"](tmp_path / "new", head="oracle")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("graph", "changes", "message"),
+    [
+        ({"side_px": 96}, {}, r"canvases in golden\.npz must be uint8 \(photo, 64, 64, 3\)"),
+        ({"outputs": 3}, {}, r"the outputs of model\.onnx must be raw tensor\(float\) \(any, 4\)"),
+        ({"raw_name": "logits"}, {}, r"the outputs of model\.onnx must be raw .*, got logits"),
+        ({}, {"features": 9}, r"features tensor\(float\) \(any, 9\).*, got .*features tensor\(float\) \(photo, 8\)"),
+    ],
+)
+def test_a_network_that_does_not_fit_its_description_is_refused(tiny, tmp_path, graph, changes, message):
+    model = tiny["tiny_model"](**graph)
+
+    with pytest.raises(BadRelease, match=message):
+        open_network(open_release(tiny["write_tiny_release"](tmp_path / "new", model=model, **changes)))
+
+
+def test_bytes_that_are_no_network_are_refused(tiny, tmp_path):
+    good = tiny["tiny_model"]()
+    from fundoscope.runtime.release import write_release
+
+    golden = tiny["golden_of"](good)
+    write_release(tmp_path, tiny["tiny_description"](), model=b"no graph", card="", golden=golden)
+
+    with pytest.raises(BadRelease, match=r"onnxruntime [\d.]+ cannot load model\.onnx"):
+        open_network(open_release(tmp_path))

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from fundoscope.grades import NOT_A_DEVICE
+from fundoscope.runtime import report as report_module
+from fundoscope.runtime.batch import grade_listed
+from fundoscope.runtime.grader import Grader
+from fundoscope.runtime.listing import Listed
+from fundoscope.runtime.report import figures, write_report
+
+
+class Text(HTMLParser):
+    """What a page shows and what tags it has."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.text = ""
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def grader(tiny_release):
+    return Grader.open(tiny_release, threads=2)
+
+
+def report_on(grader, photographs, folder) -> str:
+    rows = [reading.row() for reading in grade_listed(grader, photographs)]
+    return write_report(grader, photographs, rows, folder)[0].read_text(encoding="utf-8")
+
+
+def test_the_report_names_patients_eyes_grades_and_the_release(grader, retinas, tmp_path):
+    photographs = [
+        Listed("one.jpg", retinas[0], {"patient": "P1", "eye": "left"}),
+        Listed("two.jpg", retinas[1], {"patient": "P1", "eye": "right"}),
+        Listed("three.jpg", retinas[2]),
+    ]
+    page = Text(report_on(grader, photographs, tmp_path))
+
+    assert "Patient P1" in page.text
+    assert "Left eye" in page.text
+    assert "Patient not stated" in page.text
+    assert grader.opened.digest in page.text
+    assert "It was never trained." in page.text
+    assert page.text.count(NOT_A_DEVICE) == 2
+    assert sum(tag == "input" for tag, _ in page.tags) == 3
+
+
+def test_a_name_from_outside_is_shown_and_not_run(grader, retinas, tmp_path):
+    evil = "<script>alert('eye')</script>"
+    page = Text(report_on(grader, [Listed('"><b onload=x>.jpg', retinas[0], {"patient": evil})], tmp_path))
+
+    assert evil in page.text
+    assert not any(tag == "script" for tag, _ in page.tags)
+    assert not any("onload" in attributes for _, attributes in page.tags)
+
+
+def test_nothing_is_fetched_from_anywhere(grader, retinas, tmp_path):
+    text = report_on(grader, [Listed("a.jpg", retinas[0])], tmp_path)
+
+    assert not re.findall(r"(?:https?:)?//[a-z]", re.sub(r"data:image/\w+;base64,[\w+/=]+", "", text))
+    assert all(
+        value.startswith(("data:image/", "#"))
+        for tag, attributes in Text(text).tags
+        for name, value in attributes.items()
+        if name in ("src", "href") and tag != "a"
+    )
+
+
+def test_a_photograph_that_could_not_be_read_is_in_the_report_with_its_reason(grader, retinas, tmp_path):
+    page = Text(report_on(grader, [Listed("a", retinas[0]), Listed("gone", tmp_path / "gone.jpg")], tmp_path))
+
+    assert "No picture:" in page.text
+    assert "gone.jpg" in page.text
+    assert "not graded" in page.text
+
+
+def test_a_file_that_changed_after_grading_is_not_shown_with_the_old_grade(grader, retinas, tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(retinas[0].read_bytes())
+    rows = [grader.grade(path).row()]
+    path.write_bytes(retinas[1].read_bytes())
+
+    (page,) = write_report(grader, [Listed("a", path)], rows, tmp_path)
+
+    assert "the file has changed since it was graded" in page.read_text()
+    assert "data:image/jpeg" not in page.read_text()
+
+
+def test_many_photographs_are_spread_over_pages_without_tearing_a_patient_apart(grader, retinas, tmp_path, monkeypatch):
+    monkeypatch.setattr(report_module, "PHOTOGRAPHS_PER_PAGE", 2)
+    patients = ["A", "B", "B", "C"]
+    photographs = [Listed(str(i), retinas[i], {"patient": name}) for i, name in enumerate(patients)]
+    rows = [reading.row() for reading in grade_listed(grader, photographs)]
+
+    pages = write_report(grader, photographs, rows, tmp_path)
+
+    assert [path.name for path in pages] == ["index.html", "page-2.html"]
+    shown = [re.findall(r"<h2>Patient (\w)", path.read_text()) for path in pages]
+    assert shown == [["A", "B"], ["C"]]
+    assert 'href="page-2.html"' in pages[0].read_text()
+
+
+def test_figures_show_intervals_as_one_and_spell_out_the_rest():
+    evaluation = {
+        "quadratic_kappa": {"estimate": 0.8412, "low": 0.7, "high": 0.9, "level": 0.95, "undefined": 0},
+        "unseen": {"auroc_any": 0.95, "photographs": 84},
+        "curve": [1, 2, 3],
+    }
+
+    assert list(figures(evaluation)) == [
+        ("quadratic kappa", "0.841 (95% CI 0.700 to 0.900)"),
+        ("unseen: auroc any", "0.950"),
+        ("unseen: photographs", "84"),
+    ]
+
+
+def test_templates_ship_with_the_package():
+    folder = Path(report_module.__file__).parent / "templates"
+
+    assert {path.name for path in folder.iterdir()} >= {"report.html.jinja", "report.css"}
