@@ -56,7 +56,7 @@ def test_a_quarter_turn_is_numpys_quarter_turn(rng):
 def test_the_centre_stays_and_a_shift_moves_it():
     centre = np.array([16.0, 16.0, 1.0])
 
-    assert plane(Tweak(turn_degrees=37, zoom=1.2, flip=True), 33) @ centre == pytest.approx([16, 16])
+    assert plane(Tweak(turn_degrees=37.0, zoom=1.2, flip=True), 33) @ centre == pytest.approx([16, 16])
     assert plane(Tweak(shift_right=0.1, shift_down=-0.2), 30) @ np.array([14.5, 14.5, 1]) == pytest.approx([17.5, 8.5])
 
 
@@ -65,7 +65,7 @@ def test_lesions_move_with_the_photograph(rng):
     canvas, mask = np.zeros((65, 65, 3), np.uint8), np.zeros((65, 65, 2), np.uint8)
     canvas[10:30, 40:52], mask[10:30, 40:52, 0] = 255, 255
     tweak = dataclasses.replace(
-        draw_tweak(rng, Augment()), brightness=0.0, contrast=1.0, saturation=1.0, tint=(1, 1, 1)
+        draw_tweak(rng, Augment()), brightness=0.0, contrast=1.0, saturation=1.0, tint=(1.0, 1.0, 1.0)
     )
 
     seen, moved = apply_tweak(canvas, tweak)[..., 0] > 127, move_mask(mask, tweak)[..., 0] > 127

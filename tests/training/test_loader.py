@@ -118,3 +118,18 @@ def test_a_row_without_a_grade_is_not_trained_on(painted_manifest: Path, tmp_pat
 
     with pytest.raises(BadTable, match=re.escape("1 rows to be trained on have no grade, the first is 03.png")):
         load_rows(frame, painted_manifest.parent, RECIPE, cache=tmp_path / "cache")
+
+
+def test_boxes_are_found_from_a_manifest_in_another_folder(painted_manifest: Path, tmp_path: Path):
+    """Each table's paths are relative to the table itself."""
+    frame = read_manifest(painted_manifest)
+    frame["image"] = [f"../{painted_manifest.parent.name}/{image}" for image in frame["image"]]
+    frame["boxes"] = f"../{painted_manifest.parent.name}/boxes.csv"
+    elsewhere = painted_manifest.parent.parent / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+
+    rows = load_rows(frame, elsewhere, RECIPE, cache=tmp_path / "cache", lesions=True)
+
+    assert rows.lesions is not None
+    assert rows.lesions[2] is not None
+    assert rows.lesions[2].any()

@@ -5,6 +5,7 @@ Nothing is fetched: where timm would go to a hub, the message says which file to
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -60,7 +61,7 @@ def build_backbone(name: str, weights: Path | str = "", *, drop_path: float = 0.
         BadCheckpoint: If the file is missing, is no safetensors file, or does not fit exactly.
     """
     if not timm.is_model(name):
-        near = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "see timm.list_models()"
+        near = ", ".join(difflib.get_close_matches(name, timm.list_models(), 5)) or "none"
         raise BadExperiment(f"network.backbone: timm knows no network {name!r}; near it: {near}")
     model: Any = BUILDERS.get(name, _plain)(name, drop_path)
     if weights:

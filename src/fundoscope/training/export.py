@@ -100,6 +100,22 @@ def to_onnx(graph: ReleaseGraph, side: int) -> bytes:
     return bytes(program.model_proto.SerializeToString())
 
 
+def check_pooling(graph: ReleaseGraph, canvases: UInt8[np.ndarray, "photo side side 3"]) -> None:
+    """Make sure that the features are the plain mean of the last map, on which the closed form rests.
+
+    Raises:
+        BadRelease: If the backbone computes something else between its last map and its features.
+    """
+    with torch.inference_mode():
+        maps = graph.network.maps(graph.normalise(torch.from_numpy(canvases)))
+        features = graph.network.pool(maps)
+    if maps.shape[:2] != features.shape or not torch.allclose(maps.mean(dim=(2, 3)), features, rtol=1e-3, atol=1e-4):
+        raise BadRelease(
+            "export: expected a backbone whose features are the mean of its last map, got one with layers in between; "
+            "its heatmap has no closed form, and no release is written. Choose another backbone"
+        )
+
+
 def check_parity(
     graph: ReleaseGraph, model: bytes, canvases: UInt8[np.ndarray, "photo side side 3"], head: str
 ) -> None:
@@ -160,9 +176,10 @@ def export_run(
             )
     network = load_network(experiment, run / "final")
     graph = ReleaseGraph(network, Normalise(experiment.recipe))
-    model = to_onnx(graph, experiment.recipe.side)
     photographs = json.loads((run / "photographs.json").read_text(encoding="utf-8"))
     canvases = _some_canvases(experiment, photographs)
+    check_pooling(graph, canvases[:1])
+    model = to_onnx(graph, experiment.recipe.side)
     check_parity(graph, model, canvases, experiment.network.head)
     out_of_fold = read_table(run / "out_of_fold.csv")
     release = _describe(experiment, run, network, out_of_fold, photographs, evaluation or {})

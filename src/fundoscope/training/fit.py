@@ -38,6 +38,14 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger  # no
 # Lightning's notes on hardware and its own products are not this program's to pass on.
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
+QUIET = (
+    "Found .* in eval mode at the start of training",  # the frozen parts
+    ".*isinstance.treespec, LeafSpec.. is deprecated",  # between Lightning and torch
+    "You defined a `validation_step` but have no",  # a fit on all rows has nothing left to validate on
+    "Checkpoint directory .* exists and is not empty",  # a resumed fit
+)
+"""Warnings of Lightning's about what is meant to be so."""
+
 WEIGHTS = "network.safetensors"
 """File of a finished fit: the network's weights, fp32."""
 
@@ -127,13 +135,22 @@ def fit(
     course.train()
     watched = still_loader(validate, batch=settings.batch) if validate is not None and len(validate) else None
     trainer = _trainer(experiment, folder, watched is not None, progress)
-    last = folder / "checkpoints" / "last.ckpt"
+    _run(trainer, course, loader, watched, folder / "checkpoints" / "last.ckpt")
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if settings.keep == "best" and watched is not None:
+        _take_best(course, folder)
+    _save(network, folder / WEIGHTS)
+    return network.eval()
+
+
+def _run(trainer: L.Trainer, course: Course, loader: ResumableLoader, watched: Any, last: Path) -> None:
+    """Fit, from the last checkpoint where there is one."""
     try:
-        warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")  # the frozen parts
-        warnings.filterwarnings(
-            "ignore", ".*isinstance.treespec, LeafSpec.. is deprecated"
-        )  # Lightning and torch's own
-        trainer.fit(course, loader, watched, ckpt_path=last if last.is_file() else None, weights_only=True)
+        with warnings.catch_warnings():
+            for known in QUIET:
+                warnings.filterwarnings("ignore", known)
+            trainer.fit(course, loader, watched, ckpt_path=last if last.is_file() else None, weights_only=True)
     except (RuntimeError, KeyError) as error:
         if last.is_file() and ("state_dict" in str(error) or isinstance(error, KeyError)):
             raise BadCheckpoint(
@@ -141,12 +158,6 @@ def fit(
                 "Give another run folder, or delete this one to start anew"
             ) from error
         raise
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    if settings.keep == "best" and watched is not None:
-        _take_best(course, folder)
-    _save(network, folder / WEIGHTS)
-    return network.eval()
 
 
 def load_network(experiment: Experiment, folder: Path) -> GradingNetwork:
@@ -188,7 +199,8 @@ def _trainer(experiment: Experiment, folder: Path, watched: bool, progress: bool
         callbacks.append(EarlyStopping("val/kappa", mode="max", patience=settings.patience))
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=1))
-    loggers: list[Logger] = [CSVLogger(folder, name=None, version="log"), *_tensorboard(folder)]
+    log = _fresh_log(folder)
+    loggers: list[Logger] = [CSVLogger(folder, name=None, version=log), *_tensorboard(folder, log)]
     return L.Trainer(
         accelerator="auto",
         max_epochs=settings.epochs,
@@ -207,9 +219,15 @@ def _trainer(experiment: Experiment, folder: Path, watched: bool, progress: bool
     )
 
 
-def _tensorboard(folder: Path) -> list[Logger]:
+def _fresh_log(folder: Path) -> str:
+    """Name of this attempt's log folder; a resumed fit must not overwrite what the killed one wrote."""
+    attempts = len(list(folder.glob("log*")))
+    return f"log{attempts + 1}" if attempts else "log"
+
+
+def _tensorboard(folder: Path, log: str) -> list[Logger]:
     try:
-        return [TensorBoardLogger(folder, name=None, version="log")]
+        return [TensorBoardLogger(folder, name=None, version=log)]
     except ModuleNotFoundError:  # the CSV log holds the same numbers
         return []
 

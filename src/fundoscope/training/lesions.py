@@ -25,10 +25,10 @@ LesionMap = UInt8[np.ndarray, "side side 2"]
 """255 where a lesion of the channel's kind was marked, else 0."""
 
 
-def read_boxes(path: Path | str) -> dict[str, pd.DataFrame]:
-    """Boxes of each image, by the image's text in the table.
+def read_boxes(path: Path | str) -> dict[Path, pd.DataFrame]:
+    """Boxes of each picture, by its resolved path.
 
-    The columns are image, class, and centre and size relative to the picture, in [0, 1].
+    The columns are image (relative to the table), class, and centre and size relative to the picture, in [0, 1].
 
     Raises:
         BadTable: If the file cannot be read or a column is missing.
@@ -40,7 +40,8 @@ def read_boxes(path: Path | str) -> dict[str, pd.DataFrame]:
     missing = [name for name in BOX_COLUMNS if name not in frame.columns]
     if missing:
         raise BadTable(f"{path}: expected the columns {', '.join(BOX_COLUMNS)}; {', '.join(missing)} is missing")
-    return {str(image): boxes for image, boxes in frame.groupby("image")}
+    folder = Path(path).parent
+    return {(folder / str(image)).resolve(): boxes for image, boxes in frame.groupby("image")}
 
 
 def boxes_map(boxes: pd.DataFrame, prepared: Prepared, size: tuple[int, int]) -> LesionMap:
@@ -53,10 +54,8 @@ def boxes_map(boxes: pd.DataFrame, prepared: Prepared, size: tuple[int, int]) ->
         kind = KIND_OF_CLASS.get(str(name))
         if kind is None:
             continue
-        left = (cx - w / 2) * width * place.scale + place.column_offset
-        right = (cx + w / 2) * width * place.scale + place.column_offset
-        top = (cy - h / 2) * height * place.scale + place.row_offset
-        bottom = (cy + h / 2) * height * place.scale + place.row_offset
+        top, left = place.to_canvas((cy - h / 2) * height, (cx - w / 2) * width)
+        bottom, right = place.to_canvas((cy + h / 2) * height, (cx + w / 2) * width)
         channel = np.ascontiguousarray(canvas[..., kind])
         cv2.rectangle(channel, (round(left), round(top)), (round(right), round(bottom)), 255, thickness=-1)
         canvas[..., kind] = channel
@@ -82,8 +81,8 @@ def masks_map(paths: Mapping[str, Path], prepared: Prepared, size: tuple[int, in
                 f"{path}: expected a mask of the photograph's shape {size[0]} x {size[1]}, "
                 f"got {mask.shape[1]} x {mask.shape[0]}"
             )
-        scale = place.scale * size[0] / mask.shape[1]
-        matrix = np.array([[scale, 0, place.column_offset], [0, scale, place.row_offset]])
+        scale = place.scale * size[1] / mask.shape[0]
+        matrix = np.array([[scale * place.stretch, 0, place.column_offset], [0, scale, place.row_offset]])
         # A microaneurysm is a few pixels: widen before shrinking, or nearest-neighbour loses it.
         widened = cv2.dilate(np.where(mask > 0, 255, 0).astype(np.uint8), np.ones((max(1, round(1 / scale)),) * 2))
         moved = cv2.warpAffine(widened, matrix, (side, side), flags=cv2.INTER_NEAREST)

@@ -91,12 +91,14 @@ def load_rows(
 
 def _lesion_maps(frame: pd.DataFrame, folder: Path, stored: Sequence[Stored]) -> list[np.ndarray | None]:
     """A lesion map for each row: marked, known to be empty (grade 0), or None where nothing is known."""
-    tables = {str(name): read_boxes(folder / str(name)) for name in frame.get("boxes", pd.Series()).dropna().unique()}
+    boxes_of: dict[Path, pd.DataFrame] = {}
+    for name in frame["boxes"].dropna().unique() if "boxes" in frame else []:
+        boxes_of |= read_boxes(folder / str(name))
     maps: list[np.ndarray | None] = []
     for (_, row), kept in zip(frame.iterrows(), stored, strict=True):
         prepared, size = kept.prepared()
         masks = {name: folder / str(row[name]) for name in KIND_OF_MASK if name in row and pd.notna(row[name])}
-        boxes = tables.get(str(row.get("boxes")), {}).get(str(row["image"]))
+        boxes = boxes_of.get((folder / str(row["image"])).resolve())
         if masks:
             maps.append(masks_map(masks, prepared, size))
         elif boxes is not None:

@@ -26,6 +26,7 @@ from fundoscope.errors import BadCheckpoint, BadExperiment
 from fundoscope.files import write_text
 from fundoscope.tables import read_table, write_table
 from fundoscope.training.config import Experiment, experiment_from_dict
+from fundoscope.training.crossfit import cross_fit
 from fundoscope.training.fit import fit
 from fundoscope.training.loader import Rows, load_rows
 from fundoscope.training.network import GradingNetwork
@@ -112,7 +113,9 @@ def cross_validate(
         say(f"fold {fold + 1} of {experiment.data.folds}: {len(rows) - len(held_out)} train, {len(held_out)} held out")
         network = fit(experiment, rows.take(np.flatnonzero(owner != fold)), held_out, folder, progress=progress)
         tables.append(predictions_table(held_out, run_network(network, experiment, held_out), experiment, fold=fold))
+    order = np.concatenate([np.flatnonzero(owner == int(table["fold"].iloc[0])) for table in tables])
     frame = pd.concat(tables, ignore_index=True)
+    frame = cross_fit(frame, rows.grades[order], experiment.network.head, sensitivity=experiment.release.sensitivity)
     write_table(frame, path)
     return frame
 
