@@ -42,7 +42,8 @@ class Stem(nn.Module):
             return gradient
         x = self.layer(features)
         slope = 0.5 * (1 + torch.erf(x * 2**-0.5)) + x * torch.exp(-0.5 * x * x) * (2 * torch.pi) ** -0.5
-        return (gradient * slope) @ self.layer.weight
+        pulled: Tensor = (gradient * slope) @ self.layer.weight
+        return pulled
 
 
 class Softmax(nn.Module):
