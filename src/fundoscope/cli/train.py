@@ -51,7 +51,8 @@ def export(
         Path | None, typer.Option(help="Model card in Markdown; written from the run's facts if absent.")
     ] = None,
     evaluation: Annotated[
-        list[Path] | None, typer.Option(help="evaluation.json of a data set, to travel with the release.")
+        list[Path] | None,
+        typer.Option(help="evaluation.json whose main figures travel with the release, named after its folder."),
     ] = None,
 ) -> None:
     """Export the final network of a run as a release; refused if onnxruntime and torch disagree."""
@@ -61,8 +62,8 @@ def export(
     figures = {}
     for path in evaluation or []:
         try:
-            figures[path.parent.name] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            figures[path.parent.name] = exporting.headlines(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadTable(
                 f"{path}: expected the evaluation.json that `fundoscope evaluate` writes: {error}"
             ) from error

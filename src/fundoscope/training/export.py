@@ -249,6 +249,35 @@ LIMITS = [
 """What every release exported from a run on one source says of itself."""
 
 
+HEADLINES = (
+    "quadratic_kappa",
+    "accuracy",
+    "mean_absolute_error",
+    "any_auroc",
+    "referable_auroc",
+    "sight_threatening_auroc",
+    "decision_sensitivity",
+    "decision_specificity",
+    "calibration_error",
+)
+"""Statistics of an evaluation that travel with a release."""
+
+
+def headlines(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """The few figures of an `evaluation.json` that a release carries, each with its interval.
+
+    Raises:
+        KeyError: If it is not one that `fundoscope evaluate` wrote.
+    """
+    level, statistics = evaluation["level"], evaluation["statistics"]
+    chosen: dict[str, Any] = {"photographs": evaluation["counts"]["photographs"]}
+    for name in HEADLINES:
+        entry = statistics.get(name, {})
+        if entry.get("estimate") is not None and entry.get("low") is not None:
+            chosen[name] = {key: round(entry[key], 4) for key in ("estimate", "low", "high")} | {"level": level}
+    return chosen
+
+
 def network_outputs(network: GradingNetwork) -> int:
     """Number of the head's raw outputs."""
     with torch.inference_mode():
