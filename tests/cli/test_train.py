@@ -52,4 +52,5 @@ def test_a_grid_shows_the_augmentations(tmp_path: Path, shared_data: Path):
     )  # fmt: skip
 
     assert done.exit_code == 0, done.output
-    assert Image.open(tmp_path / "grid.png").size == (1200, 1200)
+    with Image.open(tmp_path / "grid.png") as grid:
+        assert grid.size == (1200, 1200)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
@@ -232,3 +233,26 @@ def test_a_backbone_with_layers_after_its_pooling_has_no_closed_form(tiny: Exper
     network.pool = lambda maps: maps.mean(dim=(2, 3)).sqrt()
     with pytest.raises(export.BadRelease, match="layers in between"):
         check_pooling(graph, canvases)
+
+
+def test_training_stops_early_and_keeps_the_best(tiny: Experiment, tmp_path: Path):
+    """A rate of nought never improves, so patience ends it after the first validations."""
+    tiny = with_(tiny, "fit", epochs=9, patience=2, keep="best")
+
+    train(with_(tiny, "optimiser", rate=0.0), tmp_path / "run", progress=False)
+
+    log = pd.read_csv(tmp_path / "run" / "final" / "log" / "metrics.csv")
+    assert log["val/kappa"].count() == 3
+    best = torch.load(tmp_path / "run" / "final" / "checkpoints" / "best.ckpt", weights_only=True)
+    kept = weights(tmp_path / "run" / "final")
+    assert torch.equal(kept["head.biases"], best["state_dict"]["objective.network.head.biases"])
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_accumulated_passes_make_one_step(tiny: Experiment, tmp_path: Path, name: str):
+    tiny = with_(with_(tiny, "fit", epochs=1, batch=4, accumulate=5), "optimiser", name=name, warmup=0.0)
+
+    train(tiny, tmp_path / "run", progress=False)
+
+    last = torch.load(tmp_path / "run" / "final" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == 1
