@@ -31,6 +31,7 @@ from fundoscope.files import write_bytes, write_text
 from fundoscope.grades import GRADES
 from fundoscope.photo.quality import Gate
 from fundoscope.photo.recipe import Recipe
+from fundoscope.runtime.archive import is_plain, reader
 
 Array = Shaped[np.ndarray, "..."]
 """An array of any shape and kind."""
@@ -44,9 +45,6 @@ CARD: Final = "MODEL_CARD.md"
 DESCRIPTION: Final = "release.json"
 HEATMAPS: Final = ("grad-cam", "none")
 """Ways a release may explain a grade; `none` where no map is exported."""
-
-LARGEST_BYTES: Final = 4 * 2**30
-"""Unpacked size at which a zipped release is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +176,7 @@ def open_release(path: Path | str) -> OpenRelease:
             this version does not know, or holds a path that leads out of it.
     """
     place = Path(path)
-    read = _reader(place)
+    read = reader(place)
     description = read(DESCRIPTION)
     release = parse_release(description, place)
     contents = {name: read(name) for name in release.files if name != DESCRIPTION}
@@ -274,7 +272,7 @@ def _check_kind(key: str, value: object, path: Path) -> None:
 def _check_files(files: object, path: Path) -> None:
     assert isinstance(files, dict)
     for name, digest in files.items():
-        if not _is_plain(name):
+        if not is_plain(name):
             raise BadRelease(f"{path}: files in {DESCRIPTION} names {name!r}, which leads out of the release.")
         if not (isinstance(digest, str) and len(digest) == 64):
             raise BadRelease(
@@ -283,10 +281,6 @@ def _check_files(files: object, path: Path) -> None:
     missing = sorted({MODEL, GOLDEN, CARD, DESCRIPTION} - set(files))
     if missing:
         raise BadRelease(f"{path}: files in {DESCRIPTION} must have the hash of {', '.join(missing)}.")
-
-
-def _is_plain(name: str) -> bool:
-    return name not in ("", ".", "..") and not any(sign in name for sign in "/\\:\0")
 
 
 def _runnable(release: Release, path: Path) -> tuple[Recipe, Gate, OperatingPoint]:
@@ -328,54 +322,6 @@ def _check_calibration(calibration: dict[str, Any], refuse: Callable[[str, str, 
     numbers = isinstance(cuts, list | tuple) and len(cuts) == GRADES - 1 and all(_is_number(cut) for cut in cuts)
     if not numbers or sorted(cuts) != list(cuts):
         raise refuse("calibration.grade_cuts", f"{GRADES - 1} rising numbers", cuts)
-
-
-def _reader(path: Path) -> Callable[[str], bytes]:
-    """How to get a file of the release by its plain name."""
-    if path.is_dir():
-        return lambda name: _read_from_folder(path, name)
-    if not path.exists():
-        raise BadRelease(f"{path}: expected a release (a folder or a .zip), got nothing: there is no such path.")
-    members = _read_zip(path)
-
-    def read(name: str) -> bytes:
-        if name not in members:
-            raise _missing(path, name)
-        return members[name]
-
-    return read
-
-
-def _read_from_folder(folder: Path, name: str) -> bytes:
-    try:
-        return (folder / name).read_bytes()
-    except FileNotFoundError:
-        raise _missing(folder, name) from None
-    except OSError as problem:
-        raise BadRelease(f"{folder}: cannot read {name}: {problem.strerror}. Check the file's permissions.") from None
-
-
-def _missing(path: Path, name: str) -> BadRelease:
-    return BadRelease(f"{path}: expected the file {name} in the release, found none. Fetch the release again.")
-
-
-def _read_zip(path: Path) -> dict[str, bytes]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            if sum(entry.file_size for entry in entries) > LARGEST_BYTES:
-                raise BadRelease(f"{path}: expected at most {LARGEST_BYTES >> 30} GiB unpacked, got more.")
-            return {_name_in_zip(entry.filename, path): archive.read(entry) for entry in entries}
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as problem:
-        raise BadRelease(f"{path}: expected a folder or a .zip of one, got {problem}. Fetch it again.") from None
-
-
-def _name_in_zip(name: str, path: Path) -> str:
-    # Zipping the folder itself rather than what is in it puts one folder's name before every file's.
-    parts = name.split("/")
-    if len(parts) > 2 or not all(_is_plain(part) for part in parts):
-        raise BadRelease(f"{path}: expected plain file names in the archive, got {name!r}, which leads out of it.")
-    return parts[-1]
 
 
 def _check_hash(name: str, data: bytes, release: Release, path: Path) -> None:
