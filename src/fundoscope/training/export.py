@@ -97,7 +97,24 @@ def to_onnx(graph: ReleaseGraph, side: int) -> bytes:
         noisy.setLevel(level)
     if program is None:
         raise BadRelease("the ONNX exporter returned nothing; this version of torch is not supported")
-    return bytes(program.model_proto.SerializeToString())
+    return bytes(without_traces(program.model_proto).SerializeToString())
+
+
+def without_traces(model: Any) -> Any:
+    """An ONNX model without the exporter's notes: its stack traces name files of the machine it ran on."""
+    for graph in (model.graph, *model.functions):
+        for part in (*graph.node, *graph.value_info, *getattr(graph, "input", ()), *getattr(graph, "output", ())):
+            if not isinstance(part, str):
+                part.ClearField("metadata_props")
+                part.ClearField("doc_string")
+        graph.ClearField("metadata_props")
+        graph.ClearField("doc_string")
+    for weight in model.graph.initializer:
+        weight.ClearField("metadata_props")
+        weight.ClearField("doc_string")
+    model.ClearField("metadata_props")
+    model.ClearField("doc_string")
+    return model
 
 
 def check_pooling(graph: ReleaseGraph, canvases: UInt8[np.ndarray, "photo side side 3"]) -> None:
