@@ -160,7 +160,11 @@ def test_the_reason_names_every_shortfall_worst_first():
 def test_between_gate_and_good_lies_usable():
     verdict = judge(replace(GOOD, vessels=0.3), Gate())
 
-    assert (verdict.gradable, verdict.quality, verdict.reason) == (True, "usable", "vessels is weak (0.30)")
+    assert (verdict.gradable, verdict.quality, verdict.reason) == (
+        True,
+        "usable",
+        "vessels are hard to see (vessels 0.30)",
+    )
     assert judge(GOOD, Gate()).quality == "good"
     assert judge(replace(GOOD, sharpness=0.25), Gate(sharpness=0.25)).gradable
 

@@ -165,6 +165,14 @@ _COMPLAINTS = {
     "vessels": "no vessels to be seen",
 }
 
+_RESERVATIONS = {
+    "field_size": "part of the retina is missing",
+    "exposure": "rather dark or pale",
+    "sharpness": "rather soft",
+    "contrast": "little contrast",
+    "vessels": "vessels are hard to see",
+}
+
 
 def judge(quality: Quality, gate: Gate) -> Verdict:
     """Compare a photograph's measures with the gate; the worst shortfall comes first in the reason."""
@@ -178,7 +186,7 @@ def judge(quality: Quality, gate: Gate) -> Verdict:
     weak = [name for name in _COMPLAINTS if measured[name] < gate.good]
     if weak:
         worst = min(weak, key=lambda name: measured[name])
-        return Verdict(True, "usable", f"{worst.replace('_', ' ')} is weak ({measured[worst]:.2f})")
+        return Verdict(True, "usable", f"{_RESERVATIONS[worst]} ({worst.replace('_', ' ')} {measured[worst]:.2f})")
     return Verdict(True, "good", "")
 
 
