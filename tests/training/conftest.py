@@ -9,8 +9,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-pytest.importorskip("torch", reason="needs torch (the train extra)")
-
 from fundoscope.training.config import Experiment, experiment_from_dict
 
 

@@ -101,17 +101,17 @@ def _check(sound: bool, name: str, expected: str, came: object) -> None:
 def _read_value(name: str, value: object) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if name == "side":
-        _check(number and float(value).is_integer(), name, "a whole number of pixels", value)  # type: ignore[arg-type]
-        return int(value)  # type: ignore[call-overload]
+        _check(number and float(value).is_integer(), name, "a whole number of pixels", value)  # type: ignore[arg-type]  # `number` says so
+        return int(value)  # type: ignore[call-overload]  # checked above
     if name == "margin":
         _check(number, name, "a number", value)
-        return float(value)  # type: ignore[arg-type]
+        return float(value)  # type: ignore[arg-type]  # checked above
     if name in ("mean", "std"):
         sound = (
             isinstance(value, list | tuple) and len(value) == 3 and all(isinstance(part, int | float) for part in value)
         )
         _check(sound, name, "three numbers", value)
-        return tuple(float(part) for part in value)  # type: ignore[attr-defined]
+        return tuple(float(part) for part in value)  # type: ignore[attr-defined]  # checked above
     _check(isinstance(value, str), name, "a word", value)
     return value
 

@@ -198,4 +198,4 @@ def _write_features(entries: Iterable[dict[str, Any]], path: Path) -> None:
         if "features" in entry
     }
     with replacing(path) as fresh:
-        np.savez_compressed(fresh, **vectors)  # type: ignore[arg-type]
+        np.savez_compressed(fresh, **vectors)  # type: ignore[arg-type]  # the stub mixes names with options

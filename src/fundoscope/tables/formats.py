@@ -161,6 +161,6 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 def _need_pyarrow(feature: str) -> None:
     try:
-        import pyarrow  # noqa: F401
+        import pyarrow  # noqa: F401  (asked for, not used here)
     except ImportError as error:
         raise MissingExtra(feature, "research") from error

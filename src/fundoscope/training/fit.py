@@ -26,14 +26,14 @@ from fundoscope.training.schedule import build_optimiser, rate_factor, side_at
 
 import_torchvision()
 import lightning as L  # noqa: E402  (needs an importable torchvision)
-from lightning.pytorch.callbacks import (  # noqa: E402
+from lightning.pytorch.callbacks import (  # noqa: E402  (the same)
     Callback,
     EarlyStopping,
     EMAWeightAveraging,
     ModelCheckpoint,
     TQDMProgressBar,
 )
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger  # noqa: E402
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger  # noqa: E402  (the same)
 
 # Lightning's notes on hardware and its own products are not this program's to pass on.
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

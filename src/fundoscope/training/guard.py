@@ -30,7 +30,7 @@ def import_torchvision() -> None:
         operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _declared.append(operators)
-        import torchvision  # noqa: F401
+        import torchvision  # noqa: F401  (imported for its registrations)
 
 
 import_torchvision()

@@ -32,7 +32,7 @@ class Outputs:
 def run_network(network: GradingNetwork, experiment: Experiment, rows: Rows) -> Outputs:
     """Raw outputs and features in fp32, in the order of the rows."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # torch's stub lacks it
     normalise = Normalise(experiment.recipe).to(device)
     raw, features = [], []
     with torch.inference_mode():
