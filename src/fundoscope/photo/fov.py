@@ -232,7 +232,7 @@ def _unseen_field(bright: Mask, small: SmallPhoto) -> Field | None:
 
 def _is_retina_coloured(small: SmallPhoto, field: Field) -> bool:
     """Whether the field is red before green before blue on the whole: grey scans and blue skies are not."""
-    red, green, blue = small[field.mask(*small.shape[:2])].mean(axis=0)
+    red, green, blue, _ = cv2.mean(small, mask=field.mask(*small.shape[:2]).astype(np.uint8))
     return bool(red > 1.1 * green and green > 0.9 * blue and red > 1.25 * blue)
 
 

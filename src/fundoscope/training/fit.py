@@ -53,11 +53,11 @@ WEIGHTS = "network.safetensors"
 class Course(L.LightningModule):
     """Hands an objective's steps, optimiser and validation to Lightning."""
 
-    def __init__(self, experiment: Experiment, objective: Supervised, steps: int) -> None:
+    def __init__(self, experiment: Experiment, objective: Supervised, loader: ResumableLoader) -> None:
         super().__init__()
         self.experiment = experiment
         self.objective = objective
-        self.steps = steps
+        self.loader = loader
         self._seen: list[tuple[Tensor, Tensor]] = []
 
     def training_step(self, batch: Mapping[str, Tensor], index: int) -> Tensor:
@@ -87,10 +87,13 @@ class Course(L.LightningModule):
         """AdamW, Adam or SGD with a schedule by step."""
         config = self.experiment.optimiser
         network = self.objective.network
+        # Asked here, where the other processes are known; Lightning's own estimate would set up the
+        # loader before a checkpoint could tell it where to continue.
+        steps = self.experiment.fit.epochs * -(-len(self.loader) // self.experiment.fit.accumulate)
         rest = nn.ModuleList([part for name, part in network.named_children() if name != "backbone"])
         optimiser = build_optimiser(network.backbone, rest, config)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, lambda step: rate_factor(step, self.steps, warmup=config.warmup, floor=config.floor)
+            optimiser, lambda step: rate_factor(step, steps, warmup=config.warmup, floor=config.floor)
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -130,8 +133,7 @@ def fit(
     objective = Supervised(experiment, network, torch.tensor(train.grades))
     data = Augmented(train, experiment.augment, experiment.seed)
     loader = ResumableLoader(data, batch=settings.batch, workers=settings.workers)
-    steps = settings.epochs * -(-len(loader) // settings.accumulate)
-    course = Course(experiment, objective, steps).to(memory_format=torch.channels_last)
+    course = Course(experiment, objective, loader).to(memory_format=torch.channels_last)
     course.train()
     watched = still_loader(validate, batch=settings.batch) if validate is not None and len(validate) else None
     trainer = _trainer(experiment, folder, watched is not None, progress)
