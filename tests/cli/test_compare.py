@@ -59,3 +59,10 @@ def test_a_table_without_probabilities_is_refused(tables, tmp_path: Path):
 
     assert isinstance(done.exception, BadTable)
     assert "expected p0 to p4, p0 is missing" in str(done.exception)
+
+
+def test_a_split_that_is_not_there_is_refused(tables):
+    done = run(app, ["compare", *tables, "--split", "test"])
+
+    assert isinstance(done.exception, BadTable)
+    assert "expected rows of split test, got none" in str(done.exception)

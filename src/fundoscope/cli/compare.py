@@ -21,12 +21,13 @@ def compare(
     first: Annotated[Path, typer.Argument(help="Table of predictions.")],
     second: Annotated[Path, typer.Argument(help="Table of predictions for the same photographs.")],
     manifest: Annotated[Path, typer.Argument(help="Table with the reference grades.")],
+    split: Annotated[str | None, typer.Option(help="Only this split of the manifest: train, val or test.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
     resamples: Annotated[int, typer.Option(min=100, help="Draws of patients.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
 ) -> None:
     """Compare two systems on the photographs that both graded: first minus second, drawing patients in pairs."""
-    cases = _paired(first, second, manifest)
+    cases = _paired(first, second, manifest, split)
     found = _differences(cases, resamples=resamples, seed=seed)
     photographs, patients = len(cases[0].reference), len(set(cases[0].patients.tolist()))
     if as_json:
@@ -47,12 +48,16 @@ def compare(
     )
 
 
-def _paired(first: Path, second: Path, manifest: Path) -> tuple[Cases, Cases]:
+def _paired(first: Path, second: Path, manifest: Path, split: str | None) -> tuple[Cases, Cases]:
     """Both systems' cases, on the photographs that both gave probabilities for, in the manifest's order."""
     from fundoscope.evaluation.cases import cases_of
     from fundoscope.tables import PROBABILITIES, check_manifest, check_predictions, join, read_table
 
     listed = check_manifest(read_table(manifest), path=manifest)
+    if split is not None:
+        listed = listed[listed["split"] == split].reset_index(drop=True) if "split" in listed else listed.iloc[:0]
+        if listed.empty:
+            raise BadTable(f"{manifest}: expected rows of split {split}, got none. Give another --split, or none.")
     sides = []
     for path in (first, second):
         given = check_predictions(read_table(path), path=path)
