@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -87,7 +87,7 @@ def experiments(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")
     answers.print(table)
 
 
-def _training(module: str):  # type: ignore[no-untyped-def]  # modules of a wing that may not be installed
+def _training(module: str) -> Any:
     """A module of the training wing, or a line that says which extra brings it."""
     from importlib import import_module
 
