@@ -52,9 +52,9 @@ def test_it_names_no_place_of_the_machine_it_was_made_on(opened: OpenRelease):
 
 
 def test_it_learnt_from_idrids_training_split_and_from_nothing_else(opened: OpenRelease, shared_data: Path):
-    from fundoscope.data.sources.idrid import read_idrid
+    from fundoscope.data.imports import import_source
 
-    frame = read_idrid(shared_data / "idrid")
+    frame = import_source("idrid", shared_data / "idrid")
     training = set(frame.loc[frame["split"] == "train", "sha256"])
 
     assert set(opened.release.training["training_sha256"]) == training

@@ -60,7 +60,7 @@ def test_coral_equals_the_papers_differences(rng):
 
 def test_a_cut_that_rises_is_lowered_to_the_one_before_it():
     """The second cut claims more than the first; grade 1 gets nothing rather than less than nothing."""
-    shares = probabilities("coral", np.array([[0.0, 2.0, -1.0, -2.0]]))
+    shares = probabilities("cumulative", np.array([[0.0, 2.0, -1.0, -2.0]]))
 
     assert shares[0, 1] == 0
     assert shares[0, 0] == pytest.approx(0.5)
@@ -101,6 +101,7 @@ def test_a_higher_coral_score_never_lowers_the_chance_of_a_higher_grade(shift, l
         ("softmax", lambda raw: raw[:, ::-1]),
         ("regression", lambda raw: 4 - raw),
         ("coral", lambda raw: -raw[:, ::-1]),
+        ("cumulative", lambda raw: -raw[:, ::-1]),
     ],
 )
 def test_turning_the_scale_round_turns_the_probabilities_round(head, flipped, rng):
@@ -129,7 +130,7 @@ def test_huge_logits_do_not_overflow():
 
 
 def test_refuses_what_it_cannot_read():
-    with pytest.raises(ValueError, match=r"head must be one of softmax, regression, coral, got 'corn'"):
+    with pytest.raises(ValueError, match=r"head must be one of softmax, regression, coral, cumulative, got 'corn'"):
         probabilities("corn", np.zeros((1, 4)))
     with pytest.raises(ValueError, match=r"raw output of a coral head must have 4 columns, got 5"):
         probabilities("coral", np.zeros((1, 5)))

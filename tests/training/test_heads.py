@@ -16,8 +16,8 @@ def test_relevance_is_the_gradient_that_autograd_finds(name: str, hidden: int):
     head = HEADS[name](12, hidden)
     features = torch.randn(5, 12, requires_grad=True)
     raw = head(features)
-    # The score that stands for the answer: the likeliest grade's logit, the value, one cut's logit.
-    score = raw.max(dim=1).values if name == "softmax" else raw[:, 0]
+    # The score that stands for the answer: the likeliest grade's logit, the value, one cut's logit, all cuts'.
+    score = {"softmax": raw.max(dim=1).values, "cumulative": raw.sum(dim=1)}.get(name, raw[:, 0])
 
     expected = torch.autograd.grad(score.sum(), features)[0]
 
@@ -34,7 +34,17 @@ def test_coral_shares_one_weight_vector_and_starts_with_falling_biases():
     assert head.biases.tolist() == [1.0, 0.75, 0.5, 0.25]
 
 
-@pytest.mark.parametrize(("name", "outputs"), [("softmax", 5), ("regression", 1), ("coral", 4)])
+def test_independent_cuts_may_rise_where_corals_cannot():
+    torch.manual_seed(0)
+    head = HEADS["cumulative"](12)
+
+    raw = head(torch.randn(64, 12))
+
+    assert (raw.diff(dim=1) > 0).any()
+    assert (raw.diff(dim=1) < 0).any()
+
+
+@pytest.mark.parametrize(("name", "outputs"), [("softmax", 5), ("regression", 1), ("coral", 4), ("cumulative", 4)])
 def test_every_head_gives_what_the_clinic_reads_as_probabilities(name: str, outputs: int):
     raw = HEADS[name](12)(torch.randn(6, 12)).detach().numpy()
 

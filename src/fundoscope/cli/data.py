@@ -30,7 +30,7 @@ def sources(as_json: AsJson = False) -> None:
     from fundoscope.data.imports import SOURCES
 
     if as_json:
-        keys = ("title", "what", "licence", "where", "citation")
+        keys = ("title", "what", "modality", "licence", "where", "citation", "layout", "layout_from", "notes")
         print(json.dumps({name: {key: getattr(each, key) for key in keys} for name, each in SOURCES.items()}, indent=2))
         return
     for name, each in SOURCES.items():
@@ -47,13 +47,9 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Write the manifest of a public data set. Photographs that are not there are named and left out."""
-    from fundoscope.data.imports import SOURCES
+    from fundoscope.data.imports import import_source
 
-    if source not in SOURCES:
-        raise BadRequest(f"{source}: expected one of {', '.join(SOURCES)}. See: fundoscope data sources")
-    if not folder.is_dir():
-        raise BadRequest(f"{folder}: expected the folder of {source}, got no folder. Check the path.")
-    frame = SOURCES[source].read(folder)
+    frame = import_source(source, folder)
     missing = frame.loc[frame["sha256"].isna(), "image"].tolist()
     if len(missing) == len(frame):
         raise BadTable(

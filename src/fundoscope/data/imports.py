@@ -1,40 +1,34 @@
-"""The data sets that can be imported, by name."""
+"""The data sets that can be imported, by name, and the one way in which each becomes a manifest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
-from fundoscope.data.sources.idrid import read_idrid
+from fundoscope.data.manifest import with_hashes
+from fundoscope.data.source import Source
+from fundoscope.data.sources.idrid import IDRID
+from fundoscope.errors import BadRequest
+from fundoscope.tables import check_manifest
+
+SOURCES: Final[dict[str, Source]] = {source.name: source for source in (IDRID,)}
+"""Every source by its name, fundus photographs first, then OCT."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A public data set: how it is read, and what a person must know before using it."""
+def import_source(name: str, folder: Path | str) -> pd.DataFrame:
+    """A checked manifest of a public data set, paths relative to its folder; `sha256` blank where a picture is missing.
 
-    title: str
-    what: str
-    licence: str
-    where: str
-    """Where to get it."""
-    citation: str
-    read: Callable[[Path | str], pd.DataFrame]
-    """From the folder it was unpacked to, to a manifest with paths relative to that folder."""
-
-
-SOURCES: Final[dict[str, Source]] = {
-    "idrid": Source(
-        title="IDRiD, disease grading",
-        what="516 macula-centred photographs of one Indian clinic, ICDR grade 0-4, risk of macular oedema, "
-        "official train (413) and test (103) split",
-        licence="CC BY 4.0",
-        where="https://ieee-dataport.org/open-access/indian-diabetic-retinopathy-image-dataset-idrid",
-        citation="Porwal et al., Indian Diabetic Retinopathy Image Dataset (IDRiD): A Database for Diabetic "
-        "Retinopathy Screening Research, Data 3 (2018) 25, doi 10.3390/data3030025",
-        read=read_idrid,
-    ),
-}
+    Raises:
+        BadRequest: If there is no such source, or no such folder.
+        BadTable: If the folder does not hold it as its publisher lays it out.
+    """
+    if name not in SOURCES:
+        raise BadRequest(f"{name}: expected one of {', '.join(SOURCES)}. See: fundoscope data sources")
+    root = Path(folder)
+    if not root.is_dir():
+        raise BadRequest(f"{root}: expected the folder of {name}, got no folder. Check the path.")
+    source = SOURCES[name]
+    frame = source.read(root).assign(source=name, modality=source.modality)
+    return check_manifest(with_hashes(frame, root), path=root / f"{name}.csv")

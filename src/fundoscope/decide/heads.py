@@ -36,11 +36,11 @@ def regression_probabilities(raw: RawOutput, temperature: float) -> Probabilitie
     return _from_exceedances(ndtr((raw - np.array(REGRESSION_CUTS)) / temperature))
 
 
-def coral_probabilities(raw: RawOutput, temperature: float) -> Probabilities:
+def cut_probabilities(raw: RawOutput, temperature: float) -> Probabilities:
     """Four cut logits: column k is the logit of `grade > k` (Cao, Mirjalili, Raschka 2020).
 
-    P(grade = k) = s[k-1] - s[k] with s[-1] = 1 and s[4] = 0. A head with one shared weight vector
-    gives falling s by itself; where another gives a rising pair, the later cut is lowered to the
+    P(grade = k) = s[k-1] - s[k] with s[-1] = 1 and s[4] = 0. CORAL's one shared weight vector
+    gives falling s by itself; where independent cuts give a rising pair, the later cut is lowered to the
     earlier one (cumulative minimum), so that no probability is negative.
     """
     return _from_exceedances(np.minimum.accumulate(expit(raw / temperature), axis=1))
@@ -59,7 +59,8 @@ class Head:
 HEADS: Final[dict[str, Head]] = {
     "softmax": Head(GRADES, softmax_probabilities),
     "regression": Head(1, regression_probabilities),
-    "coral": Head(GRADES - 1, coral_probabilities),
+    "coral": Head(GRADES - 1, cut_probabilities),
+    "cumulative": Head(GRADES - 1, cut_probabilities),
 }
 
 
@@ -69,7 +70,7 @@ def probabilities(head: str, raw: RawOutput, *, temperature: float = 1.0) -> Pro
     Args:
         head: A name in `HEADS`.
         raw: The head's output, one row for each photograph; every value finite.
-        temperature: Above 0. Softmax and CORAL: 1 leaves the logits as they are, more makes the
+        temperature: Above 0. Softmax and cut logits: 1 leaves the logits as they are, more makes the
             answer less sure. Regression: the standard deviation in grades.
 
     Raises:

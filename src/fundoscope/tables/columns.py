@@ -53,12 +53,24 @@ MANIFEST_COLUMNS: Final[dict[str, Column]] = {
     "fold": Column("whole", note="number of the fold, from 0"),
     "duplicate_group": Column(note="the same text for photographs that repeat one another"),
     "label": Column(note="one class, for other tasks"),
+    "grade_second": Column("whole", _GRADE, "a second reader's or source's ICDR grade of the same photograph"),
+    "modality": Column(allowed=("fundus", "oct"), note="the kind of picture; blank is fundus"),
+    "camera": Column(note="make and model, or the source's name for it"),
+    "site": Column(note="where it was taken"),
+    "sex": Column(allowed=("female", "male")),
+    "age": Column("number", note="in years"),
+    "eye_inferred": Column(allowed=EYES, note="read off the picture, not recorded"),
     "boxes": Column(note="path of a table of lesion boxes, relative to this table"),
     **{
         f"mask_{sign}": Column(note="path of a mask, relative to this table") for sign in ("ma", "he", "ex", "se", "od")
     },
 }
 """Columns of a manifest, in order. Only `image` is needed."""
+
+SIGN_PREFIX: Final = "sign_"
+"""Columns that begin so are multi-label targets, named by the sign: 0 absent, 1 present, blank unknown."""
+
+SIGN: Final = Column("whole", (0, 1), "a sign: 0 absent, 1 present")
 
 PROBABILITIES: Final = tuple(f"p{k}" for k in range(GRADES))
 """The columns of the five probabilities."""
@@ -105,7 +117,8 @@ def check_manifest(frame: pd.DataFrame, *, path: Path | str) -> pd.DataFrame:
     Raises:
         BadTable: If `image` is missing, blank or repeated, or a value is not allowed in its column.
     """
-    frame = typed(frame, MANIFEST_COLUMNS, Path(path))
+    signs = {name: SIGN for name in map(str, frame.columns) if name.startswith(SIGN_PREFIX)}
+    frame = typed(frame, {**MANIFEST_COLUMNS, **signs}, Path(path))
     _check_images(frame, Path(path))
     return frame
 

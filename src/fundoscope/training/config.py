@@ -77,7 +77,7 @@ class Network:
     """timm's name of the backbone."""
     weights: str = ""
     """Path of a safetensors state dict in timm's names; empty: random initialisation."""
-    head: Literal["softmax", "regression", "coral"] = "coral"
+    head: Literal["softmax", "regression", "coral", "cumulative"] = "coral"
     """How the raw output is read (decide.heads)."""
     hidden: int = 0
     """Units of the head's hidden GELU layer; 0: the head is linear. DRStageNet uses 512."""
@@ -108,7 +108,7 @@ class Loss:
     """What is minimised."""
 
     name: Literal["coral", "cross_entropy", "mse", "smooth_l1"] = "coral"
-    """Must fit the head: coral with coral, cross_entropy with softmax, the others with regression."""
+    """Must fit the head: coral with coral or cumulative, cross_entropy with softmax, the others with regression."""
     label_smoothing: float = 0.0
     """Cross-entropy only: share of the target spread over all grades."""
     class_weights: Literal["none", "inverse", "inverse_sqrt"] = "none"
@@ -200,7 +200,12 @@ class Experiment:
     release: Release = field(default_factory=Release)
 
     def __post_init__(self) -> None:
-        fitting = {"coral": ("coral",), "softmax": ("cross_entropy",), "regression": ("mse", "smooth_l1")}
+        fitting = {
+            "coral": ("coral",),
+            "cumulative": ("coral",),
+            "softmax": ("cross_entropy",),
+            "regression": ("mse", "smooth_l1"),
+        }
         if self.loss.name not in fitting[self.network.head]:
             raise BadExperiment(
                 f"loss.name: expected {' or '.join(fitting[self.network.head])} for network.head = "

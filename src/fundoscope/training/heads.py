@@ -109,8 +109,33 @@ class Coral(nn.Module):
         return self.stem.pull_back(features, torch.ones_like(raw[:, :1]) @ self.shared.weight)
 
 
-HEADS: dict[str, type[Softmax] | type[Regression] | type[Coral]] = {
+class Cumulative(nn.Module):
+    """Four cut logits, each with a weight vector of its own (Cheng, Wang, Pollastri 2008; RetinaScan's ordinal head).
+
+    Freer than CORAL: each cut may look at signs of its own, and nothing keeps their probabilities
+    falling (`decide.heads` lowers the later cut where they rise). Relevance: of the sum of the logits.
+    """
+
+    def __init__(self, features: int, hidden: int = 0) -> None:
+        super().__init__()
+        self.stem = Stem(features, hidden)
+        self.linear = nn.Linear(self.stem.width, GRADES - 1)
+
+    def forward(self, features: Features) -> Raw:
+        """Cut logits: column k is the logit of `grade > k`."""
+        raw: Tensor = self.linear(self.stem(features))
+        return raw
+
+    def relevance(self, features: Features, raw: Raw) -> Features:
+        """Gradient of the sum of the cut logits."""
+        return self.stem.pull_back(features, torch.ones_like(raw) @ self.linear.weight)
+
+
+Head = Softmax | Regression | Coral | Cumulative
+
+HEADS: dict[str, type[Softmax] | type[Regression] | type[Coral] | type[Cumulative]] = {
     "softmax": Softmax,
     "regression": Regression,
     "coral": Coral,
+    "cumulative": Cumulative,
 }

@@ -18,7 +18,8 @@ Labels = Int[Tensor, " photo"]
 def coral(raw: Float[Tensor, "photo cut"], grades: Labels) -> PerPhoto:
     """CORAL: sum over the cuts of the binary cross-entropy of `grade > cut`.
 
-    Cao, Mirjalili, Raschka, Pattern Recognition Letters 140 (2020), eq. 4. `raw` holds K-1 cut logits.
+    Cao, Mirjalili, Raschka, Pattern Recognition Letters 140 (2020), eq. 4. `raw` holds K-1 cut logits,
+    from a shared weight vector or from independent ones.
     """
     levels = (grades[:, None] > torch.arange(raw.shape[1], device=raw.device)).to(raw.dtype)
     return F.binary_cross_entropy_with_logits(raw, levels, reduction="none").sum(dim=1)

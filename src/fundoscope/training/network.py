@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fundoscope.training.backbone import build_backbone, feature_width
 from fundoscope.training.config import Lesions, Network
-from fundoscope.training.heads import HEADS, Coral, Regression, Softmax
+from fundoscope.training.heads import HEADS, Head
 
 LESION_KINDS = ("red", "bright")
 """Channels of the lesion map: haemorrhages and microaneurysms; hard and soft exudates."""
@@ -30,7 +30,7 @@ class GradingNetwork(nn.Module):
     """Pooled-feature grader. Input: normalised pictures (photo, 3, side, side), RGB."""
 
     backbone: Any  # timm's networks have methods that torch's types do not know
-    head: Softmax | Regression | Coral
+    head: Head
 
     def __init__(self, network: Network, lesions: Lesions | None = None) -> None:
         super().__init__()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fundoscope.data.sources.idrid import IMAGES, LABELS, PUBLISHED, read_idrid
+from fundoscope.data.imports import import_source
+from fundoscope.data.sources.idrid import IMAGES, LABELS, PUBLISHED
 from fundoscope.errors import BadTable
 from fundoscope.files import sha256_of
 
@@ -28,7 +29,7 @@ def published(tmp_path: Path) -> Path:
 
 
 def test_the_publishers_layout_is_read_without_mistaking_test_for_train(published):
-    frame = read_idrid(published)
+    frame = import_source("idrid", published)
 
     assert frame["split"].tolist() == ["train", "train", "test", "test"]
     assert frame["image"].is_unique
@@ -39,13 +40,13 @@ def test_the_publishers_layout_is_read_without_mistaking_test_for_train(publishe
 
 
 def test_a_photograph_that_is_not_there_has_no_hash(published):
-    assert read_idrid(published)["sha256"].isna().tolist() == [False, True, False, True]
+    assert import_source("idrid", published)["sha256"].isna().tolist() == [False, True, False, True]
 
 
 def test_sessions_become_patients_and_exif_times_iso(tmp_path):
     (tmp_path / "labels.csv").write_text(HEADER + "images/a.jpg,IDRiD_001,s290,,3,2,train,2017:08:01 13:07:05\n")
 
-    row = read_idrid(tmp_path).iloc[0]
+    row = import_source("idrid", tmp_path).iloc[0]
 
     assert (row["patient"], row["taken"], row["source"]) == ("s290", "2017-08-01T13:07:05", "idrid")
     assert row["eye"] is None
@@ -64,12 +65,12 @@ def test_anything_else_is_refused(tmp_path, labels, message):
     if labels is not None:
         (tmp_path / "labels.csv").write_text(labels)
     with pytest.raises(BadTable, match=message):
-        read_idrid(tmp_path)
+        import_source("idrid", tmp_path)
 
 
 def test_the_real_one_has_its_published_counts(shared_data):
     folder = shared_data / "idrid"
-    frame = read_idrid(folder)
+    frame = import_source("idrid", folder)
 
     counts = pd.crosstab(frame["split"], frame["grade"])
     assert counts.loc["train"].tolist() == [134, 20, 136, 74, 49]

@@ -1,4 +1,4 @@
-"""IDRiD, disease grading: 516 macula-centred photographs of one Indian clinic, ICDR grades and oedema risk.
+"""IDRiD, disease grading: 516 macula-centred photographs, ICDR grades and oedema risk.
 
 Porwal et al., Data 3 (2018) 25, doi 10.3390/data3030025. Two layouts are read: the publisher's own,
 whose train and test names clash and which knows no patients, and `labels.csv` with `images/`, which
@@ -13,11 +13,9 @@ from typing import Final
 
 import pandas as pd
 
+from fundoscope.data.source import Source, need_columns
 from fundoscope.errors import BadTable
-from fundoscope.files import sha256_of
-from fundoscope.tables import check_manifest, read_table
-
-SOURCE: Final = "idrid"
+from fundoscope.tables import read_table
 
 NEEDED: Final = ("image", "session", "eye_inferred", "grade", "dme_risk", "split", "taken")
 """Columns of `labels.csv`."""
@@ -32,35 +30,27 @@ IMAGES: Final = "1. Original Images"
 LABELS: Final = "2. Groundtruths"
 
 
-def read_idrid(folder: Path | str) -> pd.DataFrame:
-    """A manifest of IDRiD as it lies in a folder, paths relative to it.
-
-    `sha256` is blank where a picture is missing. `dme` is IDRiD's risk of macular oedema as it is:
+def read_idrid(root: Path) -> pd.DataFrame:
+    """IDRiD as it lies in a folder, paths relative to it. `dme` is IDRiD's risk of macular oedema as it is:
     0 none, 1 exudates further than a disc diameter from the centre, 2 nearer.
 
     Raises:
         BadTable: If neither layout is found, or a table of labels is not as expected.
     """
-    root = Path(folder)
     if (root / "labels.csv").is_file():
-        frame = _with_sessions(root)
-    elif (root / LABELS).is_dir():
-        frame = pd.concat([_published(root, split) for split in PUBLISHED], ignore_index=True)
-    else:
-        raise BadTable(
-            f"{root}: expected IDRiD: labels.csv with images/, or the publisher's {IMAGES!r} and {LABELS!r}; "
-            "got neither. Name the folder that holds them (unpacked B. Disease Grading)."
-        )
-    hashes = [sha256_of(root / image) if (root / image).is_file() else None for image in frame["image"]]
-    frame.insert(1, "sha256", pd.Series(hashes, dtype=object))
-    frame.insert(2, "source", SOURCE)
-    return check_manifest(frame, path=root / "labels.csv")
+        return _with_sessions(root)
+    if (root / LABELS).is_dir():
+        return pd.concat([_published(root, split) for split in PUBLISHED], ignore_index=True)
+    raise BadTable(
+        f"{root}: expected IDRiD: labels.csv with images/, or the publisher's {IMAGES!r} and {LABELS!r}; "
+        "got neither. Name the folder that holds them (unpacked B. Disease Grading)."
+    )
 
 
 def _with_sessions(root: Path) -> pd.DataFrame:
     path = root / "labels.csv"
     labels = read_table(path)
-    _need(labels, NEEDED, path)
+    need_columns(labels, NEEDED, path)
     frame = pd.DataFrame(
         {
             "image": labels["image"],
@@ -84,7 +74,7 @@ def _published(root: Path, split: str) -> pd.DataFrame:
     pictures, table = PUBLISHED[split]
     path = root / LABELS / table
     labels = read_table(path)
-    _need(labels, ("Image name", "Retinopathy grade", "Risk of macular edema"), path)
+    need_columns(labels, ("Image name", "Retinopathy grade", "Risk of macular edema"), path)
     labels = labels[labels["Image name"].notna()].reset_index(drop=True)
     return pd.DataFrame(
         {
@@ -97,18 +87,30 @@ def _published(root: Path, split: str) -> pd.DataFrame:
     )
 
 
-def _need(labels: pd.DataFrame, columns: tuple[str, ...], path: Path) -> None:
-    missing = [name for name in columns if name not in labels]
-    if missing:
-        raise BadTable(
-            f"{path}: expected the columns {', '.join(columns)}, {', '.join(missing)} not found among "
-            f"{', '.join(map(str, labels.columns[:12]))}. Unpack the data set again."
-        )
-
-
 def _iso(value: object) -> str | None:
     """EXIF's 2017:08:01 13:07:05 as ISO 8601."""
     if not isinstance(value, str):
         return None
     day, _, time = value.partition(" ")
     return f"{day.replace(':', '-')}T{time}" if time else day.replace(":", "-")
+
+
+IDRID: Final = Source(
+    name="idrid",
+    title="IDRiD, disease grading",
+    what="516 macula-centred photographs, ICDR grade 0-4, risk of macular oedema, official train (413) and test (103) "
+    "split",
+    modality="fundus",
+    licence="CC BY 4.0",
+    where="https://ieee-dataport.org/open-access/indian-diabetic-retinopathy-image-dataset-idrid",
+    citation="Porwal et al., Indian Diabetic Retinopathy Image Dataset (IDRiD): A Database for Diabetic "
+    "Retinopathy Screening Research, Data 3 (2018) 25, doi 10.3390/data3030025",
+    layout="confirmed",
+    layout_from=("https://ieee-dataport.org/open-access/indian-diabetic-retinopathy-image-dataset-idrid",),
+    read=read_idrid,
+    notes=(
+        "Train and test both start at IDRiD_001: names alone confuse them (81 base names are shared).",
+        "No patient is published. Copies with `labels.csv` know sessions, photographs within ten minutes of one "
+        "another; a patient seen on two days is two sessions.",
+    ),
+)
