@@ -15,6 +15,8 @@ from fundoscope.errors import BadRequest, BadTable
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fundoscope.data.source import Source
+
 app = typer.Typer(help="Manifests: make them, and divide them by patient.", no_args_is_help=True, add_completion=False)
 
 SHOWN = 5
@@ -35,7 +37,9 @@ def sources(as_json: AsJson = False) -> None:
         return
     for name, each in SOURCES.items():
         answers.print(f"{name}: {each.title}", markup=False, style="bold")
-        for line in (each.what, f"Licence: {each.licence}", f"From: {each.where}", f"Cite: {each.citation}"):
+        read_in = "; ".join(each.layout_from)
+        about = (each.what, f"Layout: {each.layout} ({read_in})", *_terms(each), *(f"Note: {note}" for note in each.notes))
+        for line in about:
             answers.print(f"  {line}", markup=False, soft_wrap=True)
 
 
@@ -47,16 +51,21 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Write the manifest of a public data set. Photographs that are not there are named and left out."""
-    from fundoscope.data.imports import import_source
+    from fundoscope.data.imports import SOURCES, import_source
 
     frame = import_source(source, folder)
+    about = SOURCES[source]
     missing = frame.loc[frame["sha256"].isna(), "image"].tolist()
     if len(missing) == len(frame):
         raise BadTable(
             f"{folder}: expected {len(frame)} photographs, none is there, the first would be {missing[0]}. "
-            "Unpack the pictures beside the labels."
+            f"Unpack the pictures beside the labels. {' '.join(_terms(about))}"
         )
-    _write(frame[frame["sha256"].notna()], folder, out, missing=missing, as_json=as_json)
+    terms = {"licence": about.licence, "where": about.where, "citation": about.citation, "layout": about.layout}
+    _write(frame[frame["sha256"].notna()], folder, out, missing=missing, as_json=as_json, terms=terms)
+    if not as_json:
+        for line in _terms(about):
+            answers.print(line, markup=False, soft_wrap=True)
 
 
 @app.command("from")
@@ -83,36 +92,122 @@ def from_(
 
 @app.command("split")
 def split(
-    manifest: Annotated[Path, typer.Argument(help="Manifest to divide.")],
+    manifest: Annotated[Path, typer.Argument(help="Manifest to divide; several sources in one for a protocol.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Manifest to write. Default: the one given, changed in place.")
     ] = None,
-    shares: Annotated[str, typer.Option(help="Shares of train, val and test.")] = "0.7,0.15,0.15",
+    shares: Annotated[
+        str, typer.Option(help="Shares of train, val and test. A protocol uses how the first two compare.")
+    ] = "0.7,0.15,0.15",
     folds: Annotated[int | None, typer.Option(min=2, help="Number folds instead, in the column fold.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="hashed: a patient's side never changes, whoever comes or goes. dealt: every source and grade gets "
+            "exact shares. Default: hashed; dealt for folds."
+        ),
+    ] = None,
+    leave_out: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Test on this source, train on all others (GDRBench's DG).")
+    ] = None,
+    train_only: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Train on this source, test on all others (GDRBench's ESDG).")
+    ] = None,
+    never_train: Annotated[
+        list[str], typer.Option(metavar="SOURCE", help="With --leave-out: leave this source out, too. Repeatable.")
+    ] = [],  # noqa: B006  (typer reads it, nobody changes it)
+    by: Annotated[str, typer.Option(help="Column that names the sources; domain for GDRBench's lists.")] = "source",
+    drop_from: Annotated[
+        str, typer.Option(help="train or test: the side that loses what is on both, in a protocol.")
+    ] = "train",
     salt: Annotated[str, typer.Option(help="Any text; each gives a division of its own.")] = "",
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite a division that is already there.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Divide a manifest so that no patient is on two sides and every side has its share of every grade."""
+    """Divide a manifest so that no patient, file or group of duplicates is on two sides."""
     from fundoscope.data.manifest import read_manifest
-    from fundoscope.data.split import fold_by_patient, split_by_patient
 
     frame = read_manifest(manifest)
-    column = "split" if folds is None else "fold"
+    asked = [name for name, value in (("folds", folds), ("leave-out", leave_out), ("train-only", train_only)) if value]
+    if len(asked) > 1:
+        raise BadRequest(f"{manifest}: expected one division, got --{' and --'.join(asked)}. Say only one of them.")
+    if never_train and not leave_out:
+        raise BadRequest(f"{manifest}: --never-train needs --leave-out SOURCE, got none. Add it, or leave both out.")
+    try:
+        if leave_out or train_only:
+            options = {"by": by, "drop_from": drop_from, "val_share": _val_share(shares), "salt": salt}
+            divided = _by_protocol(frame, manifest, out, (leave_out, train_only, never_train), options)
+        else:
+            _check_empty(frame, "fold" if folds else "split", manifest, replace)
+            divided = _by_method(frame, folds, shares, method, salt)
+    except ValueError as error:
+        raise BadRequest(f"{manifest}: {error}. Correct the option.") from error
+    _write(divided, manifest.parent, out or manifest, missing=[], as_json=as_json, by="fold" if folds else "split")
+
+
+def _check_empty(frame: pd.DataFrame, column: str, manifest: Path, replace: bool) -> None:
     if column in frame and frame[column].notna().any() and not replace:
         raise BadRequest(
             f"{manifest}: expected no column {column}, got one that is filled. Say --replace to overwrite it, which "
             "makes results incomparable with those on the old one."
         )
-    try:
-        divided = (
-            split_by_patient(frame, shares=_shares(shares), salt=salt)
-            if folds is None
-            else fold_by_patient(frame, folds=folds, salt=salt)
+
+
+def _by_method(frame: pd.DataFrame, folds: int | None, shares: str, method: str | None, salt: str) -> pd.DataFrame:
+    """Divide by shares or into folds, and name the sides that got nothing."""
+    from fundoscope.data.split import fold_by_patient, split_by_patient
+
+    options: Any = {"salt": salt, **({"method": method} if method else {})}
+    wanted = _shares(shares)
+    if folds is None:
+        divided = split_by_patient(frame, shares=wanted, **options)
+        empty = {side for side, share in wanted.items() if share > 0} - set(divided["split"])
+    else:
+        divided = fold_by_patient(frame, folds=folds, **options)
+        empty = {f"fold {fold}" for fold in set(range(folds)) - set(divided["fold"])}
+    if empty:
+        troubles.print(
+            f"nothing fell on: {', '.join(sorted(empty))}. So few patients are better divided with --method dealt",
+            markup=False,
+            soft_wrap=True,
         )
-    except ValueError as error:
-        raise BadRequest(f"{manifest}: {error}. Correct the option.") from error
-    _write(divided, manifest.parent, out or manifest, missing=[], as_json=as_json, by=column)
+    return divided
+
+
+def _by_protocol(
+    frame: pd.DataFrame,
+    manifest: Path,
+    out: Path | None,
+    sources: tuple[str | None, str | None, list[str]],
+    options: dict[str, Any],
+) -> pd.DataFrame:
+    """Divide by sources, and say what was left out and why."""
+    from fundoscope.data.protocols import leave_one_out
+    from fundoscope.data.protocols import train_only as train_on_one
+
+    if out is None or out.resolve() == manifest.resolve():
+        raise BadRequest(
+            f"{manifest}: expected another manifest to write to, got none: a protocol goes by the sources' own split, "
+            "which has to stay. Say --out FILE."
+        )
+    target, source, never = sources
+    divided = (
+        leave_one_out(frame, target, never_train=never, **options)
+        if target
+        else train_on_one(frame, str(source), **options)
+    )
+    for reason, count in divided["left_out"].value_counts().items():
+        troubles.print(f"left out, {reason}: {count}", markup=False, soft_wrap=True)
+    return divided
+
+
+def _val_share(text: str) -> float:
+    """The share of validation in what is not tested on."""
+    shares = _shares(text)
+    seen = shares["train"] + shares["val"]
+    if min(shares.values()) < 0 or seen <= 0:
+        raise BadRequest(f"--shares: expected shares from 0 to 1 with some to train on, got {text!r}. Correct it.")
+    return shares["val"] / seen
 
 
 def _shares(text: str) -> dict[str, float]:
@@ -123,8 +218,20 @@ def _shares(text: str) -> dict[str, float]:
     return {"train": train, "val": val, "test": test}
 
 
+def _terms(source: Source) -> tuple[str, ...]:
+    """Under which licence, from where, and how to cite."""
+    return f"Licence: {source.licence}", f"From: {source.where}", f"Cite: {source.citation}"
+
+
 def _write(
-    frame: pd.DataFrame, folder: Path, out: Path, *, missing: list[str], as_json: bool, by: str = "split"
+    frame: pd.DataFrame,
+    folder: Path,
+    out: Path,
+    *,
+    missing: list[str],
+    as_json: bool,
+    by: str = "split",
+    terms: dict[str, str] | None = None,
 ) -> None:
     """Write a manifest whose paths are relative to `folder`, and say what is in it."""
     from fundoscope.data.manifest import rebased, write_manifest
@@ -133,7 +240,8 @@ def _write(
     write_manifest(rebased(frame.reset_index(drop=True), folder, out.parent), out)
     patients = len(set(patient_keys(frame)))
     repeated = int(frame["sha256"].dropna().duplicated().sum()) if "sha256" in frame else 0
-    table = _by_grade(frame, by)
+    of = "grade" if "grade" in frame and frame["grade"].notna().any() else "label"
+    table = _by_class(frame, by, of)
     if as_json:
         answer: dict[str, Any] = {
             "manifest": str(out),
@@ -142,11 +250,12 @@ def _write(
             "missing": missing,
             "repeated": repeated,
             by: table,
+            **(terms or {}),
         }
         print(json.dumps(answer, indent=2))
         return
     answers.print(f"{out}: {len(frame)} photographs of {patients} patients", markup=False, style="bold", soft_wrap=True)
-    answers.print(_counts_table(table, by))
+    answers.print(_counts_table(table, by, of))
     if repeated:
         troubles.print(f"photographs that repeat another one byte for byte: {repeated}", markup=False)
     if missing:
@@ -154,8 +263,8 @@ def _write(
         troubles.print(f"missing files, left out: {len(missing)} ({named})", markup=False, soft_wrap=True)
 
 
-def _by_grade(frame: pd.DataFrame, by: str) -> dict[str, dict[str, int]]:
-    """Photographs by side and grade; a blank is `unknown`."""
+def _by_class(frame: pd.DataFrame, by: str, of: str) -> dict[str, dict[str, int]]:
+    """Photographs by side and grade or label; a blank is `unknown`."""
     import pandas as pd
 
     def column(name: str) -> list[str]:
@@ -164,15 +273,15 @@ def _by_grade(frame: pd.DataFrame, by: str) -> dict[str, dict[str, int]]:
         return ["unknown" if pd.isna(value) else str(value) for value in frame[name].astype(object)]
 
     counts: dict[str, dict[str, int]] = {}
-    for side, grade in sorted(zip(column(by), column("grade"), strict=True)):
+    for side, grade in sorted(zip(column(by), column(of), strict=True)):
         row = counts.setdefault(side, {})
         row[grade] = row.get(grade, 0) + 1
     return counts
 
 
-def _counts_table(counts: dict[str, dict[str, int]], by: str) -> Table:
+def _counts_table(counts: dict[str, dict[str, int]], by: str, of: str) -> Table:
     grades = sorted({grade for row in counts.values() for grade in row})
-    table = Table(by, *(f"grade {grade}" for grade in grades), "all", box=None, pad_edge=False)
+    table = Table(by, *(f"{of} {grade}" for grade in grades), "all", box=None, pad_edge=False)
     for side, row in counts.items():
         table.add_row(side, *(str(row.get(grade, 0)) for grade in grades), str(sum(row.values())))
     return table

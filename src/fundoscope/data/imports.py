@@ -8,13 +8,60 @@ from typing import Final
 import pandas as pd
 
 from fundoscope.data.manifest import with_hashes
+from fundoscope.data.generic import SPECS
 from fundoscope.data.source import Source
+from fundoscope.data.sources.aptos import APTOS
+from fundoscope.data.sources.brset import BRSET
+from fundoscope.data.sources.ddr import DDR
+from fundoscope.data.sources.deepdrid import DEEPDRID
+from fundoscope.data.sources.eyepacs import EYEPACS
+from fundoscope.data.sources.eyeq import EYEQ
+from fundoscope.data.sources.fgadr import FGADR
+from fundoscope.data.sources.gdrbench import GDRBENCH
 from fundoscope.data.sources.idrid import IDRID
+from fundoscope.data.sources.idrid_lesions import IDRID_LESIONS
+from fundoscope.data.sources.kermany import KERMANY
+from fundoscope.data.sources.mbrset import MBRSET
+from fundoscope.data.sources.messidor import MESSIDOR
+from fundoscope.data.sources.messidor2 import MESSIDOR2
+from fundoscope.data.sources.octdl import OCTDL
+from fundoscope.data.sources.octid import OCTID
+from fundoscope.data.sources.odir import ODIR
+from fundoscope.data.sources.retouch import RETOUCH
+from fundoscope.data.sources.rfmid import RFMID
+from fundoscope.data.sources.rldr import RLDR
+from fundoscope.data.sources.sustech import SUSTECH
 from fundoscope.errors import BadRequest
 from fundoscope.tables import check_manifest
 
-SOURCES: Final[dict[str, Source]] = {source.name: source for source in (IDRID,)}
-"""Every source by its name, fundus photographs first, then OCT."""
+SOURCES: Final[dict[str, Source]] = {
+    source.name: source
+    for source in (
+        EYEPACS,
+        APTOS,
+        MESSIDOR,
+        MESSIDOR2,
+        IDRID,
+        IDRID_LESIONS,
+        DDR,
+        DEEPDRID,
+        FGADR,
+        RLDR,
+        SUSTECH,
+        EYEQ,
+        GDRBENCH,
+        BRSET,
+        MBRSET,
+        ODIR,
+        RFMID,
+        KERMANY,
+        OCTDL,
+        OCTID,
+        RETOUCH,
+        *SPECS.values(),
+    )
+}
+"""Every source by its name: graded fundus photographs, those with other labels, OCT, then what comes in by a table."""
 
 
 def import_source(name: str, folder: Path | str) -> pd.DataFrame:
