@@ -57,10 +57,11 @@ def test_an_import_counts_grades_and_names_missing_files_and_its_paths_work_from
 
     assert status == 0
     assert "9 photographs of 5 patients" in shown
-    assert [line.split() for line in shown.splitlines()[-2:]] == [
+    assert [line.split() for line in shown.splitlines()[-5:-3]] == [
         ["test", "0", "0", "0", "1", "0", "1"],
         ["train", "2", "2", "2", "1", "1", "8"],
     ]
+    assert [line.split(":")[0] for line in shown.splitlines()[-3:]] == ["Licence", "From", "Cite"]
     assert "missing files, left out: 1 (images/9.jpg)" in err
     assert all(path.is_file() for path in picture_paths(read_manifest(out), out))
 
@@ -71,11 +72,12 @@ def test_an_import_answers_a_program_too(run, idrid, tmp_path):
     assert answer["photographs"] == 9
     assert answer["missing"] == ["images/9.jpg"]
     assert answer["split"]["test"] == {"3": 1}
+    assert answer["licence"] == "CC BY 4.0"
 
 
 def test_imports_that_cannot_be_are_refused(run, idrid, tmp_path):
     for arguments, words in (
-        (("import", "kaggle", idrid), "kaggle: expected one of idrid"),
+        (("import", "kaggle", idrid), "kaggle: expected one of eyepacs, aptos,"),
         (("import", "idrid", tmp_path / "no"), "expected the folder of idrid, got no folder"),
         (("import", "idrid", tmp_path), "expected IDRiD: labels.csv with images/"),
     ):
@@ -118,7 +120,7 @@ def test_a_split_puts_no_patient_on_two_sides_and_is_not_overwritten_unasked(run
     frame = read_manifest(manifest).assign(patient=[f"p{k // 2}" for k in range(9)], grade=0)
     frame.to_csv(manifest, index=False)
 
-    status, _, _ = run("split", manifest, "-o", divided, "--shares", "0.6,0.2,0.2")
+    status, _, _ = run("split", manifest, "-o", divided, "--shares", "0.6,0.2,0.2", "--method", "dealt")
 
     assert status == 0
     again = read_manifest(divided)
@@ -142,12 +144,49 @@ def test_folds_leave_an_official_split_alone(run, idrid, tmp_path):
     pd.testing.assert_frame_equal(after.drop(columns="fold"), before)
 
 
+def test_too_few_patients_for_a_hashed_division_are_said_to_be_so(run, idrid, tmp_path):
+    run("from", idrid / "images", "-o", tmp_path / "m.csv")
+
+    status, _, err = run("split", tmp_path / "m.csv", "--shares", "0.98,0.01,0.01")
+
+    assert status == 0
+    assert "nothing fell on: test, val. So few patients are better divided with --method dealt" in err
+
+
+def test_a_source_is_left_out_and_what_was_removed_is_said(run, tmp_path):
+    manifest, divided = tmp_path / "m.csv", tmp_path / "d.csv"
+    manifest.write_text(
+        "image,source,patient,grade,split\n10_left.jpeg,eyepacs,10,0,train\n10_right.jpeg,eyepacs,10,0,train\n"
+        "11_left.jpeg,eyepacs,11,0,train\nr/10_left.jpg,rldr,10,2,train\na.png,aptos,,1,val\nd.png,ddr,,1,train\n"
+    )
+
+    status, out, err = run("split", manifest, "--leave-out", "rldr", "--never-train", "ddr", "-o", divided)
+
+    assert status == 0
+    assert "6 photographs of" in out
+    assert "left out, EyePACS' copy of a photograph of RLDR: 1" in err
+    assert "left out, its patient or a duplicate is tested on: 1" in err
+    assert "left out, its source is neither trained nor tested on: 1" in err
+    assert read_manifest(divided)["split"].tolist() == [None, None, "train", "test", "val", None]
+    again = run("split", manifest, "--train-only", "eyepacs", "-o", divided, "--drop-from", "test", "--json")
+    assert json.loads(again[1])["left_out"] == {
+        "EyePACS' copy of a photograph of RLDR": 1,
+        "its patient or a duplicate is trained or validated on": 1,
+    }
+
+
 def test_shares_and_folds_that_cannot_be_are_refused(run, idrid, tmp_path):
     run("from", idrid / "images", "-o", tmp_path / "m.csv")
     for option, words in (
         (("--shares", "0.5,0.5"), "--shares: expected three numbers such as 0.7,0.15,0.15, got '0.5,0.5'"),
         (("--shares", "0.5,0.2,0.2"), "shares must be at least 0 and sum to 1"),
-        (("--folds", "99"), "folds must be at least 2 and at most 9, the number of patients, got 99"),
+        (("--folds", "99"), "folds must be at least 2 and at most 9, the number of patients"),
+        (("--method", "random"), "--method: expected hashed or dealt, got 'random'"),
+        (("--folds", "2", "--leave-out", "a"), "expected one division, got --folds and --leave-out"),
+        (("--never-train", "a"), "--never-train needs --leave-out SOURCE"),
+        (("--leave-out", "a"), "a protocol goes by the sources' own split"),
+        (("--leave-out", "a", "-o", tmp_path / "d.csv"), "expected at least two sources in the column source"),
+        (("--leave-out", "a", "--shares", "0,0,1", "-o", tmp_path / "d.csv"), "expected shares from 0 to 1"),
     ):
         status, _, err = run("split", tmp_path / "m.csv", *option)
         assert (status, words in err) == (2, True), err

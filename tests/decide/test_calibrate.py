@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fundoscope.decide.calibrate import TEMPERATURES, fit_cuts, fit_temperature, grade_from_cuts
+from fundoscope.decide.calibrate import CUTTERS, TEMPERATURES, fit_cuts, fit_temperature, grade_from_cuts, rounded_cuts
 from fundoscope.decide.heads import HEADS, outputs_of, probabilities
 from fundoscope.decide.kappa import kappa_of
 
@@ -127,3 +127,14 @@ def test_a_value_on_a_cut_belongs_to_the_higher_grade():
     assert grade_from_cuts(np.array([0.49, 0.5, 3.6]), (0.5, 1.5, 2.5, 3.5)).tolist() == [0, 1, 4]
     with pytest.raises(ValueError, match=r"cuts must be 4 rising numbers"):
         grade_from_cuts(np.array([1.0]), (0.5, 2.5, 1.5, 3.5))
+
+
+def test_rounding_gives_the_nearest_grade_whatever_it_is_shown(rng):
+    expected = rng.uniform(0, 4, 200)
+
+    cuts = rounded_cuts(expected, rng.integers(0, 5, 200))
+
+    assert grade_from_cuts(expected, cuts).tolist() == np.floor(expected + 0.5).astype(int).tolist()
+    assert CUTTERS["rounded"] is rounded_cuts
+    with pytest.raises(ValueError, match=r"held-out photographs are needed, got none"):
+        rounded_cuts(np.empty(0), np.empty(0, int))

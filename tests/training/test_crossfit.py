@@ -47,3 +47,12 @@ def test_a_single_fold_is_left_as_it_is(rng):
     alone = frame[frame["fold"] == 0].reset_index(drop=True)
 
     pd.testing.assert_frame_equal(cross_fit(alone, grades[frame["fold"] == 0], "regression", sensitivity=0.9), alone)
+
+
+def test_rounded_grades_are_the_nearest_to_what_is_expected(rng):
+    frame, grades = table(rng)
+
+    given = cross_fit(frame, grades, "regression", sensitivity=0.9, cuts="rounded")
+
+    expected = given[["p0", "p1", "p2", "p3", "p4"]].to_numpy(np.float64) @ np.arange(5)
+    assert given["grade"].tolist() == np.floor(expected + 0.5).astype(int).tolist()

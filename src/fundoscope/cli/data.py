@@ -38,7 +38,12 @@ def sources(as_json: AsJson = False) -> None:
     for name, each in SOURCES.items():
         answers.print(f"{name}: {each.title}", markup=False, style="bold")
         read_in = "; ".join(each.layout_from)
-        about = (each.what, f"Layout: {each.layout} ({read_in})", *_terms(each), *(f"Note: {note}" for note in each.notes))
+        about = (
+            each.what,
+            f"Layout: {each.layout} ({read_in})",
+            *_terms(each),
+            *(f"Note: {note}" for note in each.notes),
+        )
         for line in about:
             answers.print(f"  {line}", markup=False, soft_wrap=True)
 
@@ -127,6 +132,8 @@ def split(
     """Divide a manifest so that no patient, file or group of duplicates is on two sides."""
     from fundoscope.data.manifest import read_manifest
 
+    _one_of("--method", method, (None, "hashed", "dealt"))
+    _one_of("--drop-from", drop_from, ("train", "test"))
     frame = read_manifest(manifest)
     asked = [name for name, value in (("folds", folds), ("leave-out", leave_out), ("train-only", train_only)) if value]
     if len(asked) > 1:
@@ -143,6 +150,11 @@ def split(
     except ValueError as error:
         raise BadRequest(f"{manifest}: {error}. Correct the option.") from error
     _write(divided, manifest.parent, out or manifest, missing=[], as_json=as_json, by="fold" if folds else "split")
+
+
+def _one_of(option: str, value: str | None, allowed: tuple[str | None, ...]) -> None:
+    if value not in allowed:
+        raise BadRequest(f"{option}: expected {' or '.join(filter(None, allowed))}, got {value!r}. Correct it.")
 
 
 def _check_empty(frame: pd.DataFrame, column: str, manifest: Path, replace: bool) -> None:
@@ -252,6 +264,8 @@ def _write(
             by: table,
             **(terms or {}),
         }
+        if "left_out" in frame:
+            answer["left_out"] = {str(reason): int(count) for reason, count in frame["left_out"].value_counts().items()}
         print(json.dumps(answer, indent=2))
         return
     answers.print(f"{out}: {len(frame)} photographs of {patients} patients", markup=False, style="bold", soft_wrap=True)
@@ -285,3 +299,20 @@ def _counts_table(counts: dict[str, dict[str, int]], by: str, of: str) -> Table:
     for side, row in counts.items():
         table.add_row(side, *(str(row.get(grade, 0)) for grade in grades), str(sum(row.values())))
     return table
+
+
+@app.command("correct")
+def correct(
+    manifest: Annotated[Path, typer.Argument(help="Manifest whose labels were doubted.")],
+    review: Annotated[Path, typer.Argument(help="Table of suspects (`fundoscope audit --review`), filled in.")],
+    out: Out,
+) -> None:
+    """Write a manifest with the grades that a reader has given; the old ones stay in grade_original."""
+    from fundoscope.audit.labels import read_review
+    from fundoscope.data.manifest import read_manifest, rebased, write_manifest
+
+    corrected = read_review(review, read_manifest(manifest))
+    write_manifest(rebased(corrected, manifest.parent, out.parent), out)
+    changed = int((corrected["grade"] != corrected["grade_original"]).fillna(False).sum())
+    read = int(corrected["grade_by"].notna().sum())
+    answers.print(f"{out}: {read} labels read again, {changed} of them changed", markup=False, soft_wrap=True)

@@ -6,6 +6,7 @@ Fitted on its own training photographs a network looks far surer than it is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -94,6 +95,19 @@ def fit_cuts(expected: Scores, grades: Grades) -> Cuts:
             break
     cuts = [_middle_of_plateau(below, places, cut, gaps) for cut in range(GRADES - 1)]
     return _cuts(np.maximum.accumulate(cuts))
+
+
+def rounded_cuts(expected: Scores, grades: Grades) -> Cuts:
+    """The cuts of plain rounding, whatever the photographs: nothing is fitted that a few hundred could mislead.
+
+    Args and errors: as `fit_cuts`.
+    """
+    _check(expected[:, None], grades)
+    return _cuts(REGRESSION_CUTS)
+
+
+CUTTERS: Final[dict[str, Callable[[Scores, Grades], Cuts]]] = {"kappa": fit_cuts, "rounded": rounded_cuts}
+"""Ways to set the cuts of the expected grade, by the name that experiment files use."""
 
 
 def grade_from_cuts(expected: Scores, cuts: tuple[float, ...]) -> Grades:

@@ -52,6 +52,7 @@ MANIFEST_COLUMNS: Final[dict[str, Column]] = {
     "split": Column(allowed=("train", "val", "test")),
     "fold": Column("whole", note="number of the fold, from 0"),
     "duplicate_group": Column(note="the same text for photographs that repeat one another"),
+    "eye_group": Column(note="the same text for photographs that show one eye, as the audit found"),
     "label": Column(note="one class, for other tasks"),
     "grade_second": Column("whole", _GRADE, "a second reader's or source's ICDR grade of the same photograph"),
     "modality": Column(allowed=("fundus", "oct"), note="the kind of picture; blank is fundus"),

@@ -179,6 +179,8 @@ class Release:
     version: str = "1"
     sensitivity: float = 0.9
     """Out-of-fold sensitivity for referable retinopathy that the referral threshold is set to."""
+    cuts: Literal["kappa", "rounded"] = "kappa"
+    """How the expected grade becomes a grade: by cuts fitted for quadratic kappa, or by rounding."""
     card: str = ""
     """Path of a model card in Markdown; empty: one is written from the facts of the run."""
 

@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 
 from fundoscope.arrays import Grades
-from fundoscope.decide.calibrate import fit_cuts, fit_temperature, grade_from_cuts
+from fundoscope.decide.calibrate import CUTTERS, fit_temperature, grade_from_cuts
 from fundoscope.decide.heads import exceedance, expected_grade, outputs_of, probabilities
 from fundoscope.decide.referral import decide_photo, fit_threshold
 from fundoscope.grades import REFERABLE
 
 
-def cross_fit(frame: pd.DataFrame, grades: Grades, head: str, *, sensitivity: float) -> pd.DataFrame:
+def cross_fit(
+    frame: pd.DataFrame, grades: Grades, head: str, *, sensitivity: float, cuts: str = "kappa"
+) -> pd.DataFrame:
     """Calibrate out-of-fold predictions without letting a fold see its own grades.
 
     Temperature, grade cuts and referral threshold are those a release would be given, but fitted
@@ -23,6 +25,7 @@ def cross_fit(frame: pd.DataFrame, grades: Grades, head: str, *, sensitivity: fl
         grades: Reference grade of each row, 0 to 4.
         head: The head that gave the raw outputs.
         sensitivity: For referable retinopathy, that the threshold is fitted to.
+        cuts: How the cuts of the expected grade are set: a name in `decide.calibrate.CUTTERS`.
 
     Returns:
         The table with p0..p4, p_referable, grade and decision. A single fold has no others: it is
@@ -37,13 +40,13 @@ def cross_fit(frame: pd.DataFrame, grades: Grades, head: str, *, sensitivity: fl
         mine, others = folds == fold, folds != fold
         temperature = fit_temperature(head, raw[others], grades[others])
         fitted = probabilities(head, raw[others], temperature=temperature)
-        cuts = fit_cuts(expected_grade(fitted), grades[others])
+        passes = CUTTERS[cuts](expected_grade(fitted), grades[others])
         positive = grades[others] >= REFERABLE
         threshold = fit_threshold(exceedance(fitted, REFERABLE), positive, sensitivity=sensitivity)
         given = probabilities(head, raw[mine], temperature=temperature)
         referable = exceedance(given, REFERABLE)
         answered.loc[mine, [f"p{k}" for k in range(given.shape[1])]] = given
         answered.loc[mine, "p_referable"] = referable
-        answered.loc[mine, "grade"] = grade_from_cuts(expected_grade(given), cuts)
+        answered.loc[mine, "grade"] = grade_from_cuts(expected_grade(given), passes)
         answered.loc[mine, "decision"] = [decide_photo(float(share), True, threshold) for share in referable]
     return answered

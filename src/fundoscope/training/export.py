@@ -21,7 +21,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from fundoscope import __version__
-from fundoscope.decide.calibrate import fit_cuts, fit_temperature
+from fundoscope.decide.calibrate import CUTTERS, fit_temperature
 from fundoscope.decide.heads import exceedance, expected_grade, probabilities
 from fundoscope.decide.referral import OperatingPoint, fit_threshold
 from fundoscope.errors import BadCheckpoint, BadRelease
@@ -234,7 +234,10 @@ def _describe(
         recipe=experiment.recipe.to_dict(),
         head=head,
         labels=list(GRADE_NAMES),
-        calibration={"temperature": temperature, "grade_cuts": list(fit_cuts(expected_grade(given), grades))},
+        calibration={
+            "temperature": temperature,
+            "grade_cuts": list(CUTTERS[experiment.release.cuts](expected_grade(given), grades)),
+        },
         operating_point=point.to_dict(),
         gate=Gate().to_dict(),
         heatmap="grad-cam",
@@ -258,7 +261,7 @@ def _describe(
 
 
 LIMITS = [
-    "Trained on photographs of one clinic and one camera; other cameras, populations and pupil sizes are untested.",
+    "Trained on photographs of one source; other cameras, populations and pupil sizes are untested.",
     "It grades diabetic retinopathy only: no oedema, no other disease of the eye is looked for.",
     "The referral threshold keeps its sensitivity only on patients like those it was set on.",
     "A heatmap shows what moved the grade, not where lesions are; it has not been certified against lesions.",

@@ -115,7 +115,10 @@ def cross_validate(
         tables.append(predictions_table(held_out, run_network(network, experiment, held_out), experiment, fold=fold))
     order = np.concatenate([np.flatnonzero(owner == int(table["fold"].iloc[0])) for table in tables])
     frame = pd.concat(tables, ignore_index=True)
-    frame = cross_fit(frame, rows.grades[order], experiment.network.head, sensitivity=experiment.release.sensitivity)
+    release = experiment.release
+    frame = cross_fit(
+        frame, rows.grades[order], experiment.network.head, sensitivity=release.sensitivity, cuts=release.cuts
+    )
     write_table(frame, path)
     return frame
 

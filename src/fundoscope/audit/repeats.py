@@ -1,0 +1,139 @@
+"""What the photographs that repeat one another mean for whoever trains on them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import pandas as pd
+
+from fundoscope.audit.findings import Finding
+from fundoscope.audit.fingerprint import MIRRORS, Fingerprints
+from fundoscope.audit.overlap import Overlap, Pair, group_names, groups_of
+from fundoscope.tables import patient_keys
+
+LISTED: Final = 200
+"""Groups or pairs written out in one finding's evidence; the table of pairs holds all."""
+
+
+def with_groups(frame: pd.DataFrame, prints: Fingerprints, overlap: Overlap) -> pd.DataFrame:
+    """A copy with `duplicate_group` (one picture) and `eye_group` (one eye, copies included) filled.
+
+    Groups that the manifest already names are kept: a photograph found in the same picture as one of them joins it.
+
+    Args:
+        frame: One row for each fingerprint, in order.
+        prints: The fingerprints.
+        overlap: What was found among them.
+    """
+    copies = group_names(groups_of(overlap.copies(), len(frame)), prints, "d")
+    eyes = group_names(groups_of(overlap.pairs, len(frame)), prints, "e")
+    given: list[str | None] = [None] * len(frame)
+    if "duplicate_group" in frame:
+        given = [None if pd.isna(value) else str(value) for value in frame["duplicate_group"]]
+    return frame.assign(
+        duplicate_group=pd.Series(_merged(given, copies), index=frame.index, dtype=object),
+        eye_group=pd.Series(eyes, index=frame.index, dtype=object),
+    )
+
+
+def overlap_findings(frame: pd.DataFrame, overlap: Overlap) -> Iterator[Finding]:
+    """Photographs that repeat one another, and one eye under two patients' names or on two sides of a split.
+
+    Args:
+        frame: As `with_groups` gives it; `image` holds the names that findings use.
+        overlap: What was found.
+    """
+    names = [str(image) for image in frame["image"]]
+    copies = overlap.copies()
+    if copies:
+        yield _copies(frame, names, copies)
+    keys = patient_keys(frame)
+    strangers = [pair for pair in overlap.pairs if keys[pair.first] != keys[pair.second]]
+    named = [pair for pair in strangers if {keys[pair.first][0], keys[pair.second][0]} == {"patient"}]
+    if named:
+        yield Finding(
+            "one-eye-two-patients",
+            "warns",
+            f"{len(named)} pairs of photographs show one eye under two patients' names. Give them one name, or let "
+            "`fundoscope data split` keep them together by eye_group.",
+            _images(named, names),
+            {"pairs": [pair.to_dict(names) for pair in named[:LISTED]]},
+        )
+    for column in ("split", "fold"):
+        yield from _straddling(frame, names, overlap.same_eye(), column)
+
+
+def _copies(frame: pd.DataFrame, names: Sequence[str], copies: Sequence[Pair]) -> Finding:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name, group in zip(names, frame["duplicate_group"], strict=True):
+        if not pd.isna(group):
+            groups[str(group)].append(name)
+    files = sum(pair.found_by == "the same file" for pair in copies)
+    ways: dict[str, int] = defaultdict(int)
+    for pair in copies:
+        if pair.found_by != "the same file":
+            ways[MIRRORS[pair.mirror]] += 1
+    evidence: dict[str, Any] = {
+        "groups": dict(list(groups.items())[:LISTED]),
+        "same_file": files,
+        "other_files": dict(ways),
+    }
+    return Finding(
+        "repeated-photographs",
+        "warns",
+        f"{sum(map(len, groups.values()))} photographs in {len(groups)} groups are one picture each ({files} pairs the "
+        f"same file, {sum(ways.values())} in another disguise). Keep one of each, or keep groups together.",
+        tuple(name for members in groups.values() for name in members),
+        evidence,
+    )
+
+
+def _straddling(frame: pd.DataFrame, names: Sequence[str], pairs: Sequence[Pair], column: str) -> Iterator[Finding]:
+    """One eye on two sides; copies on two sides are `leaks`'."""
+    if column not in frame:
+        return
+    sides = [None if pd.isna(value) else str(value) for value in frame[column]]
+    parted = [
+        pair
+        for pair in pairs
+        if None not in (sides[pair.first], sides[pair.second]) and sides[pair.first] != sides[pair.second]
+    ]
+    if parted:
+        yield Finding(
+            f"one-eye-two-{column}s",
+            "blocks",
+            f"{len(parted)} pairs of photographs show one eye on two sides of the column {column}. Divide again with "
+            "`fundoscope data split`, which keeps an eye_group together, or leave one of each out.",
+            _images(parted, names),
+            {
+                "pairs": [
+                    pair.to_dict(names) | {"sides": [sides[pair.first], sides[pair.second]]} for pair in parted[:LISTED]
+                ]
+            },
+        )
+
+
+def _images(pairs: Sequence[Pair], names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names[at] for pair in pairs for at in (pair.first, pair.second)))
+
+
+def _merged(given: Sequence[str | None], found: Sequence[str | None]) -> list[str | None]:
+    """Found groups under the names that some of their members already had; groups that share a member become one."""
+    fresh = {name for name in found if name is not None}
+    root: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while root.setdefault(name, name) != name:
+            name = root[name]
+        return name
+
+    for old, new in zip(given, found, strict=True):
+        if old is not None and new is not None:
+            # A name that was there before beats a fresh one; of two old ones the smaller stays.
+            first, second = sorted((find(old), find(new)), key=lambda name: (name in fresh, name))
+            root[second] = first
+    return [
+        None if name is None else find(name) for name in (old or new for old, new in zip(given, found, strict=True))
+    ]

@@ -1,0 +1,196 @@
+"""An audit for people: self-contained contact sheets, and `audit.json` for programs."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+from PIL import Image
+
+from fundoscope.audit.auditing import Audit
+from fundoscope.audit.fingerprint import MIRRORS
+from fundoscope.audit.labels import Suspect
+from fundoscope.errors import UnreadablePhotograph
+from fundoscope.files import write_text
+from fundoscope.grades import GRADE_NAMES, NOT_A_DEVICE
+from fundoscope.photo.read import read_photo
+
+ANSWER_FILE: Final = "audit.json"
+
+THUMBNAIL_PX: Final = 300
+"""Longer side of a picture on a sheet."""
+
+PER_SHEET: Final = 60
+"""Entries on one sheet; a sheet holds its pictures itself."""
+
+SHEETS: Final = 10
+"""Sheets of one kind written at most; `audit.json` holds everything."""
+
+SUSPECTS_SHOWN: Final = 120
+"""Suspects on sheets: the most doubtful; a reader's time is worth more than completeness."""
+
+NAMED: Final = 12
+"""Photographs of a finding named on the first page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A photograph on a sheet."""
+
+    name: str
+    thumbnail: str | None
+    """As a data URI; None where it cannot be read."""
+    facts: tuple[str, ...]
+    """What the manifest says of it, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Photographs shown side by side, and why."""
+
+    title: str
+    pictures: tuple[Picture, ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One file of contact prints."""
+
+    name: str
+    title: str
+    entries: tuple[Entry, ...]
+
+
+def write_report(audit: Audit, folder: Path | str) -> tuple[Path, ...]:
+    """Write `index.html`, contact sheets of what is to be looked at, and `audit.json`.
+
+    Args:
+        audit: What was found.
+        folder: Made where absent.
+
+    Returns:
+        The files written, `index.html` first.
+    """
+    place = Path(folder)
+    answer = audit.to_dict()
+    template = _environment().get_template("audit.html.jinja")
+    sheets, index = [], []
+    for name, title, entries in _kinds(audit):
+        chunks = [entries[start : start + PER_SHEET] for start in range(0, len(entries), PER_SHEET)][:SHEETS]
+        for number, chunk in enumerate(chunks, start=1):
+            file = f"{name}-{number}.html" if len(chunks) > 1 else f"{name}.html"
+            shown = Sheet(file, title, tuple(_entry(audit, row) for row in chunk))
+            write_text(place / file, template.render(sheet=shown, answer=answer))
+            sheets.append(place / file)
+            index.append({"file": file, "title": title, "entries": len(chunk), "of": len(entries)})
+    write_text(place / "index.html", template.render(sheet=None, answer=answer, sheets=index))
+    write_text(place / ANSWER_FILE, json.dumps(answer, indent=2, allow_nan=False) + "\n")
+    return (place / "index.html", *sheets, place / ANSWER_FILE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """An entry before its pictures are read."""
+
+    title: str
+    photographs: tuple[int, ...]
+    note: str
+
+
+def _kinds(audit: Audit) -> Iterator[tuple[str, str, list[_Row]]]:
+    """File name, title and entries of each kind of sheet that has any."""
+    kinds = (
+        ("copies", "Photographs that are one picture", list(_pairs(audit, "copy"))),
+        ("same-eye", "One eye in two photographs", list(_pairs(audit, "same eye"))),
+        ("suspects", "Labels to be read again", [_suspect(audit, each) for each in audit.suspects[:SUSPECTS_SHOWN]]),
+        *(
+            (check, title, list(_of_findings(audit, check)))
+            for check, title in (
+                ("contradicting-grades", "One picture, different grades"),
+                ("wrong-eye", "Disc on the wrong side"),
+                ("not-a-fundus", "No field of view found"),
+            )
+        ),
+    )
+    yield from (kind for kind in kinds if kind[2])
+
+
+def _pairs(audit: Audit, relation: str) -> Iterator[_Row]:
+    ranked = sorted(
+        (pair for pair in audit.overlap.pairs if pair.relation == relation), key=lambda pair: pair.correlation
+    )
+    for pair in ranked:
+        flipped = "" if pair.mirror == 0 else f", the second flipped: {MIRRORS[pair.mirror]}"
+        yield _Row(
+            f"correlation {pair.correlation:.3f}",
+            (pair.first, pair.second),
+            f"Found by {pair.found_by}{flipped}.",
+        )
+
+
+def _suspect(audit: Audit, suspect: Suspect) -> _Row:
+    at = _numbers(audit)[suspect.image]
+    title = f"given {suspect.given} {GRADE_NAMES[suspect.given]}, suggested {suspect.suggested}"
+    return _Row(title, (at,), suspect.why)
+
+
+def _of_findings(audit: Audit, check: str) -> Iterator[_Row]:
+    numbers = _numbers(audit)
+    for finding in audit.findings:
+        if finding.check == check:
+            for image in finding.images:
+                yield _Row(finding.check.replace("-", " "), (numbers[image],), "")
+
+
+def _numbers(audit: Audit) -> dict[str, int]:
+    return {str(image): at for at, image in enumerate(audit.listing.frame["image"])}
+
+
+def _entry(audit: Audit, row: _Row) -> Entry:
+    return Entry(row.title, tuple(_picture(audit, at) for at in row.photographs), row.note)
+
+
+def _picture(audit: Audit, at: int) -> Picture:
+    record = audit.listing.frame.iloc[at]
+    facts = [
+        f"{name} {record[name]}"
+        for name in ("source", "patient", "eye", "visit", "split", "grade", "label", "duplicate_group")
+        if name in record and not _blank(record[name])
+    ]
+    return Picture(str(record["image"]), _thumbnail(audit.listing.paths[at]), tuple(facts))
+
+
+def _blank(value: Any) -> bool:
+    return value is None or value != value
+
+
+def _thumbnail(path: Path) -> str | None:
+    """A small JPEG as a data URI; None where the file cannot be read."""
+    try:
+        pixels = read_photo(path, target_px=THUMBNAIL_PX).pixels
+    except UnreadablePhotograph:
+        return None
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(not_a_device=NOT_A_DEVICE, named=NAMED)
+    return environment

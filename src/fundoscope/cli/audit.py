@@ -1,0 +1,132 @@
+"""`fundoscope audit`: duplicates, leaks and doubtful labels, before anyone trains on them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fundoscope.cli.console import answers, troubles
+from fundoscope.errors import BadRequest
+
+if TYPE_CHECKING:
+    from fundoscope.audit.auditing import Audit
+    from fundoscope.runtime.release import OpenRelease
+
+STYLES = {"blocks": "bold red", "warns": "yellow", "notes": "dim"}
+
+NAMED = 4
+"""Photographs of a finding that are named on the console."""
+
+
+def audit(
+    manifests: Annotated[list[Path], typer.Argument(help="Manifests: .csv, .parquet or .jsonl.")],
+    predictions: Annotated[
+        Path | None, typer.Option(help="Out-of-fold predictions: finds the labels that they doubt.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Folder for contact sheets and audit.json.")] = None,
+    review: Annotated[
+        Path | None, typer.Option(help="Table of suspects to write, for a reader to fill in (needs --predictions).")
+    ] = None,
+    write_groups: Annotated[
+        bool, typer.Option("--write-groups", help="Write duplicate_group and eye_group into the manifests.")
+    ] = False,
+    release: Annotated[
+        str, typer.Option(help="Release whose features help the search: a path, `default` or `none`.")
+    ] = "default",
+    pretrained: Annotated[
+        list[str] | None, typer.Option(help="Published network whose pretraining data must not be evaluated on.")
+    ] = None,
+    cache: Annotated[Path, typer.Option(help="Folder for fingerprints; an interrupted audit goes on.")] = Path(
+        "runs/audit"
+    ),
+    threads: Annotated[int | None, typer.Option(min=1, help="Default: all cores.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Find repeated photographs, leaks between splits, contradicting and doubtful labels.
+
+    Exit status: 0 nothing blocks training, 1 something does, 2 a table or an option is not usable.
+    """
+    from fundoscope.audit import auditing
+    from fundoscope.runtime.grader import available_cores
+    from fundoscope.tables import check_predictions, read_table
+
+    if review is not None and predictions is None:
+        raise BadRequest("--review: expected --predictions beside it, got none. Suspects are sought in predictions.")
+    listing = auditing.listed(manifests)
+    given = None if predictions is None else check_predictions(read_table(predictions), path=predictions)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    try:
+        with Progress(*columns, console=troubles, transient=True, disable=not troubles.is_terminal) as bar:
+            tasks: dict[str, object] = {}
+
+            def progress(what: str, done: int, all_: int) -> None:
+                task = tasks.setdefault(what, bar.add_task(what, total=all_) if what not in tasks else None)
+                bar.update(task, completed=done, total=all_)  # type: ignore[arg-type]  # rich's TaskID is a number
+
+            found = auditing.audit(
+                listing,
+                cache=cache,
+                release=_opened(release),
+                predictions=given,
+                pretrained=pretrained or (),
+                threads=threads or available_cores(),
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        troubles.print(f"Interrupted. Fingerprints are kept in {cache}: give the same command again to go on.")
+        raise typer.Exit(130) from None
+    _write(found, report, review, write_groups=write_groups)
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=2, allow_nan=False))
+    else:
+        _print(found)
+    if found.blocks:
+        raise typer.Exit(1)
+
+
+def _opened(release: str) -> OpenRelease | None:
+    from fundoscope.runtime.release import default_release, open_release
+
+    if release == "none":
+        return None
+    return open_release(default_release() if release == "default" else release)
+
+
+def _write(found: Audit, report: Path | None, review: Path | None, *, write_groups: bool) -> None:
+    from fundoscope.audit.auditing import write_groups as write_into_manifests
+    from fundoscope.audit.labels import write_review
+    from fundoscope.audit.report import write_report
+
+    written: list[Path] = []
+    if report is not None:
+        written.append(write_report(found, report)[0])
+    if review is not None:
+        write_review(found.suspects, review)
+        written.append(review)
+    if write_groups:
+        written.extend(write_into_manifests(found))
+    for path in written:
+        troubles.print(f"Written: {path}", markup=False, soft_wrap=True)
+
+
+def _print(found: Audit) -> None:
+    counts = found.to_dict()["counts"]
+    answers.print(
+        f"{counts['photographs']} photographs, {counts['unreadable']} unreadable. {counts['repeated_photographs']} in "
+        f"{counts['duplicate_groups']} duplicate groups, {counts['same_eye']} pairs of one eye photographed again, "
+        f"{counts['suspects']} doubtful labels.",
+        markup=False,
+        soft_wrap=True,
+    )
+    for finding in found.findings:
+        answers.print(
+            f"{finding.severity}: {finding.message}", style=STYLES[finding.severity], markup=False, soft_wrap=True
+        )
+        if finding.images:
+            more = f", and {len(finding.images) - NAMED} more" if len(finding.images) > NAMED else ""
+            answers.print(f"  {', '.join(finding.images[:NAMED])}{more}", markup=False, soft_wrap=True)
+    answers.print("Something blocks training." if found.blocks else "Nothing blocks training.", style="bold")
