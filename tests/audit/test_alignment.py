@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from tests.audit.conftest import DISGUISES, painted
 
 from fundoscope.audit.alignment import compare_frames
 from fundoscope.audit.fingerprint import MIRRORS, Frame, mirrored
 from fundoscope.photo.recipe import Recipe, prepare
-from tests.audit.conftest import DISGUISES, painted
 
 
 def frame_of(photo: np.ndarray) -> Frame:

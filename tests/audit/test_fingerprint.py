@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
+from tests.audit.conftest import DISGUISES, painted
 
 from fundoscope.audit.fingerprint import (
     MIRRORS,
@@ -19,7 +20,6 @@ from fundoscope.audit.fingerprint import (
     take_fingerprints,
 )
 from fundoscope.photo.read import Photograph, read_photo
-from tests.audit.conftest import DISGUISES, painted
 
 
 def taken(photo: np.ndarray) -> Fingerprint:

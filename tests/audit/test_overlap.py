@@ -8,11 +8,11 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from tests.audit.conftest import DISGUISES, painted
 
 from fundoscope.audit.fingerprint import Fingerprints, collected, take_fingerprints
 from fundoscope.audit.overlap import Pair, find_overlap, group_names, groups_of
 from fundoscope.audit.repeats import overlap_findings, with_groups
-from tests.audit.conftest import DISGUISES, painted
 
 RETINAS = 6
 

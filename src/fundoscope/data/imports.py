@@ -7,8 +7,8 @@ from typing import Final
 
 import pandas as pd
 
-from fundoscope.data.manifest import with_hashes
 from fundoscope.data.generic import SPECS
+from fundoscope.data.manifest import with_hashes
 from fundoscope.data.source import Source
 from fundoscope.data.sources.aptos import APTOS
 from fundoscope.data.sources.brset import BRSET

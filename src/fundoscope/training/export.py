@@ -221,6 +221,7 @@ def _describe(
     grades = true_grades(experiment, out_of_fold)
     temperature = fit_temperature(head, raw, grades)
     given = probabilities(head, raw, temperature=temperature)
+    cuts = CUTTERS[experiment.release.cuts](expected_grade(given), grades)
     wanted = experiment.release.sensitivity
     threshold = fit_threshold(exceedance(given, REFERABLE), grades >= REFERABLE, sensitivity=wanted)
     point = OperatingPoint(
