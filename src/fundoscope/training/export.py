@@ -235,10 +235,7 @@ def _describe(
         recipe=experiment.recipe.to_dict(),
         head=head,
         labels=list(GRADE_NAMES),
-        calibration={
-            "temperature": temperature,
-            "grade_cuts": list(CUTTERS[experiment.release.cuts](expected_grade(given), grades)),
-        },
+        calibration={"temperature": temperature, "grade_cuts": list(cuts)},
         operating_point=point.to_dict(),
         gate=Gate().to_dict(),
         heatmap="grad-cam",
