@@ -8,9 +8,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import jinja2
+import pandas as pd
 from PIL import Image
 
 from fundoscope.audit.auditing import Audit
@@ -113,7 +114,7 @@ def _kinds(audit: Audit) -> Iterator[tuple[str, str, list[_Row]]]:
         *(
             (check, title, list(_of_findings(audit, check)))
             for check, title in (
-                ("contradicting-grades", "One picture, different grades"),
+                ("contradicting-grade", "One picture, different grades"),
                 ("wrong-eye", "Disc on the wrong side"),
                 ("not-a-fundus", "No field of view found"),
             )
@@ -162,13 +163,9 @@ def _picture(audit: Audit, at: int) -> Picture:
     facts = [
         f"{name} {record[name]}"
         for name in ("source", "patient", "eye", "visit", "split", "grade", "label", "duplicate_group")
-        if name in record and not _blank(record[name])
+        if name in record and not pd.isna(record[name])
     ]
     return Picture(str(record["image"]), _thumbnail(audit.listing.paths[at]), tuple(facts))
-
-
-def _blank(value: Any) -> bool:
-    return value is None or value != value
 
 
 def _thumbnail(path: Path) -> str | None:
