@@ -91,7 +91,7 @@ def test_findings_name_the_groups_and_the_parted_eyes(disguised, tmp_path):
     findings = {finding.check: finding for finding in overlap_findings(with_groups(frame, prints, overlap), overlap)}
 
     assert set(findings) == {"repeated-photographs", "one-eye-two-patients"}
-    assert "13 photographs in 6 groups" in findings["repeated-photographs"].message
+    assert "one picture with another: 13, in groups: 6" in findings["repeated-photographs"].message
     assert findings["repeated-photographs"].evidence["same_file"] == 1
     assert findings["one-eye-two-patients"].severity == "warns"
 
@@ -108,11 +108,15 @@ def test_one_eye_on_two_sides_blocks(disguised, tmp_path):
     )
     frame = pd.DataFrame({"image": [path.name for path in disguised], "sha256": prints.sha256})
     frame["split"] = ["train"] * RETINAS + ["test"] * (RETINAS + 1)
+    frame["grade"] = [2, 2, 2, 2, 2, 2, 2, 3, 4, 1, 2, 2, 2]
 
-    found = [f for f in overlap_findings(with_groups(frame, prints, eyes), eyes) if f.severity == "blocks"]
+    findings = list(overlap_findings(with_groups(frame, prints, eyes), eyes))
+    found = [f for f in findings if f.severity == "blocks"]
 
     assert [finding.check for finding in found] == ["one-eye-two-splits"]
     assert found[0].evidence["pairs"][0]["sides"] == ["train", "test"]
+    (graded,) = [f for f in findings if f.check == "one-eye-two-grades"]
+    assert [pair["grades"] for pair in graded.evidence["pairs"]] == [[2, 4]]
 
 
 def test_unreadable_photographs_take_no_part(disguised, tmp_path):

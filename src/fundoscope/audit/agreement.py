@@ -118,8 +118,8 @@ def _contradictions(frame: pd.DataFrame, name: str) -> Iterator[Finding]:
     yield Finding(
         f"contradicting-{name}",
         "warns",
-        f"{len(apart)} pictures are listed several times with different values of {name}"
-        + (f", {far} of them more than one grade apart" if name == "grade" else "")
+        f"Pictures that are listed several times with different values of {name}: {len(apart)}"
+        + (f", more than one grade apart: {far}" if name == "grade" else "")
         + ". At most one value is right: have them read again, or leave them out.",
         tuple(images[row] for at in order for row in apart[at]),
         {

@@ -57,6 +57,13 @@ class Audit:
         """Whether something must be mended before anyone trains or evaluates on these manifests."""
         return any(finding.severity == "blocks" for finding in self.findings)
 
+    def short(self, image: str) -> str:
+        """A photograph's name without the folders that all of them are in."""
+        folders = {str(name).rpartition("/")[0] for name in self.listing.frame["image"]}
+        if "" in folders:
+            return image
+        return image.removeprefix(f"{os.path.commonpath(sorted(folders))}/")
+
     def to_dict(self) -> dict[str, Any]:
         """The audit as JSON can hold it; `schema` names this layout."""
         frame, names = self.listing.frame, [str(image) for image in self.listing.frame["image"]]

@@ -153,7 +153,8 @@ def _disagreement(
     return Finding(
         check=CHECK,
         severity="warns",
-        message=f"{len(rows)} of {judged} photographs{of} show the other eye than their row names. {why}{inferred}",
+        message=f"Photographs{of} that show the other eye than their row names: {len(rows)} of {judged}. "
+        f"{why}{inferred}",
         images=tuple(str(row["image"]) for row in rows),
         evidence={"source": source, "judged": judged, "photographs": rows[:LISTED]},
     )

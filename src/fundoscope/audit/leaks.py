@@ -20,9 +20,9 @@ TESTED: Final = ("val", "test")
 """Sides on which a network is measured."""
 
 _TIES: Final = {
-    "patients": "patients (or sessions, where a source knows no more)",
-    "files": "photographs that are one and the same file",
-    "duplicates": "groups of photographs that show one picture",
+    "patients": "Patients (or sessions, where a source knows no more)",
+    "files": "Photographs that are one and the same file",
+    "duplicates": "Groups of photographs that show one picture",
 }
 
 
@@ -54,7 +54,7 @@ def straddling(frame: pd.DataFrame, column: str) -> tuple[Finding, ...]:
                 Finding(
                     f"{tie}-on-two-{column}s",
                     "blocks",
-                    f"{len(parted)} {_TIES[tie]} are on more than one side of the column {column}: "
+                    f"{_TIES[tie]} on more than one side of the column {column}: "
                     f"{_meetings(parted, sides)}. Divide again with `fundoscope data split`, which keeps them "
                     "together, or leave one side's photographs out.",
                     tuple(images[at] for rows in parted.values() for at in rows),
@@ -106,7 +106,8 @@ def trained_on(
                 Finding(
                     check,
                     "blocks" if divided else "warns",
-                    f"{len(images)} photographs {where} {what}. Leave them out of any evaluation of this release.",
+                    f"Photographs {where} that {what}: {len(images)}. "
+                    "Leave them out of any evaluation of this release.",
                     images,
                     {"tested": sum(tested), "of_them": len(images)},
                 )

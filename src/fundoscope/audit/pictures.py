@@ -63,7 +63,7 @@ def picture_findings(frame: pd.DataFrame, prints: Fingerprints, *, least_px: int
         yield Finding(
             "not-a-fundus",
             "warns",
-            f"{int(unseen.sum())} pictures show no retina's field of view, but are no OCT scans by their rows. "
+            f"Pictures without a retina's field of view that are no OCT scans by their rows: {int(unseen.sum())}. "
             "Look at them; remove what is none, and give OCT scans modality oct.",
             images=tuple(names[unseen]),
         )
@@ -72,7 +72,7 @@ def picture_findings(frame: pd.DataFrame, prints: Fingerprints, *, least_px: int
         yield Finding(
             "fundus-among-oct",
             "warns",
-            f"{int(strayed.sum())} pictures look like fundus photographs, but their rows call them OCT scans. "
+            f"Pictures that look like fundus photographs, but are OCT scans by their rows: {int(strayed.sum())}. "
             "Look at them, and correct their modality.",
             images=tuple(names[strayed]),
         )
@@ -137,8 +137,8 @@ def _small(names: Names, prints: Fingerprints, oct_scan: Rows, least_px: int) ->
         yield Finding(
             "small-picture",
             "warns",
-            f"{len(small)} pictures have a side below {least_px} px, down to {int(met[small].min())} px: "
-            "they would be enlarged, and small lesions cannot be seen in them. Look for their originals.",
+            f"Pictures with a side below {least_px} px, down to {int(met[small].min())} px: {len(small)}. "
+            "They would be enlarged, and small lesions cannot be seen in them. Look for their originals.",
             images=tuple(names[small]),
             evidence={
                 "least_px": least_px,
@@ -176,7 +176,7 @@ def _sizes(frame: pd.DataFrame, names: Names, prints: Fingerprints) -> Iterator[
     if tables:
         different = sum(table["different"] for table in tables.values())
         rest = (
-            f"{len(odd)} photographs have a size that fewer than {RARE_SIZE:.0%} of their source's have: were they "
+            f"Photographs of a size that fewer than {RARE_SIZE:.0%} of their source's have: {len(odd)}. Were they "
             "taken or saved otherwise? Look at some."
             if odd
             else "No photograph's size stands out from its source's."

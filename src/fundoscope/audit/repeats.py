@@ -56,11 +56,12 @@ def overlap_findings(frame: pd.DataFrame, overlap: Overlap) -> Iterator[Finding]
         yield Finding(
             "one-eye-two-patients",
             "warns",
-            f"{len(named)} pairs of photographs show one eye under two patients' names. Give them one name, or let "
-            "`fundoscope data split` keep them together by eye_group.",
+            f"Pairs of photographs that show one eye under two patients' names: {len(named)}. Give them one name, or "
+            "let `fundoscope data split` keep them together by eye_group.",
             _images(named, names),
             {"pairs": [pair.to_dict(names) for pair in named[:LISTED]]},
         )
+    yield from _graded_apart(frame, names, overlap.same_eye())
     for column in ("split", "fold"):
         yield from _straddling(frame, names, overlap.same_eye(), column)
 
@@ -83,11 +84,33 @@ def _copies(frame: pd.DataFrame, names: Sequence[str], copies: Sequence[Pair]) -
     return Finding(
         "repeated-photographs",
         "warns",
-        f"{sum(map(len, groups.values()))} photographs in {len(groups)} groups are one picture each ({files} pairs the "
-        f"same file, {sum(ways.values())} in another disguise). Keep one of each, or keep groups together.",
+        f"Photographs that are one picture with another: {sum(map(len, groups.values()))}, in groups: {len(groups)} "
+        f"(pairs that are one file: {files}, in another disguise: {sum(ways.values())}). Keep one of each, or keep "
+        "groups together.",
         tuple(name for members in groups.values() for name in members),
         evidence,
     )
+
+
+def _graded_apart(frame: pd.DataFrame, names: Sequence[str], pairs: Sequence[Pair]) -> Iterator[Finding]:
+    """One eye, two photographs, grades more than one apart; copies with different grades are `agreement`'s."""
+    if "grade" not in frame:
+        return
+    grades = [None if pd.isna(value) else int(value) for value in frame["grade"]]
+    apart = []
+    for pair in pairs:
+        first, second = grades[pair.first], grades[pair.second]
+        if first is not None and second is not None and abs(first - second) > 1:
+            apart.append(pair.to_dict(names) | {"grades": [first, second]})
+    if apart:
+        yield Finding(
+            "one-eye-two-grades",
+            "warns",
+            f"Pairs of photographs of one eye with grades more than one apart: {len(apart)}. Where they are of one "
+            "visit, at most one grade is the eye's: have them read again.",
+            tuple(dict.fromkeys(name for row in apart for name in (row["first"], row["second"]))),
+            {"pairs": apart[:LISTED]},
+        )
 
 
 def _straddling(frame: pd.DataFrame, names: Sequence[str], pairs: Sequence[Pair], column: str) -> Iterator[Finding]:
@@ -104,8 +127,8 @@ def _straddling(frame: pd.DataFrame, names: Sequence[str], pairs: Sequence[Pair]
         yield Finding(
             f"one-eye-two-{column}s",
             "blocks",
-            f"{len(parted)} pairs of photographs show one eye on two sides of the column {column}. Divide again with "
-            "`fundoscope data split`, which keeps an eye_group together, or leave one of each out.",
+            f"Pairs of photographs that show one eye on two sides of the column {column}: {len(parted)}. Divide again "
+            "with `fundoscope data split`, which keeps an eye_group together, or leave one of each out.",
             _images(parted, names),
             {
                 "pairs": [

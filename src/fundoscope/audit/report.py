@@ -88,10 +88,10 @@ def write_report(audit: Audit, folder: Path | str) -> tuple[Path, ...]:
         for number, chunk in enumerate(chunks, start=1):
             file = f"{name}-{number}.html" if len(chunks) > 1 else f"{name}.html"
             shown = Sheet(file, title, tuple(_entry(audit, row) for row in chunk))
-            write_text(place / file, template.render(sheet=shown, answer=answer))
+            write_text(place / file, template.render(sheet=shown, answer=answer, short=audit.short))
             sheets.append(place / file)
             index.append({"file": file, "title": title, "entries": len(chunk), "of": len(entries)})
-    write_text(place / "index.html", template.render(sheet=None, answer=answer, sheets=index))
+    write_text(place / "index.html", template.render(sheet=None, answer=answer, sheets=index, short=audit.short))
     write_text(place / ANSWER_FILE, json.dumps(answer, indent=2, allow_nan=False) + "\n")
     return (place / "index.html", *sheets, place / ANSWER_FILE)
 
@@ -165,7 +165,7 @@ def _picture(audit: Audit, at: int) -> Picture:
         for name in ("source", "patient", "eye", "visit", "split", "grade", "label", "duplicate_group")
         if name in record and not pd.isna(record[name])
     ]
-    return Picture(str(record["image"]), _thumbnail(audit.listing.paths[at]), tuple(facts))
+    return Picture(audit.short(str(record["image"])), _thumbnail(audit.listing.paths[at]), tuple(facts))
 
 
 def _thumbnail(path: Path) -> str | None:

@@ -128,5 +128,6 @@ def _print(found: Audit) -> None:
         )
         if finding.images:
             more = f", and {len(finding.images) - NAMED} more" if len(finding.images) > NAMED else ""
-            answers.print(f"  {', '.join(finding.images[:NAMED])}{more}", markup=False, soft_wrap=True)
+            names = ", ".join(map(found.short, finding.images[:NAMED]))
+            answers.print(f"  {names}{more}", markup=False, soft_wrap=True)
     answers.print("Something blocks training." if found.blocks else "Nothing blocks training.", style="bold")
