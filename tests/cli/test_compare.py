@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fundoscope.cli import app
-from fundoscope.errors import BadTable
+from fundoscope.errors import BadRequest, BadTable
 
 run = CliRunner().invoke
 
@@ -66,3 +66,60 @@ def test_a_split_that_is_not_there_is_refused(tables):
 
     assert isinstance(done.exception, BadTable)
     assert "expected rows of split test, got none" in str(done.exception)
+
+
+def test_a_third_system_is_compared_with_the_first(tables):
+    right, doubtful, manifest = tables
+
+    done = run(app, ["compare", right, doubtful, doubtful, manifest, "--json", "--resamples", "200"])
+
+    answer = json.loads(done.stdout)
+    assert answer["systems"] == ["right.csv", "doubtful.csv", "doubtful.csv"]
+    assert answer["statistics"] == answer["comparisons"][0]["statistics"]
+    assert answer["comparisons"][0]["statistics"]["accuracy"] == answer["comparisons"][1]["statistics"]["accuracy"]
+    assert answer["holm_family"] == 10
+    assert answer["comparisons"][0]["mcnemar"]["right grade"]["only_second"] == 0
+    assert answer["delong"].startswith("Obuchowski 1997")
+
+
+def test_json_for_two_systems_keeps_the_keys_it_had(tables):
+    done = run(app, ["compare", *tables, "--json", "--resamples", "200"])
+
+    answer = json.loads(done.stdout)
+    assert {"first", "second", "photographs", "patients", "resamples", "seed", "statistics"} <= set(answer)
+    before = {"quadratic kappa", "accuracy", "AUROC any", "AUROC referable", "AUROC sight-threatening"}
+    assert before <= set(answer["statistics"])
+    assert {"first", "second", "difference", "low", "high"} <= set(answer["statistics"]["AUROC referable"])
+
+
+def test_a_margin_is_answered_for_either_system(tables):
+    done = run(app, ["compare", *tables, "--resamples", "200", "--margin", "quadratic_kappa=0.05"])
+
+    shown = " ".join(done.stdout.split())
+    assert "Worse by less than 0.05 in quadratic kappa: right.csv yes; doubtful.csv not shown." in shown
+    assert "Holm: over all 5 tests shown" in shown
+    assert "McNemar, right referable (one case for each patient: the worst grade)" in shown
+
+
+@pytest.mark.parametrize("margin", ["kappa=0.1", "accuracy", "accuracy=0", "accuracy=much"])
+def test_a_margin_that_cannot_be_read_is_refused(tables, margin):
+    done = run(app, ["compare", *tables, "--margin", margin])
+
+    assert isinstance(done.exception, BadRequest)
+    assert "expected METRIC=VALUE with a value above 0" in str(done.exception)
+
+
+def test_a_missing_manifest_is_noticed(tables):
+    done = run(app, ["compare", *tables[:2]])
+
+    assert isinstance(done.exception, BadRequest)
+    assert "got 2 tables. Name the manifest last" in str(done.exception)
+
+
+def test_photographs_without_patient_are_warned_of(tables):
+    manifest = Path(tables[2])
+    pd.read_csv(manifest).drop(columns="patient").to_csv(manifest, index=False)
+
+    done = run(app, ["compare", *tables, "--resamples", "200"])
+
+    assert "60 photographs have no patient and are taken as independent" in " ".join(done.stdout.split())

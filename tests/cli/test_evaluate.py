@@ -170,3 +170,40 @@ def test_a_grade_of_nine_is_named_by_its_row(run, clinic):
 
     assert status == 2
     assert "row 2, column grade: expected one of 0, 1, 2, 3, 4, got '9'" in err
+
+
+def test_bca_and_predictive_values_are_asked_for_by_name(run, clinic):
+    status, out, _ = run(*clinic, "--resamples", 100, "--interval", "bca", "--prevalence", 0.1)
+
+    assert status == 0
+    for words in (
+        "95%, BCa bootstrap of 100 draws of patients",
+        "PPV of the decision at the prevalence given",
+        "DeLong interval of AUROC, referable (grade >= 2) (Obuchowski 1997, photographs clustered in patients)",
+        "Wilson interval of the same, sensitivity",
+        "best sensitivity, referable, where specificity is 95 %",
+        "balanced accuracy",
+        "log loss",
+    ):
+        assert words in out, words
+
+
+def test_the_confusion_matrix_shows_shares_of_each_row(run, clinic):
+    _, out, _ = run(*clinic, "--resamples", 100)
+
+    assert "%)" in out.split("reference \\ answered")[1]
+    assert "at the prevalence given" not in out
+
+
+def test_signs_of_the_manifest_that_a_table_answers_are_shown(run, clinic):
+    predictions, manifest = clinic
+    listed = pd.read_csv(manifest, dtype=object).assign(sign_ma=[str(k % 2) for k in range(61)])
+    write_table(listed, manifest)
+    write_table(
+        pd.read_csv(predictions, dtype=object).assign(p_ma=[str(k % 2 / 2 + 0.2) for k in range(60)]), predictions
+    )
+
+    status, out, _ = run(predictions, manifest, "--resamples", 100)
+
+    assert status == 0
+    assert "ma 60 30 1.00" in out

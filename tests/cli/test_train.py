@@ -53,4 +53,4 @@ def test_a_grid_shows_the_augmentations(tmp_path: Path, shared_data: Path):
 
     assert done.exit_code == 0, done.output
     with Image.open(tmp_path / "grid.png") as grid:
-        assert grid.size == (1200, 1200)
+        assert grid.size == (1460, 1400)

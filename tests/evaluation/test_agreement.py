@@ -8,10 +8,12 @@ import pytest
 from fundoscope.evaluation.agreement import (
     accuracy,
     agreement_statistics,
+    class_statistics,
     confusions,
     cut_statistics,
     grade_statistics,
     quadratic_kappa,
+    row_shares,
 )
 
 
@@ -97,5 +99,49 @@ def test_without_photographs_nothing_is_defined():
     nothing = one(np.zeros(0, int), np.zeros(0, int))
 
     assert all(np.isnan(each[0]) for each in agreement_statistics(nothing).values())
+    assert all(np.isnan(each[0]) for each in class_statistics(nothing).values())
     assert all(np.isnan(each[0]) for each in grade_statistics(nothing, 2).values())
     assert np.isnan(accuracy(np.zeros(0, int), np.zeros(0, int)))
+
+
+@pytest.mark.parametrize("grades_used", [5, 3])
+def test_averages_over_grades_equal_scikit_learn_also_where_grades_are_missing(pairs, grades_used):
+    metrics = pytest.importorskip("sklearn.metrics")
+    grades, answered = (each % grades_used for each in pairs)
+
+    values = {name: float(each[0]) for name, each in class_statistics(one(grades, answered)).items()}
+
+    assert values == pytest.approx(
+        {
+            "mean_squared_error": metrics.mean_squared_error(grades, answered),
+            "balanced_accuracy": metrics.balanced_accuracy_score(grades, answered),
+            "macro_f1": metrics.f1_score(grades, answered, average="macro"),
+            "weighted_f1": metrics.f1_score(grades, answered, average="weighted"),
+        },
+        abs=1e-10,
+    )
+
+
+def test_a_grade_that_is_only_answered_lowers_macro_f1_as_in_scikit_learn():
+    metrics = pytest.importorskip("sklearn.metrics")
+    grades, answered = np.array([0, 0, 1, 1]), np.array([0, 4, 1, 1])
+
+    ours = class_statistics(one(grades, answered))["macro_f1"][0]
+
+    assert ours == pytest.approx(metrics.f1_score(grades, answered, average="macro"))
+
+
+def test_f1_of_referable_equals_scikit_learn(pairs):
+    metrics = pytest.importorskip("sklearn.metrics")
+    grades, answered = pairs
+
+    assert cut_statistics(one(*pairs))["referable_f1"][0] == pytest.approx(metrics.f1_score(grades >= 2, answered >= 2))
+
+
+def test_row_shares_equal_scikit_learn_and_are_open_for_a_grade_nobody_has(pairs):
+    metrics = pytest.importorskip("sklearn.metrics")
+
+    shares = row_shares(one(*pairs))[0]
+
+    assert shares == pytest.approx(metrics.confusion_matrix(*pairs, normalize="true"))
+    assert np.isnan(row_shares(one(np.zeros(3, int), np.zeros(3, int)))[0, 1:]).all()

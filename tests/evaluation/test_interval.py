@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fundoscope.evaluation.interval import Interval, patient_interval, patient_intervals, proportion_interval
+from fundoscope.evaluation.interval import (
+    Interval,
+    _interval,
+    patient_interval,
+    patient_intervals,
+    proportion_interval,
+)
 
 
 def mean_score(grades: np.ndarray, scores: np.ndarray) -> float:
@@ -169,3 +175,90 @@ def test_refuses_what_is_no_proportion():
         proportion_interval(1, 2, method="wald")
     with pytest.raises(ValueError, match=r"level must lie between 0 and 1, got 95"):
         proportion_interval(1, 2, level=95.0)
+
+
+def mean_of(values: np.ndarray):
+    return lambda weights: {"mean": weights @ values / weights.sum(axis=1)}
+
+
+def test_bca_equals_scipy_when_every_photograph_is_its_own_patient(rng):
+    values = rng.lognormal(size=40)
+    reference = stats.bootstrap((values,), np.mean, n_resamples=500, method="BCa", rng=np.random.default_rng(7))
+
+    ours = patient_intervals(mean_of(values), np.arange(40), rng=np.random.default_rng(7), resamples=500, method="bca")[
+        "mean"
+    ]
+
+    assert (ours.low, ours.high) == pytest.approx(tuple(reference.confidence_interval))
+
+
+def test_bca_equals_percentile_where_nothing_is_biased_or_skewed(rng):
+    """Draws and influences that lie alike on both sides of the estimate leave nothing to correct."""
+    half = rng.normal(size=200)
+    draws, influences = np.r_[0.5 - half, 0.5 + half], np.r_[-half, half]
+
+    corrected, plain = _interval(0.5, draws, 0.95, influences), _interval(0.5, draws, 0.95)
+
+    assert (corrected.low, corrected.high) == pytest.approx((plain.low, plain.high), abs=1e-9)
+
+
+def test_bca_leaves_out_patients_and_not_photographs(rng):
+    """Against the definition in loops, on patients with one to four photographs."""
+    patients = np.repeat(np.arange(20), np.arange(20) % 4 + 1)
+    values = rng.lognormal(size=len(patients)) + patients / 5
+    draws, generator = [], np.random.default_rng(1)
+    for _ in range(200):
+        draws.append(np.concatenate([values[patients == k] for k in generator.integers(20, size=20)]).mean())
+    influence = np.array([values[patients != k].mean() for k in range(20)])
+    influence = influence.mean() - influence
+    acceleration = (influence**3).sum() / (6 * (influence**2).sum() ** 1.5)
+    bias = stats.norm.ppf(np.mean(np.array(draws) < values.mean()))
+    moved = bias + stats.norm.ppf([0.025, 0.975])
+    expected = np.quantile(draws, stats.norm.cdf(bias + moved / (1 - acceleration * moved)))
+
+    ours = patient_intervals(mean_of(values), patients, rng=np.random.default_rng(1), resamples=200, method="bca")[
+        "mean"
+    ]
+
+    assert (ours.low, ours.high) == pytest.approx(tuple(expected))
+
+
+def test_copies_of_every_photograph_move_no_bca_bound(rng):
+    values, patients = rng.lognormal(size=60), np.arange(60) // 2
+
+    once, again = (
+        patient_intervals(
+            mean_of(np.tile(values, k)), np.tile(patients, k), rng=np.random.default_rng(1), resamples=200, method="bca"
+        )["mean"]
+        for k in (1, 4)
+    )
+
+    assert (again.low, again.high) == pytest.approx((once.low, once.high))
+
+
+def test_leaving_out_groups_of_patients_comes_near_leaving_out_each(rng, monkeypatch):
+    values = rng.lognormal(size=2000)
+
+    def bounds():
+        of = patient_intervals(
+            mean_of(values), np.arange(2000), rng=np.random.default_rng(1), resamples=500, method="bca"
+        )["mean"]
+        return of.low, of.high
+
+    grouped = bounds()
+    monkeypatch.setattr("fundoscope.evaluation.interval.LEFT_OUT", 2000)
+
+    assert grouped == pytest.approx(bounds(), rel=0.01)
+
+
+def test_bca_has_no_interval_where_all_draws_lie_on_one_side():
+    """A statistic that never falls to its estimate has no bias that could be corrected."""
+    above = _interval(0.0, np.linspace(1, 2, 50), 0.95, np.linspace(-1, 1, 20))
+
+    assert math.isnan(above.low)
+    assert above.undefined == 0
+
+
+def test_an_unknown_method_is_refused(rng):
+    with pytest.raises(ValueError, match=r"method must be one of percentile, bca, got 'basic'"):
+        patient_intervals(mean_of(np.ones(4)), np.arange(4), rng=rng, method="basic")

@@ -82,6 +82,10 @@ def test_every_figure_asked_for_is_there_with_an_interval(rng):
         *("quadratic_kappa", "linear_kappa", "unweighted_kappa", "accuracy", "mean_absolute_error", "off_by_one"),
         *("any_auroc", "referable_auroc", "sight_threatening_auroc", "calibration_error"),
         *("decision_sensitivity", "decision_specificity", *per_grade),
+        *("balanced_accuracy", "mean_squared_error", "macro_f1", "weighted_f1", "referable_f1"),
+        *("auroc_one_vs_rest", "auroc_one_vs_one", "any_average_precision", "referable_sensitivity_at_specificity_90"),
+        *("sight_threatening_specificity_at_sensitivity_95", "calibration_error_equal_mass", "log_loss", "brier"),
+        *("calibration_error_classwise", "referable_brier", "referable_brier_resolution"),
     ):
         interval = summary.intervals[name]
         assert interval.low <= interval.high, name
@@ -249,10 +253,17 @@ def test_the_json_is_stable_and_holds_no_nan(rng):
     assert answer["schema"] == 1
     assert list(answer) == [
         *("schema", "interval", "level", "resamples", "seed", "include_ungradable", "ece_bins", "counts", "support"),
-        *("confusion", "decisions", "statistics", "human"),
+        *("confusion", "decisions", "statistics", "human", "confusion_shares", "prevalence", "delong", "signs"),
     ]
     entry = answer["statistics"]["decision_sensitivity"]
-    assert set(entry) == {"estimate", "low", "high", "undefined", "exact_low", "exact_high"}
+    assert set(entry) == {
+        *("estimate", "low", "high", "undefined", "exact_low", "exact_high", "wilson_low", "wilson_high")
+    }
+    assert set(answer["statistics"]["any_auroc"]) == {
+        *("estimate", "low", "high", "undefined", "delong_low", "delong_high")
+    }
+    assert answer["delong"].startswith("Obuchowski")
+    assert answer["confusion_shares"][1][2] == answer["confusion"][1][2] / answer["support"][1]
     assert entry["exact_low"] < entry["estimate"] < entry["exact_high"]
     assert (answer["human"]["quadratic_kappa"], answer["human"]["accuracy"]) == (0.554, 0.598)
     assert answer["human"]["photographs"] == 1593
@@ -263,3 +274,46 @@ def test_the_same_seed_gives_the_same_answer_and_another_another(rng):
 
     assert quick(rows, seed=1).to_dict() == quick(rows, seed=1).to_dict()
     assert quick(rows, seed=1).intervals != quick(rows, seed=2).intervals
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_photographing_every_eye_again_changes_no_interval(rng, method):
+    """Copies of a patient's photographs add no patient: not one figure moves but the counts."""
+    rows = clinic_rows(rng, 80)
+    twice = pd.concat([rows, rows.assign(image="again/" + rows["image"])], ignore_index=True)
+
+    once, again = (quick(each, method=method).to_dict()["statistics"] for each in (rows, twice))
+
+    for name, entry in once.items():
+        for key in ("estimate", "low", "high", "delong_low", "delong_high"):
+            assert again[name].get(key) == pytest.approx(entry.get(key), abs=1e-9), (name, key)
+
+
+def test_predictive_values_are_told_at_the_prevalence_asked_for_only(rng):
+    rows = clinic_rows(rng)
+
+    asked, not_asked = quick(rows, prevalence=0.1), quick(rows)
+
+    of = {name: interval.estimate for name, interval in asked.intervals.items()}
+    hit, alarm = 0.1 * of["decision_sensitivity"], 0.9 * (1 - of["decision_specificity"])
+    assert of["decision_ppv_at_prevalence"] == pytest.approx(hit / (hit + alarm))
+    assert asked.to_dict()["prevalence"] == 0.1
+    assert not any("prevalence" in name for name in not_asked.intervals)
+
+
+def test_delong_is_clustered_exactly_where_patients_repeat(rng):
+    rows = clinic_rows(rng)
+
+    assert quick(rows).delong_method.startswith("Obuchowski 1997")
+    assert quick(rows.assign(patient=rows["image"])).delong_method.startswith("DeLong 1988")
+
+
+def test_bca_says_why_it_has_no_interval(rng):
+    """The only referable patient cannot be left out."""
+    rows = clinic_rows(rng)
+    rows["grade"] = pd.array([0, 1] * 59 + [2, 2], dtype="Int64")
+
+    found = quick(rows, method="bca")
+
+    assert found.missing["referable_sensitivity"].startswith("no interval: undefined on ")
+    assert not math.isnan(found.intervals["accuracy"].low)

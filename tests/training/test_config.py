@@ -54,8 +54,15 @@ def test_the_resolved_file_reads_back_as_itself(tmp_path: Path):
         ("fit.epochs=many", "fit.epochs: expected int, got 'many'"),
         ("fit.epochs=3.5", "fit.epochs: expected int, got 3.5"),
         ("fit.final=1", "fit.final: expected bool, got 1"),
-        ("network.head=corn", "network.head: expected one of ('softmax', 'regression', 'coral', 'cumulative'), got"),
+        ("network.head=probit", "network.head: expected one of ('softmax', 'regression', 'coral', 'cumulative',"),
         ("loss.name=mse", "loss.name: expected coral for network.head = 'coral', got 'mse'"),
+        ("network.head=corn", "loss.name: expected corn for network.head = 'corn', got 'coral'"),
+        ("loss.second=focal", "loss.second: expected coral for network.head = 'coral', got 'focal'"),
+        ("network.second_head=prototype", "loss.second: expected cross_entropy or focal or soft_kappa for"),
+        ("network.prototypes=a.npz", "network.prototypes: expected network.head or network.second_head to be"),
+        ("loss.label_smoothing=0.1", "loss.label_smoothing: expected loss.name or loss.second to be cross_entropy,"),
+        ("loss.focal_alpha=[1.0]", "loss.focal_alpha: expected 5 weights of at least 0, or none, got (1.0,)"),
+        ("loss.focal_gamma=-1", "loss.focal_gamma, loss.second_weight: expected numbers of at least 0, got -1.0"),
         ("fit.sides=[[0.5]]", "fit.sides: expected 2 values, got [0.5]"),
         ("fit=3", "fit: expected a section, got 3"),
         ("epochs", "'epochs': expected section.key=value"),
@@ -68,6 +75,21 @@ def test_the_resolved_file_reads_back_as_itself(tmp_path: Path):
 def test_what_is_wrong_is_named_by_its_key(tmp_path: Path, override: str, message: str):
     with pytest.raises(BadExperiment, match=re.escape(message)):
         read_experiment(written(tmp_path, SMALL), [override])
+
+
+def test_two_heads_with_a_loss_each_and_two_losses_of_one_head_are_read(tmp_path: Path):
+    """RetinaScan: binary cross-entropy over the cuts, and half of focal on the prototypes."""
+    retinascan = read_experiment(
+        written(tmp_path, SMALL),
+        ["network.head=cumulative", "network.second_head=prototype", "loss.second=focal", "loss.cut_weights=sqrt"],
+    )
+    mixed = read_experiment(
+        written(tmp_path, SMALL), ["network.head=softmax", "loss.name=cross_entropy", "loss.second=soft_kappa"]
+    )
+
+    assert (retinascan.loss.name, retinascan.loss.second, retinascan.loss.second_weight) == ("coral", "focal", 0.5)
+    assert mixed.network.second_head == "none"
+    assert experiment_from_dict(retinascan.to_dict(), where="back") == retinascan
 
 
 def test_a_name_that_is_no_experiment_lists_those_that_are():
@@ -96,7 +118,7 @@ def test_every_field_of_every_section_is_explained():
     from fundoscope.training import config
 
     tree = ast.parse(inspect.getsource(config))
-    for section in ("Data", "Augment", "Network", "Lesions", "Fit", "Release"):
+    for section in ("Data", "Network", "Lesions", "Fit", "Release"):
         body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == section)
         fields = {f.name for f in dataclasses.fields(getattr(config, section))}
         explained = {

@@ -28,7 +28,7 @@ from fundoscope.runtime.grader import in_order
 from fundoscope.runtime.network import Network, open_network
 from fundoscope.runtime.release import OpenRelease
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Part of the cache's name: another way to make fingerprints must not meet the old ones."""
 
 FRAME_PX: Final = 256
@@ -100,7 +100,7 @@ def take_fingerprint(photograph: Photograph, embedder: Embedder | None = None) -
     return Fingerprint(
         sha256=photograph.sha256,
         frame=frame,
-        hashes=hashes_of(flattened(frame)[0]),
+        hashes=hashes_of(flattened(frame, field=field is not None)[0]),
         features=np.zeros(0, np.float32) if embedder is None else embedder.features(photograph.pixels, field),
         width=photograph.width,
         height=photograph.height,
@@ -108,16 +108,28 @@ def take_fingerprint(photograph: Photograph, embedder: Embedder | None = None) -
     )
 
 
-def flattened(frame: Frame) -> tuple[Plane, Bool[np.ndarray, "256 256"]]:
+def flattened(frame: Frame, *, field: bool = True) -> tuple[Plane, Bool[np.ndarray, "256 256"]]:
     """The frame without illumination: local mean taken out, local contrast made 1; and where the picture is.
 
-    Outside the picture, and a little inside its edge, the plane is 0.
+    Outside the picture, and a little inside its edge, the plane is 0. Without a `field` of view all of the padded
+    picture counts: a scan's dark background is part of it.
     """
-    inside = cv2.erode((frame > DARK).astype(np.uint8), np.ones((9, 9), np.uint8)).astype(np.float32)
+    inside = cv2.erode(_picture(frame, field), np.ones((9, 9), np.uint8)).astype(np.float32)
     pixels = frame.astype(np.float32)
     detail = (pixels - _broad(pixels * inside, 1) / (_broad(inside, 1) + 1e-3)) * inside
     contrast = np.sqrt(_broad(detail * detail, 2) / (_broad(inside, 2) + 1e-3)) + 1
     return np.asarray(detail / contrast * inside), inside > 0
+
+
+def _picture(frame: Frame, field: bool) -> UInt8[np.ndarray, "256 256"]:
+    """1 where the frame shows the picture: what is lit; without a field, the box round it, dark background and all."""
+    lit = (frame > DARK).astype(np.uint8)
+    if field or not lit.any():
+        return lit
+    rows, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
+    box = np.zeros_like(lit)
+    box[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = 1
+    return box
 
 
 def _broad(plane: Plane, widths: int) -> Plane:

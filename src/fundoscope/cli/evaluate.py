@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from fundoscope.grades import GRADE_NAMES, NOT_A_DEVICE
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fundoscope.evaluation.interval import Interval
     from fundoscope.evaluation.summary import Summary
     from fundoscope.tables import Joined
 
@@ -26,21 +28,58 @@ ROWS = {
     "linear_kappa": "linear kappa",
     "unweighted_kappa": "unweighted kappa",
     "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "F1, mean of the grades (macro)",
+    "weighted_f1": "F1, weighted by how often a grade occurs",
     "mean_absolute_error": "mean absolute error (grades)",
+    "mean_squared_error": "mean squared error (grades)",
     "off_by_one": "exactly one grade off",
     "within_one": "at most one grade off",
     "any_auroc": "AUROC, any retinopathy (grade >= 1)",
     "referable_auroc": "AUROC, referable (grade >= 2)",
     "sight_threatening_auroc": "AUROC, sight-threatening (grade >= 3)",
+    "auroc_one_vs_rest": "AUROC, one grade against the rest, mean",
+    "auroc_one_vs_one": "AUROC, one grade against another, mean",
+    "any_average_precision": "average precision, any retinopathy",
+    "referable_average_precision": "average precision, referable",
+    "sight_threatening_average_precision": "average precision, sight-threatening",
+    **{
+        f"referable_{kind}_at_{other}_{rate}": f"best {kind}, referable, where {other} is {rate} %"
+        for kind, other in (("sensitivity", "specificity"), ("specificity", "sensitivity"))
+        for rate in (80, 90, 95)
+    },
     "referable_sensitivity": "sensitivity of the grade, referable",
     "referable_specificity": "specificity of the grade, referable",
+    "referable_f1": "F1 of the grade, referable",
     "calibration_error": "calibration error of the likeliest grade (ECE)",
+    "calibration_error_equal_mass": "the same, bins of equally many photographs",
+    "calibration_error_classwise": "the same, mean over every grade's own probability",
+    "brier": "Brier score of the five probabilities (0 to 2)",
+    "log_loss": "log loss",
+    "referable_brier": "Brier score, referable (0 to 1)",
+    "referable_brier_reliability": "  its reliability (0 is calibrated)",
+    "referable_brier_resolution": "  its resolution (more is better)",
+    "referable_brier_uncertainty": "  its uncertainty (of the photographs)",
     "decision_sensitivity": "sensitivity of the decision, gradable ones",
     "decision_specificity": "specificity of the decision, gradable ones",
     "decision_cannot_grade_as_refer_sensitivity": "sensitivity, cannot grade counted as refer",
     "decision_cannot_grade_as_refer_specificity": "specificity, cannot grade counted as refer",
+    "referable_ppv_at_prevalence": "PPV of the grade at the prevalence given",
+    "referable_npv_at_prevalence": "NPV of the grade at the prevalence given",
+    "decision_ppv_at_prevalence": "PPV of the decision at the prevalence given",
+    "decision_npv_at_prevalence": "NPV of the decision at the prevalence given",
 }
 """What is printed, in order, and how it is called."""
+
+
+METHOD_WORDS = {"percentile": "percentile", "bca": "BCa"}
+
+
+class IntervalMethod(StrEnum):
+    """How the bounds are read off the draws."""
+
+    PERCENTILE = "percentile"
+    BCA = "bca"
 
 
 def evaluate(
@@ -58,11 +97,19 @@ def evaluate(
     resamples: Annotated[int, typer.Option(min=100, help="Draws of patients for the intervals.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Share of draws inside an interval.")] = 0.95,
+    interval: Annotated[
+        IntervalMethod, typer.Option(help="Bounds as percentiles of the draws, or corrected for bias and skewness.")
+    ] = IntervalMethod.PERCENTILE,
+    prevalence: Annotated[
+        float | None,
+        typer.Option(min=0.0001, max=0.9999, help="Share of referable photographs to tell PPV and NPV for."),
+    ] = None,
 ) -> None:
     """Measure predictions against reference grades, with intervals that draw patients.
 
     Exit status: 0 measured, 2 a table is not usable or nothing matched.
     """
+    from fundoscope.evaluation.signs import check_signs
     from fundoscope.evaluation.summary import evaluate as measure
     from fundoscope.files import write_text
     from fundoscope.tables import check_manifest, check_predictions, join, read_table
@@ -71,6 +118,7 @@ def evaluate(
         raise BadRequest("--unseen-patients: expected --split beside it, got none. Say which split is evaluated.")
     given = check_predictions(read_table(predictions), path=predictions)
     listed = check_manifest(read_table(manifest), path=manifest)
+    given = check_signs(given, map(str, listed.columns), path=predictions)
     chosen = set(_chosen(listed, manifest, split, unseen=unseen_patients)["image"])
     joined = join(given, listed, predictions_path=predictions, manifest_path=manifest)
     rows = joined.rows[joined.rows["image"].isin(chosen)].reset_index(drop=True)
@@ -79,7 +127,15 @@ def evaluate(
             f"{predictions}: expected photographs that {manifest} gives a grade to, got none among {len(given)} rows "
             f"(the first is {given['image'].iloc[0]}). Write image as the manifest does, or add sha256 to both."
         )
-    summary = measure(rows, include_ungradable=include_ungradable, resamples=resamples, seed=seed, level=level)
+    summary = measure(
+        rows,
+        include_ungradable=include_ungradable,
+        resamples=resamples,
+        seed=seed,
+        level=level,
+        method=interval.value,
+        prevalence=prevalence,
+    )
     data = _data(predictions, manifest, joined, chosen)
     answer = {"data": data, "split": split, "unseen_patients": unseen_patients, **summary.to_dict()}
     text = json.dumps(answer, indent=2, allow_nan=False) + "\n"
@@ -148,11 +204,13 @@ def _print(summary: Summary, answer: dict[str, Any]) -> None:
     )
     answers.print(_by_grade(summary))
     answers.print(_confusion(summary))
+    if summary.signs:
+        answers.print(_signs(summary))
     for line in _decided(summary):
         answers.print(line, markup=False)
     answers.print(
-        f"Intervals: {summary.level:.0%}, percentile bootstrap of {summary.resamples} draws of patients, seed "
-        f"{summary.seed}. ECE: {answer['ece_bins']} bins of equal width.",
+        f"Intervals: {summary.level:.0%}, {METHOD_WORDS[summary.method]} bootstrap of {summary.resamples} draws of "
+        f"patients, seed {summary.seed}. ECE: {answer['ece_bins']} bins of equal width.",
         markup=False,
         style="dim",
     )
@@ -187,6 +245,8 @@ def _overall(summary: Summary) -> Table:
     table = Table("", "", f"{summary.level:.0%} interval", title_justify="left", box=None, pad_edge=False)
     table.columns[1].justify = "right"
     for name, words in ROWS.items():
+        if name.endswith("_at_prevalence") and summary.prevalence is None:
+            continue
         table.add_row(words, *_cells(summary, name))
     return table
 
@@ -215,7 +275,10 @@ def _by_grade(summary: Summary) -> Table:
 
 
 def _short(summary: Summary, name: str) -> str:
-    interval = summary.intervals[name]
+    return _range(summary.intervals[name])
+
+
+def _range(interval: Interval) -> str:
     if interval.estimate != interval.estimate:
         return "n/a"
     if interval.low != interval.low:
@@ -225,8 +288,20 @@ def _short(summary: Summary, name: str) -> str:
 
 def _confusion(summary: Summary) -> Table:
     table = Table("reference \\ answered", *map(str, range(len(GRADE_NAMES))), box=None, pad_edge=False)
-    for grade, row in enumerate(summary.confusion):
-        table.add_row(str(grade), *map(str, row))
+    for grade, (row, shares) in enumerate(zip(summary.confusion, summary.confusion_shares, strict=True)):
+        cells = (f"{count} ({share:.0%})" if sum(row) else "0" for count, share in zip(row, shares, strict=True))
+        table.add_row(str(grade), *cells)
+    return table
+
+
+def _signs(summary: Summary) -> Table:
+    rates = ("auroc", "average_precision", "sensitivity", "specificity", "accuracy", "kappa")
+    table = Table(
+        "sign", "photographs", "present", *(rate.replace("_", " ") for rate in rates), box=None, pad_edge=False
+    )
+    for name, sign in summary.signs.items():
+        cells = (_range(sign.intervals[rate]) for rate in rates)
+        table.add_row(name, str(sign.photographs), str(sign.positives), *cells)
     return table
 
 
@@ -235,9 +310,23 @@ def _decided(summary: Summary) -> list[str]:
         f"Exact interval of {ROWS[name]} (Clopper-Pearson, as if photographs were independent): {low:.3f} to {high:.3f}"
         for name, (low, high) in summary.exact.items()
     ]
-    return exact + [
-        f"Decisions, {side.replace('_', ' ')}: "
-        + ", ".join(f"{name} {count}" for name, count in counts.items() if count)
-        for side, counts in summary.decisions.items()
-        if any(count for name, count in counts.items() if name != "none")
+    wilson = [
+        f"Wilson interval of the same, {name.removeprefix('decision_')}: {low:.3f} to {high:.3f}"
+        for name, (low, high) in summary.wilson.items()
     ]
+    delong = [
+        f"DeLong interval of {ROWS[name]} ({summary.delong_method}): {low:.3f} to {high:.3f}"
+        for name, (low, high) in summary.delong.items()
+        if low == low
+    ]
+    return (
+        delong
+        + exact
+        + wilson
+        + [
+            f"Decisions, {side.replace('_', ' ')}: "
+            + ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+            for side, counts in summary.decisions.items()
+            if any(count for name, count in counts.items() if name != "none")
+        ]
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.special import expit, ndtr
+from scipy.special import expit, log_expit, ndtr
 
 from fundoscope.arrays import Probabilities, RawOutput, Scores
 from fundoscope.grades import GRADES
@@ -46,6 +46,19 @@ def cut_probabilities(raw: RawOutput, temperature: float) -> Probabilities:
     return _from_exceedances(np.minimum.accumulate(expit(raw / temperature), axis=1))
 
 
+def conditional_probabilities(raw: RawOutput, temperature: float) -> Probabilities:
+    """CORN's four logits: column k is the logit of `grade > k` *given* `grade > k - 1` (Shi, Cao, Raschka 2021).
+
+    P(grade > k) is the product of the first k + 1 sigmoids, so it cannot rise with the cut. The temperature
+    divides the logit of that product, as it does for the other cut heads: divided one by one, the factors
+    would put photographs into another order.
+    """
+    log_above = np.cumsum(log_expit(raw), axis=1)
+    with np.errstate(divide="ignore"):  # a cut that is certain has an infinite logit
+        logits = log_above - np.log(-np.expm1(log_above))
+    return _from_exceedances(np.minimum.accumulate(expit(logits / temperature), axis=1))
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """How one kind of raw output is read."""
@@ -61,6 +74,8 @@ HEADS: Final[dict[str, Head]] = {
     "regression": Head(1, regression_probabilities),
     "coral": Head(GRADES - 1, cut_probabilities),
     "cumulative": Head(GRADES - 1, cut_probabilities),
+    "corn": Head(GRADES - 1, conditional_probabilities),
+    "prototype": Head(GRADES, softmax_probabilities),
 }
 
 
@@ -70,8 +85,8 @@ def probabilities(head: str, raw: RawOutput, *, temperature: float = 1.0) -> Pro
     Args:
         head: A name in `HEADS`.
         raw: The head's output, one row for each photograph; every value finite.
-        temperature: Above 0. Softmax and cut logits: 1 leaves the logits as they are, more makes the
-            answer less sure. Regression: the standard deviation in grades.
+        temperature: Above 0. Softmax, prototype scores and cut logits: 1 leaves the logits as they are, more
+            makes the answer less sure. Regression: the standard deviation in grades.
 
     Raises:
         ValueError: If the head is unknown, the shape does not fit it, the temperature is not above

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from fundoscope.arrays import Grades
 from fundoscope.decide.kappa import POWERS, kappa_of
@@ -49,6 +49,29 @@ def agreement_statistics(counts: Confusions) -> dict[str, Values]:
     }
 
 
+def class_statistics(counts: Confusions) -> dict[str, Values]:
+    """Mean squared error in grades, balanced accuracy, and F1 averaged over the grades.
+
+    Balanced accuracy is the mean sensitivity of the grades that occur in the reference. Macro F1 averages
+    evenly over the grades that occur on either side, weighted F1 by how often each is the reference.
+    """
+    index = np.arange(GRADES)
+    total = counts.sum(axis=(1, 2))
+    hit, is_it, said_it = np.einsum("dgg->dg", counts), counts.sum(axis=2), counts.sum(axis=1)
+    f1 = np.nan_to_num(_share(2 * hit, is_it + said_it))
+    return {
+        "mean_squared_error": _share((counts * (index[:, None] - index) ** 2).sum(axis=(1, 2)), total),
+        "balanced_accuracy": _share(np.nan_to_num(_share(hit, is_it)).sum(axis=1), (is_it > 0).sum(axis=1)),
+        "macro_f1": _share(f1.sum(axis=1), (is_it + said_it > 0).sum(axis=1)),
+        "weighted_f1": _share((f1 * is_it).sum(axis=1), total),
+    }
+
+
+def row_shares(counts: Confusions) -> Confusions:
+    """Of the photographs of each reference grade, the share that each grade was answered to; NaN for no photograph."""
+    return _share(counts, counts.sum(axis=2, keepdims=True))
+
+
 def grade_statistics(counts: Confusions, grade: int) -> dict[str, Values]:
     """Sensitivity, specificity, precision and F1 of one grade against all others."""
     hit = counts[:, grade, grade]
@@ -63,15 +86,17 @@ def grade_statistics(counts: Confusions, grade: int) -> dict[str, Values]:
 
 
 def cut_statistics(counts: Confusions) -> dict[str, Values]:
-    """Sensitivity and specificity of the grade at each of `grades.CUTS`: answer >= cut for reference >= cut."""
+    """Sensitivity, specificity and F1 of the grade at each of `grades.CUTS`: answer >= cut for reference >= cut."""
     values = {}
     for name, cut in CUTS.items():
         positive, negative = counts[:, cut:].sum(axis=(1, 2)), counts[:, :cut].sum(axis=(1, 2))
-        values[f"{name}_sensitivity"] = _share(counts[:, cut:, cut:].sum(axis=(1, 2)), positive)
+        hit, said = counts[:, cut:, cut:].sum(axis=(1, 2)), counts[:, :, cut:].sum(axis=(1, 2))
+        values[f"{name}_sensitivity"] = _share(hit, positive)
+        values[f"{name}_f1"] = _share(2 * hit, positive + said)
         values[f"{name}_specificity"] = _share(counts[:, :cut, :cut].sum(axis=(1, 2)), negative)
     return values
 
 
-def _share(part: Values, whole: Values) -> Values:
+def _share(part: Float[np.ndarray, "*any"], whole: Num[np.ndarray, "*whole"]) -> Float[np.ndarray, "*any"]:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(whole > 0, part / whole, np.nan))

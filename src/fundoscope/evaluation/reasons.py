@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool
 
+from fundoscope.arrays import Grades
 from fundoscope.evaluation.cases import Cases
-from fundoscope.evaluation.interval import Interval
+from fundoscope.evaluation.interval import UNDEFINED_SHARE, Interval
 from fundoscope.grades import CUTS, GRADE_NAMES, GRADES
+
+OF_PROBABILITIES: Final = (
+    "calibration_error",
+    "calibration_error_equal_mass",
+    "calibration_error_classwise",
+    "brier",
+    "log_loss",
+    "auroc_one_vs_rest",
+    "auroc_one_vs_one",
+    *(f"grade{grade}_auroc" for grade in range(GRADES)),
+)
+"""Statistics that need all five probabilities."""
 
 Mask = Bool[np.ndarray, " photo"]
 
@@ -26,21 +40,34 @@ def why_no_interval(interval: Interval, resamples: int) -> str:
         return "undefined on these photographs"
     if interval.undefined == resamples:
         return "no interval: fewer than two patients"
+    if interval.undefined <= UNDEFINED_SHARE * resamples:
+        return "no interval: BCa is undefined, all draws lie on one side or a patient cannot be left out"
     return f"no interval: undefined on {interval.undefined} of {resamples} draws of patients"
 
 
 def _of_scores(cases: Cases, counted: Mask) -> Iterator[tuple[str, str]]:
     for name, cut in CUTS.items():
-        scored = counted & ~np.isnan(cases.score(name))
-        reference = cases.reference[scored]
-        if not scored.any():
-            yield f"{name}_auroc", "the predictions hold no probability of it"
-        elif (reference >= cut).all():
-            yield f"{name}_auroc", f"no photograph of a grade below {cut}"
-        elif (reference < cut).all():
-            yield f"{name}_auroc", f"no photograph of grade {cut} or above"
+        reference = cases.reference[counted & ~np.isnan(cases.score(name))]
+        why = _of_cut(reference, cut)
+        if why:
+            yield f"{name}_auroc", why
+        if why and not (reference >= cut).any():
+            yield f"{name}_average_precision", why
     if np.isnan(cases.probabilities[counted]).all():
-        yield "calibration_error", "the predictions hold no p0 to p4"
+        for name in OF_PROBABILITIES:
+            yield name, "the predictions hold no p0 to p4"
+        return
+    for grade in range(GRADES):
+        if not (cases.reference[counted & ~np.isnan(cases.probabilities[:, 0])] == grade).any():
+            yield f"grade{grade}_auroc", f"no photograph of grade {grade} ({GRADE_NAMES[grade]})"
+
+
+def _of_cut(reference: Grades, cut: int) -> str:
+    if not len(reference):
+        return "the predictions hold no probability of it"
+    if (reference >= cut).all():
+        return f"no photograph of a grade below {cut}"
+    return "" if (reference >= cut).any() else f"no photograph of grade {cut} or above"
 
 
 def _of_decisions(cases: Cases) -> Iterator[tuple[str, str]]:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
-from fundoscope.evaluation.agreement import agreement_statistics, confusions, cut_statistics, grade_statistics
+from fundoscope.evaluation.agreement import confusions, row_shares
 from fundoscope.evaluation.cases import UNGRADABLE, UNREADABLE, Cases, cases_of
-from fundoscope.evaluation.detection import aurocs, hit_rates
-from fundoscope.evaluation.interval import Interval, Statistics, Weights, patient_intervals, proportion_interval
+from fundoscope.evaluation.delong import DELONG, OBUCHOWSKI, delong
+from fundoscope.evaluation.interval import INTERVALS, Interval, patient_intervals, proportion_interval
+from fundoscope.evaluation.measures import DECISION, measures
 from fundoscope.evaluation.reasons import why_missing, why_no_interval
-from fundoscope.evaluation.reliability import BINS, calibration_errors
-from fundoscope.grades import CUTS, GRADES, REFERABLE
+from fundoscope.evaluation.reliability import BINS
+from fundoscope.evaluation.signs import Sign, evaluate_signs
+from fundoscope.grades import CUTS, REFERABLE
 
 SCHEMA: Final = 1
 """Version of `Summary.to_dict`; it rises when a key changes its meaning or goes."""
@@ -33,11 +34,6 @@ HUMAN: Final = {
     "within_one": 0.902,
 }
 """What people reach on a lesion-rich selection with the same five grades: no ceiling, but a measure."""
-
-DECISION: Final = "decision"
-INCLUDING: Final = "decision_cannot_grade_as_refer"
-
-Values = Float[np.ndarray, " draw"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,18 +52,30 @@ class Summary:
     """Statistics by name: `quadratic_kappa`, `grade2_sensitivity`, `referable_auroc`, ..."""
     exact: dict[str, tuple[float, float]]
     """Clopper-Pearson bounds of the decision's sensitivity and specificity, as if photographs were independent."""
+    wilson: dict[str, tuple[float, float]]
+    """Wilson's of the same."""
+    delong: dict[str, tuple[float, float]]
+    """DeLong's bounds of the AUROCs, as `delong_method` says; NaN where the ranking is perfect."""
+    delong_method: str
+    """Which variance: whether photographs were clustered in patients."""
+    signs: dict[str, Sign]
+    """By name, where the manifest has `sign_` columns that the predictions answer."""
     missing: dict[str, str]
     """Why a statistic, or its interval, is not there."""
     level: float
     resamples: int
     seed: int
     include_ungradable: bool
+    method: str
+    """A name in `INTERVALS`."""
+    prevalence: float | None
+    """Share of referable photographs that the predictive values are for; None: there are none."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it: no NaN; keys only ever added while `schema` stays."""
         return {
             "schema": SCHEMA,
-            "interval": "percentile bootstrap, patients drawn with replacement",
+            "interval": INTERVALS[self.method],
             "level": self.level,
             "resamples": self.resamples,
             "seed": self.seed,
@@ -79,14 +87,25 @@ class Summary:
             "decisions": {side: dict(counts) for side, counts in self.decisions.items()},
             "statistics": {name: self._entry(name) for name in sorted({*self.intervals, *self.missing})},
             "human": dict(HUMAN),
+            "confusion_shares": [[_plain(share) for share in row] for row in self.confusion_shares],
+            "prevalence": self.prevalence,
+            "delong": self.delong_method,
+            "signs": {name: _of_sign(sign) for name, sign in self.signs.items()},
         }
+
+    @property
+    def confusion_shares(self) -> tuple[tuple[float, ...], ...]:
+        """Each row of the confusion matrix as shares; NaN in the row of a grade that does not occur."""
+        shares = row_shares(np.array([self.confusion], dtype=np.float64))[0]
+        return tuple(tuple(float(share) for share in row) for row in shares)
 
     def _entry(self, name: str) -> dict[str, Any]:
         interval = self.intervals.get(name, Interval(math.nan, math.nan, math.nan, self.level, self.resamples))
         entry: dict[str, Any] = {key: _plain(getattr(interval, key)) for key in ("estimate", "low", "high")}
         entry["undefined"] = interval.undefined
-        if name in self.exact:
-            entry["exact_low"], entry["exact_high"] = self.exact[name]
+        for kind, bounds in (("exact", self.exact), ("wilson", self.wilson), ("delong", self.delong)):
+            if name in bounds:
+                entry[f"{kind}_low"], entry[f"{kind}_high"] = map(_plain, bounds[name])
         if name in self.missing:
             entry["reason"] = self.missing[name]
         return entry
@@ -99,6 +118,8 @@ def evaluate(
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
+    method: str = "percentile",
+    prevalence: float | None = None,
 ) -> Summary:
     """Measure predictions against the reference grades beside them.
 
@@ -113,21 +134,30 @@ def evaluate(
         resamples: Draws of patients.
         seed: Of the draws; the same seed gives the same intervals.
         level: Share of draws inside an interval.
+        method: Of the intervals, a name in `interval.INTERVALS`.
+        prevalence: Share of referable photographs where predictive values are wanted; None: none are given.
 
     Raises:
-        ValueError: If `level` is not a proportion.
+        ValueError: If `level` or `prevalence` is not a proportion, or `method` is not known.
     """
     cases = cases_of(rows)
     counted = cases.counted(include_ungradable=include_ungradable)
     graded = counted & (cases.answered >= 0)
     missing = why_missing(cases, counted)
     intervals: dict[str, Interval] = {}
-    for mask, statistics in _together(_measures(cases, counted, graded)):
-        rng = np.random.default_rng(seed)
-        intervals |= patient_intervals(statistics, cases.patients[mask], rng=rng, level=level, resamples=resamples)
+    for mask, statistics in measures(cases, counted, graded, prevalence=prevalence):
+        intervals |= patient_intervals(
+            statistics,
+            cases.patients[mask],
+            rng=np.random.default_rng(seed),
+            level=level,
+            resamples=resamples,
+            method=method,
+        )
     for name, interval in intervals.items():
         if math.isnan(interval.low) and name not in missing:
             missing[name] = why_no_interval(interval, resamples)
+    delong_bounds, delong_method = _delong(cases, counted, level)
     table = confusions(np.ones((1, int(graded.sum()))), cases.reference[graded], cases.answered[graded])[0]
     return Summary(
         counts=_counts(rows, cases, counted, graded),
@@ -135,78 +165,19 @@ def evaluate(
         confusion=tuple(tuple(int(count) for count in row) for row in table),
         decisions=_decisions(cases),
         intervals=intervals,
-        exact=_exact(cases, level),
+        exact=_proportions(cases, level, "clopper-pearson"),
+        wilson=_proportions(cases, level, "wilson"),
+        delong=delong_bounds,
+        delong_method=delong_method,
+        signs=evaluate_signs(rows, seed=seed, resamples=resamples, level=level, method=method),
         missing=missing,
         level=level,
         resamples=resamples,
         seed=seed,
         include_ungradable=include_ungradable,
+        method=method,
+        prevalence=prevalence,
     )
-
-
-Measure = tuple[Bool[np.ndarray, " photo"], Statistics]
-"""Which photographs, and what is computed on them."""
-
-
-def _measures(cases: Cases, counted: Bool[np.ndarray, " photo"], graded: Bool[np.ndarray, " photo"]) -> list[Measure]:
-    measures: list[Measure] = [(graded, _of_grades(cases, graded))]
-    for name, cut in CUTS.items():
-        scored = counted & ~np.isnan(cases.score(name))
-        measures.append((scored, _of_scores(cases, scored, name, cut)))
-    sure = counted & ~np.isnan(cases.probabilities[:, 0])
-    measures.append((sure, _of_probabilities(cases, sure)))
-    decision = np.array(cases.decision, dtype=object)
-    decided = np.isin(decision, ["refer", "rescreen"])
-    measures.append((decided, _of_decisions(cases, decided, DECISION)))
-    answered = (decision != "") & (np.array(cases.status, dtype=object) != UNREADABLE)
-    measures.append((answered, _of_decisions(cases, answered, INCLUDING)))
-    return measures
-
-
-def _together(measures: list[Measure]) -> list[Measure]:
-    """Measures on the same photographs as one: they share the draws, which are most of the work."""
-    groups: dict[bytes, list[Measure]] = {}
-    for measure in measures:
-        groups.setdefault(measure[0].tobytes(), []).append(measure)
-    return [(group[0][0], _all_of([statistics for _, statistics in group])) for group in groups.values()]
-
-
-def _all_of(several: list[Statistics]) -> Statistics:
-    return lambda weights: {name: values for each in several for name, values in each(weights).items()}
-
-
-def _of_grades(cases: Cases, mask: Bool[np.ndarray, " photo"]) -> Statistics:
-    reference, answered = cases.reference[mask], cases.answered[mask]
-
-    def statistics(weights: Weights) -> Mapping[str, Values]:
-        counts = confusions(weights, reference, answered)
-        values = agreement_statistics(counts) | cut_statistics(counts)
-        for grade in range(GRADES):
-            values |= {f"grade{grade}_{name}": each for name, each in grade_statistics(counts, grade).items()}
-        return values
-
-    return statistics
-
-
-def _of_scores(cases: Cases, mask: Bool[np.ndarray, " photo"], name: str, cut: int) -> Statistics:
-    positive, scores = cases.reference[mask] >= cut, cases.score(name)[mask]
-    return lambda weights: {f"{name}_auroc": aurocs(weights, positive, scores)}
-
-
-def _of_probabilities(cases: Cases, mask: Bool[np.ndarray, " photo"]) -> Statistics:
-    given, reference = cases.probabilities[mask], cases.reference[mask]
-    return lambda weights: {"calibration_error": calibration_errors(weights, given, reference)}
-
-
-def _of_decisions(cases: Cases, mask: Bool[np.ndarray, " photo"], name: str) -> Statistics:
-    positive = cases.reference[mask] >= REFERABLE
-    said = np.array(cases.decision, dtype=object)[mask] != "rescreen"
-
-    def statistics(weights: Weights) -> Mapping[str, Values]:
-        sensitivity, specificity = hit_rates(weights, positive, said)
-        return {f"{name}_sensitivity": sensitivity, f"{name}_specificity": specificity}
-
-    return statistics
 
 
 def _counts(
@@ -237,8 +208,21 @@ def _decisions(cases: Cases) -> dict[str, dict[str, int]]:
     }
 
 
-def _exact(cases: Cases, level: float) -> dict[str, tuple[float, float]]:
-    """Clopper-Pearson, beside the bootstrap: where nothing was missed, drawing finds no spread."""
+def _delong(
+    cases: Cases, counted: Bool[np.ndarray, " photo"], level: float
+) -> tuple[dict[str, tuple[float, float]], str]:
+    """DeLong's bounds of the AUROC of each cut, and which variance was taken on all photographs counted."""
+    found = {}
+    for name, cut in CUTS.items():
+        scored = counted & ~np.isnan(cases.score(name))
+        of = delong(cases.reference[scored] >= cut, cases.score(name)[scored][None], cases.patients[scored])
+        found[f"{name}_auroc"] = of.interval(0, level)
+    patients = cases.patients[counted]
+    return found, OBUCHOWSKI if len(set(patients.tolist())) < len(patients) else DELONG
+
+
+def _proportions(cases: Cases, level: float, method: str) -> dict[str, tuple[float, float]]:
+    """Beside the bootstrap: where nothing was missed, drawing finds no spread."""
     found = {}
     sides = _decisions(cases)
     for side, rate, hit, miss in (
@@ -247,8 +231,16 @@ def _exact(cases: Cases, level: float) -> dict[str, tuple[float, float]]:
     ):
         total = sides[side][hit] + sides[side][miss]
         if total:
-            found[f"{DECISION}_{rate}"] = proportion_interval(sides[side][hit], total, level=level)
+            found[f"{DECISION}_{rate}"] = proportion_interval(sides[side][hit], total, level=level, method=method)
     return found
+
+
+def _of_sign(sign: Sign) -> dict[str, Any]:
+    statistics = {
+        name: {**{key: _plain(getattr(each, key)) for key in ("estimate", "low", "high")}, "undefined": each.undefined}
+        for name, each in sign.intervals.items()
+    }
+    return {"photographs": sign.photographs, "positives": sign.positives, "statistics": statistics}
 
 
 def _plain(value: float) -> float | None:

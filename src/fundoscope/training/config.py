@@ -15,10 +15,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from fundoscope.errors import BadExperiment
+from fundoscope.grades import GRADES
 from fundoscope.photo.recipe import Recipe
+from fundoscope.training.ranges import Augment as Augment
+from fundoscope.training.sampler import Sampling
+
+HeadName = Literal["softmax", "regression", "coral", "cumulative", "corn", "prototype"]
+LossName = Literal["coral", "corn", "cross_entropy", "focal", "soft_kappa", "mse", "smooth_l1"]
+
+LOSSES_OF: Final[dict[str, tuple[str, ...]]] = {
+    "softmax": ("cross_entropy", "focal", "soft_kappa"),
+    "prototype": ("cross_entropy", "focal", "soft_kappa"),
+    "regression": ("mse", "smooth_l1"),
+    "coral": ("coral",),
+    "cumulative": ("coral",),
+    "corn": ("corn",),
+}
+"""Losses that fit each head."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,28 +64,6 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Augment:
-    """Ranges that each training photograph's tweak is drawn from; all zero: no augmentation."""
-
-    turn_degrees: float = 180.0
-    """Rotation, uniform in plus or minus this."""
-    flip: bool = True
-    """Mirror left to right in half of the draws. Retinas mirror into the other eye, grades stay."""
-    scale: float = 0.1
-    """Zoom, log-uniform between 1/(1+scale) and 1+scale."""
-    shift: float = 0.04
-    """Shift along each axis, uniform, as a share of the side."""
-    brightness: float = 0.15
-    """Added to every channel, uniform in plus or minus this share of full range."""
-    contrast: float = 0.2
-    """Contrast factor, log-uniform between 1/(1+contrast) and 1+contrast."""
-    saturation: float = 0.2
-    """Saturation factor, log-uniform likewise."""
-    tint: float = 0.05
-    """Gain of each channel, log-uniform likewise and drawn apart for red, green and blue."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """The network: a backbone by timm's name, a pooled feature vector, a head."""
 
@@ -77,10 +71,19 @@ class Network:
     """timm's name of the backbone."""
     weights: str = ""
     """Path of a safetensors state dict in timm's names; empty: random initialisation."""
-    head: Literal["softmax", "regression", "coral", "cumulative"] = "coral"
+    head: HeadName = "coral"
     """How the raw output is read (decide.heads)."""
     hidden: int = 0
-    """Units of the head's hidden GELU layer; 0: the head is linear. DRStageNet uses 512."""
+    """Units of the head's hidden GELU layer; 0: the head is linear. DRStageNet uses 512, RetinaScan 1024."""
+    hidden_dropout: float = 0.0
+    """Share of the hidden layer's activations dropped while training; RetinaScan 0.5."""
+    projection: int = 512
+    """Prototype head only: width of the space in which features are compared with prototypes (CLIP's: 512)."""
+    prototypes: str = ""
+    """Prototype head only: path of an NPZ file whose array `prototypes` (5, projection) it starts from, for instance
+    text embeddings; empty: vectors at right angles to one another."""
+    second_head: Literal["none", HeadName] = "none"
+    """A head for training only, on the first one's hidden layer; its output is neither graded with nor exported."""
     dropout: float = 0.2
     """Share of pooled features dropped while training."""
     drop_path: float = 0.0
@@ -107,12 +110,45 @@ class Lesions:
 class Loss:
     """What is minimised."""
 
-    name: Literal["coral", "cross_entropy", "mse", "smooth_l1"] = "coral"
-    """Must fit the head: coral with coral or cumulative, cross_entropy with softmax, the others with regression."""
+    name: LossName = "coral"
+    """Must fit the head: coral with coral or cumulative, corn with corn, mse and smooth_l1 with regression, the
+    others with softmax or prototype."""
+    second: Literal["none", LossName] = "none"
+    """Added to the first loss: of the second head, where there is one, else another loss of the same head."""
+    second_weight: float = 0.5
+    """Weight of the second loss; the first has 1. RetinaScan: coral on cumulative cuts and 0.5 focal on prototypes."""
     label_smoothing: float = 0.0
     """Cross-entropy only: share of the target spread over all grades."""
+    focal_gamma: float = 2.0
+    """Focal only: how much less a photograph counts that is graded right already; 0: cross-entropy. RetinaScan 2.5."""
+    focal_alpha: tuple[float, ...] = ()
+    """Focal only: weight of each of the five grades; empty: all 1."""
+    cut_weights: Literal["none", "sqrt"] = "none"
+    """Coral and corn only: weight of the photographs above a cut; sqrt(those below / those above) in training rows."""
     class_weights: Literal["none", "inverse", "inverse_sqrt"] = "none"
-    """Weight of a photograph by the frequency of its grade in the training rows, scaled to mean 1."""
+    """Weight of a photograph in all losses by the frequency of its grade in the training rows, scaled to mean 1."""
+
+    def __post_init__(self) -> None:
+        if self.focal_alpha and (len(self.focal_alpha) != GRADES or min(self.focal_alpha) < 0):
+            raise BadExperiment(
+                f"loss.focal_alpha: expected {GRADES} weights of at least 0, or none, got {self.focal_alpha}"
+            )
+        if self.focal_gamma < 0 or self.second_weight < 0:
+            raise BadExperiment(
+                "loss.focal_gamma, loss.second_weight: expected numbers of at least 0, "
+                f"got {self.focal_gamma} and {self.second_weight}"
+            )
+        unread = {
+            "label_smoothing": (self.label_smoothing > 0, ("cross_entropy",)),
+            "focal_alpha": (bool(self.focal_alpha), ("focal",)),
+            "cut_weights": (self.cut_weights != "none", ("coral", "corn")),
+        }
+        for key, (given, readers) in unread.items():
+            if given and not {self.name, self.second} & set(readers):
+                raise BadExperiment(
+                    f"loss.{key}: expected loss.name or loss.second to be {' or '.join(readers)}, which alone read it, "
+                    f"got {self.name!r} and {self.second!r}"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +230,7 @@ class Experiment:
     data: Data = field(default_factory=Data)
     recipe: Recipe = field(default_factory=lambda: Recipe(side=384))
     augment: Augment = field(default_factory=Augment)
+    sampling: Sampling = field(default_factory=Sampling)
     network: Network = field(default_factory=Network)
     lesions: Lesions = field(default_factory=Lesions)
     loss: Loss = field(default_factory=Loss)
@@ -202,17 +239,7 @@ class Experiment:
     release: Release = field(default_factory=Release)
 
     def __post_init__(self) -> None:
-        fitting = {
-            "coral": ("coral",),
-            "cumulative": ("coral",),
-            "softmax": ("cross_entropy",),
-            "regression": ("mse", "smooth_l1"),
-        }
-        if self.loss.name not in fitting[self.network.head]:
-            raise BadExperiment(
-                f"loss.name: expected {' or '.join(fitting[self.network.head])} for network.head = "
-                f"{self.network.head!r}, got {self.loss.name!r}"
-            )
+        _check_heads(self.network, self.loss)
         if self.fit.export and not (self.fit.final and self.data.folds):
             raise BadExperiment(
                 "fit.export: needs data.folds (out-of-fold predictions set the temperature and the thresholds) "
@@ -228,6 +255,29 @@ class Experiment:
             elif dataclasses.is_dataclass(value) and not isinstance(value, type):
                 values[name] = dataclasses.asdict(value)
         return typing.cast("dict[str, Any]", json.loads(json.dumps(values)))
+
+
+def _check_heads(network: Network, loss: Loss) -> None:
+    """Every loss must fit the head it is for, every head must have a loss, prototypes a head that reads them."""
+    if network.second_head != "none" and loss.second == "none":
+        raise BadExperiment(
+            f"loss.second: expected {' or '.join(LOSSES_OF[network.second_head])} for network.second_head = "
+            f"{network.second_head!r}, got 'none'"
+        )
+    second = ("network.head", network.head)
+    if network.second_head != "none":
+        second = ("network.second_head", network.second_head)
+    for key, name, (place, head) in (
+        ("loss.name", loss.name, ("network.head", network.head)),
+        ("loss.second", loss.second, second),
+    ):
+        if name != "none" and name not in LOSSES_OF[head]:
+            raise BadExperiment(f"{key}: expected {' or '.join(LOSSES_OF[head])} for {place} = {head!r}, got {name!r}")
+    if network.prototypes and "prototype" not in (network.head, network.second_head):
+        raise BadExperiment(
+            "network.prototypes: expected network.head or network.second_head to be 'prototype', which alone reads it, "
+            f"got {network.head!r} and {network.second_head!r}"
+        )
 
 
 def shipped_experiments() -> dict[str, Path]:

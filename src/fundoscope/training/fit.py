@@ -132,7 +132,7 @@ def fit(
         return load_network(experiment, folder)
     objective = Supervised(experiment, network, torch.tensor(train.grades))
     data = Augmented(train, experiment.augment, experiment.seed)
-    loader = ResumableLoader(data, batch=settings.batch, workers=settings.workers)
+    loader = ResumableLoader(data, batch=settings.batch, workers=settings.workers, sampling=experiment.sampling)
     course = Course(experiment, objective, loader).to(memory_format=torch.channels_last)
     course.train()
     watched = still_loader(validate, batch=settings.batch) if validate is not None and len(validate) else None
@@ -168,7 +168,7 @@ def load_network(experiment: Experiment, folder: Path) -> GradingNetwork:
 
     from fundoscope.training.backbone import load_weights, read_safetensors
 
-    bare = replace(experiment.network, weights="")
+    bare = replace(experiment.network, weights="", prototypes="")
     network = GradingNetwork(bare, experiment.lesions)
     load_weights(network, read_safetensors(folder / WEIGHTS), where=str(folder / WEIGHTS), may_miss=("\0",))
     return network.eval()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -17,13 +17,16 @@ from torch.utils.data import DataLoader, Dataset
 from fundoscope.errors import BadTable
 from fundoscope.photo.recipe import Recipe
 from fundoscope.training.augment import apply_tweak, draw_tweak, move_mask
-from fundoscope.training.config import Augment
 from fundoscope.training.lesions import KIND_OF_MASK, boxes_map, masks_map, read_boxes
+from fundoscope.training.mixing import draw_mixture, mix, own_share
 from fundoscope.training.prepared import Stored, prepare_all
+from fundoscope.training.ranges import Augment
+from fundoscope.training.sampler import Order, Sampling, draw_epoch, epoch_size, repeats
 
 Batch = dict[str, Tensor]
 """`canvas` (photo, side, side, 3) uint8; `grade` (photo); where lesions are asked for also `lesions`
-(photo, side, side, 2) uint8 and `lesions_known` (photo)."""
+(photo, side, side, 2) uint8 and `lesions_known` (photo); where photographs are mixed also `grade_partner`
+(photo) and `share` (photo), for share * loss(grade) + (1 - share) * loss(grade_partner)."""
 
 
 class Item(TypedDict, total=False):
@@ -33,6 +36,21 @@ class Item(TypedDict, total=False):
     grade: int
     lesions: np.ndarray
     lesions_known: float
+    grade_partner: int
+    share: float
+
+
+class Shown(NamedTuple):
+    """One place in an epoch, which decides all draws that are made for it."""
+
+    epoch: int
+    row: int
+    """Position of the photograph."""
+    repeat: int = 0
+    """How often the epoch showed it before: drawn twice, it is augmented in two ways."""
+    partner: int = -1
+    """Position of the photograph it may be mixed with; -1: none."""
+    partner_repeat: int = 0
 
 
 @dataclass(frozen=True)
@@ -118,18 +136,47 @@ class Augmented(Dataset[Item]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, key: tuple[int, int]) -> Item:
-        epoch, index = key
-        tweak = draw_tweak(np.random.default_rng([self.seed, epoch, index]), self.augment)
-        canvas = self.rows.stored[index].canvas()
-        item = Item(canvas=apply_tweak(canvas, tweak), grade=int(self.rows.grades[index]))
+    def __getitem__(self, key: Shown | tuple[int, int]) -> Item:
+        shown = Shown(*key)
+        item = self._alone(shown.epoch, shown.row, shown.repeat)
+        if not self.augment.mixes:
+            return item
+        mixture = draw_mixture(self._generator(shown, MIXING), self.augment)
+        if shown.partner < 0 or mixture.share == 1.0:
+            return Item(**item, grade_partner=item["grade"], share=1.0)
+        partner = self._alone(shown.epoch, shown.partner, shown.partner_repeat)
+        mixed = Item(
+            canvas=mix(item["canvas"], partner["canvas"], mixture),
+            grade=item["grade"],
+            grade_partner=partner["grade"],
+            share=own_share(mixture, item["canvas"].shape[0]),
+        )
+        if "lesions" in item:
+            mixed["lesions"] = mix(item["lesions"], partner["lesions"], mixture)
+            mixed["lesions_known"] = item["lesions_known"] * partner["lesions_known"]
+        return mixed
+
+    def _alone(self, epoch: int, row: int, repeat: int) -> Item:
+        """A photograph under its tweak, unmixed."""
+        tweak = draw_tweak(self._generator(Shown(epoch, row, repeat), TWEAK), self.augment)
+        canvas = self.rows.stored[row].canvas()
+        item = Item(canvas=apply_tweak(canvas, tweak), grade=int(self.rows.grades[row]))
         if self.rows.lesions is not None:
-            lesions = self.rows.lesions[index]
+            lesions = self.rows.lesions[row]
             known = lesions is not None
             blank = np.zeros((*canvas.shape[:2], 2), np.uint8)
             item["lesions"] = move_mask(lesions, tweak) if lesions is not None else blank
             item["lesions_known"] = float(known)
         return item
+
+    def _generator(self, shown: Shown, purpose: int) -> np.random.Generator:
+        key = [self.seed, shown.epoch, shown.row]
+        # Version 1's key for what version 1 drew: its runs, and the shipped release's, repeat exactly.
+        return np.random.default_rng([*key, shown.repeat, purpose] if shown.repeat or purpose else key)
+
+
+TWEAK, MIXING = 0, 1
+"""What a generator is for."""
 
 
 class ResumableLoader:
@@ -139,13 +186,15 @@ class ResumableLoader:
     takes its share of every epoch's order.
     """
 
-    def __init__(self, data: Augmented, *, batch: int, workers: int = 0) -> None:
+    def __init__(self, data: Augmented, *, batch: int, workers: int = 0, sampling: Sampling | None = None) -> None:
         self.data, self.batch, self.workers = data, batch, workers
+        self.sampling = sampling or Sampling()
         self.epoch, self.done = 0, 0
+        self._drawn(epoch=0, batch=batch)  # refuses here what cannot be drawn
 
     def __len__(self) -> int:
         # A last batch of one photograph has no batch statistics: it joins no epoch.
-        share = len(self.data) // _world()
+        share = self._share()
         return max(1, share // self.batch + (share % self.batch > 1))
 
     def __iter__(self) -> Iterator[Batch]:
@@ -157,11 +206,26 @@ class ResumableLoader:
             self.done += 1
             yield batch
 
-    def _order(self) -> list[list[tuple[int, int]]]:
-        order = np.random.default_rng([self.data.seed, self.epoch]).permutation(len(self.data))
-        share = order[_rank() :: _world()][: len(self.data) // _world()]
+    def _order(self) -> list[list[Shown]]:
+        """This process's batches of the epoch. Together the processes' batches are one process's larger ones."""
+        world, rank = _world(), _rank()
+        order = self._drawn(epoch=self.epoch, batch=self.batch * world)[: self._share() * world]
+        places = [Shown(self.epoch, int(row), int(repeat)) for row, repeat in zip(order, repeats(order), strict=True)]
+        if self.data.augment.mixes:
+            places = _paired(places, self.batch * world)
+        own = places[rank::world]
         starts = range(0, len(self) * self.batch, self.batch)
-        return [[(self.epoch, int(row)) for row in share[start : start + self.batch]] for start in starts]
+        return [own[start : start + self.batch] for start in starts]
+
+    def _share(self) -> int:
+        """Photographs that this process shows in an epoch."""
+        world = _world()
+        return epoch_size(self.sampling, len(self.data), self.batch * world) // world
+
+    def _drawn(self, *, epoch: int, batch: int) -> Order:
+        rows = self.data.rows
+        sources = rows.frame["source"].to_numpy(object) if "source" in rows.frame else None
+        return draw_epoch(self.sampling, rows.grades, sources, seed=self.data.seed, epoch=epoch, batch=batch)
 
     def state_dict(self) -> dict[str, int]:
         """Where the run is: the epoch and the batches of it that were handed out."""
@@ -170,6 +234,16 @@ class ResumableLoader:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue from there."""
         self.epoch, self.done = state["epoch"], state["done"]
+
+
+def _paired(places: list[Shown], batch: int) -> list[Shown]:
+    """Give each photograph of a batch a partner to be mixed with: the one as far from the batch's other end."""
+    paired = []
+    for start in range(0, len(places), batch):
+        together = places[start : start + batch]
+        for shown, partner in zip(together, reversed(together), strict=True):
+            paired.append(shown._replace(partner=partner.row, partner_repeat=partner.repeat))
+    return paired
 
 
 class Still(Dataset[Item]):

@@ -1,4 +1,4 @@
-"""A grading network: backbone, pooled features, head, and where asked a lesion map."""
+"""A grading network: backbone, pooled features, head, and where asked a lesion map and an auxiliary head."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fundoscope.training.backbone import build_backbone, feature_width
 from fundoscope.training.config import Lesions, Network
-from fundoscope.training.heads import HEADS, Head
+from fundoscope.training.heads import Head, build_head, build_second_head
 
 LESION_KINDS = ("red", "bright")
 """Channels of the lesion map: haemorrhages and microaneurysms; hard and soft exudates."""
@@ -24,6 +24,8 @@ class Output(NamedTuple):
     raw: Float[Tensor, "photo output"]
     features: Float[Tensor, "photo feature"]
     lesions: Float[Tensor, "photo kind row column"] | None
+    second: Float[Tensor, "photo output2"] | None = None
+    """Raw output of the auxiliary head, while training with one."""
 
 
 class GradingNetwork(nn.Module):
@@ -37,22 +39,25 @@ class GradingNetwork(nn.Module):
         self.backbone = build_backbone(network.backbone, network.weights, drop_path=network.drop_path)
         self.features = feature_width(self.backbone)
         self.dropout = nn.Dropout(network.dropout)
-        self.head = HEADS[network.head](self.features, network.hidden)
+        self.head = build_head(network, self.features)
         self.flip_average = network.flip_average
         self.frozen = network.freeze
         self.lesion_index = lesions.index if lesions and lesions.weight else None
         self.lesion_head = nn.Conv2d(self._lesion_width(), len(LESION_KINDS), 1) if self.lesion_index else None
+        self.second_head = build_second_head(network, self.head)
         self._freeze()
 
     def forward(self, pictures: Pictures) -> Output:
-        """Raw output, pooled features and (while training with lesions) the lesion logits."""
+        """Raw output, pooled features and, where there are such heads, the lesion logits and the second raw output."""
         if self.lesion_head is None:
             maps, lesions = self.maps(pictures), None
         else:
             maps, inner = self.backbone.forward_intermediates(pictures, indices=None, norm=False)
             lesions = self.lesion_head(inner[self.lesion_index])
         features = self.pool(maps)
-        return Output(self.head(self.dropout(features)), features, lesions)
+        embedded = self.head.embed(self.dropout(features))
+        second = None if self.second_head is None else self.second_head(embedded)
+        return Output(self.head.read(embedded), features, lesions, second)
 
     def maps(self, pictures: Pictures) -> Float[Tensor, "photo feature row column"]:
         """The backbone's last feature map."""
@@ -66,9 +71,9 @@ class GradingNetwork(nn.Module):
 
     def grade(self, pictures: Pictures) -> tuple[Tensor, Tensor]:
         """Raw output and features as they are reported: averaged with the mirror image where asked."""
-        raw, features, _ = self(pictures)
+        raw, features, *_ = self(pictures)
         if self.flip_average:
-            mirrored, mirrored_features, _ = self(pictures.flip(-1))
+            mirrored, mirrored_features, *_ = self(pictures.flip(-1))
             raw, features = (raw + mirrored) / 2, (features + mirrored_features) / 2
         return raw, features
 

@@ -1,19 +1,19 @@
-"""Supervised grading: the grade's loss, and beside it the lesions' where they are known."""
+"""Supervised grading: the grade's loss or losses, and beside them the lesions' where they are known."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from fundoscope.photo.recipe import Recipe
-from fundoscope.training.config import Experiment
-from fundoscope.training.losses import LOSSES, class_weights, lesion_loss
-from fundoscope.training.network import GradingNetwork
+from fundoscope.training.config import Experiment, Loss
+from fundoscope.training.losses import LOSSES, class_weights, cut_weights, lesion_loss
+from fundoscope.training.mixing import mixed_loss
+from fundoscope.training.network import GradingNetwork, Output
 
 
 class Supervised(nn.Module):
@@ -26,29 +26,76 @@ class Supervised(nn.Module):
         self.network = network
         self.normalise = Normalise(experiment.recipe)
         self.lesions = experiment.lesions
-        smoothing = (
-            {"label_smoothing": experiment.loss.label_smoothing} if experiment.loss.name == "cross_entropy" else {}
-        )
-        self.loss = functools.partial(LOSSES[experiment.loss.name], **smoothing)
+        self.loss = GradeLoss(experiment.loss.name, experiment.loss, grades)
+        second = experiment.loss.second
+        self.second = None if second == "none" else GradeLoss(second, experiment.loss, grades)
+        self.second_weight = experiment.loss.second_weight
         self.register_buffer("weights", class_weights(grades, experiment.loss.class_weights), persistent=False)
 
     def step(self, batch: Mapping[str, Tensor], *, side: int | None = None) -> dict[str, Tensor]:
         """Losses of a batch by name; `loss` is their weighted sum. `side` shrinks the pictures first."""
         output = self.network(self.normalise(batch["canvas"], side=side))
-        graded = (self.loss(output.raw.float(), batch["grade"]) * self.weights[batch["grade"]]).mean()
+        losses = self._graded(output, batch)
         if output.lesions is None or "lesions" not in batch:
-            return {"loss": graded, "grade_loss": graded.detach()}
+            return losses
         target = lesion_cells(batch["lesions"], tuple(output.lesions.shape[-2:]))
         known = batch["lesions_known"].to(target.dtype)
         cells = lesion_loss(output.lesions.float(), target, known, positive=self.lesions.positive)
         lesion = cells.sum() / known.sum().clamp_min(1)
-        total = graded + self.lesions.weight * lesion
-        return {"loss": total, "grade_loss": graded.detach(), "lesion_loss": lesion.detach()}
+        total = losses["loss"] + self.lesions.weight * lesion
+        return {**losses, "loss": total, "lesion_loss": lesion.detach()}
+
+    def _graded(self, output: Output, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Means over the batch of the grade's losses by name, and `loss`, their weighted sum.
+
+        A mixed photograph has the losses of its own grade and of its partner's, by the share of each.
+        """
+        each = self._each(output, batch["grade"])
+        if "grade_partner" in batch:
+            partners, share = self._each(output, batch["grade_partner"]), batch["share"].float()
+            each = {name: mixed_loss(own, partners[name], share) for name, own in each.items()}
+        means = {name: losses.mean() for name, losses in each.items()}
+        total = means["grade_loss"] + self.second_weight * means.get("second_loss", 0.0)
+        return {"loss": total} | {name: mean.detach() for name, mean in means.items()}
+
+    def _each(self, output: Output, grades: Int[Tensor, " photo"]) -> dict[str, Float[Tensor, " photo"]]:
+        """Each photograph's first loss, and the second of the second head or, where there is none, of the same."""
+        weights = self.weights[grades]
+        each = {"grade_loss": self.loss(output.raw.float(), grades) * weights}
+        if self.second is not None:
+            raw = output.raw if output.second is None else output.second
+            each["second_loss"] = self.second(raw.float(), grades) * weights
+        return each
 
     def grade(self, canvases: UInt8[Tensor, "photo side side 3"]) -> tuple[Tensor, Tensor]:
         """Raw output and features of prepared photographs."""
         raw, features = self.network.grade(self.normalise(canvases))
         return raw.float(), features.float()
+
+
+class GradeLoss(nn.Module):
+    """A loss by its name, with those of the experiment's options that it reads."""
+
+    weights: Tensor | None
+
+    def __init__(self, name: str, settings: Loss, grades: Int[Tensor, " row"]) -> None:
+        super().__init__()
+        self.function = LOSSES[name]
+        self.options: dict[str, float] = {}
+        self.keyword, weights = "", None
+        if name == "cross_entropy":
+            self.options = {"label_smoothing": settings.label_smoothing}
+        elif name == "focal":
+            self.options = {"gamma": settings.focal_gamma}
+            self.keyword, weights = "alpha", torch.tensor(settings.focal_alpha) if settings.focal_alpha else None
+        elif name in ("coral", "corn") and settings.cut_weights != "none":
+            self.keyword, weights = "positive", cut_weights(grades, settings.cut_weights, conditional=name == "corn")
+        self.register_buffer("weights", weights, persistent=False)
+
+    def forward(self, raw: Float[Tensor, "photo output"], grades: Int[Tensor, " photo"]) -> Float[Tensor, " photo"]:
+        """One loss for each photograph."""
+        tensors = {} if self.weights is None else {self.keyword: self.weights}
+        return self.function(raw, grades, **self.options, **tensors)
 
 
 class Normalise(nn.Module):
@@ -77,5 +124,5 @@ def lesion_cells(
     lesions: UInt8[Tensor, "photo side side kind"], grid: tuple[int, ...]
 ) -> Float[Tensor, "photo kind row column"]:
     """Lesion maps on the network's grid: 1 where any pixel of the cell is marked."""
-    maps = (lesions > 0).float().permute(0, 3, 1, 2)
+    maps = (lesions.float() / 255).permute(0, 3, 1, 2)
     return F.adaptive_max_pool2d(maps, grid)

@@ -1,0 +1,118 @@
+"""How well single signs (microaneurysms, haemorrhages, ...) are told: each its own yes-or-no question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from fundoscope.arrays import Scores
+from fundoscope.decide.kappa import kappa_of
+from fundoscope.evaluation.agreement import Values
+from fundoscope.evaluation.detection import Answers, aurocs, average_precisions, curves, hit_rates
+from fundoscope.evaluation.interval import Interval, Statistics, Weights, patient_intervals
+from fundoscope.tables import patient_keys
+from fundoscope.tables.columns import SIGN_PREFIX, Column, typed
+
+PREDICTED: Final = "predicted_"
+"""What stands before a sign's column where it is the prediction's."""
+
+SURE: Final = 0.5
+"""From this score on a sign is called present, where the table does not say itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What came out for one sign."""
+
+    photographs: int
+    """Those where both the reference and the prediction say something."""
+    positives: int
+    intervals: dict[str, Interval]
+    """auroc, average_precision, sensitivity, specificity, accuracy and unweighted kappa."""
+
+
+def check_signs(predictions: pd.DataFrame, names: Iterable[str], *, path: Path) -> pd.DataFrame:
+    """Predictions with their signs typed, `sign_NAME` renamed `predicted_sign_NAME`: never mistaken for a target.
+
+    Args:
+        predictions: As `check_predictions` gives them.
+        names: Columns of the manifest; only its signs are looked for.
+        path: Where the predictions are from; messages name it.
+
+    Raises:
+        BadTable: If `p_NAME` or `sign_NAME` holds anything but a share or a blank.
+    """
+    listed = [name for name in names if name.startswith(SIGN_PREFIX)]
+    wanted = {name: Column("share") for each in listed for name in (each, _score_column(each))}
+    own = {name: PREDICTED + name for name in map(str, predictions.columns) if name.startswith(SIGN_PREFIX)}
+    return typed(predictions, wanted, path).rename(columns=own)
+
+
+def evaluate_signs(
+    rows: pd.DataFrame, *, seed: int = 0, resamples: int = 2000, level: float = 0.95, method: str = "percentile"
+) -> dict[str, Sign]:
+    """Every sign that the manifest has a target of and the predictions answer, by its name.
+
+    The score is `p_NAME`, else `predicted_sign_NAME`; it is called present where `predicted_sign_NAME`, else
+    `p_NAME`, is at least `SURE`. Signs are measured wherever both sides say something, graded or not.
+
+    Args:
+        rows: As `tables.join` gives them, of predictions as `check_signs` gives them.
+        seed: Of the draws.
+        resamples: Draws of patients.
+        level: Share of draws inside an interval.
+        method: A name in `interval.INTERVALS`.
+    """
+    patients = pd.factorize(pd.Series(patient_keys(rows), dtype=object))[0]
+    found = {}
+    for name in (str(name) for name in rows.columns if str(name).startswith(SIGN_PREFIX)):
+        held = [each for each in (_score_column(name), PREDICTED + name) if each in rows]
+        if not held:
+            continue
+        score, said = _numbers(rows[held[0]]), _numbers(rows[held[-1]])
+        target = _numbers(rows[name])
+        known = ~np.isnan(target) & ~np.isnan(score) & ~np.isnan(said)
+        positive = target[known] == 1
+        intervals = patient_intervals(
+            _statistics(positive, score[known], said[known] >= SURE),
+            patients[known],
+            rng=np.random.default_rng(seed),
+            level=level,
+            resamples=resamples,
+            method=method,
+        )
+        found[name.removeprefix(SIGN_PREFIX)] = Sign(int(known.sum()), int(positive.sum()), intervals)
+    return found
+
+
+def _statistics(positive: Answers, score: Scores, said: Answers) -> Statistics:
+    cells = np.eye(4)[positive * 2 + said]
+
+    def statistics(weights: Weights) -> Mapping[str, Values]:
+        counts = (weights @ cells).reshape(-1, 2, 2)
+        total = counts.sum(axis=(1, 2))
+        right = np.einsum("dgg->d", counts)
+        sensitivity, specificity = hit_rates(weights, positive, said)
+        return {
+            "auroc": aurocs(weights, positive, score),
+            "average_precision": average_precisions(curves(weights, positive, score)),
+            "sensitivity": sensitivity,
+            "specificity": specificity,
+            "accuracy": np.divide(right, total, out=np.full(len(weights), np.nan), where=total > 0),
+            "kappa": kappa_of(counts, weights="unweighted"),
+        }
+
+    return statistics
+
+
+def _score_column(sign: str) -> str:
+    return f"p_{sign.removeprefix(SIGN_PREFIX)}"
+
+
+def _numbers(column: pd.Series) -> Scores:
+    return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
