@@ -197,3 +197,10 @@ def test_refuses_what_it_cannot_read():
         probabilities("regression", np.array([[1.0], [np.nan]]))
     with pytest.raises(ValueError, match=r"cut must be a grade from 0 to 4, got 5"):
         exceedance(np.full((1, 5), 0.2), 5)
+
+
+def test_no_probability_is_negative_zero():
+    """A table would print it as -0.0, and a person would wonder."""
+    given = probabilities("cumulative", np.array([[40.0, 40.0, -40.0, -40.0]]))
+
+    assert not np.signbit(given).any()

@@ -253,6 +253,7 @@ def _confident_learning(
 
 
 def _why(given: int, probabilities: Float[np.ndarray, " grade"]) -> str:
+    probabilities = np.abs(probabilities)  # other programs write -0.0
     likeliest, expected = int(probabilities.argmax()), float(probabilities @ np.arange(GRADES))
     return (
         f"labelled {given} ({GRADE_NAMES[given]}), which a network that has not seen this patient gives "

@@ -138,4 +138,5 @@ def exceedance(given: Probabilities, cut: int) -> Scores:
 def _from_exceedances(above: RawOutput) -> Probabilities:
     """Differences of P(grade > 0), ..., P(grade > 3), which must not rise from column to column."""
     ones, zeros = np.ones((len(above), 1)), np.zeros((len(above), 1))
-    return np.asarray(-np.diff(np.concatenate([ones, above, zeros], axis=1), axis=1))
+    # Adding 0 turns -0.0, which a table would print, into 0.0.
+    return np.asarray(-np.diff(np.concatenate([ones, above, zeros], axis=1), axis=1) + 0.0)
