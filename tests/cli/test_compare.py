@@ -96,7 +96,8 @@ def test_a_margin_is_answered_for_either_system(tables):
     done = run(app, ["compare", *tables, "--resamples", "200", "--margin", "quadratic_kappa=0.05"])
 
     shown = " ".join(done.stdout.split())
-    assert "Worse by less than 0.05 in quadratic kappa: right.csv yes; doubtful.csv not shown." in shown
+    right, doubtful, _ = tables
+    assert f"Worse by less than 0.05 in quadratic kappa: {right} yes; {doubtful} not shown." in shown
     assert "Holm: over all 5 tests shown" in shown
     assert "McNemar, right referable (one case for each patient: the worst grade)" in shown
 

@@ -201,9 +201,10 @@ def _print_margins(first: Path, second: Path, against: Against, margins: dict[st
     words = {True: "yes", False: "not shown", None: "cannot be said: no interval"}
     for name, verdict in _verdicts(against, margins).items():
         answers.print(
-            f"Worse by less than {verdict.margin:g} in {name}: {first.name} {words[verdict.first]}; "
-            f"{second.name} {words[verdict.second]}.",
+            f"Worse by less than {verdict.margin:g} in {name}: {first} {words[verdict.first]}; "
+            f"{second} {words[verdict.second]}.",
             markup=False,
+            soft_wrap=True,
         )
 
 
