@@ -54,6 +54,21 @@ def test_a_zipped_release_is_the_same_release(tiny_release, tmp_path, inside):
     assert open_release(archive).digest == open_release(tiny_release).digest
 
 
+def test_a_zip_whose_stream_is_damaged_is_refused_in_one_line(tiny_release, tmp_path):
+    """That is zlib's error, not zipfile's, and must be a sentence, too."""
+    archive = tmp_path / "release.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for path in tiny_release.iterdir():
+            file.write(path, path.name)
+        first = file.infolist()[0]
+    data = bytearray(archive.read_bytes())
+    data[first.header_offset + 30 + len(first.filename)] = 0b111  # a block of the type that does not exist
+    archive.write_bytes(data)
+
+    with pytest.raises(BadRelease, match=r"release\.zip: expected a folder or a \.zip of one, got Error -3"):
+        open_release(archive)
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "golden.npz", "MODEL_CARD.md"])
 def test_one_changed_byte_is_refused(copy, name):
     data = bytearray((copy / name).read_bytes())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from fundoscope.cli.console import answers, troubles
 from fundoscope.errors import BadRequest
@@ -61,11 +61,12 @@ def audit(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
         with Progress(*columns, console=troubles, transient=True, disable=not troubles.is_terminal) as bar:
-            tasks: dict[str, object] = {}
+            tasks: dict[str, TaskID] = {}
 
             def progress(what: str, done: int, all_: int) -> None:
-                task = tasks.setdefault(what, bar.add_task(what, total=all_) if what not in tasks else None)
-                bar.update(task, completed=done, total=all_)  # type: ignore[arg-type]  # rich's TaskID is a number
+                if what not in tasks:
+                    tasks[what] = bar.add_task(what)
+                bar.update(tasks[what], completed=done, total=all_)
 
             found = auditing.audit(
                 listing,

@@ -119,8 +119,8 @@ def split(
         str | None, typer.Option(metavar="SOURCE", help="Train on this source, test on all others (GDRBench's ESDG).")
     ] = None,
     never_train: Annotated[
-        list[str], typer.Option(metavar="SOURCE", help="With --leave-out: leave this source out, too. Repeatable.")
-    ] = [],  # noqa: B006  (typer reads it, nobody changes it)
+        list[str] | None, typer.Option(metavar="SOURCE", help="With --leave-out: leave it out, too. Repeatable.")
+    ] = None,
     by: Annotated[str, typer.Option(help="Column that names the sources; domain for GDRBench's lists.")] = "source",
     drop_from: Annotated[
         str, typer.Option(help="train or test: the side that loses what is on both, in a protocol.")
@@ -143,7 +143,7 @@ def split(
     try:
         if leave_out or train_only:
             options = {"by": by, "drop_from": drop_from, "val_share": _val_share(shares), "salt": salt}
-            divided = _by_protocol(frame, manifest, out, (leave_out, train_only, never_train), options)
+            divided = _by_protocol(frame, manifest, out, (leave_out, train_only, never_train or []), options)
         else:
             _check_empty(frame, "fold" if folds else "split", manifest, replace)
             divided = _by_method(frame, folds, shares, method, salt)

@@ -209,8 +209,11 @@ def _with_names_read(frame: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
     said = [form.match(Path(str(image)).stem) for image in frame["image"]]
     eyes = spec.values.get("eye", {})
     for name in form.groupindex:
-        found = [None if match is None else match[name] for match in said]
-        frame[name] = pd.Series([eyes.get(word, word) for word in found] if name == "eye" else found, dtype=object)  # type: ignore[arg-type]  # None is no key and stays
+        words = [None if match is None else match[name] for match in said]
+        if name == "eye":
+            frame[name] = pd.Series([None if word is None else eyes.get(word, word) for word in words], dtype=object)
+        else:
+            frame[name] = pd.Series(words, dtype=object)
     return frame
 
 

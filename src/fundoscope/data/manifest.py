@@ -112,7 +112,9 @@ def manifest_from_csv(
         if theirs is not None and theirs != ours:
             frame = frame.drop(columns=[ours] if ours in frame else []).rename(columns={theirs: ours})
     root = table.parent if folder is None else Path(folder)
+    frame = check_manifest(frame, path=table)
     frame["image"] = pd.Series([_find_picture(root, name) for name in frame["image"]], index=frame.index, dtype=object)
+    # Again: a name with its suffix and the same without it are one picture twice.
     checked = with_hashes(check_manifest(frame, path=table), root)
     missing = checked.loc[checked["sha256"].isna(), "image"]
     if len(missing):
@@ -144,15 +146,10 @@ def _hashes(root: Path, images: Iterable[object]) -> Iterable[str | None]:
             ) from error
 
 
-def _find_picture(root: Path, name: object) -> object:
+def _find_picture(root: Path, name: str) -> str:
     """The name as it is, or with the one suffix under which the picture lies (Kaggle's tables leave it out)."""
-    if pd.isna(name) or (root / str(name)).is_file():  # type: ignore[call-overload]  # any cell may be asked
-        return name
-    for suffix in sorted(PICTURE_SUFFIXES):
-        for spelled in (suffix, suffix.upper()):
-            if (root / f"{name}{spelled}").is_file():
-                return f"{name}{spelled}"
-    return name
+    spelled = (f"{name}{kind}" for suffix in sorted(PICTURE_SUFFIXES) for kind in (suffix, suffix.upper()))
+    return next((each for each in (name, *spelled) if (root / each).is_file()), name)
 
 
 def _relative(path: str, folder: str) -> str:

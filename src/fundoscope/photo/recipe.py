@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import cv2
 import numpy as np
@@ -95,25 +95,33 @@ class Recipe:
 
 def _check(sound: bool, name: str, expected: str, came: object) -> None:
     if not sound:
-        raise ValueError(f"recipe.{name} must be {expected}, got {came!r}")
+        raise _wrong(name, expected, came)
 
 
 def _read_value(name: str, value: object) -> Any:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
     if name == "side":
-        _check(number and float(value).is_integer(), name, "a whole number of pixels", value)  # type: ignore[arg-type]  # `number` says so
-        return int(value)  # type: ignore[call-overload]  # checked above
+        if _is_number(value) and float(value).is_integer():
+            return int(value)
+        raise _wrong(name, "a whole number of pixels", value)
     if name == "margin":
-        _check(number, name, "a number", value)
-        return float(value)  # type: ignore[arg-type]  # checked above
+        if _is_number(value):
+            return float(value)
+        raise _wrong(name, "a number", value)
     if name in ("mean", "std"):
-        sound = (
-            isinstance(value, list | tuple) and len(value) == 3 and all(isinstance(part, int | float) for part in value)
-        )
-        _check(sound, name, "three numbers", value)
-        return tuple(float(part) for part in value)  # type: ignore[attr-defined]  # checked above
-    _check(isinstance(value, str), name, "a word", value)
-    return value
+        if isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_number, value)):
+            return tuple(float(part) for part in value)
+        raise _wrong(name, "three numbers", value)
+    if isinstance(value, str):
+        return value
+    raise _wrong(name, "a word", value)
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _wrong(name: str, expected: str, came: object) -> ValueError:
+    return ValueError(f"recipe.{name} must be {expected}, got {came!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import base64
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Final
@@ -170,11 +171,13 @@ def _parse(line: bytes, part: Path, *, last: bool) -> dict[str, Any] | None:
     return entry
 
 
-def _appending(part: Path, header: dict[str, Any]) -> IO[str]:
-    file = open(part, "a", encoding="utf-8")  # noqa: SIM115 - the caller closes it
-    if file.tell() == 0:
-        _append(file, header, sync=True)
-    return file
+@contextmanager
+def _appending(part: Path, header: dict[str, Any]) -> Iterator[IO[str]]:
+    """The unfinished run's file, open at its end; a new one begins with its header."""
+    with open(part, "a", encoding="utf-8") as file:
+        if file.tell() == 0:
+            _append(file, header, sync=True)
+        yield file
 
 
 def _append(file: IO[str], entry: dict[str, Any], *, sync: bool) -> None:
@@ -192,10 +195,11 @@ def _entry(reading: Reading, *, features: bool) -> dict[str, Any]:
 
 
 def _write_features(entries: Iterable[dict[str, Any]], path: Path) -> None:
-    vectors = {
+    # Of any type: to the stub a name among them might be an option of the function.
+    vectors: dict[str, Any] = {
         entry["row"]["sha256"]: np.frombuffer(base64.b64decode(entry["features"]), dtype="<f4")
         for entry in entries
         if "features" in entry
     }
     with replacing(path) as fresh:
-        np.savez_compressed(fresh, **vectors)  # type: ignore[arg-type]  # the stub mixes names with options
+        np.savez_compressed(fresh, **vectors)

@@ -123,7 +123,7 @@ def grade_of(keywords: list[str]) -> int | None:
 
 def _keywords(text: object) -> list[str]:
     """Keywords are parted by commas, ASCII or full-width; both occur."""
-    return [] if pd.isna(text) else [word.strip() for word in re.split("[,\uff0c]", str(text)) if word.strip()]  # type: ignore[call-overload]  # any cell may be asked
+    return [word.strip() for word in re.split("[,\uff0c]", text) if word.strip()] if isinstance(text, str) else []
 
 
 def _class(labels: object) -> str | None:
