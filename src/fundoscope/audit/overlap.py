@@ -14,6 +14,7 @@ from fundoscope.audit.fingerprint import MIRRORS, Fingerprints
 from fundoscope.audit.hamming import close_pairs
 from fundoscope.audit.neighbours import nearest
 from fundoscope.runtime.grader import in_order
+from fundoscope.tables.grouping import connected
 
 HASH_RADIUS: Final = 44
 """Bits of 256 in which a copy's hash may differ. On IDRiD copies differ in at most 24, others in at least 60."""
@@ -115,18 +116,7 @@ def find_overlap(
 
 def groups_of(pairs: Iterable[Pair], photographs: int) -> list[int]:
     """For each photograph the number of the first one that it is connected with by pairs; its own where by none."""
-    root = list(range(photographs))
-
-    def find(at: int) -> int:
-        while root[at] != at:
-            root[at] = root[root[at]]
-            at = root[at]
-        return at
-
-    for pair in pairs:
-        first, second = sorted((find(pair.first), find(pair.second)))
-        root[second] = first
-    return [find(at) for at in range(photographs)]
+    return connected(photographs, ((pair.first, pair.second) for pair in pairs))
 
 
 def group_names(roots: Sequence[int], prints: Fingerprints, prefix: str) -> list[str | None]:

@@ -12,6 +12,7 @@ from fundoscope.audit.findings import Finding
 from fundoscope.audit.fingerprint import MIRRORS, Fingerprints
 from fundoscope.audit.overlap import Overlap, Pair, group_names, groups_of
 from fundoscope.tables import patient_keys
+from fundoscope.tables.grouping import connected
 
 LISTED: Final = 200
 """Groups or pairs written out in one finding's evidence; the table of pairs holds all."""
@@ -143,20 +144,16 @@ def _images(pairs: Sequence[Pair], names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _merged(given: Sequence[str | None], found: Sequence[str | None]) -> list[str | None]:
-    """Found groups under the names that some of their members already had; groups that share a member become one."""
-    fresh = {name for name in found if name is not None}
-    root: dict[str, str] = {}
+    """Found groups under the names that some of their members already had; groups that share a member become one.
 
-    def find(name: str) -> str:
-        while root.setdefault(name, name) != name:
-            name = root[name]
-        return name
-
-    for old, new in zip(given, found, strict=True):
-        if old is not None and new is not None:
-            # A name that was there before beats a fresh one; of two old ones the smaller stays.
-            first, second = sorted((find(old), find(new)), key=lambda name: (name in fresh, name))
-            root[second] = first
-    return [
-        None if name is None else find(name) for name in (old or new for old, new in zip(given, found, strict=True))
-    ]
+    A name that was there before beats a fresh one; of two old ones the smaller stays.
+    """
+    rows = list(zip(given, found, strict=True))
+    fresh = {new for _, new in rows if new is not None} - set(given)
+    names = sorted({name for row in rows for name in row if name is not None}, key=lambda name: (name in fresh, name))
+    number = {name: at for at, name in enumerate(names)}
+    kept = connected(
+        len(names), ((number[old], number[new]) for old, new in rows if old is not None and new is not None)
+    )
+    final = {name: names[at] for name, at in zip(names, kept, strict=True)}
+    return [final.get(old or new or "") for old, new in rows]

@@ -7,6 +7,8 @@ from typing import Final
 
 import pandas as pd
 
+from fundoscope.tables.grouping import connected
+
 PatientKey = tuple[str, str, str]
 """Kind of name ("patient" or "photograph"), source and name."""
 
@@ -64,26 +66,13 @@ def _ties(
 
 
 def _joined(ties: Iterable[tuple[PatientKey, list[_Node]]]) -> dict[_Node, int]:
-    """Each node's component, by its number: union-find with path halving (Tarjan, J. ACM 22 (1975) 215-225)."""
+    """Each node's connected part, by a number."""
     number: dict[_Node, int] = {}
-    parent: list[int] = []
-
-    def root(node: _Node) -> int:
-        at = number.setdefault(node, len(parent))
-        if at == len(parent):
-            parent.append(at)
-        while parent[at] != at:
-            parent[at] = parent[parent[at]]
-            at = parent[at]
-        return at
-
+    pairs: list[tuple[int, int]] = []
     for key, others in ties:
-        mine = root(key)
-        for other in others:
-            theirs = root(other)
-            if mine != theirs:
-                parent[theirs] = mine
-    return {node: root(node) for node in number}
+        mine = number.setdefault(key, len(number))
+        pairs.extend((mine, number.setdefault(other, len(number))) for other in others)
+    return dict(zip(number, connected(len(number), pairs), strict=True))
 
 
 def texts(frame: pd.DataFrame, name: str) -> list[str | None]:
