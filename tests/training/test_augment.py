@@ -14,8 +14,9 @@ pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.errors import BadExperiment
 from fundoscope.training.augment import Erased, Tweak, apply_tweak, draw_tweak, move_mask, plane
-from fundoscope.training.config import Augment, experiment_from_dict
+from fundoscope.training.config import experiment_from_dict
 from fundoscope.training.rand_augment import MOVES, Operation
+from fundoscope.training.ranges import Augment
 from fundoscope.training.sampler import Sampling
 
 NOTHING = Augment.plain()

@@ -13,9 +13,9 @@ from fundoscope.data.manifest import read_manifest
 from fundoscope.errors import BadExperiment, BadTable
 from fundoscope.photo.recipe import Recipe
 from fundoscope.training import loader as loading
-from fundoscope.training.config import Augment
 from fundoscope.training.loader import Augmented, ResumableLoader, Shown, load_rows
 from fundoscope.training.prepared import Stored
+from fundoscope.training.ranges import Augment
 from fundoscope.training.sampler import Sampling
 
 RECIPE = Recipe(side=32, crop="square")

@@ -9,7 +9,6 @@ torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.decide.heads import HEADS, outputs_of
 from fundoscope.decide.kappa import kappa_of
-from fundoscope.training.config import LOSSES_OF, Loss
 from fundoscope.training.losses import (
     LOSSES,
     class_weights,
@@ -24,6 +23,7 @@ from fundoscope.training.losses import (
     soft_kappa,
 )
 from fundoscope.training.objectives.supervised import GradeLoss
+from fundoscope.training.sections import LOSSES_OF, Loss
 
 
 def test_coral_gives_its_authors_golden_value():

@@ -7,8 +7,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.training.backbone import build_backbone
-from fundoscope.training.config import Optimiser
 from fundoscope.training.schedule import build_optimiser, rate_factor, side_at
+from fundoscope.training.sections import Optimiser
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_its_floor():

@@ -19,6 +19,9 @@ def train(
     show_augmentations: Annotated[
         Path | None, typer.Option(help="Do not train: write a grid of augmented photographs to this PNG.")
     ] = None,
+    smoke: Annotated[
+        bool, typer.Option(help="Try the experiment out: its own section smoke makes it small enough for a minute.")
+    ] = False,
     quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
 ) -> None:
     """Train a grader as an experiment file says; a run that was killed continues where it was."""
@@ -32,7 +35,7 @@ def train(
     if resume is not None:
         experiment, folder = running.read_run(resume), resume
     else:
-        experiment = config.read_experiment(name, overrides or [])
+        experiment = config.read_experiment(name, overrides or [], smoke=smoke)
         folder = run or Path("runs") / experiment.name
     if show_augmentations is not None:
         _training("contact").augmentation_grid(experiment, show_augmentations)

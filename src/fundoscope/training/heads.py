@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from fundoscope.errors import BadCheckpoint
 from fundoscope.grades import GRADES
-from fundoscope.training.config import Network
+from fundoscope.training.sections import Network
 
 Features = Float[Tensor, "photo feature"]
 Embedded = Float[Tensor, "photo hidden"]

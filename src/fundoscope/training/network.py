@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fundoscope.training.backbone import build_backbone, feature_width
-from fundoscope.training.config import Lesions, Network
 from fundoscope.training.heads import Head, build_head, build_second_head
+from fundoscope.training.sections import Lesions, Network
 
 LESION_KINDS = ("red", "bright")
 """Channels of the lesion map: haemorrhages and microaneurysms; hard and soft exudates."""

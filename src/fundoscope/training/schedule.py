@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from fundoscope.training.config import Optimiser
 from fundoscope.training.guard import import_torchvision
+from fundoscope.training.sections import Optimiser
 
 import_torchvision()
 import timm.optim  # noqa: E402  (needs an importable torchvision)

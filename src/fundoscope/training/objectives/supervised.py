@@ -10,10 +10,11 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from fundoscope.photo.recipe import Recipe
-from fundoscope.training.config import Experiment, Loss
+from fundoscope.training.config import Experiment
 from fundoscope.training.losses import LOSSES, class_weights, cut_weights, lesion_loss
 from fundoscope.training.mixing import mixed_loss
 from fundoscope.training.network import GradingNetwork, Output
+from fundoscope.training.sections import Loss
 
 
 class Supervised(nn.Module):
