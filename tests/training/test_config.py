@@ -62,7 +62,7 @@ def test_the_resolved_file_reads_back_as_itself(tmp_path: Path):
         ("network.prototypes=a.npz", "network.prototypes: expected network.head or network.second_head to be"),
         ("loss.label_smoothing=0.1", "loss.label_smoothing: expected loss.name or loss.second to be cross_entropy,"),
         ("loss.focal_alpha=[1.0]", "loss.focal_alpha: expected 5 weights of at least 0, or none, got (1.0,)"),
-        ("loss.focal_gamma=-1", "loss.focal_gamma, loss.second_weight: expected numbers of at least 0, got -1.0"),
+        ("loss.focal_gamma=-1", "loss.focal_gamma: expected a number of at least 0, got -1.0"),
         ("fit.sides=[[0.5]]", "fit.sides: expected 2 values, got [0.5]"),
         ("fit=3", "fit: expected a section, got 3"),
         ("epochs", "'epochs': expected section.key=value"),

@@ -12,13 +12,34 @@ from fundoscope.training.sections import Optimiser
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_its_floor():
-    factors = [rate_factor(step, 100, warmup=0.1, floor=0.05) for step in range(101)]
+    factors = [rate_factor(step, 100, Optimiser(warmup=0.1, floor=0.05)) for step in range(101)]
 
     assert factors[0] == pytest.approx(0.1)
     assert factors[9] == factors[10] == 1.0
     assert factors[55] == pytest.approx(0.05 + 0.95 * 0.5, abs=0.02)
     assert factors[100] == pytest.approx(0.05)
     assert all(a >= b for a, b in itertools.pairwise(factors[10:]))
+
+
+def test_by_steps_the_rate_falls_at_each_milestone_and_nowhere_else():
+    """GDRBench: a tenth from the middle on; EyePACS' second place: .003, .0003, .00003 at 0, 150 and 220 of 250."""
+    half = Optimiser(schedule="steps", warmup=0.0)
+    second = Optimiser(schedule="steps", warmup=0.0, milestones=(150 / 250, 220 / 250))
+
+    assert [rate_factor(step, 100, half) for step in (0, 49, 50, 99)] == pytest.approx([1, 1, 0.1, 0.1])
+    assert [rate_factor(step, 250, second) for step in (0, 149, 150, 219, 220, 249)] == pytest.approx(
+        [1, 1, 0.1, 0.1, 0.01, 0.01]
+    )
+
+
+def test_a_constant_rate_is_constant_after_its_rise():
+    constant = Optimiser(schedule="constant", warmup=0.2)
+
+    assert [rate_factor(step, 10, constant) for step in range(10)] == pytest.approx([0.5] + [1.0] * 9)
+
+
+def test_without_warm_up_the_first_step_has_the_peak_rate():
+    assert rate_factor(0, 10, Optimiser(warmup=0.0)) == 1.0
 
 
 def test_a_batch_takes_the_last_side_that_is_due():

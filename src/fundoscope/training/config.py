@@ -56,11 +56,23 @@ class Experiment:
 
     def __post_init__(self) -> None:
         _check_heads(self.network, self.loss)
-        if self.fit.export and not (self.fit.final and self.data.folds):
+        if self.fit.rebalance_epochs and not {self.loss.name, self.loss.second} & {"coral", "corn"}:
             raise BadExperiment(
-                "fit.export: needs data.folds (out-of-fold predictions set the temperature and the thresholds) "
-                "and fit.final = true (the network that is exported)"
+                "fit.rebalance_epochs: expected loss.name or loss.second to be coral or corn, whose cuts it rebalances, "
+                f"got {self.loss.name!r} and {self.loss.second!r}"
             )
+        if self.fit.export and not self._calibrated:
+            raise BadExperiment(
+                "fit.export: expected data.folds with fit.final = true, or data.validate without folds, for held-out "
+                "predictions set the temperature and the thresholds; got neither. Add one, or set fit.export = false"
+            )
+
+    @property
+    def _calibrated(self) -> bool:
+        """Whether the network that is exported has predictions of photographs that it, or its like, never saw."""
+        if self.data.folds or self.domains.protocol != "none":
+            return self.fit.final
+        return bool(self.data.validate)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values; `experiment_from_dict` reads it back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from collections.abc import Mapping
@@ -10,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fundoscope.decide.heads import expected_grade, probabilities
 from fundoscope.errors import BadCheckpoint
-from fundoscope.files import replacing
+from fundoscope.files import write_text
 from fundoscope.grades import GRADES
+from fundoscope.training.callbacks import SNAPSHOTS, Snapshots, Timing, write_weights
 from fundoscope.training.config import Experiment
 from fundoscope.training.guard import import_torchvision
 from fundoscope.training.loader import Augmented, ResumableLoader, Rows, still_loader
@@ -49,6 +50,9 @@ QUIET = (
 WEIGHTS = "network.safetensors"
 """File of a finished fit: the network's weights, fp32."""
 
+TIMING = "timing.json"
+"""Beside it: seconds and photographs of the attempt that finished, threads and device."""
+
 
 class Course(L.LightningModule):
     """Hands an objective's steps, optimiser and validation to Lightning."""
@@ -63,7 +67,9 @@ class Course(L.LightningModule):
     def training_step(self, batch: Mapping[str, Tensor], index: int) -> Tensor:
         """The objective's loss on one batch."""
         fit = self.experiment.fit
-        losses = self.objective.step(batch, side=side_at(self.current_epoch / fit.epochs, fit.sides))
+        share = min(1.0, self.current_epoch / fit.epochs)
+        self.objective.rebalance(self.current_epoch >= fit.epochs)
+        losses = self.objective.step(batch, side=side_at(share, fit.sides), share=share)
         self.log("rate", self.trainer.optimizers[0].param_groups[-1]["lr"])
         self.log_dict({f"train/{k}": v for k, v in losses.items()}, prog_bar=True, batch_size=len(batch["grade"]))
         return losses["loss"]
@@ -85,15 +91,15 @@ class Course(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, Adam or SGD with a schedule by step."""
-        config = self.experiment.optimiser
+        config, fit = self.experiment.optimiser, self.experiment.fit
         network = self.objective.network
         # Asked here, where the other processes are known; Lightning's own estimate would set up the
         # loader before a checkpoint could tell it where to continue.
-        steps = self.experiment.fit.epochs * -(-len(self.loader) // self.experiment.fit.accumulate)
+        steps = fit.epochs * -(-len(self.loader) // fit.accumulate)
         rest = nn.ModuleList([part for name, part in network.named_children() if name != "backbone"])
         optimiser = build_optimiser(network.backbone, rest, config)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, lambda step: rate_factor(step, steps, warmup=config.warmup, floor=config.floor)
+            optimiser, lambda step: rate_factor(step, steps, config) if step < steps else fit.rebalance_rate
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -136,13 +142,18 @@ def fit(
     course = Course(experiment, objective, loader).to(memory_format=torch.channels_last)
     course.train()
     watched = still_loader(validate, batch=settings.batch) if validate is not None and len(validate) else None
-    trainer = _trainer(experiment, folder, watched is not None, progress)
+    beside: list[Callback] = [timing := Timing()]
+    if settings.snapshots:
+        first = settings.epochs + settings.rebalance_epochs - settings.snapshots
+        beside.append(Snapshots(network, folder / SNAPSHOTS, first))
+    trainer = _trainer(experiment, folder, watched is not None, progress, beside)
     _run(trainer, course, loader, watched, folder / "checkpoints" / "last.ckpt")
     if trainer.interrupted:
         raise KeyboardInterrupt
+    write_text(folder / TIMING, json.dumps(timing.to_dict(course.device.type), indent=2) + "\n")
     if settings.keep == "best" and watched is not None:
         _take_best(course, folder)
-    _save(network, folder / WEIGHTS)
+    write_weights(network, folder / WEIGHTS)
     return network.eval()
 
 
@@ -174,16 +185,17 @@ def load_network(experiment: Experiment, folder: Path) -> GradingNetwork:
     return network.eval()
 
 
-def _trainer(experiment: Experiment, folder: Path, watched: bool, progress: bool) -> L.Trainer:
+def _trainer(experiment: Experiment, folder: Path, watched: bool, progress: bool, beside: list[Callback]) -> L.Trainer:
     settings = experiment.fit
     callbacks: list[Callback] = [
+        *beside,
         ModelCheckpoint(
             dirpath=folder / "checkpoints",
             filename="last",
             every_n_train_steps=settings.checkpoint_steps,
             save_top_k=1,
             enable_version_counter=False,
-        )
+        ),
     ]
     if settings.ema:
         callbacks.append(EMAWeightAveraging(decay=settings.ema))
@@ -205,7 +217,7 @@ def _trainer(experiment: Experiment, folder: Path, watched: bool, progress: bool
     loggers: list[Logger] = [CSVLogger(folder, name=None, version=log), *_tensorboard(folder, log)]
     return L.Trainer(
         accelerator="auto",
-        max_epochs=settings.epochs,
+        max_epochs=settings.epochs + settings.rebalance_epochs,
         precision=settings.precision,
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip or None,
@@ -238,10 +250,3 @@ def _take_best(course: Course, folder: Path) -> None:
     """Load the weights with the best validation kappa."""
     best = folder / "checkpoints" / "best.ckpt"
     course.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
-
-
-def _save(network: nn.Module, path: Path) -> None:
-    """Weights as safetensors, whole or not at all."""
-    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    with replacing(path) as fresh:
-        save_file(state, str(fresh))

@@ -16,13 +16,21 @@ import_torchvision()
 import timm.optim  # noqa: E402  (needs an importable torchvision)
 
 
-def rate_factor(step: int, steps: int, *, warmup: float, floor: float) -> float:
-    """Factor on the peak rate at a step: linear rise over `warmup` of all steps, then a cosine to `floor`."""
-    rise = max(1, round(warmup * steps))
+def rate_factor(step: int, steps: int, config: Optimiser) -> float:
+    """Factor on the peak rate at a step, counted from 0: a linear rise, then the schedule.
+
+    cosine: from 1 to `floor`. steps: times `milestone_factor` at each milestone, a share of all steps. constant: 1.
+    """
+    rise = round(config.warmup * steps)
     if step < rise:
         return (step + 1) / rise
+    if config.schedule == "constant":
+        return 1.0
+    if config.schedule == "steps":
+        passed = sum(step >= milestone * steps for milestone in config.milestones)
+        return config.milestone_factor**passed
     progress = (step - rise) / max(1, steps - rise)
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    return config.floor + (1 - config.floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
 def side_at(share: float, sides: Sequence[tuple[float, int]]) -> int | None:

@@ -118,10 +118,12 @@ class Loss:
     name: LossName = "coral"
     """Must fit the head: coral with coral or cumulative, corn with corn, mse and smooth_l1 with regression, the
     others with softmax or prototype."""
+    weight: float = 1.0
+    """Weight of the first loss."""
     second: Literal["none", LossName] = "none"
     """Added to the first loss: of the second head, where there is one, else another loss of the same head."""
     second_weight: float = 0.5
-    """Weight of the second loss; the first has 1. RetinaScan: coral on cumulative cuts and 0.5 focal on prototypes."""
+    """Weight of the second loss. RetinaScan: 1 for the cuts, 0.5 for the focal loss on prototypes."""
     label_smoothing: float = 0.0
     """Cross-entropy only: share of the target spread over all grades."""
     focal_gamma: float = 2.0
@@ -138,11 +140,9 @@ class Loss:
             raise BadExperiment(
                 f"loss.focal_alpha: expected {GRADES} weights of at least 0, or none, got {self.focal_alpha}"
             )
-        if self.focal_gamma < 0 or self.second_weight < 0:
-            raise BadExperiment(
-                "loss.focal_gamma, loss.second_weight: expected numbers of at least 0, "
-                f"got {self.focal_gamma} and {self.second_weight}"
-            )
+        for key in ("focal_gamma", "weight", "second_weight"):
+            if getattr(self, key) < 0:
+                raise BadExperiment(f"loss.{key}: expected a number of at least 0, got {getattr(self, key)}")
         unread = {
             "label_smoothing": (self.label_smoothing > 0, ("cross_entropy",)),
             "focal_alpha": (bool(self.focal_alpha), ("focal",)),
@@ -181,6 +181,12 @@ class Optimiser:
     """Share of all steps over which the rate rises from 0 to its peak; then it follows the schedule."""
     floor: float = 0.0
     """Share of the peak that the cosine ends at."""
+
+    def __post_init__(self) -> None:
+        if list(self.milestones) != sorted(self.milestones) or any(not 0 <= each <= 1 for each in self.milestones):
+            raise BadExperiment(
+                f"optimiser.milestones: expected rising shares of all steps from 0 to 1, got {self.milestones}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +227,8 @@ class Fit:
     final: bool = False
     """After the folds: also fit on all training rows."""
     export: bool = False
-    """After all: write a release, with temperature and thresholds from the out-of-fold predictions."""
+    """After all: write a release, with temperature and thresholds from the out-of-fold predictions, or from those
+    of the validation rows where there are no folds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

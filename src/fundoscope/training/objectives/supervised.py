@@ -30,11 +30,20 @@ class Supervised(nn.Module):
         self.loss = GradeLoss(experiment.loss.name, experiment.loss, grades)
         second = experiment.loss.second
         self.second = None if second == "none" else GradeLoss(second, experiment.loss, grades)
-        self.second_weight = experiment.loss.second_weight
+        self.weight, self.second_weight = experiment.loss.weight, experiment.loss.second_weight
         self.register_buffer("weights", class_weights(grades, experiment.loss.class_weights), persistent=False)
 
-    def step(self, batch: Mapping[str, Tensor], *, side: int | None = None) -> dict[str, Tensor]:
-        """Losses of a batch by name; `loss` is their weighted sum. `side` shrinks the pictures first."""
+    def rebalance(self, on: bool) -> None:
+        """Weigh the photographs above each cut by sqrt(below / above) from here on, or as the experiment says."""
+        for loss in (self.loss, self.second):
+            if loss is not None:
+                loss.rebalanced = on
+
+    def step(self, batch: Mapping[str, Tensor], *, side: int | None = None, share: float = 0.0) -> dict[str, Tensor]:
+        """Losses of a batch by name; `loss` is their weighted sum.
+
+        `side` shrinks the pictures first; `share` of all epochs is done.
+        """
         output = self.network(self.normalise(batch["canvas"], side=side))
         losses = self._graded(output, batch)
         if output.lesions is None or "lesions" not in batch:
@@ -56,7 +65,7 @@ class Supervised(nn.Module):
             partners, share = self._each(output, batch["grade_partner"]), batch["share"].float()
             each = {name: mixed_loss(own, partners[name], share) for name, own in each.items()}
         means = {name: losses.mean() for name, losses in each.items()}
-        total = means["grade_loss"] + self.second_weight * means.get("second_loss", 0.0)
+        total = self.weight * means["grade_loss"] + self.second_weight * means.get("second_loss", 0.0)
         return {"loss": total} | {name: mean.detach() for name, mean in means.items()}
 
     def _each(self, output: Output, grades: Int[Tensor, " photo"]) -> dict[str, Float[Tensor, " photo"]]:
@@ -78,9 +87,13 @@ class GradeLoss(nn.Module):
     """A loss by its name, with those of the experiment's options that it reads."""
 
     weights: Tensor | None
+    even: Tensor | None
+    rebalanced = False
+    """Whether the cuts are weighed by `even` instead of `weights`."""
 
     def __init__(self, name: str, settings: Loss, grades: Int[Tensor, " row"]) -> None:
         super().__init__()
+        cuts = cut_weights(grades, "sqrt", conditional=name == "corn") if name in ("coral", "corn") else None
         self.function = LOSSES[name]
         self.options: dict[str, float] = {}
         self.keyword, weights = "", None
@@ -89,13 +102,15 @@ class GradeLoss(nn.Module):
         elif name == "focal":
             self.options = {"gamma": settings.focal_gamma}
             self.keyword, weights = "alpha", torch.tensor(settings.focal_alpha) if settings.focal_alpha else None
-        elif name in ("coral", "corn") and settings.cut_weights != "none":
-            self.keyword, weights = "positive", cut_weights(grades, settings.cut_weights, conditional=name == "corn")
+        elif name in ("coral", "corn"):
+            self.keyword, weights = "positive", cuts if settings.cut_weights == "sqrt" else None
         self.register_buffer("weights", weights, persistent=False)
+        self.register_buffer("even", cuts, persistent=False)
 
     def forward(self, raw: Float[Tensor, "photo output"], grades: Int[Tensor, " photo"]) -> Float[Tensor, " photo"]:
         """One loss for each photograph."""
-        tensors = {} if self.weights is None else {self.keyword: self.weights}
+        weights = self.even if self.rebalanced and self.even is not None else self.weights
+        tensors = {} if weights is None else {self.keyword: weights}
         return self.function(raw, grades, **self.options, **tensors)
 
 
