@@ -15,6 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from fundoscope.decide.neighbours import (
     BLOCK,
     Neighbours,
+    Voting,
     from_bytes,
     neighbour_probabilities,
     read_neighbours,
@@ -42,7 +43,7 @@ def test_answers_as_scikit_learn_does(metric, weights, k, rng):
     reference = KNeighborsClassifier(k, metric=metric, weights=weights, algorithm="brute")
     reference.fit(known.features.astype(np.float64), known.grades)
 
-    shares = neighbour_probabilities(asked, known, k=k, metric=metric, weights=weights)
+    shares = neighbour_probabilities(asked, known, Voting(k=k, metric=metric, weights=weights))
 
     if weights == "distance":  # rounding keeps scikit-learn from seeing that these three are known photographs
         assert shares[-3:] == pytest.approx(np.eye(5)[known.grades[:3]])
@@ -62,7 +63,7 @@ def test_every_row_is_a_distribution(seed, k, metric, weights):
     known = graded(rng, photos=12, width=3)
     asked = np.concatenate([rng.normal(size=(4, 3)), known.features[:2]])
 
-    shares = neighbour_probabilities(asked, known, k=k, metric=metric, weights=weights)
+    shares = neighbour_probabilities(asked, known, Voting(k=k, metric=metric, weights=weights))
 
     assert (shares >= 0).all()
     assert shares.sum(axis=1) == pytest.approx(np.ones(6), abs=1e-12)
@@ -72,7 +73,7 @@ def test_every_row_is_a_distribution(seed, k, metric, weights):
 def test_the_nearest_neighbour_of_a_known_photograph_is_itself(metric, rng):
     known = graded(rng)
 
-    shares = neighbour_probabilities(known.features, known, k=1, metric=metric)
+    shares = neighbour_probabilities(known.features, known, Voting(k=1, metric=metric))
 
     assert shares.argmax(axis=1).tolist() == known.grades.tolist()
     assert shares.max(axis=1).tolist() == [1.0] * 60
@@ -82,12 +83,12 @@ def test_the_nearest_neighbour_of_a_known_photograph_is_itself(metric, rng):
 def test_leaving_itself_out_equals_taking_it_out_of_the_file(metric, rng):
     known = graded(rng, photos=20)
 
-    shares = neighbour_probabilities(known.features, known, k=3, metric=metric, without=known.sha256)
+    shares = neighbour_probabilities(known.features, known, Voting(k=3, metric=metric), without=known.sha256)
 
     for photo in range(20):
         rest = np.arange(20) != photo
         others = Neighbours(known.features[rest], known.grades[rest], known.sha256[rest])
-        alone = neighbour_probabilities(known.features[[photo]], others, k=3, metric=metric)
+        alone = neighbour_probabilities(known.features[[photo]], others, Voting(k=3, metric=metric))
         assert shares[photo] == pytest.approx(alone[0])
 
 
@@ -95,19 +96,19 @@ def test_a_copy_of_the_same_file_does_not_vote_on_it_either(rng):
     known = graded(rng, photos=6)
     twice = Neighbours(np.tile(known.features, (2, 1)), np.tile(known.grades, 2), np.tile(known.sha256, 2))
 
-    shares = neighbour_probabilities(known.features, twice, k=10, without=known.sha256)
+    shares = neighbour_probabilities(known.features, twice, Voting(k=10), without=known.sha256)
 
-    assert shares == pytest.approx(neighbour_probabilities(known.features, known, k=5, without=known.sha256))
+    assert shares == pytest.approx(neighbour_probabilities(known.features, known, Voting(k=5), without=known.sha256))
 
 
 def test_an_answer_does_not_depend_on_who_else_is_asked_for(rng):
     known = graded(rng)
     asked = rng.normal(size=(BLOCK + 3, 7))
 
-    together = neighbour_probabilities(asked, known, k=5, weights="distance")
+    together = neighbour_probabilities(asked, known, Voting(k=5, weights="distance"))
 
     for photo in (0, BLOCK - 1, BLOCK, BLOCK + 2):
-        alone = neighbour_probabilities(asked[[photo]], known, k=5, weights="distance")
+        alone = neighbour_probabilities(asked[[photo]], known, Voting(k=5, weights="distance"))
         assert (together[photo] == alone[0]).all()
 
 
@@ -115,16 +116,20 @@ def test_by_cosine_brightness_of_the_features_does_not_matter(rng):
     known = graded(rng)
     asked = rng.normal(size=(9, 7))
 
-    first, second = (neighbour_probabilities(scale * asked, known, k=4, metric="cosine") for scale in (1.0, 8.0))
+    first, second = (
+        neighbour_probabilities(scale * asked, known, Voting(k=4, metric="cosine")) for scale in (1.0, 8.0)
+    )
 
     assert (first == second).all()
-    assert (neighbour_probabilities(8 * asked, known, k=4) != neighbour_probabilities(asked, known, k=4)).any()
+    assert (
+        neighbour_probabilities(8 * asked, known, Voting(k=4)) != neighbour_probabilities(asked, known, Voting(k=4))
+    ).any()
 
 
 def test_nearer_neighbours_weigh_more_where_asked():
     known = Neighbours(np.array([[1.0], [-3.0]], np.float32), np.array([0, 4]), hashes(2))
 
-    shares = neighbour_probabilities(np.zeros((1, 1)), known, k=2, weights="distance")
+    shares = neighbour_probabilities(np.zeros((1, 1)), known, Voting(k=2, weights="distance"))
 
     assert shares[0] == pytest.approx([0.75, 0, 0, 0, 0.25])
 
@@ -224,21 +229,41 @@ def test_refuses_to_ask_more_neighbours_than_there_are(rng):
     known = graded(rng, photos=5)
 
     with pytest.raises(BadRequest, match=r"neighbours: expected k from 1 to 5 .*, got 6\. Ask for fewer"):
-        neighbour_probabilities(known.features, known, k=6)
+        neighbour_probabilities(known.features, known, Voting(k=6))
     with pytest.raises(BadRequest, match=r"expected k from 1 to 4 .*, got 5"):
-        neighbour_probabilities(known.features, known, k=5, without=known.sha256)
-    with pytest.raises(BadRequest, match=r"expected k from 1 to 5 .*, got 0"):
-        neighbour_probabilities(known.features, known, k=0)
+        neighbour_probabilities(known.features, known, Voting(k=5), without=known.sha256)
 
 
 def test_refuses_features_that_cannot_be_compared(rng):
     known = graded(rng, photos=5)
 
     with pytest.raises(ValueError, match=r"features must have 7 columns, got 6"):
-        neighbour_probabilities(np.zeros((1, 6)), known, k=1)
+        neighbour_probabilities(np.zeros((1, 6)), known, Voting(k=1))
     with pytest.raises(ValueError, match=r"features must be finite, row 0 is not"):
-        neighbour_probabilities(np.full((1, 7), np.inf), known, k=1)
+        neighbour_probabilities(np.full((1, 7), np.inf), known, Voting(k=1))
     with pytest.raises(ValueError, match=r"features must not be all zeros for the cosine, row 0 is"):
-        neighbour_probabilities(np.zeros((1, 7)), known, k=1, metric="cosine")
+        neighbour_probabilities(np.zeros((1, 7)), known, Voting(k=1, metric="cosine"))
     with pytest.raises(ValueError, match=r"without must name 2 photographs, got 1"):
-        neighbour_probabilities(np.ones((2, 7)), known, k=1, without=known.sha256[:1])
+        neighbour_probabilities(np.ones((2, 7)), known, Voting(k=1), without=known.sha256[:1])
+
+
+def test_a_vote_is_read_back_as_it_was_written_and_nothing_else_is():
+    voting = Voting(k=3, metric="cosine", weights="distance")
+
+    assert Voting.from_dict(voting.to_dict()) == voting
+    with pytest.raises(ValueError, match="expected the keys k, metric, weights, got k"):
+        Voting.from_dict({"k": 3})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"k": 0}, "k must be a whole number above 0, got 0"),
+        ({"k": True}, "k must be a whole number above 0, got True"),
+        ({"metric": "hamming"}, "metric must be one of euclidean, cosine, got 'hamming'"),
+        ({"weights": "none"}, "weights must be one of uniform, distance, got 'none'"),
+    ],
+)
+def test_a_vote_that_cannot_be_held_is_refused(values: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        Voting(**values)

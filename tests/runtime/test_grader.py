@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from fundoscope.decide.heads import probabilities
+from fundoscope.decide.neighbours import Neighbours, Voting
 from fundoscope.runtime import grader as grader_module
 from fundoscope.runtime.grader import AHEAD_PER_THREAD, Grader, in_order
+from fundoscope.runtime.release import write_release
 from fundoscope.tables import PREDICTION_COLUMNS
 
 
@@ -171,3 +173,21 @@ def test_no_more_items_are_drawn_than_are_worked_on():
 def test_threads_below_one_are_refused(tiny_release):
     with pytest.raises(ValueError, match=r"threads must be at least 1, got 0"):
         Grader.open(tiny_release, threads=0)
+
+
+def test_where_the_nearest_photographs_vote_their_shares_are_the_answer(tiny, retinas, tmp_path):
+    """One known photograph of grade 3 with the very features of the first retina outvotes whatever the head says."""
+    plain = Grader.open(tiny["write_tiny_release"](tmp_path / "plain"), threads=1)
+    readings = [plain.grade(path) for path in retinas[:2]]
+    known = Neighbours(np.stack([each.features for each in readings]), np.array([3, 1]), np.array(["a" * 64, "b" * 64]))
+    model = tiny["tiny_model"]()
+    description = tiny["tiny_description"](neighbours=Voting(k=1).to_dict())
+    write_release(
+        tmp_path / "votes", description, model=model, card="", golden=tiny["golden_of"](model), neighbours=known
+    )
+
+    voted = [Grader.open(tmp_path / "votes", threads=1).grade(path) for path in retinas[:2]]
+
+    assert [each.probabilities for each in voted] == [(0, 0, 0, 1, 0), (0, 1, 0, 0, 0)]
+    assert [(each.grade, each.decision) for each in voted] == [(3, "refer"), (1, "rescreen")]
+    assert voted[0].raw == readings[0].raw

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fundoscope.decide.neighbours import Neighbours, Voting
 from fundoscope.errors import BadRelease
 from fundoscope.runtime.network import open_network
-from fundoscope.runtime.release import open_release, seal
+from fundoscope.runtime.release import OPTIONAL, open_release, seal, write_release
 
 
 @pytest.fixture
@@ -211,3 +212,51 @@ def test_bytes_that_are_no_network_are_refused(tiny, tmp_path):
 
     with pytest.raises(BadRelease, match=r"onnxruntime [\d.]+ cannot load model\.onnx"):
         open_network(open_release(tmp_path))
+
+
+def test_a_release_carries_the_photographs_that_vote(tmp_path: Path, tiny: dict[str, Any]):
+    """Written and read back; and refused where the voters do not fit the network, or nobody says how they vote."""
+    known = Neighbours(np.ones((4, tiny["CHANNELS"]), np.float32), np.array([0, 1, 2, 3]), np.array(["a" * 64] * 4))
+    model = tiny["tiny_model"]()
+    golden = tiny["golden_of"](model)
+    votes = Voting(k=3).to_dict()
+
+    def write(folder: str, **changes: Any) -> None:
+        description = tiny["tiny_description"](**changes)
+        write_release(tmp_path / folder, description, model=model, card="", golden=golden, neighbours=known)
+
+    write("whole", neighbours=votes)
+
+    opened = open_release(tmp_path / "whole")
+    assert opened.neighbours is not None
+    assert (opened.neighbours.features == known.features).all()
+    assert opened.release.neighbours == {"k": 3, "metric": "euclidean", "weights": "uniform"}
+    with pytest.raises(BadRelease, match="belong together"):
+        write("mute")
+    with pytest.raises(BadRelease, match="must hold at least 5 photographs of 8 features, got 4 of 8"):
+        write("few", neighbours=votes | {"k": 5})
+    with pytest.raises(BadRelease, match="metric must be one of euclidean, cosine, got 'l7'"):
+        write("odd", neighbours=votes | {"metric": "l7"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"eyes": 3}, "eyes must be 1 or 2, got 3"),
+        ({"descriptions": ["one"]}, "descriptions must be texts of 5 grades, or none, got"),
+    ],
+)
+def test_what_a_release_says_of_eyes_and_descriptions_must_fit(
+    tmp_path: Path, tiny: dict[str, Any], changes: dict[str, Any], message: str
+):
+    with pytest.raises(BadRelease, match=message):
+        tiny["write_tiny_release"](tmp_path / "odd", **changes)
+
+
+def test_a_release_from_before_there_were_neighbours_opens(copy: Path):
+    """Keys that came later may be absent from the file; they are sealed as absent."""
+    describe_anew(copy, **dict.fromkeys(OPTIONAL))
+
+    opened = open_release(copy).release
+
+    assert (opened.eyes, opened.neighbours, opened.descriptions) == (1, {}, [])

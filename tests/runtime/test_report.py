@@ -4,6 +4,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fundoscope.grades import NOT_A_DEVICE
@@ -55,6 +56,23 @@ def test_the_report_names_patients_eyes_grades_and_the_release(grader, retinas, 
     assert "It was never trained." in page.text
     assert page.text.count(NOT_A_DEVICE) == 2
     assert sum(tag == "input" for tag, _ in page.tags) == 3
+
+
+@pytest.mark.parametrize("head", ["softmax", "prototype"])
+def test_the_clinical_description_is_that_of_the_prototype_that_matched(tiny, retinas, tmp_path, head):
+    """The best score's, which the mean of the scale need not agree with; of another head, the grade's."""
+    words = ["clear", "dots", "blots", "beads", "new vessels"]
+    release = tiny["write_tiny_release"](
+        tmp_path / "release", model=tiny["tiny_model"](outputs=5), head=head, descriptions=words
+    )
+    grader = Grader.open(release, threads=1)
+    reading = grader.grade(retinas[0])
+
+    page = Text(report_on(grader, [Listed("one.jpg", retinas[0])], tmp_path / "report"))
+
+    matched = int(np.argmax(reading.raw)) if head == "prototype" else reading.grade
+    assert int(np.argmax(reading.raw)) != reading.grade
+    assert f"Closest description: {words[matched]}." in page.text
 
 
 def test_a_name_from_outside_is_shown_and_not_run(grader, retinas, tmp_path):

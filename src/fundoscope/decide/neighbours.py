@@ -10,9 +10,10 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -37,6 +38,45 @@ Hashes = Shaped[np.ndarray, " _"]
 """Texts of 64 hexadecimal digits."""
 
 
+METRICS: Final = ("euclidean", "cosine")
+VOTES: Final = ("uniform", "distance")
+
+
+@dataclass(frozen=True, slots=True)
+class Voting:
+    """How the nearest graded photographs vote."""
+
+    k: int = 10
+    """How many of them."""
+    metric: str = "euclidean"
+    """`euclidean`, or `cosine` (1 - cosine of the angle)."""
+    weights: str = "uniform"
+    """`uniform`: one vote each. `distance`: a vote of 1 / distance; where some lie at 0, those alone vote."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
+            raise ValueError(f"k must be a whole number above 0, got {self.k!r}")
+        for name, allowed in (("metric", METRICS), ("weights", VOTES)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, Any]) -> Voting:
+        """What `to_dict` wrote.
+
+        Raises:
+            ValueError: If a key is missing or unknown, or a value is not allowed.
+        """
+        known = {each.name for each in fields(cls)}
+        if set(mapping) != known:
+            raise ValueError(f"expected the keys {', '.join(sorted(known))}, got {', '.join(sorted(mapping))}")
+        return cls(**mapping)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbours:
     """Graded photographs that others are compared with; row by row the same photograph."""
@@ -52,10 +92,8 @@ class Neighbours:
 def neighbour_probabilities(
     features: Features,
     known: Neighbours,
+    voting: Voting,
     *,
-    k: int = 10,
-    metric: Literal["euclidean", "cosine"] = "euclidean",
-    weights: Literal["uniform", "distance"] = "uniform",
     without: Hashes | None = None,
 ) -> Probabilities:
     """Share of each grade among the k nearest known photographs.
@@ -66,10 +104,7 @@ def neighbour_probabilities(
     Args:
         features: Of the photographs to be graded, from the same network and layer as the known ones.
         known: The graded photographs.
-        k: How many neighbours vote.
-        metric: `euclidean`, or `cosine` (1 - cosine of the angle).
-        weights: `uniform`: one vote each. `distance`: a vote of 1 / distance; where some lie at distance 0,
-            those alone vote.
+        voting: How many, by which distance, with which weights.
         without: SHA-256 of each photograph to be graded. Known rows with that hash do not vote on it: with the known
             photographs themselves as `features`, this is leave-one-out.
 
@@ -79,23 +114,23 @@ def neighbour_probabilities(
 
     Example:
         >>> known = Neighbours(np.eye(3, dtype=np.float32), np.array([0, 2, 4]), np.array(["a" * 64] * 3))
-        >>> neighbour_probabilities(np.array([[0.0, 0.9, 0.1]]), known, k=1)
+        >>> neighbour_probabilities(np.array([[0.0, 0.9, 0.1]]), known, Voting(k=1))
         array([[0., 0., 1., 0., 0.]])
     """
     if features.shape[1] != known.features.shape[1]:
         raise ValueError(f"features must have {known.features.shape[1]} columns, got {features.shape[1]}")
     if without is not None and len(without) != len(features):
         raise ValueError(f"without must name {len(features)} photographs, got {len(without)}")
-    rows, columns = _comparable(features, metric), _comparable(known.features, metric)
+    rows, columns = _comparable(features, voting.metric), _comparable(known.features, voting.metric)
     votes = np.empty((len(features), GRADES))
     for start in range(0, len(rows), BLOCK):
         block = slice(start, start + BLOCK)
-        distances = _distances(rows[block], columns, metric)
+        distances = _distances(rows[block], columns, voting.metric)
         if without is not None:
             distances[without[block, None] == known.sha256] = np.inf
-        _check_enough(distances, k)
-        nearest = np.argsort(distances, axis=1, kind="stable")[:, :k]
-        shares = _shares(np.take_along_axis(distances, nearest, axis=1), weights)
+        _check_enough(distances, voting.k)
+        nearest = np.argsort(distances, axis=1, kind="stable")[:, : voting.k]
+        shares = _shares(np.take_along_axis(distances, nearest, axis=1), voting.weights)
         votes[block] = _count(known.grades[nearest], shares)
     return votes
 

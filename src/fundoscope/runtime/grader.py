@@ -20,9 +20,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from fundoscope.arrays import Photo, RawOutput
+from fundoscope.arrays import Photo, Probabilities, RawOutput
 from fundoscope.decide.calibrate import grade_from_cuts
 from fundoscope.decide.heads import exceedance, expected_grade, probabilities
+from fundoscope.decide.neighbours import Voting, neighbour_probabilities
 from fundoscope.decide.referral import CANNOT_GRADE, decide_photo
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.grades import REFERABLE
@@ -150,7 +151,7 @@ class Grader:
 
     def _decide(self, reading: Reading, raw: RawOutput) -> Reading:
         release = self.opened.release
-        shares = probabilities(release.head, raw, temperature=release.temperature)
+        shares = self._shares(reading, raw)
         p_referable = float(exceedance(shares, REFERABLE)[0])
         gradable = reading.status == "graded"
         grade = int(grade_from_cuts(expected_grade(shares), release.grade_cuts)[0])
@@ -162,6 +163,13 @@ class Grader:
             grade=grade if gradable else None,
             decision=decide_photo(p_referable, gradable, self.opened.operating_point.threshold),
         )
+
+    def _shares(self, reading: Reading, raw: RawOutput) -> Probabilities:
+        """Probability of each grade: the head's, or the votes of the nearest known photographs."""
+        release, known = self.opened.release, self.opened.neighbours
+        if known is None or reading.features is None:
+            return probabilities(release.head, raw, temperature=release.temperature)
+        return neighbour_probabilities(reading.features[None], known, Voting.from_dict(release.neighbours))
 
 
 def available_cores() -> int:

@@ -3,6 +3,7 @@
     release.json    what the network is, how its output is read, where it came from, hashes of the rest
     model.onnx      `canvases` (uint8, prepared, not normalised) -> `raw`, `features` and, mostly, `heatmap`
     golden.npz      `canvases` with the outputs they had when the release was made
+    neighbours.npz  only where it grades by nearest neighbours: their features, grades and hashes
     MODEL_CARD.md   the same for people
 
 Opening reads every byte and compares its hash; nothing is unpacked to disk and nothing in it is ever run
@@ -25,6 +26,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from fundoscope.decide.heads import HEADS
+from fundoscope.decide.neighbours import NEIGHBOURS, Neighbours, Voting, from_bytes, to_bytes
 from fundoscope.decide.referral import OperatingPoint
 from fundoscope.errors import BadRelease
 from fundoscope.files import write_bytes, write_text
@@ -43,6 +45,9 @@ MODEL: Final = "model.onnx"
 GOLDEN: Final = "golden.npz"
 CARD: Final = "MODEL_CARD.md"
 DESCRIPTION: Final = "release.json"
+OPTIONAL: Final = ("eyes", "neighbours", "descriptions")
+"""Keys of `release.json` that may be absent: releases from before there were any have none of what they say."""
+
 HEATMAPS: Final = ("grad-cam", "none")
 """Ways a release may explain a grade; `none` where no map is exported."""
 
@@ -85,6 +90,12 @@ class Release:
     """SHA-256 of every file, by name (of `release.json`: its `seal`); filled in by `write_release`."""
     golden_tolerance: float = 1e-3
     """Largest deviation from the golden outputs, as a share of their largest value (at least of 1)."""
+    eyes: int = 1
+    """2: the network takes each photograph together with the same patient's other eye."""
+    neighbours: dict[str, Any] = field(default_factory=dict)
+    """How the nearest of `neighbours.npz` vote on the grade: `decide.neighbours.Voting`; empty: the head grades."""
+    descriptions: list[str] = field(default_factory=list)
+    """Clinical description of each grade, which the report shows beside it; empty: none."""
 
     @property
     def temperature(self) -> float:
@@ -116,6 +127,8 @@ class OpenRelease:
     recipe: Recipe
     gate: Gate
     operating_point: OperatingPoint
+    neighbours: Neighbours | None = None
+    """Graded photographs that vote on the grade, where the release grades so."""
 
     @property
     def name(self) -> str:
@@ -135,6 +148,7 @@ def write_release(
     model: bytes,
     card: str,
     golden: Mapping[str, Array],
+    neighbours: Neighbours | None = None,
 ) -> Release:
     """Write a release; `release.json` comes last, so that an interrupted one cannot be opened.
 
@@ -144,6 +158,7 @@ def write_release(
         model: Serialised ONNX graph.
         card: Text of the model card, Markdown.
         golden: `canvases` and the outputs for them: `raw`, `features` and `heatmap` (unless `none`).
+        neighbours: The photographs that vote, where `release.neighbours` says how.
 
     Returns:
         The release as written, with its hashes.
@@ -159,6 +174,9 @@ def write_release(
     arrays: dict[str, Any] = dict(golden)
     np.savez_compressed(buffer, **arrays)
     contents = {MODEL: model, GOLDEN: buffer.getvalue(), CARD: card.encode()}
+    _check_neighbours(release, neighbours, target)
+    if neighbours is not None:
+        contents[NEIGHBOURS] = to_bytes(neighbours)
     hashed = replace(release, files={name: _sha256(data) for name, data in contents.items()})
     complete = replace(hashed, files=hashed.files | {DESCRIPTION: seal(asdict(hashed))})
     for name, data in contents.items():
@@ -187,6 +205,8 @@ def open_release(path: Path | str) -> OpenRelease:
     recipe, gate, operating_point = _runnable(release, place)
     golden = _read_golden(contents[GOLDEN], place)
     _check_golden(golden, release, place)
+    known = from_bytes(contents[NEIGHBOURS], place / NEIGHBOURS) if NEIGHBOURS in contents else None
+    _check_neighbours(release, known, place)
     return OpenRelease(
         release=release,
         model=contents[MODEL],
@@ -197,6 +217,7 @@ def open_release(path: Path | str) -> OpenRelease:
         recipe=recipe,
         gate=gate,
         operating_point=operating_point,
+        neighbours=known,
     )
 
 
@@ -225,7 +246,7 @@ def parse_release(text: bytes, path: Path) -> Release:
                 "A newer version of fundoscope may read it."
             )
         _check_kind(key, value, path)
-    missing = sorted(set(known) - set(stored))
+    missing = sorted(set(known) - set(stored) - set(OPTIONAL))
     if missing:
         raise BadRelease(f"{path}: {DESCRIPTION} lacks {', '.join(missing)}. Export the release again.")
     if stored["files"][DESCRIPTION] != seal(stored):
@@ -248,16 +269,16 @@ def _is_number(value: object) -> bool:
 _KINDS: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
     "a text": ("id version licence head heatmap intended_use task", lambda value: isinstance(value, str)),
     "an object": (
-        "recipe calibration operating_point gate training evaluation files",
+        "recipe calibration operating_point gate training evaluation files neighbours",
         lambda value: isinstance(value, dict),
     ),
     "a list of texts": (
-        "labels limits",
+        "labels limits descriptions",
         lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
     ),
     "a positive number": ("golden_tolerance", lambda value: _is_number(value) and value > 0),
     "a whole number above 0": (
-        "features schema",
+        "features schema eyes",
         lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 0,
     ),
 }
@@ -289,10 +310,8 @@ def _runnable(release: Release, path: Path) -> tuple[Recipe, Gate, OperatingPoin
     """Everything that says how to compute, as objects of this version; whatever it cannot compute is refused."""
 
     def refuse(key: str, expected: str, got: object) -> BadRelease:
-        return BadRelease(
-            f"{path}: {key} must be {expected}, got {got!r}. A newer version of fundoscope may know it; "
-            "otherwise export the release again."
-        )
+        advice = "A newer version of fundoscope may know it; otherwise export the release again."
+        return BadRelease(f"{path}: {key} must be {expected}, got {got!r}. {advice}")
 
     choices = (("task", ("dr-grade",)), ("head", tuple(HEADS)), ("heatmap", HEATMAPS))
     for key, allowed in choices:
@@ -300,6 +319,10 @@ def _runnable(release: Release, path: Path) -> tuple[Recipe, Gate, OperatingPoin
             raise refuse(key, f"one of {', '.join(allowed)}", getattr(release, key))
     if len(release.labels) != GRADES:
         raise refuse("labels", f"the names of {GRADES} grades", release.labels)
+    if len(release.descriptions) not in (0, GRADES):
+        raise refuse("descriptions", f"texts of {GRADES} grades, or none", release.descriptions)
+    if release.eyes not in (1, 2):
+        raise refuse("eyes", "1 or 2", release.eyes)
     _check_calibration(release.calibration, refuse)
     part = "recipe"
     try:
@@ -324,6 +347,23 @@ def _check_calibration(calibration: dict[str, Any], refuse: Callable[[str, str, 
     numbers = isinstance(cuts, list | tuple) and len(cuts) == GRADES - 1 and all(_is_number(cut) for cut in cuts)
     if not numbers or sorted(cuts) != list(cuts):
         raise refuse("calibration.grade_cuts", f"{GRADES - 1} rising numbers", cuts)
+
+
+def _check_neighbours(release: Release, known: Neighbours | None, path: Path) -> None:
+    """Votes need voters of the network's own features, and voters need to be told how."""
+    if bool(release.neighbours) != (known is not None):
+        raise BadRelease(f"{path}: neighbours in {DESCRIPTION} and {NEIGHBOURS} belong together. Export it again.")
+    if known is None:
+        return
+    try:
+        voting = Voting.from_dict(release.neighbours)
+    except (ValueError, TypeError) as problem:
+        raise BadRelease(f"{path}: neighbours in {DESCRIPTION}: {problem}. Export the release again.") from None
+    if voting.k > len(known.grades) or release.features != known.features.shape[1]:
+        raise BadRelease(
+            f"{path}: {NEIGHBOURS} must hold at least {voting.k} photographs of {release.features} features, "
+            f"got {len(known.grades)} of {known.features.shape[1]}. Export the release again."
+        )
 
 
 def _check_hash(name: str, data: bytes, release: Release, path: Path) -> None:

@@ -34,6 +34,8 @@ class Shown:
     row: Row
     illustration: Illustration | None
     """None where there is no picture, or where the file has changed since it was graded."""
+    description: str | None = None
+    """In clinical words what the photograph was found to be like, where the release has such words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,21 @@ def _show(grader: Grader, photographs: Sequence[Listed], rows: Sequence[Row], pa
     def show(number: int) -> Shown:
         reading, pixels = grader.examine(photographs[number].path)
         unchanged = pixels is not None and reading.sha256 == rows[number]["sha256"]
-        return Shown(number, rows[number], illustrate(pixels, reading) if unchanged and pixels is not None else None)
+        illustration = illustrate(pixels, reading) if unchanged and pixels is not None else None
+        return Shown(number, rows[number], illustration, _description(grader, rows[number]))
 
     numbers = [number for answer in page.patients for eye in answer.eyes for number in eye.photographs]
     return in_order(show, numbers, threads=grader.threads)
+
+
+def _description(grader: Grader, row: Row) -> str | None:
+    """Of the prototype that matched best, where the head compares with prototypes; else of the grade."""
+    release = grader.opened.release
+    if not release.descriptions or row["grade"] is None:
+        return None
+    if release.head != "prototype":
+        return release.descriptions[int(row["grade"])]
+    return max(enumerate(release.descriptions), key=lambda each: float(row[f"raw{each[0]}"]))[1]
 
 
 def _counts(answers: Sequence[PatientAnswer]) -> dict[str, int]:
