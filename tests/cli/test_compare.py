@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,30 @@ import pytest
 from typer.testing import CliRunner
 
 from fundoscope.cli import app
-from fundoscope.errors import BadRequest, BadTable
+from fundoscope.errors import BadRequest, BadTable, MissingExtra
 
 run = CliRunner().invoke
+
+
+def write_run(folder: Path, predictions: str, *, manifest: str, seed: int = 0, keep: str = "last") -> str:
+    """A finished run with a copy of the predictions, one fold's log and its weights."""
+    fit = folder / "fold0"
+    (fit / "log").mkdir(parents=True)
+    experiment = {
+        "name": "trial",
+        "seed": seed,
+        "data": {"manifest": manifest, "folds": 2},
+        "network": {"backbone": "cnn3", "head": "coral"},
+        "fit": {"keep": keep},
+    }
+    (folder / "experiment.json").write_text(json.dumps(experiment))
+    (fit / "log" / "metrics.csv").write_text("epoch,step,train/loss,val/kappa\n0,0,1.5,\n0,0,,0.25\n")
+    header = json.dumps({"weight": {"dtype": "F32", "shape": [1000, 20], "data_offsets": [0, 0]}}).encode()
+    (fit / "network.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    timing = {"seconds": 30, "photographs": 120, "threads": 2, "device": "cpu"}
+    (fit / "timing.json").write_text(json.dumps(timing))
+    (folder / "out_of_fold.csv").write_bytes(Path(predictions).read_bytes())
+    return str(folder)
 
 
 @pytest.fixture
@@ -26,6 +48,16 @@ def tables(tmp_path: Path, rng: np.random.Generator) -> tuple[str, str, str]:
         shares = pd.DataFrame(np.eye(5)[given], columns=[f"p{k}" for k in range(5)])
         shares.assign(image=images, grade=given).to_csv(tmp_path / f"{name}.csv", index=False)
     return str(tmp_path / "right.csv"), str(tmp_path / "doubtful.csv"), str(tmp_path / "manifest.csv")
+
+
+@pytest.fixture
+def runs(tables, tmp_path: Path) -> tuple[str, str]:
+    """The same two systems as runs of one recipe with two seeds."""
+    right, doubtful, manifest = tables
+    return (
+        write_run(tmp_path / "runs" / "good_s0", right, manifest=manifest),
+        write_run(tmp_path / "runs" / "good_s1", doubtful, manifest=manifest, seed=1),
+    )
 
 
 def test_the_better_system_is_better_by_an_interval_above_nought(tables):
@@ -74,7 +106,8 @@ def test_a_third_system_is_compared_with_the_first(tables):
     done = run(app, ["compare", right, doubtful, doubtful, manifest, "--json", "--resamples", "200"])
 
     answer = json.loads(done.stdout)
-    assert answer["systems"] == ["right.csv", "doubtful.csv", "doubtful.csv"]
+    assert answer["systems"] == [right, doubtful, doubtful]
+    assert [each["second"] for each in answer["comparisons"]] == [doubtful, doubtful]
     assert answer["statistics"] == answer["comparisons"][0]["statistics"]
     assert answer["comparisons"][0]["statistics"]["accuracy"] == answer["comparisons"][1]["statistics"]["accuracy"]
     assert answer["holm_family"] == 10
@@ -114,7 +147,7 @@ def test_a_missing_manifest_is_noticed(tables):
     done = run(app, ["compare", *tables[:2]])
 
     assert isinstance(done.exception, BadRequest)
-    assert "got 2 tables. Name the manifest last" in str(done.exception)
+    assert f"got 1 and the manifest {tables[1]}. Name the manifest last" in str(done.exception)
 
 
 def test_photographs_without_patient_are_warned_of(tables):
@@ -124,3 +157,159 @@ def test_photographs_without_patient_are_warned_of(tables):
     done = run(app, ["compare", *tables, "--resamples", "200"])
 
     assert "60 photographs have no patient and are taken as independent" in " ".join(done.stdout.split())
+
+
+def test_runs_are_compared_like_their_tables_without_naming_the_manifest(tables, runs):
+    by_runs = json.loads(run(app, ["compare", *runs, "--json", "--resamples", "100"]).stdout)
+    by_tables = json.loads(run(app, ["compare", *tables, "--json", "--resamples", "100"]).stdout)
+
+    assert by_runs["statistics"] == by_tables["statistics"]
+    assert by_runs["systems"] == list(runs)
+    assert "table" not in by_tables
+
+
+def test_a_run_and_a_table_are_compared_on_the_manifest_that_is_named(tables, runs):
+    done = run(app, ["compare", runs[0], tables[1], tables[2], "--json", "--resamples", "100"])
+
+    answer = json.loads(done.stdout)
+    assert answer["systems"] == [runs[0], tables[1]]
+    assert [each["backbone"] for each in answer["table"]] == ["cnn3", ""]
+
+
+def test_the_table_says_of_a_run_what_evaluate_says_of_its_predictions(tables, runs):
+    compared = json.loads(run(app, ["compare", *runs, "--json", "--resamples", "100"]).stdout)
+    evaluated = run(app, ["evaluate", tables[1], tables[2], "--json", "--resamples", "100"])
+
+    second = compared["table"][1]
+    statistics = json.loads(evaluated.stdout)["statistics"]
+    for name in ("quadratic_kappa", "macro_f1", "referable_auroc", "calibration_error", "grade3_f1"):
+        for suffix, key in (("", "estimate"), ("_low", "low"), ("_high", "high")):
+            assert second[name + suffix] == statistics[name][key], name
+    assert second["confusion"] == json.loads(evaluated.stdout)["confusion"]
+
+
+def test_the_table_and_the_differences_agree(runs):
+    answer = json.loads(run(app, ["compare", *runs, "--json", "--resamples", "100"]).stdout)
+
+    first, second = answer["table"]
+    assert first["quadratic_kappa_first_minus_this"] is None
+    for name, words in (("quadratic_kappa", "quadratic kappa"), ("any_auroc", "AUROC any"), ("macro_f1", "macro F1")):
+        assert second[f"{name}_first_minus_this"] == pytest.approx(first[name] - second[name])
+        assert second[f"{name}_first_minus_this_low"] == answer["statistics"][words]["low"]
+
+
+def test_seeds_of_one_recipe_are_summed_up_apart_from_the_intervals(runs):
+    answer = json.loads(run(app, ["compare", *runs, "--json", "--resamples", "100"]).stdout)
+
+    (seeds,) = answer["seeds"]
+    kappas = [each["quadratic_kappa"] for each in answer["table"]]
+    assert (seeds["recipe"], seeds["runs"]) == ("good", ["good_s0", "good_s1"])
+    assert seeds["statistics"]["quadratic_kappa"]["mean"] == pytest.approx(np.mean(kappas))
+    assert seeds["statistics"]["quadratic_kappa"]["sd"] == pytest.approx(np.std(kappas, ddof=1))
+
+
+def test_the_console_shows_recipe_size_speed_and_seeds(runs):
+    shown = " ".join(run(app, ["compare", *runs, "--resamples", "100"]).stdout.split())
+
+    for words in ("backbone cnn3", "parameters (millions) 0.02", "photographs per second 4.0", "minutes 0.5"):
+        assert words in shown
+    assert "good, mean +- standard deviation over 2 (few) seeds:" in shown
+
+
+def test_a_report_is_a_page_by_itself_with_table_and_figures(runs, tmp_path: Path):
+    pytest.importorskip("matplotlib")
+
+    done = run(app, ["compare", *runs, "--resamples", "100", "--report", str(tmp_path / "report")])
+
+    assert done.exit_code == 0
+    names = {path.name for path in (tmp_path / "report").iterdir()}
+    figures = {"curves.png", "confusions.png", "grade_f1.png", "differences.png"}
+    assert names == {"comparison.html", "comparison.md", "comparison.csv", *figures}
+    page = (tmp_path / "report" / "comparison.html").read_text()
+    assert page.count("data:image/png;base64,") == 4
+    assert "http" not in page
+    assert "Over the seeds" in page
+    table = pd.read_csv(tmp_path / "report" / "comparison.csv")
+    assert table["name"].tolist() == ["good_s0", "good_s1"]
+    assert table["quadratic_kappa"][0] == 1.0
+    rows = [line for line in (tmp_path / "report" / "comparison.md").read_text().splitlines() if line.startswith("| ")]
+    assert "| backbone | cnn3 | cnn3 |" in rows
+    assert {line.count("|") for line in rows[: rows.index("| **Recipe** | | |") + 20]} == {4}
+
+
+def test_tables_alone_can_have_a_report_too(tables, tmp_path: Path):
+    pytest.importorskip("matplotlib")
+
+    run(app, ["compare", *tables, "--resamples", "100", "--report", str(tmp_path / "report")])
+
+    assert not (tmp_path / "report" / "curves.png").exists()
+    assert "Recipe" not in (tmp_path / "report" / "comparison.html").read_text()
+
+
+def test_a_report_without_matplotlib_says_what_to_install(runs, tmp_path: Path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "fundoscope.evaluation.plots", raising=False)
+    monkeypatch.delattr("fundoscope.evaluation.plots", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+    done = run(app, ["compare", *runs, "--report", str(tmp_path / "report")])
+
+    assert isinstance(done.exception, MissingExtra)
+    assert "the figures of a comparison needs packages" in str(done.exception)
+
+
+def test_weights_chosen_on_the_photographs_measured_are_told(tables, runs, tmp_path: Path):
+    best = write_run(tmp_path / "best", tables[0], manifest=tables[2], keep="best")
+
+    shown = " ".join(run(app, ["compare", *runs, best, "--resamples", "100"]).stdout.split())
+
+    assert "best on the photographs it is measured on: its numbers are too good" in shown
+    assert shown.count("too good") == 1
+
+
+def test_photographs_that_one_run_did_not_grade_are_left_out_and_told(runs):
+    table = Path(runs[1]) / "out_of_fold.csv"
+    pd.read_csv(table).iloc[10:].to_csv(table, index=False)
+
+    done = run(app, ["compare", *runs, "--json", "--resamples", "100"])
+
+    answer = json.loads(done.stdout)
+    assert answer["photographs"] == 50
+    assert answer["left_out"] == {runs[0]: 10, runs[1]: 0}
+    shown = " ".join(run(app, ["compare", *runs, "--resamples", "100"]).stdout.split())
+    assert "graded 10 more photographs, which are left out" in shown
+
+
+def test_runs_on_other_photographs_are_refused(runs):
+    table = Path(runs[1]) / "out_of_fold.csv"
+    pd.read_csv(table).assign(image=[f"other{n}.jpg" for n in range(60)]).to_csv(table, index=False)
+
+    done = run(app, ["compare", *runs])
+
+    assert isinstance(done.exception, BadTable)
+    assert "that all graded, got 0 (60, 0 by each alone). Compare systems on the same photographs" in str(
+        done.exception
+    )
+
+
+def test_a_table_before_a_run_needs_its_manifest(tables, runs):
+    done = run(app, ["compare", tables[0], runs[0]])
+
+    assert isinstance(done.exception, BadRequest)
+    assert "expected a manifest for a table of predictions, got none" in str(done.exception)
+
+
+def test_one_run_alone_is_no_comparison(runs):
+    done = run(app, ["compare", runs[0]])
+
+    assert isinstance(done.exception, BadRequest)
+    assert "expected two or more runs or tables of predictions, and a manifest, got 1 and no manifest" in str(
+        done.exception
+    )
+
+
+def test_runs_of_one_name_are_told_apart_by_their_path(tables, runs, tmp_path: Path):
+    other = write_run(tmp_path / "elsewhere" / "good_s0", tables[1], manifest=tables[2])
+
+    answer = json.loads(run(app, ["compare", runs[0], other, other, "--json", "--resamples", "100"]).stdout)
+
+    assert [each["name"] for each in answer["table"]] == [runs[0], other, f"{other} (2)"]

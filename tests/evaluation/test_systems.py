@@ -10,7 +10,7 @@ import pytest
 
 from fundoscope.evaluation.agreement import quadratic_kappa
 from fundoscope.evaluation.cases import Cases
-from fundoscope.evaluation.compare import paired_interval
+from fundoscope.evaluation.interval import patient_interval
 from fundoscope.evaluation.systems import RIGHT, STATISTICS, compare_systems
 
 
@@ -62,10 +62,13 @@ def test_the_difference_is_that_of_the_slow_loop(three):
 
     ours = compared(first, second).against[0].differences["quadratic kappa"]
 
-    slow = paired_interval(
-        quadratic_kappa,
+    def difference(drawn, both):
+        return quadratic_kappa(drawn, both[:, 0]) - quadratic_kappa(drawn, both[:, 1])
+
+    slow = patient_interval(
+        difference,
         first.reference,
-        (first.answered, second.answered),
+        np.stack([first.answered, second.answered], axis=1),
         first.patients,
         rng=np.random.default_rng(3),
         resamples=200,

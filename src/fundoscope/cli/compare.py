@@ -1,34 +1,61 @@
-"""`fundoscope compare`: several systems' predictions for the same photographs, and the intervals of the differences."""
+"""`fundoscope compare`: several runs or tables of predictions, and the intervals of the differences."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from collections import Counter
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from fundoscope.cli.console import answers
+from fundoscope.cli.console import answers, troubles
 from fundoscope.cli.evaluate import METHOD_WORDS, IntervalMethod
-from fundoscope.errors import BadRequest, BadTable
+from fundoscope.errors import BadRequest, BadTable, MissingExtra
 
 if TYPE_CHECKING:
-    from fundoscope.evaluation.cases import Cases
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from fundoscope.evaluation.comparison import System
+    from fundoscope.evaluation.runs import Run
     from fundoscope.evaluation.systems import Against, Comparison
 
 MCNEMAR_UNIT = "one case for each patient: the worst grade"
 
+HEADING_WIDTH, CELL_WIDTH = 26, 25
+"""Characters of the table on a terminal: as many systems stand beside each other as it is wide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One system of the command line."""
+
+    path: Path
+    """As typed; everything names the system by it."""
+    table: Path
+    """Its predictions."""
+    run: Run | None
+    """None where the path is that of a table."""
+
 
 def compare(
-    tables: Annotated[
+    given: Annotated[
         list[Path],
-        typer.Argument(metavar="FIRST SECOND [MORE...] MANIFEST", help="Tables of predictions, then the reference."),
+        typer.Argument(
+            metavar="FIRST SECOND [MORE...] [MANIFEST]",
+            help="Folders of runs or tables of predictions, then the reference; runs alone bring their own.",
+        ),
     ],
     split: Annotated[str | None, typer.Option(help="Only this split of the manifest: train, val or test.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder to write the table (HTML, Markdown, CSV) and the figures into.")
+    ] = None,
     resamples: Annotated[int, typer.Option(min=100, help="Draws of patients.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Share of draws inside an interval.")] = 0.95,
@@ -43,34 +70,90 @@ def compare(
     """Compare systems on the photographs that all graded: the first minus each other, drawing patients in pairs."""
     import numpy as np
 
+    from fundoscope.evaluation.cases import cases_of
     from fundoscope.evaluation.systems import compare_systems
 
-    if len(tables) < 3:
-        raise BadRequest(
-            f"compare: expected two or more tables of predictions and a manifest, got {len(tables)} tables. "
-            "Name the manifest last."
-        )
-    *given, manifest = tables
+    plots: Any = _plots() if report is not None else None
+    systems, manifest = _opened(given)
     margins = _margins(margin or [])
-    systems = _shared(given, manifest, split)
+    rows, left_out = _shared(systems, manifest, split)
+    cases = [cases_of(each) for each in rows]
     found = compare_systems(
-        systems, rng=np.random.default_rng(seed), resamples=resamples, level=level, method=interval.value
+        cases, rng=np.random.default_rng(seed), resamples=resamples, level=level, method=interval.value
     )
     about = {
-        "photographs": len(systems[0].reference),
-        "patients": len(set(systems[0].patients.tolist())),
-        "without_patient": systems[0].without_patient,
+        "photographs": len(cases[0].reference),
+        "patients": len(set(cases[0].patients.tolist())),
+        "without_patient": cases[0].without_patient,
         "resamples": resamples,
         "seed": seed,
         "level": level,
+        "manifest": str(manifest),
+        "split": split,
+        "left_out": left_out,
     }
+    wanted = report is not None or any(each.run for each in systems)
+    table = _table(systems, rows, found, about, interval.value) if wanted else []
+    basis = _basis(about, METHOD_WORDS[interval.value], len(systems), table)
+    if report is not None:
+        from fundoscope.evaluation.comparison import write_comparison
+
+        written = write_comparison(table, report, figures=plots.draw(table), basis=basis)
+        troubles.print(f"written: {written[0]}", markup=False, soft_wrap=True)
+    paths = [each.path for each in systems]
+    names = _names(paths)
     if as_json:
-        print(json.dumps(_answer(given, found, about, margins, interval.value), indent=2, allow_nan=False))
+        from fundoscope.evaluation.comparison import to_dict
+
+        answer = _answer(paths, found, about, margins, interval.value) | (to_dict(table) if table else {})
+        print(json.dumps(answer, indent=2, allow_nan=False))
         return
+    if table:
+        _print_table(table)
     for at, against in enumerate(found.against):
-        _print(given[0], given[at + 1], against, found.holm[at], about)
-        _print_margins(given[0], given[at + 1], against, margins)
-    _print_basis(found, about, METHOD_WORDS[interval.value])
+        _print(names[0], names[at + 1], against, found.holm[at], about)
+        _print_margins(paths[0], paths[at + 1], against, margins)
+    answers.print(
+        f"p of AUROCs: {found.delong_method}. "
+        f"Holm: over all {found.family} tests shown; intervals and margins are not corrected.",
+        markup=False,
+    )
+    for line in basis:
+        answers.print(line, markup=False)
+
+
+def _plots() -> Any:
+    """The figures, or a line that says which extra brings them; asked for before anything is computed."""
+    try:
+        from fundoscope.evaluation import plots
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("fundoscope"):
+            raise
+        raise MissingExtra("the figures of a comparison", "research") from error
+    return plots
+
+
+def _opened(given: list[Path]) -> tuple[list[Given], Path]:
+    """The systems and the manifest: the last argument, unless it is a folder; then the one that all runs name."""
+    from fundoscope.evaluation.runs import read_run_folder, shared_manifest
+
+    named = not given[-1].is_dir()
+    systems = given[:-1] if named else given
+    if len(systems) < 2:
+        raise BadRequest(
+            f"compare: expected two or more runs or tables of predictions, and a manifest, got {len(systems)} and "
+            f"{f'the manifest {given[-1]}' if named else 'no manifest'}. Name the manifest last; runs alone need none."
+        )
+    opened = [(path, read_run_folder(path) if path.is_dir() else None) for path in systems]
+    found = [Given(path, run.table if run else path, run) for path, run in opened]
+    runs = [run for _, run in opened if run]
+    if not named and len(runs) < len(found):
+        bare = next(each.path for each in found if each.run is None)
+        raise BadRequest(
+            f"{bare}: expected a manifest for a table of predictions, got none: {given[-1]} is a run. "
+            "Name the manifest last."
+        )
+    return found, given[-1] if named else shared_manifest(runs)
 
 
 def _margins(given: list[str]) -> dict[str, float]:
@@ -94,9 +177,11 @@ def _margins(given: list[str]) -> dict[str, float]:
     return margins
 
 
-def _shared(given: list[Path], manifest: Path, split: str | None) -> list[Cases]:
-    """Every system's cases, on the photographs that all gave probabilities for, in the manifest's order."""
-    from fundoscope.evaluation.cases import cases_of
+def _shared(systems: Sequence[Given], manifest: Path, split: str | None) -> tuple[list[pd.DataFrame], dict[str, int]]:
+    """Every system's rows on the photographs that all gave probabilities for, in the manifest's order.
+
+    Also of each system how many more it graded, by its path.
+    """
     from fundoscope.tables import PROBABILITIES, check_manifest, check_predictions, join, read_table
 
     listed = check_manifest(read_table(manifest), path=manifest)
@@ -105,7 +190,7 @@ def _shared(given: list[Path], manifest: Path, split: str | None) -> list[Cases]
         if listed.empty:
             raise BadTable(f"{manifest}: expected rows of split {split}, got none. Give another --split, or none.")
     sides = []
-    for path in given:
+    for path in (each.table for each in systems):
         said = check_predictions(read_table(path), path=path)
         missing = [name for name in PROBABILITIES if name not in said]
         if missing:
@@ -115,10 +200,74 @@ def _shared(given: list[Path], manifest: Path, split: str | None) -> list[Cases]
     shared = set.intersection(*(set(side["image"]) for side in sides))
     if len(shared) < 2:
         raise BadTable(
-            f"{' and '.join(map(str, given))}: expected photographs that all graded, got {len(shared)}. "
-            "Write image as the manifest does, in every table."
+            f"{' and '.join(str(each.path) for each in systems)}: expected photographs of {manifest} that all graded, "
+            f"got {len(shared)} ({', '.join(str(len(side)) for side in sides)} by each alone). Compare systems on the "
+            "same photographs; write image as the manifest does, in every table."
         )
-    return [cases_of(side[side["image"].isin(shared)].reset_index(drop=True)) for side in sides]
+    kept = [side[side["image"].isin(shared)].reset_index(drop=True) for side in sides]
+    return kept, {str(each.path): len(side) - len(own) for each, side, own in zip(systems, sides, kept, strict=True)}
+
+
+def _table(
+    systems: Sequence[Given],
+    rows: Sequence[pd.DataFrame],
+    found: Comparison,
+    about: dict[str, Any],
+    method: str,
+) -> list[System]:
+    """Each system by itself, as `fundoscope evaluate` measures it, beside its difference to the first."""
+    from fundoscope.evaluation.comparison import System
+    from fundoscope.evaluation.summary import evaluate
+
+    options = {name: about[name] for name in ("resamples", "seed", "level")}
+    return [
+        System(
+            name=name,
+            path=each.path,
+            run=each.run,
+            summary=evaluate(own, include_ungradable=True, method=method, **options),
+            against=against,
+        )
+        for name, each, own, against in zip(
+            _names([each.path for each in systems]), systems, rows, (None, *found.against), strict=True
+        )
+    ]
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The last part of each path where that tells them apart, else all of it; a path given again is numbered."""
+    last = [path.resolve().name for path in paths]
+    names = last if len(set(last)) == len(last) else [str(path) for path in paths]
+    seen: Counter[str] = Counter()
+    for at, name in enumerate(names):
+        seen[name] += 1
+        names[at] = f"{name} ({seen[name]})" if seen[name] > 1 else name
+    return names
+
+
+def _print_table(table: list[System]) -> None:
+    """As many systems beside each other as fit; their differences come below."""
+    from fundoscope.evaluation.comparison import sections, seed_spreads, spread_words
+
+    across = max(1, (answers.width - HEADING_WIDTH) // CELL_WIDTH)
+    for start in range(0, len(table), across):
+        shown = table[start : start + across]
+        grid = Table("", *(each.name for each in shown), box=None, pad_edge=False)
+        for column in grid.columns:
+            column.overflow = "fold"
+        for section in sections(shown, differences=False):
+            grid.add_row(section.title, style="bold")
+            for heading, cells in section.rows.items():
+                grid.add_row(f"  {heading}", *(cell.text for cell in cells))
+        answers.print(grid)
+        answers.print()
+    spreads = [spread_words(each) for each in seed_spreads(table)]
+    for words in spreads:
+        recipe, seeds, *values = words.items()
+        answers.print(f"{recipe[1]}, mean +- standard deviation over {seeds[1]} seeds:", style="bold", markup=False)
+        answers.print("  " + "; ".join(f"{name} {value}" for name, value in values), markup=False)
+    if spreads:
+        answers.print("Seeds: what chance in training moves; not the intervals of the photographs.\n", markup=False)
 
 
 def _answer(
@@ -129,8 +278,8 @@ def _answer(
 
     comparisons = [
         {
-            "first": given[0].name,
-            "second": given[at + 1].name,
+            "first": str(given[0]),
+            "second": str(given[at + 1]),
             "statistics": _statistics(against, found.holm[at]),
             "mcnemar": {
                 name: {**asdict(test), "p_holm": found.holm[at][name]} for name, test in against.mcnemar.items()
@@ -140,11 +289,11 @@ def _answer(
         for at, against in enumerate(found.against)
     ]
     return {
-        "first": given[0].name,
-        "second": given[1].name,
+        "first": str(given[0]),
+        "second": str(given[1]),
         **about,
         "statistics": comparisons[0]["statistics"],
-        "systems": [path.name for path in given],
+        "systems": [str(path) for path in given],
         "interval": INTERVALS[method],
         "delong": found.delong_method,
         "mcnemar_unit": MCNEMAR_UNIT,
@@ -179,10 +328,12 @@ def _verdicts(against: Against, margins: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def _print(first: Path, second: Path, against: Against, corrected: dict[str, float], about: dict[str, Any]) -> None:
-    table = Table(
-        "", str(first), str(second), f"first minus second ({about['level'] * 100:g} % CI)", "p (Holm)", box=None
-    )
+def _print(first: str, second: str, against: Against, corrected: dict[str, float], about: dict[str, Any]) -> None:
+    table = Table("", first, second, box=None)
+    table.add_column(f"first minus second ({about['level'] * 100:g} % CI)", no_wrap=True)
+    table.add_column("p (Holm)")
+    for column in table.columns[1:3]:
+        column.overflow = "fold"
     for name, d in against.differences.items():
         bounds = f"({d.low:+.3f} to {d.high:+.3f})" if d.low == d.low else "(no interval)"
         tested = f"{against.delong[name].p:.3g} ({corrected[name]:.3g})" if name in against.delong else ""
@@ -208,20 +359,27 @@ def _print_margins(first: Path, second: Path, against: Against, margins: dict[st
         )
 
 
-def _print_basis(found: Comparison, about: dict[str, Any], method: str) -> None:
-    every = "both" if len(found.against) == 1 else "all"
-    answers.print(
-        f"{about['photographs']} photographs of {about['patients']} patients that {every} graded; "
-        f"{about['resamples']} draws of patients, seed {about['seed']}."
-    )
-    answers.print(
-        f"Intervals: {method} bootstrap. p of AUROCs: {found.delong_method}. "
-        f"Holm: over all {found.family} tests shown; intervals and margins are not corrected.",
-        markup=False,
-    )
+def _basis(about: dict[str, Any], method: str, systems: int, table: list[System]) -> list[str]:
+    """What the numbers rest on, in sentences."""
+    lines = [
+        f"{about['photographs']} photographs of {about['patients']} patients that {'both' if systems == 2 else 'all'} "
+        f"graded; {about['resamples']} draws of patients, seed {about['seed']}.",
+        f"Reference: {about['manifest']}{', split ' + about['split'] if about['split'] else ''}.",
+        f"Intervals: {about['level'] * 100:g} %, {method} bootstrap; those of differences are paired.",
+    ]
+    lines += [
+        f"{path} graded {count} more photographs, which are left out."
+        for path, count in about["left_out"].items()
+        if count
+    ]
+    lines += [
+        f"{each.path} kept the weights that were best on the photographs it is measured on: its numbers are too good."
+        for each in table
+        if each.run and each.run.chosen_on_what_is_measured
+    ]
     if about["without_patient"]:
-        answers.print(
+        lines.append(
             f"{about['without_patient']} photographs have no patient and are taken as independent: where they are of "
-            "the same person, intervals are too narrow and p-values too small.",
-            markup=False,
+            "the same person, intervals are too narrow and p-values too small."
         )
+    return lines

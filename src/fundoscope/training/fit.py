@@ -23,6 +23,7 @@ from fundoscope.training.guard import import_torchvision
 from fundoscope.training.loader import Augmented, ResumableLoader, Rows, still_loader
 from fundoscope.training.network import GradingNetwork
 from fundoscope.training.objectives.supervised import Supervised
+from fundoscope.training.processes import Processes, processes, wait_for_all
 from fundoscope.training.schedule import build_optimiser, rate_factor, side_at
 
 import_torchvision()
@@ -38,6 +39,8 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger  # no
 
 # Lightning's notes on hardware and its own products are not this program's to pass on.
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
+log = logging.getLogger("fundoscope.training")
 
 QUIET = (
     "Found .* in eval mode at the start of training",  # the frozen parts
@@ -133,7 +136,7 @@ def fit(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     L.seed_everything(experiment.seed, verbose=False)
-    network = GradingNetwork(experiment.network, experiment.lesions)
+    network = GradingNetwork(experiment.network, experiment.lesions, side=experiment.recipe.side)
     if (folder / WEIGHTS).is_file():
         return load_network(experiment, folder)
     objective = Supervised(experiment, network, torch.tensor(train.grades))
@@ -141,6 +144,8 @@ def fit(
     loader = ResumableLoader(data, batch=settings.batch, workers=settings.workers, sampling=experiment.sampling)
     course = Course(experiment, objective, loader).to(memory_format=torch.channels_last)
     course.train()
+    if (started := processes()).world > 1:
+        _warn_of_batch_statistics(network, started)
     watched = still_loader(validate, batch=settings.batch) if validate is not None and len(validate) else None
     beside: list[Callback] = [timing := Timing()]
     if settings.snapshots:
@@ -150,10 +155,13 @@ def fit(
     _run(trainer, course, loader, watched, folder / "checkpoints" / "last.ckpt")
     if trainer.interrupted:
         raise KeyboardInterrupt
-    write_text(folder / TIMING, json.dumps(timing.to_dict(course.device.type), indent=2) + "\n")
     if settings.keep == "best" and watched is not None:
+        wait_for_all()
         _take_best(course, folder)
-    write_weights(network, folder / WEIGHTS)
+    if trainer.is_global_zero:
+        write_text(folder / TIMING, json.dumps(timing.to_dict(course.device.type), indent=2) + "\n")
+        write_weights(network, folder / WEIGHTS)
+    wait_for_all()
     return network.eval()
 
 
@@ -177,11 +185,11 @@ def load_network(experiment: Experiment, folder: Path) -> GradingNetwork:
     """The network of a finished fit, in evaluation mode."""
     from dataclasses import replace
 
-    from fundoscope.training.backbone import load_weights, read_safetensors
+    from fundoscope.training.checkpoints import load_weights, read_safetensors
 
     bare = replace(experiment.network, weights="", prototypes="")
-    network = GradingNetwork(bare, experiment.lesions)
-    load_weights(network, read_safetensors(folder / WEIGHTS), where=str(folder / WEIGHTS), may_miss=("\0",))
+    network = GradingNetwork(bare, experiment.lesions, side=experiment.recipe.side)
+    load_weights(network, read_safetensors(folder / WEIGHTS), where=str(folder / WEIGHTS))
     return network.eval()
 
 
@@ -215,8 +223,12 @@ def _trainer(experiment: Experiment, folder: Path, watched: bool, progress: bool
         callbacks.append(TQDMProgressBar(refresh_rate=1))
     log = _fresh_log(folder)
     loggers: list[Logger] = [CSVLogger(folder, name=None, version=log), *_tensorboard(folder, log)]
+    started = processes()
     return L.Trainer(
         accelerator="auto",
+        strategy="ddp" if started.world > 1 else "auto",
+        devices=started.on_each_node if started.world > 1 else "auto",
+        num_nodes=started.nodes,
         max_epochs=settings.epochs + settings.rebalance_epochs,
         precision=settings.precision,
         accumulate_grad_batches=settings.accumulate,
@@ -231,6 +243,18 @@ def _trainer(experiment: Experiment, folder: Path, watched: bool, progress: bool
         use_distributed_sampler=False,
         default_root_dir=folder,
     )
+
+
+def _warn_of_batch_statistics(network: nn.Module, started: Processes) -> None:
+    """Say what several processes compute differently from one."""
+    alone = [part for part in network.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training]
+    if alone and started.rank == 0:
+        log.warning(
+            "%d batch norms: each of the %d processes takes the statistics of its own batches, so the result differs "
+            "from one process's. network.frozen_batch_norm = true avoids it.",
+            len(alone),
+            started.world,
+        )
 
 
 def _fresh_log(folder: Path) -> str:

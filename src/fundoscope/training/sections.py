@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from fundoscope.errors import BadExperiment
 from fundoscope.grades import GRADES
+from fundoscope.training.ranges import Augment
 
 HeadName = Literal["softmax", "regression", "coral", "cumulative", "corn", "prototype"]
 LossName = Literal["coral", "corn", "cross_entropy", "focal", "soft_kappa", "mse", "smooth_l1"]
@@ -57,13 +58,16 @@ class Network:
     """The network: a backbone by timm's name, a pooled feature vector, a head."""
 
     backbone: str = "mobilenet_edgetpu_100"
-    """timm's name of the backbone; `cnn3`, three convolutions; or `clip_vit_b16`, CLIP's image tower."""
+    """timm's name of the backbone; `cnn3`, three convolutions; `clip_vit_b16`, CLIP's image tower; or `retfound`,
+    `retfound_dinov2`, `retfound_green`: timm's transformers that know what those were trained with."""
     size: dict[str, Any] = field(default_factory=dict)
     """Options for the backbone's builder, e.g. `{depth = 2, embed_dim = 48}`; empty: as published."""
     weights: str = ""
-    """Path of a safetensors state dict in timm's names; empty: random initialisation."""
+    """Path of a safetensors or `.pth` state dict in timm's names, or of a published checkpoint of RETFound's,
+    RETFound-DINOv2's, DINOv2's or CLIP's; empty: random initialisation."""
     pool: Literal["default", "mean", "class_token"] = "default"
-    """Transformers only: the features are the mean of the patch tokens, or the class token; default: as published."""
+    """Transformers only: the features are the mean of the patch tokens (no class or register token counts), or the
+    class token; default: as published."""
     normalisation: Literal["recipe", "backbone"] = "recipe"
     """Mean and standard deviation that photographs are normalised by: the recipe's, or those that the backbone was
     trained with, which then replace the recipe's."""
@@ -97,6 +101,18 @@ class Network:
     """Two eyes only: share of the photographs that are shown without the other eye in training."""
     flip_average: bool = False
     """Average the raw output over the photograph and its mirror image when grading. Doubles the cost."""
+
+    def __post_init__(self) -> None:
+        if self.freeze and self.trainable:
+            raise BadExperiment(
+                "network.freeze, network.trainable: expected one of them (what stays, or what alone learns), got both. "
+                "Empty either"
+            )
+        for key in ("hidden_dropout", "dropout", "drop_path"):
+            if not 0 <= getattr(self, key) < 1:
+                raise BadExperiment(
+                    f"network.{key}: expected a share from 0 to below 1, got {getattr(self, key)}. Change network.{key}"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +148,9 @@ class Loss:
     """Focal only: weight of each of the five grades; empty: all 1."""
     cut_weights: Literal["none", "sqrt"] = "none"
     """Coral and corn only: weight of the photographs above a cut; sqrt(those below / those above) in training rows."""
-    class_weights: Literal["none", "inverse", "inverse_sqrt"] = "none"
-    """Weight of a photograph in all losses by the frequency of its grade in the training rows, scaled to mean 1."""
+    class_weights: Literal["none", "inverse", "inverse_sqrt", "grade_source"] = "none"
+    """Weight of a photograph in all losses by the frequency of its grade in the training rows, scaled to mean 1;
+    grade_source: GDRNet's product of a weight of its grade and one of its source."""
 
     def __post_init__(self) -> None:
         if self.focal_alpha and (len(self.focal_alpha) != GRADES or min(self.focal_alpha) < 0):
@@ -220,6 +237,8 @@ class Fit:
     """Validations without a better kappa after which training stops; 0: never."""
     checkpoint_steps: int = 50
     """Steps between two checkpoints that a killed run can resume from."""
+    compare_modes: bool = False
+    """Afterwards grade the held-out photographs in RetinaScan's seven ways and write `modes.csv`."""
     workers: int = 0
     """Loader processes; 0: in the training process."""
     threads: int = 0
@@ -260,18 +279,82 @@ class Domains:
     protocol: Literal["none", "leave_one_out", "single_source"] = "none"
     """leave_one_out: test on each source in turn, train on all others. single_source: train on each, test on others."""
     by: str = "source"
-    """Column of the manifest that names the sources; `domain` for GDRBench's own lists."""
+    """Column of the manifest that names the sources; `domain` for GDRBench's own lists. It stands for `source` in
+    sampling, weights and predictions."""
     targets: tuple[str, ...] = ()
-    """Sources left out (or, single_source, trained on) in turn; empty: every one."""
+    """Sources left out (or, single_source, trained on) in turn; empty: every one but `never_train`."""
     never_train: tuple[str, ...] = ()
     """Sources that are never trained on (GDRBench: DDR and EyePACS)."""
+
+    def __post_init__(self) -> None:
+        both = sorted({*self.targets} & {*self.never_train})
+        if self.protocol == "single_source" and both:
+            raise BadExperiment(
+                "domains.targets: expected, for single_source, sources that may be trained on, got "
+                f"{', '.join(both)}, which domains.never_train names too. Take them out of one of the two"
+            )
+
+    def check(self, data: Data, fit: Fit) -> None:
+        """Refuse what contradicts the protocol.
+
+        Raises:
+            BadExperiment: If folds are asked for too, targets would be trained on, or a release has nothing to be
+                calibrated on.
+        """
+        if self.protocol == "none":
+            return
+        if data.folds:
+            raise BadExperiment(
+                f"data.folds: expected 0 with domains.protocol = {self.protocol!r}, which divides the photographs by "
+                f"source, got {data.folds}. Choose one of the two"
+            )
+        if "test" in (*data.train, *data.validate):
+            raise BadExperiment(
+                "data.train, data.validate: expected train and val with a domains.protocol, for test is what the "
+                f"target is called in it, got {data.train} and {data.validate}. Leave test out"
+            )
+        if self.protocol == "single_source" and (fit.final or fit.export):
+            raise BadExperiment(
+                "fit.final, fit.export: expected false with domains.protocol = 'single_source', where a photograph is "
+                "graded by several networks and none is chosen, got true. Use leave_one_out for a release"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast:
-    """GDRNet's second term: features of a photograph and of its FundusAug twin are drawn together."""
+    """GDRNet's second term: features of a photograph and of its FundusAug twin are drawn together.
+
+    The loss of an epoch is a weight C + (1 - a) S with a = 1 - epoch / epochs, C the contrastive and S all other
+    losses, which are then those of the twin.
+    """
 
     weight: float = 0.0
     """Weight of the contrastive loss in the first epoch, falling to 0 in the last; GDRNet 0.25. 0: off."""
     temperature: float = 0.1
     """Divides the cosines; GDRNet 0.1 with several sources, 0.01 with one."""
+
+    def __post_init__(self) -> None:
+        if self.weight < 0 or self.temperature <= 0:
+            raise BadExperiment(
+                "contrast.weight, contrast.temperature: expected a number of at least 0 and one above 0, got "
+                f"{self.weight:g} and {self.temperature:g}. Change them"
+            )
+
+    def check(self, augment: Augment) -> None:
+        """Refuse augmentations that leave the contrast nothing to work on.
+
+        Raises:
+            BadExperiment: If photographs are mixed, or no FundusAug makes a twin of them.
+        """
+        if not self.weight:
+            return
+        if augment.mixes:
+            raise BadExperiment(
+                "contrast.weight: expected augment.mixup and augment.cutmix to be 0, for a mixture is not the twin of "
+                f"one photograph, got {augment.mixup:g} and {augment.cutmix:g}. Choose one of the two"
+            )
+        if not any((augment.sharpness, augment.halo, augment.hole, augment.spot, augment.blur)):
+            raise BadExperiment(
+                "contrast.weight: expected one of augment.sharpness, halo, hole, spot and blur above 0, which make a "
+                "photograph's twin, got 0 for all. Give them (GDRNet: 0.5 each), or set contrast.weight to 0"
+            )
