@@ -12,7 +12,7 @@ from fundoscope.decide import heads as read_by_the_clinic
 from fundoscope.decide.heads import outputs_of, probabilities
 from fundoscope.errors import BadCheckpoint
 from fundoscope.training.config import Experiment
-from fundoscope.training.export import ReleaseGraph, check_parity, to_onnx
+from fundoscope.training.graph import ReleaseGraph, check_parity, to_onnx
 from fundoscope.training.heads import HEADS, Prototype, build_head, build_second_head
 from fundoscope.training.losses import coral, cross_entropy, cut_weights, focal, soft_kappa
 from fundoscope.training.network import GradingNetwork

@@ -13,7 +13,7 @@ from fundoscope.data.manifest import read_manifest
 from fundoscope.errors import BadExperiment, BadTable
 from fundoscope.photo.recipe import Recipe
 from fundoscope.training import loader as loading
-from fundoscope.training.loader import Augmented, ResumableLoader, Shown, load_rows
+from fundoscope.training.loader import Augmented, ResumableLoader, Shown, load_rows, unspoilt
 from fundoscope.training.prepared import Stored
 from fundoscope.training.ranges import Augment
 from fundoscope.training.sampler import Sampling
@@ -274,3 +274,40 @@ def test_lesions_follow_every_new_movement(rows, tmp_path: Path):
         item = data[Shown(0, row)]
         seen, moved = item["canvas"][..., 0] > 120, item["lesions"][..., 0] > 0
         assert np.logical_and(seen, moved).sum() / np.logical_or(seen, moved).sum() > 0.8
+
+
+SPOILING = {"sharpness": 1.0, "halo": 1.0, "hole": 1.0, "spot": 1.0, "blur": 1.0}
+
+
+def test_a_twin_is_the_same_photograph_under_the_same_tweak_with_fundus_aug_beside(rows):
+    spoilt, clean = Augment(**SPOILING), Augment()
+    twins = Augmented(dataclasses.replace(rows, twins=True), spoilt, 1)
+
+    for shown in (Shown(0, 3), Shown(2, 3), Shown(0, 3, repeat=1)):
+        item = twins[shown]
+        assert np.array_equal(item["canvas"], Augmented(rows, clean, 1)[shown]["canvas"])
+        assert np.array_equal(item["twin"], Augmented(rows, spoilt, 1)[shown]["canvas"])
+        assert not np.array_equal(item["canvas"], item["twin"])
+
+
+def test_a_tweak_without_fundus_aug_keeps_all_else():
+    tweak = loading.draw_tweak(np.random.default_rng(0), Augment(**SPOILING, erase=1.0, rand_augment=2))
+    changed = {
+        field.name
+        for field in dataclasses.fields(tweak)
+        if getattr(tweak, field.name) != getattr(unspoilt(tweak), field.name)
+    }
+
+    assert changed == {"sharpness", "halo", "hole", "spots", "blur"}
+
+
+def test_a_photographs_weight_goes_where_it_goes(rows):
+    weights = np.linspace(0.5, 2.0, len(rows))
+    weighed = dataclasses.replace(rows, weights=weights).take(np.array([5, 2, 9]))
+    mixing = Augmented(weighed, dataclasses.replace(Augment.plain(), mixup=1.0), 1)
+
+    assert [Augmented(weighed, Augment(), 1)[Shown(0, row)]["weight"] for row in range(3)] == list(weights[[5, 2, 9]])
+    mixed = mixing[Shown(0, 2, partner=1)]
+    assert (mixed["weight"], mixed["weight_partner"]) == (weights[9], weights[2])
+    unmixed = mixing[Shown(0, 2)]
+    assert unmixed["weight"] == unmixed["weight_partner"] == weights[9]

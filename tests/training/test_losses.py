@@ -17,8 +17,10 @@ from fundoscope.training.losses import (
     cross_entropy,
     cut_weights,
     focal,
+    grade_source_weights,
     lesion_loss,
     mse,
+    nt_xent,
     smooth_l1,
     soft_kappa,
 )
@@ -267,3 +269,64 @@ def test_class_weights_average_one_over_the_training_rows(kind: str):
     if kind == "inverse":
         assert (weights[1] / weights[0]).item() == pytest.approx(6.0)
         assert weights[3] == 0
+
+
+def slow_nt_xent(views: np.ndarray, count: int, temperature: float) -> np.ndarray:
+    """SimCLR's formula for all 2N views, one after the other; view k and view k + N are of one photograph."""
+    cosine = np.array([[a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in views] for a in views])
+    losses = []
+    for anchor in range(2 * count):
+        partner = (anchor + count) % (2 * count)
+        others = [math.exp(cosine[anchor, k] / temperature) for k in range(2 * count) if k != anchor]
+        losses.append(-math.log(math.exp(cosine[anchor, partner] / temperature) / sum(others)))
+    return (np.array(losses[:count]) + np.array(losses[count:])) / 2
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_nt_xent_is_simclrs_formula_written_with_loops(count: int, temperature: float, rng: np.random.Generator):
+    views = rng.normal(size=(2 * count, 6))
+
+    ours = nt_xent(torch.tensor(views[:count]), torch.tensor(views[count:]), temperature=temperature)
+
+    assert ours.numpy() == pytest.approx(slow_nt_xent(views, count, temperature))
+
+
+def test_a_batch_of_one_photograph_has_nothing_to_tell_apart():
+    first = torch.tensor([[1.0, 2.0]], requires_grad=True)
+    loss = nt_xent(first, torch.tensor([[3.0, -1.0]]), temperature=0.01)
+    loss.sum().backward()
+
+    assert loss.item() == 0.0
+    assert first.grad is not None
+    assert first.grad.tolist() == [[0.0, 0.0]]
+
+
+def test_views_that_agree_cost_less_than_views_that_do_not(rng: np.random.Generator):
+    features = torch.tensor(rng.normal(size=(5, 8)))
+
+    agreeing, swapped = (nt_xent(features, features.roll(by, dims=0), temperature=0.1) for by in (0, 1))
+
+    assert (agreeing < swapped).all()
+
+
+def test_grade_and_source_weights_are_gdrnets_written_with_loops():
+    """1 / q for the grade times 1 / q for the source, q = p^0.5 / sum p^0.5, mean 1 over the training rows."""
+    grades = np.array([0, 0, 0, 0, 0, 0, 2, 2, 4, 0])
+    sources = np.array(["A", "A", "A", "A", "B", "B", "B", "A", "B", "C"])
+
+    def inverse(labels, label):
+        p = {each: sum(labels == each) / len(labels) for each in set(labels.tolist())}
+        return sum(math.sqrt(share) for share in p.values()) / math.sqrt(p[label])
+
+    product = [inverse(grades, g) * inverse(sources, s) for g, s in zip(grades, sources, strict=True)]
+    expected = [each / (sum(product) / len(product)) for each in product]
+
+    assert grade_source_weights(grades, sources) == pytest.approx(expected)
+
+
+def test_what_is_rare_on_both_counts_weighs_most():
+    weights = grade_source_weights(np.array([0] * 8 + [4, 4]), np.array(["A"] * 7 + ["B", "A", "B"]))
+
+    assert weights.argmax() == 9
+    assert weights.mean() == pytest.approx(1)

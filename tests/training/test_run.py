@@ -13,14 +13,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 from safetensors.torch import load_file
 
-from fundoscope.errors import BadCheckpoint, BadExperiment
+from fundoscope.errors import BadCheckpoint, BadExperiment, BadRelease
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.verification import verify_release
 from fundoscope.tables import read_table
-from fundoscope.training import export
+from fundoscope.training import graph as graph_module
 from fundoscope.training.config import Experiment
-from fundoscope.training.export import ReleaseGraph, check_parity, check_pooling, export_run
+from fundoscope.training.export import export_run
 from fundoscope.training.fit import WEIGHTS, load_network
+from fundoscope.training.graph import ReleaseGraph, check_parity, check_pooling
 from fundoscope.training.objectives.supervised import Normalise
 from fundoscope.training.run import train
 
@@ -202,22 +203,26 @@ def test_export_fails_when_the_graph_disagrees_with_torch(exported, monkeypatch:
     network = load_network(experiment, run / "final")
     graph = ReleaseGraph(network, Normalise(experiment.recipe))
     canvases = rng.integers(0, 255, (3, 64, 64, 3)).astype(np.uint8)
-    right = export.run_onnx((run / "release" / "model.onnx").read_bytes(), canvases)
+    right = graph_module.run_onnx((run / "release" / "model.onnx").read_bytes(), canvases)
 
     for change, message in [
         ({"raw": right["raw"] + 2e-4}, r"raw outputs within 0\.0001"),
         ({"heatmap": rng.random(right["heatmap"].shape, np.float32)}, r"correlate >= 0\.999"),
     ]:
-        monkeypatch.setattr(export, "run_onnx", lambda *_, change=change: right | change)
-        with pytest.raises(export.BadRelease, match=message):
+        monkeypatch.setattr(graph_module, "run_onnx", lambda *_, change=change: right | change)
+        with pytest.raises(BadRelease, match=message):
             check_parity(graph, b"", canvases, "coral")
 
 
 def test_an_unfinished_run_is_not_exported(tiny: Experiment, tmp_path: Path):
+    """Of a run without folds the validation rows' predictions are what it is calibrated on."""
     tiny = with_(tiny, "fit", epochs=1)
     train(tiny, tmp_path / "run", progress=False)
 
-    with pytest.raises(BadCheckpoint, match=r"out_of_fold\.csv is missing; finish it"):
+    with pytest.raises(BadRelease, match="expected photographs of grade 2 or above, which set the referral threshold"):
+        export_run(tmp_path / "run")
+    (tmp_path / "run" / "predictions.csv").unlink()
+    with pytest.raises(BadCheckpoint, match=r"predictions\.csv is missing; finish it"):
         export_run(tmp_path / "run")
 
 
@@ -231,7 +236,7 @@ def test_a_backbone_with_layers_after_its_pooling_has_no_closed_form(tiny: Exper
     check_pooling(graph, canvases)
 
     network.pool = lambda maps: maps.mean(dim=(2, 3)).sqrt()
-    with pytest.raises(export.BadRelease, match="layers in between"):
+    with pytest.raises(BadRelease, match="layers in between"):
         check_pooling(graph, canvases)
 
 

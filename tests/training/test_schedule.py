@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.training.backbone import build_backbone
 from fundoscope.training.schedule import build_optimiser, rate_factor, side_at
-from fundoscope.training.sections import Optimiser
+from fundoscope.training.sections import Network, Optimiser
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_its_floor():
@@ -50,7 +50,7 @@ def test_a_batch_takes_the_last_side_that_is_due():
 
 
 def test_layers_nearer_the_picture_learn_slower_and_biases_are_not_decayed():
-    backbone, head = build_backbone("resnet18"), torch.nn.Linear(512, 4)
+    backbone, head = build_backbone(Network(backbone="resnet18")), torch.nn.Linear(512, 4)
 
     optimiser = build_optimiser(backbone, head, Optimiser(rate=1.0, layer_decay=0.5, weight_decay=0.1))
 
@@ -68,7 +68,7 @@ def test_layers_nearer_the_picture_learn_slower_and_biases_are_not_decayed():
 
 
 def test_frozen_weights_are_given_to_no_optimiser():
-    backbone = build_backbone("resnet18")
+    backbone = build_backbone(Network(backbone="resnet18"))
     backbone.layer1.requires_grad_(False)
 
     optimiser = build_optimiser(backbone, torch.nn.Linear(512, 4), Optimiser(name="sgd"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Num
+from jaxtyping import Float
 
 from fundoscope.arrays import Grades
 from fundoscope.decide.kappa import POWERS, kappa_of
 from fundoscope.evaluation.interval import Weights
+from fundoscope.evaluation.rates import ratio
 from fundoscope.grades import CUTS, GRADES
 
 Confusions = Float[np.ndarray, "draw grade grade"]
@@ -42,10 +43,10 @@ def agreement_statistics(counts: Confusions) -> dict[str, Values]:
     values = {f"{name}_kappa": kappa_of(counts, weights=name) for name in POWERS}
     return {
         **values,
-        "accuracy": _share((counts * (apart == 0)).sum(axis=(1, 2)), total),
-        "mean_absolute_error": _share((counts * apart).sum(axis=(1, 2)), total),
-        "off_by_one": _share((counts * (apart == 1)).sum(axis=(1, 2)), total),
-        "within_one": _share((counts * (apart <= 1)).sum(axis=(1, 2)), total),
+        "accuracy": ratio((counts * (apart == 0)).sum(axis=(1, 2)), total),
+        "mean_absolute_error": ratio((counts * apart).sum(axis=(1, 2)), total),
+        "off_by_one": ratio((counts * (apart == 1)).sum(axis=(1, 2)), total),
+        "within_one": ratio((counts * (apart <= 1)).sum(axis=(1, 2)), total),
     }
 
 
@@ -58,18 +59,18 @@ def class_statistics(counts: Confusions) -> dict[str, Values]:
     index = np.arange(GRADES)
     total = counts.sum(axis=(1, 2))
     hit, is_it, said_it = np.einsum("dgg->dg", counts), counts.sum(axis=2), counts.sum(axis=1)
-    f1 = np.nan_to_num(_share(2 * hit, is_it + said_it))
+    f1 = np.nan_to_num(ratio(2 * hit, is_it + said_it))
     return {
-        "mean_squared_error": _share((counts * (index[:, None] - index) ** 2).sum(axis=(1, 2)), total),
-        "balanced_accuracy": _share(np.nan_to_num(_share(hit, is_it)).sum(axis=1), (is_it > 0).sum(axis=1)),
-        "macro_f1": _share(f1.sum(axis=1), (is_it + said_it > 0).sum(axis=1)),
-        "weighted_f1": _share((f1 * is_it).sum(axis=1), total),
+        "mean_squared_error": ratio((counts * (index[:, None] - index) ** 2).sum(axis=(1, 2)), total),
+        "balanced_accuracy": ratio(np.nan_to_num(ratio(hit, is_it)).sum(axis=1), (is_it > 0).sum(axis=1)),
+        "macro_f1": ratio(f1.sum(axis=1), (is_it + said_it > 0).sum(axis=1)),
+        "weighted_f1": ratio((f1 * is_it).sum(axis=1), total),
     }
 
 
 def row_shares(counts: Confusions) -> Confusions:
     """Of the photographs of each reference grade, the share that each grade was answered to; NaN for no photograph."""
-    return _share(counts, counts.sum(axis=2, keepdims=True))
+    return ratio(counts, counts.sum(axis=2, keepdims=True))
 
 
 def grade_statistics(counts: Confusions, grade: int) -> dict[str, Values]:
@@ -78,10 +79,10 @@ def grade_statistics(counts: Confusions, grade: int) -> dict[str, Values]:
     is_it, said_it = counts[:, grade].sum(axis=1), counts[:, :, grade].sum(axis=1)
     others = counts.sum(axis=(1, 2)) - is_it
     return {
-        "sensitivity": _share(hit, is_it),
-        "specificity": _share(others - (said_it - hit), others),
-        "precision": _share(hit, said_it),
-        "f1": _share(2 * hit, is_it + said_it),
+        "sensitivity": ratio(hit, is_it),
+        "specificity": ratio(others - (said_it - hit), others),
+        "precision": ratio(hit, said_it),
+        "f1": ratio(2 * hit, is_it + said_it),
     }
 
 
@@ -91,12 +92,7 @@ def cut_statistics(counts: Confusions) -> dict[str, Values]:
     for name, cut in CUTS.items():
         positive, negative = counts[:, cut:].sum(axis=(1, 2)), counts[:, :cut].sum(axis=(1, 2))
         hit, said = counts[:, cut:, cut:].sum(axis=(1, 2)), counts[:, :, cut:].sum(axis=(1, 2))
-        values[f"{name}_sensitivity"] = _share(hit, positive)
-        values[f"{name}_f1"] = _share(2 * hit, positive + said)
-        values[f"{name}_specificity"] = _share(counts[:, :cut, :cut].sum(axis=(1, 2)), negative)
+        values[f"{name}_sensitivity"] = ratio(hit, positive)
+        values[f"{name}_f1"] = ratio(2 * hit, positive + said)
+        values[f"{name}_specificity"] = ratio(counts[:, :cut, :cut].sum(axis=(1, 2)), negative)
     return values
-
-
-def _share(part: Float[np.ndarray, "*any"], whole: Num[np.ndarray, "*whole"]) -> Float[np.ndarray, "*any"]:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(whole > 0, part / whole, np.nan))

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from fundoscope.arrays import Grades, Probabilities, Scores
 from fundoscope.evaluation.agreement import Values
 from fundoscope.evaluation.interval import Weights
+from fundoscope.evaluation.rates import ratio
 from fundoscope.grades import GRADES
 
 Answers = Bool[np.ndarray, " photo"]
@@ -39,7 +40,7 @@ def aurocs(weights: Weights, positive: Answers, scores: Scores) -> Values:
     drawn = weights[:, positive]
     won = (np.einsum("dp,dp->d", drawn, up_to[:, below]) + np.einsum("dp,dp->d", drawn, up_to[:, level])) / 2
     pairs = drawn.sum(axis=1) * up_to[:, -1]
-    return _divided(won, pairs)
+    return ratio(won, pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,8 @@ def average_precisions(of: Curves) -> Values:
     No interpolation, as scikit-learn. NaN where nothing positive was drawn.
     """
     gained = np.diff(of.found, axis=1)
-    precision = _divided(of.found[:, 1:], of.found[:, 1:] + of.wrong[:, 1:])
-    return _divided(np.einsum("dt,dt->d", gained, np.nan_to_num(precision)), of.found[:, -1])
+    precision = ratio(of.found[:, 1:], of.found[:, 1:] + of.wrong[:, 1:])
+    return ratio(np.einsum("dt,dt->d", gained, np.nan_to_num(precision)), of.found[:, -1])
 
 
 def sensitivities_at(of: Curves, specificity: float) -> Values:
@@ -100,7 +101,7 @@ def predictive_values(sensitivity: Values, specificity: Values, prevalence: floa
         raise ValueError(f"prevalence must lie between 0 and 1, got {prevalence}")
     hit, false_alarm = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
     cleared, missed = specificity * (1 - prevalence), (1 - sensitivity) * prevalence
-    return _divided(hit, hit + false_alarm), _divided(cleared, cleared + missed)
+    return ratio(hit, hit + false_alarm), ratio(cleared, cleared + missed)
 
 
 def one_vs_rest(weights: Weights, grades: Grades, given: Probabilities) -> Float[np.ndarray, "draw grade"]:
@@ -129,16 +130,11 @@ def hit_rates(weights: Weights, positive: Answers, said: Answers) -> tuple[Value
 
 
 def _share(weights: Weights, among: Answers, hit: Answers) -> Values:
-    return _divided(weights @ (among & hit).astype(np.float64), weights @ among.astype(np.float64))
+    return ratio(weights @ (among & hit).astype(np.float64), weights @ among.astype(np.float64))
 
 
 def _best(value: _Steps, cost: _Steps, allowed: Values) -> Values:
     """The largest share of `value` that costs no more than allowed; both rise along the thresholds."""
     affordable = cost <= allowed[:, None] * (1 + ROUNDING)
     best = np.where(affordable, value, 0).max(axis=1)
-    return np.where(cost[:, -1] > 0, _divided(best, value[:, -1]), np.nan)
-
-
-def _divided(part: Float[np.ndarray, "*any"], whole: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(whole > 0, part / whole, np.nan))
+    return np.where(cost[:, -1] > 0, ratio(best, value[:, -1]), np.nan)

@@ -11,6 +11,7 @@ from fundoscope.arrays import Grades, Probabilities, Scores
 from fundoscope.evaluation.agreement import Values
 from fundoscope.evaluation.detection import Answers
 from fundoscope.evaluation.interval import Weights
+from fundoscope.evaluation.rates import ratio
 from fundoscope.grades import GRADES
 
 BINS: Final = 15
@@ -112,6 +113,4 @@ def equal_mass_bins(scores: Scores, bins: int) -> Bins:
 
 
 def _mean(sums: Values, weights: Weights) -> Values:
-    total = weights.sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(total > 0, sums / total, np.nan))
+    return ratio(sums, weights.sum(axis=1))

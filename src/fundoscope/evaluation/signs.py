@@ -15,6 +15,7 @@ from fundoscope.decide.kappa import kappa_of
 from fundoscope.evaluation.agreement import Values
 from fundoscope.evaluation.detection import Answers, aurocs, average_precisions, curves, hit_rates
 from fundoscope.evaluation.interval import Interval, Statistics, Weights, patient_intervals
+from fundoscope.evaluation.rates import ratio
 from fundoscope.tables import patient_keys
 from fundoscope.tables.columns import SIGN_PREFIX, Column, typed
 
@@ -103,7 +104,7 @@ def _statistics(positive: Answers, score: Scores, said: Answers) -> Statistics:
             "average_precision": average_precisions(curves(weights, positive, score)),
             "sensitivity": sensitivity,
             "specificity": specificity,
-            "accuracy": np.divide(right, total, out=np.full(len(weights), np.nan), where=total > 0),
+            "accuracy": ratio(right, total),
             "kappa": kappa_of(counts, weights="unweighted"),
         }
 

@@ -56,9 +56,15 @@ class Experiment:
 
     def __post_init__(self) -> None:
         _check_heads(self.network, self.loss)
+        self.domains.check(self.data, self.fit)
+        self.contrast.check(self.augment)
+        if self.data.target == "grade" and self.network.head == "signs":
+            raise BadExperiment("network.head 'signs': expected data.target 'signs' with data.labels, got 'grade'")
+        if self.data.target != "grade":
+            _check_target(self)
         if self.fit.rebalance_epochs and not {self.loss.name, self.loss.second} & {"coral", "corn"}:
             raise BadExperiment(
-                "fit.rebalance_epochs: expected loss.name or loss.second to be coral or corn, whose cuts it rebalances, "
+                "fit.rebalance_epochs: expected loss.name or loss.second to be coral or corn, which have cuts, "
                 f"got {self.loss.name!r} and {self.loss.second!r}"
             )
         if self.fit.export and not self._calibrated:
@@ -106,6 +112,35 @@ def _check_heads(network: Network, loss: Loss) -> None:
             "network.prototypes: expected network.head or network.second_head to be 'prototype', which alone reads it, "
             f"got {network.head!r} and {network.second_head!r}"
         )
+
+
+FREQUENCIES = ("none", "inverse", "inverse_sqrt")
+"""Class weights and samplers that know nothing of grades."""
+
+
+def _check_target(experiment: Experiment) -> None:
+    """Another target than the grade has heads, losses, samplers and folds that suit it, and makes no release."""
+    data, head, sampling = experiment.data, experiment.network.head, experiment.sampling.strategy
+    signs = data.target == "signs"
+    suits = {
+        "network.head": (head, ("signs",) if signs else ("softmax",)),
+        "network.second_head": (experiment.network.second_head, ("none",)),
+        "loss.name": (experiment.loss.name, LOSSES_OF["signs"] if signs else ("cross_entropy", "focal")),
+        "loss.second": (experiment.loss.second, ("none",)),
+        "loss.focal_alpha": (bool(experiment.loss.focal_alpha), (False,)),
+        "loss.class_weights": (experiment.loss.class_weights, ("none",) if signs else FREQUENCIES),
+        "sampling.strategy": (sampling, ("none", "source") if signs else (*FREQUENCIES, "source", "balanced")),
+        "domains.protocol": (experiment.domains.protocol, ("none",)),
+        "fit.export": (experiment.fit.export, (False,)),
+        "release.neighbours": (experiment.release.neighbours, (0,)),
+    }  # fmt: skip
+    for key, (got, allowed) in suits.items():
+        if got not in allowed:
+            expected = " or ".join(repr(each) for each in allowed)
+            raise BadExperiment(
+                f"{key}: expected {expected} with data.target {data.target!r} (the others are made for grades, and a "
+                f"release grades retinopathy), got {got!r}"
+            )
 
 
 def shipped_experiments() -> dict[str, Path]:

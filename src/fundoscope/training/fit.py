@@ -9,14 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fundoscope.decide.heads import expected_grade, probabilities
 from fundoscope.errors import BadCheckpoint
 from fundoscope.files import write_text
-from fundoscope.grades import GRADES
 from fundoscope.training.callbacks import SNAPSHOTS, Snapshots, Timing, write_weights
 from fundoscope.training.config import Experiment
 from fundoscope.training.guard import import_torchvision
@@ -25,6 +22,8 @@ from fundoscope.training.network import GradingNetwork
 from fundoscope.training.objectives.supervised import Supervised
 from fundoscope.training.processes import Processes, processes, wait_for_all
 from fundoscope.training.schedule import build_optimiser, rate_factor, side_at
+from fundoscope.training.targets import target_of
+from fundoscope.training.watch import MONITOR, figures
 
 import_torchvision()
 import lightning as L  # noqa: E402  (needs an importable torchvision)
@@ -62,7 +61,7 @@ class Course(L.LightningModule):
 
     def __init__(self, experiment: Experiment, objective: Supervised, loader: ResumableLoader) -> None:
         super().__init__()
-        self.experiment = experiment
+        self.experiment, self.target = experiment, target_of(experiment.data)
         self.objective = objective
         self.loader = loader
         self._seen: list[tuple[Tensor, Tensor]] = []
@@ -83,14 +82,12 @@ class Course(L.LightningModule):
         self._seen.append((raw.cpu(), batch["grade"].cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        """Quadratic kappa and mean absolute error of all validation photographs."""
+        """Figures of all validation photographs."""
         raw = torch.cat([raw for raw, _ in self._seen]).double().numpy()
         grades = torch.cat([grades for _, grades in self._seen]).numpy()
         self._seen.clear()
-        expected = expected_grade(probabilities(self.experiment.network.head, raw))
-        given = np.clip(np.rint(expected), 0, GRADES - 1).astype(int)
-        self.log("val/kappa", quadratic_kappa(grades, given), prog_bar=True)
-        self.log("val/mae", float(np.abs(given - grades).mean()))
+        found = figures(self.target, self.experiment.network.head, raw, grades)
+        self.log_dict(found, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW, Adam or SGD with a schedule by step."""
@@ -105,13 +102,6 @@ class Course(L.LightningModule):
             optimiser, lambda step: rate_factor(step, steps, config) if step < steps else fit.rebalance_rate
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def quadratic_kappa(grades: np.ndarray, given: np.ndarray) -> float:
-    """Quadratic kappa for the training log (the evaluation wing gives it with intervals); 0 if undefined."""
-    expected = np.subtract.outer(grades, given).astype(float) ** 2
-    chance = expected.mean()
-    return float(1 - np.mean((grades - given) ** 2.0) / chance) if chance else 0.0
 
 
 def fit(
@@ -136,10 +126,10 @@ def fit(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     L.seed_everything(experiment.seed, verbose=False)
-    network = GradingNetwork(experiment.network, experiment.lesions, side=experiment.recipe.side)
+    network = build_network(experiment)
     if (folder / WEIGHTS).is_file():
         return load_network(experiment, folder)
-    objective = Supervised(experiment, network, torch.tensor(train.grades))
+    objective = Supervised(experiment, network, torch.tensor(train.targets))
     data = Augmented(train, experiment.augment, experiment.seed)
     loader = ResumableLoader(data, batch=settings.batch, workers=settings.workers, sampling=experiment.sampling)
     course = Course(experiment, objective, loader).to(memory_format=torch.channels_last)
@@ -165,6 +155,17 @@ def fit(
     return network.eval()
 
 
+def build_network(experiment: Experiment) -> GradingNetwork:
+    """The network of an experiment, with the weights that it starts from.
+
+    Raises:
+        BadExperiment: If its parts do not fit one another.
+        BadCheckpoint: If the weights do not fit.
+    """
+    outputs = target_of(experiment.data).outputs
+    return GradingNetwork(experiment.network, experiment.lesions, side=experiment.recipe.side, outputs=outputs)
+
+
 def _run(trainer: L.Trainer, course: Course, loader: ResumableLoader, watched: Any, last: Path) -> None:
     """Fit, from the last checkpoint where there is one."""
     try:
@@ -188,13 +189,13 @@ def load_network(experiment: Experiment, folder: Path) -> GradingNetwork:
     from fundoscope.training.checkpoints import load_weights, read_safetensors
 
     bare = replace(experiment.network, weights="", prototypes="")
-    network = GradingNetwork(bare, experiment.lesions, side=experiment.recipe.side)
+    network = build_network(replace(experiment, network=bare))
     load_weights(network, read_safetensors(folder / WEIGHTS), where=str(folder / WEIGHTS))
     return network.eval()
 
 
 def _trainer(experiment: Experiment, folder: Path, watched: bool, progress: bool, beside: list[Callback]) -> L.Trainer:
-    settings = experiment.fit
+    settings, monitor = experiment.fit, MONITOR[target_of(experiment.data).kind]
     callbacks: list[Callback] = [
         *beside,
         ModelCheckpoint(
@@ -212,13 +213,13 @@ def _trainer(experiment: Experiment, folder: Path, watched: bool, progress: bool
             ModelCheckpoint(
                 dirpath=folder / "checkpoints",
                 filename="best",
-                monitor="val/kappa",
+                monitor=monitor,
                 mode="max",
                 enable_version_counter=False,
             )
         )
     if watched and settings.patience:
-        callbacks.append(EarlyStopping("val/kappa", mode="max", patience=settings.patience))
+        callbacks.append(EarlyStopping(monitor, mode="max", patience=settings.patience))
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=1))
     log = _fresh_log(folder)

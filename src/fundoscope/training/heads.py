@@ -91,11 +91,11 @@ class Head(nn.Module):
 
 
 class Softmax(Head):
-    """Five logits. Relevance: of the logit of the likeliest grade."""
+    """A logit for each grade, or for each class of another target. Relevance: of the likeliest one's logit."""
 
-    def __init__(self, features: int, hidden: int = 0, dropout: float = 0.0) -> None:
+    def __init__(self, features: int, hidden: int = 0, dropout: float = 0.0, *, outputs: int = GRADES) -> None:
         super().__init__(features, hidden, dropout)
-        self.linear = nn.Linear(self.stem.width, GRADES)
+        self.linear = nn.Linear(self.stem.width, outputs)
 
     def read(self, embedded: Embedded) -> Raw:
         """Logits, unnormalised."""
@@ -104,8 +104,12 @@ class Softmax(Head):
 
     def relevance(self, features: Features, raw: Raw) -> Features:
         """Gradient of the largest logit."""
-        chosen = nn.functional.one_hot(raw.argmax(dim=1), GRADES).to(raw.dtype)
+        chosen = nn.functional.one_hot(raw.argmax(dim=1), raw.shape[1]).to(raw.dtype)
         return self.stem.pull_back(features, chosen @ self.linear.weight)
+
+
+class Signs(Softmax):
+    """A logit for each sign, which is there or not whatever the others are. Relevance: of the likeliest one's."""
 
 
 class Regression(Head):
@@ -252,15 +256,18 @@ HEADS: dict[str, type[Head]] = {
     "cumulative": Cumulative,
     "corn": Corn,
     "prototype": Prototype,
+    "signs": Signs,
 }
 
 
-def build_head(network: Network, features: int) -> Head:
-    """The head that an experiment asks for, on `features` pooled features.
+def build_head(network: Network, features: int, *, outputs: int = GRADES) -> Head:
+    """The head that an experiment asks for, on `features` pooled features; `outputs` classes or signs.
 
     Raises:
         BadCheckpoint: If `network.prototypes` names a file that holds no fitting prototypes.
     """
+    if network.head in ("softmax", "signs"):
+        return Softmax(features, network.hidden, network.hidden_dropout, outputs=outputs)
     return _build(network.head, features, network, network.hidden)
 
 

@@ -3,41 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from fundoscope.errors import BadTable
 from fundoscope.photo.recipe import Recipe
-from fundoscope.training.augment import apply_tweak, draw_tweak, move_mask
+from fundoscope.training.augment import Tweak, apply_tweak, draw_tweak, move_mask
 from fundoscope.training.lesions import KIND_OF_MASK, boxes_map, masks_map, read_boxes
 from fundoscope.training.mixing import draw_mixture, mix, own_share
 from fundoscope.training.prepared import Stored, prepare_all
 from fundoscope.training.ranges import Augment
 from fundoscope.training.sampler import Order, Sampling, draw_epoch, epoch_size, repeats
+from fundoscope.training.targets import GRADE, Target, Values
 
 Batch = dict[str, Tensor]
-"""`canvas` (photo, side, side, 3) uint8; `grade` (photo); where lesions are asked for also `lesions`
-(photo, side, side, 2) uint8 and `lesions_known` (photo); where photographs are mixed also `grade_partner`
-(photo) and `share` (photo), for share * loss(grade) + (1 - share) * loss(grade_partner)."""
+"""`canvas` (photo, side, side, 3) uint8; `grade` (photo), where other things are learnt the class (photo) or the signs
+(photo, sign); where lesions are asked for also `lesions` (photo, side, side, 2) uint8 and `lesions_known` (photo);
+where photographs are mixed also `grade_partner` and `share` (photo), for share * loss(grade) + (1 - share) *
+loss(grade_partner); where rows are weighed `weight` (photo), and `weight_partner`; where twins are shown `twin`, as
+`canvas`, the same under FundusAug."""
 
 
 class Item(TypedDict, total=False):
     """One photograph of a batch."""
 
     canvas: np.ndarray
-    grade: int
+    grade: np.ndarray | np.int64
     lesions: np.ndarray
     lesions_known: float
-    grade_partner: int
+    grade_partner: np.ndarray | np.int64
     share: float
+    weight: float
+    weight_partner: float
+    twin: np.ndarray
 
 
 class Shown(NamedTuple):
@@ -60,6 +67,12 @@ class Rows:
     frame: pd.DataFrame
     stored: Sequence[Stored]
     lesions: Sequence[UInt8[np.ndarray, "side side 2"] | None] | None = None
+    weights: Float[np.ndarray, " row"] | None = None
+    """How much each counts in the loss, where that depends on more than its grade."""
+    twins: bool = False
+    """In training: show each photograph without FundusAug and, beside it, with."""
+    target: Target = GRADE
+    """What is learnt."""
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -67,12 +80,24 @@ class Rows:
     def take(self, chosen: np.ndarray) -> Rows:
         """The rows whose positions are given."""
         lesions = None if self.lesions is None else [self.lesions[i] for i in chosen]
-        return Rows(self.frame.iloc[chosen], [self.stored[i] for i in chosen], lesions)
+        weights = None if self.weights is None else self.weights[chosen]
+        stored = [self.stored[i] for i in chosen]
+        return replace(self, frame=self.frame.iloc[chosen], stored=stored, lesions=lesions, weights=weights)
 
     @property
     def grades(self) -> np.ndarray:
         """Grade of each row, 0 to 4."""
         return self.frame["grade"].to_numpy(np.int64)
+
+    @cached_property
+    def targets(self) -> Values:
+        """What each row is to be learnt as: its grade or class (row), or its signs (row, sign)."""
+        return self.target.values(self.frame)
+
+    @property
+    def classes(self) -> Int[np.ndarray, " row"]:
+        """Grade or class of each row, which a sampler may go by; of signs, which no class holds, 0."""
+        return self.targets if self.targets.ndim == 1 else np.zeros(len(self), dtype=np.int64)
 
 
 def load_rows(
@@ -82,29 +107,30 @@ def load_rows(
     *,
     cache: Path | str,
     lesions: bool = False,
+    target: Target | None = None,
     advance: Callable[[], object] | None = None,
 ) -> Rows:
     """Prepare the photographs of a manifest's rows.
 
     Args:
-        frame: Rows of a checked manifest; every one must have a grade.
+        frame: Rows of a checked manifest.
         folder: Where the manifest lies; its paths are relative to it.
         recipe: How photographs are prepared.
         cache: Folder of prepared photographs.
         lesions: Also read `boxes` and `mask_*`.
+        target: What is learnt, which every row must have; None: the grade.
         advance: Called after each photograph.
 
     Raises:
-        BadTable: If there are no rows, a row has no grade, or a file cannot be read.
+        BadTable: If there are no rows, a row has no grade (or whatever is learnt), or a file cannot be read.
     """
     if frame.empty:
         raise BadTable("the manifest has no rows to train on; expected some with the splits asked for (data.train)")
-    if frame["grade"].isna().any():
-        first = frame.loc[frame["grade"].isna(), "image"].iloc[0]
-        raise BadTable(f"{frame['grade'].isna().sum()} rows to be trained on have no grade, the first is {first}")
+    learnt = target or GRADE
+    learnt.values(frame)  # refuses here, before hours of preparing, what cannot be learnt
     stored = prepare_all([folder / str(image) for image in frame["image"]], recipe, cache, advance=advance)
     maps = _lesion_maps(frame, folder, stored) if lesions else None
-    return Rows(frame, stored, maps)
+    return Rows(frame, stored, maps, target=learnt)
 
 
 def _lesion_maps(frame: pd.DataFrame, folder: Path, stored: Sequence[Stored]) -> list[np.ndarray | None]:
@@ -121,9 +147,9 @@ def _lesion_maps(frame: pd.DataFrame, folder: Path, stored: Sequence[Stored]) ->
             maps.append(masks_map(masks, prepared, size))
         elif boxes is not None:
             drawn = boxes_map(boxes, prepared, size)
-            maps.append(drawn if drawn.any() or row["grade"] == 0 else None)
+            maps.append(drawn if drawn.any() or row.get("grade") == 0 else None)
         else:
-            maps.append(np.zeros((*prepared.canvas.shape[:2], 2), np.uint8) if row["grade"] == 0 else None)
+            maps.append(np.zeros((*prepared.canvas.shape[:2], 2), np.uint8) if row.get("grade") == 0 else None)
     return maps
 
 
@@ -143,7 +169,8 @@ class Augmented(Dataset[Item]):
             return item
         mixture = draw_mixture(self._generator(shown, MIXING), self.augment)
         if shown.partner < 0 or mixture.share == 1.0:
-            return Item(**item, grade_partner=item["grade"], share=1.0)
+            item |= Item(grade_partner=item["grade"], share=1.0)
+            return item | Item(weight_partner=item["weight"]) if "weight" in item else item
         partner = self._alone(shown.epoch, shown.partner, shown.partner_repeat)
         mixed = Item(
             canvas=mix(item["canvas"], partner["canvas"], mixture),
@@ -154,13 +181,19 @@ class Augmented(Dataset[Item]):
         if "lesions" in item:
             mixed["lesions"] = mix(item["lesions"], partner["lesions"], mixture)
             mixed["lesions_known"] = item["lesions_known"] * partner["lesions_known"]
+        if "weight" in item:
+            mixed |= Item(weight=item["weight"], weight_partner=partner["weight"])
         return mixed
 
     def _alone(self, epoch: int, row: int, repeat: int) -> Item:
         """A photograph under its tweak, unmixed."""
         tweak = draw_tweak(self._generator(Shown(epoch, row, repeat), TWEAK), self.augment)
         canvas = self.rows.stored[row].canvas()
-        item = Item(canvas=apply_tweak(canvas, tweak), grade=int(self.rows.grades[row]))
+        item = Item(canvas=apply_tweak(canvas, tweak), grade=self.rows.targets[row])
+        if self.rows.twins:
+            item |= Item(canvas=apply_tweak(canvas, unspoilt(tweak)), twin=item["canvas"])
+        if self.rows.weights is not None:
+            item["weight"] = float(self.rows.weights[row])
         if self.rows.lesions is not None:
             lesions = self.rows.lesions[row]
             known = lesions is not None
@@ -173,6 +206,11 @@ class Augmented(Dataset[Item]):
         key = [self.seed, shown.epoch, shown.row]
         # Version 1's key for what version 1 drew: its runs, and the shipped release's, repeat exactly.
         return np.random.default_rng([*key, shown.repeat, purpose] if shown.repeat or purpose else key)
+
+
+def unspoilt(tweak: Tweak) -> Tweak:
+    """The tweak without FundusAug, as GDRNet shows the one of two twins."""
+    return replace(tweak, sharpness=1.0, halo=None, hole=None, spots=(), blur=0.0)
 
 
 TWEAK, MIXING = 0, 1
@@ -225,7 +263,7 @@ class ResumableLoader:
     def _drawn(self, *, epoch: int, batch: int) -> Order:
         rows = self.data.rows
         sources = rows.frame["source"].to_numpy(object) if "source" in rows.frame else None
-        return draw_epoch(self.sampling, rows.grades, sources, seed=self.data.seed, epoch=epoch, batch=batch)
+        return draw_epoch(self.sampling, rows.classes, sources, seed=self.data.seed, epoch=epoch, batch=batch)
 
     def state_dict(self) -> dict[str, int]:
         """Where the run is: the epoch and the batches of it that were handed out."""
@@ -256,7 +294,7 @@ class Still(Dataset[Item]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Item:
-        return Item(canvas=self.rows.stored[index].canvas(), grade=int(self.rows.grades[index]))
+        return Item(canvas=self.rows.stored[index].canvas(), grade=self.rows.targets[index])
 
 
 def still_loader(rows: Rows, *, batch: int) -> DataLoader[Any]:

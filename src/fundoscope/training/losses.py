@@ -1,18 +1,20 @@
 """Losses: raw output and grades in, one loss per photograph out. No reduction, no state.
 
-Of all of them only `soft_kappa` looks at the other photographs of the batch.
+Of all of them only `soft_kappa` and `nt_xent` look at the other photographs of the batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from fundoscope.grades import GRADES
+from fundoscope.training.sampler import flattened
 
 PerPhoto = Float[Tensor, " photo"]
 Labels = Int[Tensor, " photo"]
@@ -92,6 +94,13 @@ def smooth_l1(raw: Float[Tensor, "photo 1"], grades: Labels) -> PerPhoto:
     return F.smooth_l1_loss(raw[:, 0], grades.to(raw.dtype), reduction="none")
 
 
+def binary_cross_entropy(raw: Float[Tensor, "photo sign"], signs: Float[Tensor, "photo sign"]) -> PerPhoto:
+    """Cross-entropy of each sign by itself, averaged over those known of the photograph; NaN is unknown."""
+    known = ~torch.isnan(signs)
+    cells = F.binary_cross_entropy_with_logits(raw, torch.nan_to_num(signs), reduction="none") * known
+    return cells.sum(dim=1) / known.sum(dim=1).clamp_min(1)
+
+
 LOSSES: dict[str, Callable[..., PerPhoto]] = {
     "coral": coral,
     "corn": corn,
@@ -100,7 +109,25 @@ LOSSES: dict[str, Callable[..., PerPhoto]] = {
     "soft_kappa": soft_kappa,
     "mse": mse,
     "smooth_l1": smooth_l1,
+    "binary_cross_entropy": binary_cross_entropy,
 }
+
+
+def nt_xent(
+    first: Float[Tensor, "photo feature"], second: Float[Tensor, "photo feature"], *, temperature: float
+) -> PerPhoto:
+    """NT-Xent: each of a photograph's two views must find the other among all views of the batch, by cosine.
+
+    Chen, Kornblith, Norouzi, Hinton, ICML 2020 (SimCLR), eq. 1; the mean of a photograph's two views. GDRNet's
+    published code further multiplies by temperature / 0.07, left from the code it borrows; that belongs into the
+    loss' weight. A batch of one photograph has nothing to tell apart: its loss is 0, as the formula gives. Several
+    processes each contrast their own share of a batch.
+    """
+    views = F.normalize(torch.cat([first, second]), dim=1)
+    itself = torch.eye(len(views), dtype=torch.bool, device=views.device)
+    cosines = (views @ views.T / temperature).masked_fill(itself, float("-inf"))
+    partner = torch.arange(len(views), device=views.device).roll(len(first))
+    return F.cross_entropy(cosines, partner, reduction="none").reshape(2, len(first)).mean(dim=0)
 
 
 def lesion_loss(
@@ -132,6 +159,23 @@ def class_weights(grades: Labels, kind: str) -> PerGrade:
     power = {"none": 0.0, "inverse": 1.0, "inverse_sqrt": 0.5}[kind]
     weights = torch.where(counts > 0, counts.clamp_min(1) ** -power, torch.zeros_like(counts))
     return (weights * counts.sum() / (weights * counts).sum()).float()
+
+
+GRADE_SOURCE_POWER = 0.5
+"""GDRNet's exponent on the frequencies of grades and sources (its beta)."""
+
+
+def grade_source_weights(
+    grades: Int[np.ndarray, " row"], sources: Shaped[np.ndarray, " row"]
+) -> Float[np.ndarray, " row"]:
+    """Weight of each training row: 1 / q(grade) times 1 / q(source), q = p^0.5 / sum p^0.5, scaled to mean 1.
+
+    Che, Cheng, Jin and Chen, MICCAI 2023, domain-class-aware re-balancing; p is a grade's, or a source's, frequency
+    among the training rows. GDRNet's code divides by the means of the two weights in each batch; here the scale is that
+    of all rows, so that no photograph's loss depends on its batch, and counts are counted, not listed in the code.
+    """
+    product = flattened(grades, GRADE_SOURCE_POWER) * flattened(sources, GRADE_SOURCE_POWER)
+    return np.asarray(product / product.mean())
 
 
 def cut_weights(grades: Labels, kind: str, *, conditional: bool = False) -> PerCut:

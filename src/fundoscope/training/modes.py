@@ -8,7 +8,7 @@ change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,7 +28,7 @@ from fundoscope.decide.neighbours import Neighbours, Voting, neighbour_probabili
 from fundoscope.errors import BadExperiment
 from fundoscope.evaluation.agreement import agreement_statistics, confusions
 from fundoscope.evaluation.interval import Interval, patient_intervals
-from fundoscope.tables import patient_keys
+from fundoscope.tables import patient_keys, write_table
 from fundoscope.training.callbacks import SNAPSHOTS
 from fundoscope.training.checkpoints import read_safetensors
 from fundoscope.training.config import Experiment
@@ -106,9 +106,7 @@ def grade_by_modes(
     }
 
 
-def look(
-    network: GradingNetwork, experiment: Experiment, rows: Rows, *, turn: tuple[int, bool] = (0, False)
-) -> Looked:
+def look(network: GradingNetwork, experiment: Experiment, rows: Rows, *, turn: tuple[int, bool] = (0, False)) -> Looked:
     """Scores, cut logits and projections in fp32, in the order of the rows, of pictures turned by quarters."""
     head, network = network.head, network.eval()
     assert isinstance(head, Prototype)
@@ -141,6 +139,16 @@ def mean_of(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     }
 
 
+def write_modes(graded: Sequence[tuple[Rows, dict[str, Grades]]], run: Path) -> None:
+    """Write `RUN/modes.csv`: the held-out rows of all fits together, with their grades by each way of grading."""
+    if not graded:
+        return
+    frame = pd.concat([rows.frame for rows, _ in graded], ignore_index=True)
+    grades = np.concatenate([rows.grades for rows, _ in graded])
+    modes = {name: np.concatenate([each[name] for _, each in graded]) for name in graded[0][1]}
+    write_table(modes_table(frame, grades, modes), run / "modes.csv")
+
+
 def modes_table(rows: pd.DataFrame, grades: Grades, modes: dict[str, Grades], *, seed: int = 0) -> pd.DataFrame:
     """A row for each way of grading, with the statistics' intervals by patient (2,000 draws, 95 %)."""
     patients = pd.factorize(pd.Series(patient_keys(rows), dtype=object))[0]
@@ -157,9 +165,7 @@ def modes_table(rows: pd.DataFrame, grades: Grades, modes: dict[str, Grades], *,
     return pd.DataFrame(table)
 
 
-def _intervals(
-    grades: Grades, answered: Grades, patients: Int[np.ndarray, " photo"], seed: int
-) -> dict[str, Interval]:
+def _intervals(grades: Grades, answered: Grades, patients: Int[np.ndarray, " photo"], seed: int) -> dict[str, Interval]:
     return patient_intervals(
         lambda weights: agreement_statistics(confusions(weights, grades, answered)),
         patients,

@@ -8,12 +8,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fundoscope.errors import BadExperiment
+from fundoscope.grades import GRADES
 from fundoscope.training.backbone import build_backbone, feature_width
-from fundoscope.training.heads import Head, build_head, build_second_head
+from fundoscope.training.freezing import freeze_parts, hold_still, still_parts
+from fundoscope.training.heads import Head, Prototype, build_head, build_second_head
 from fundoscope.training.sections import Lesions, Network
 
 LESION_KINDS = ("red", "bright")
 """Channels of the lesion map: haemorrhages and microaneurysms; hard and soft exudates."""
+
+PROBE = 64
+"""Side in pixels of the picture that shapes are measured with, where any will do."""
 
 Pictures = Float[Tensor, "photo 3 side side"]
 
@@ -34,18 +40,22 @@ class GradingNetwork(nn.Module):
     backbone: Any  # timm's networks have methods that torch's types do not know
     head: Head
 
-    def __init__(self, network: Network, lesions: Lesions | None = None) -> None:
+    def __init__(
+        self, network: Network, lesions: Lesions | None = None, *, side: int | None = None, outputs: int = GRADES
+    ) -> None:
+        """Build it for pictures of `side` pixels; None: of the side that the backbone was published for."""
         super().__init__()
-        self.backbone = build_backbone(network.backbone, network.weights, drop_path=network.drop_path)
+        self.backbone = build_backbone(network, side=side)
         self.features = feature_width(self.backbone)
         self.dropout = nn.Dropout(network.dropout)
-        self.head = build_head(network, self.features)
+        self.head = build_head(network, self.features, outputs=outputs)
         self.flip_average = network.flip_average
-        self.frozen = network.freeze
+        self.still = still_parts(self.backbone, network)
+        self.frozen_batch_norm = network.frozen_batch_norm
         self.lesion_index = lesions.index if lesions and lesions.weight else None
-        self.lesion_head = nn.Conv2d(self._lesion_width(), len(LESION_KINDS), 1) if self.lesion_index else None
+        self.lesion_head = nn.Conv2d(self._lesion_width(side), len(LESION_KINDS), 1) if self.lesion_index else None
         self.second_head = build_second_head(network, self.head)
-        self._freeze()
+        freeze_parts(self.backbone, self.still)
 
     def forward(self, pictures: Pictures) -> Output:
         """Raw output, pooled features and, where there are such heads, the lesion logits and the second raw output."""
@@ -59,12 +69,12 @@ class GradingNetwork(nn.Module):
         second = None if self.second_head is None else self.second_head(embedded)
         return Output(self.head.read(embedded), features, lesions, second)
 
-    def maps(self, pictures: Pictures) -> Float[Tensor, "photo feature row column"]:
-        """The backbone's last feature map."""
+    def maps(self, pictures: Pictures) -> Float[Tensor, photo * rest]:
+        """What the backbone gives before pooling: a map (photo, feature, row, column), or a transformer's tokens."""
         maps: Tensor = self.backbone.forward_features(pictures)
         return maps
 
-    def pool(self, maps: Float[Tensor, "photo feature row column"]) -> Float[Tensor, "photo feature"]:
+    def pool(self, maps: Float[Tensor, photo * rest]) -> Float[Tensor, "photo feature"]:
         """The pooled feature vector."""
         features: Tensor = self.backbone.forward_head(maps, pre_logits=True)
         return features
@@ -75,23 +85,29 @@ class GradingNetwork(nn.Module):
         if self.flip_average:
             mirrored, mirrored_features, *_ = self(pictures.flip(-1))
             raw, features = (raw + mirrored) / 2, (features + mirrored_features) / 2
-        return raw, features
+        return raw, self.reported(features)
+
+    def reported(self, features: Float[Tensor, "photo feature"]) -> Float[Tensor, "photo reported"]:
+        """What photographs are compared by: with prototypes the projection that these see, else the pooled features."""
+        return self.head.project(features) if isinstance(self.head, Prototype) else features
+
+    @property
+    def reported_width(self) -> int:
+        """Length of what `reported` gives."""
+        return int(self.head.prototypes.shape[1]) if isinstance(self.head, Prototype) else self.features
 
     def train(self, mode: bool = True) -> GradingNetwork:
         """Training mode for all but the frozen parts, whose batch norms keep their statistics."""
         super().train(mode)
-        for part in self._frozen_parts():
-            part.eval()
+        hold_still(self.backbone, self.still, batch_norm=self.frozen_batch_norm)
         return self
 
-    def _freeze(self) -> None:
-        for part in self._frozen_parts():
-            part.requires_grad_(False)
-
-    def _frozen_parts(self) -> list[nn.Module]:
-        return [self.backbone.get_submodule(name) for name in self.frozen]
-
-    def _lesion_width(self) -> int:
+    def _lesion_width(self, side: int | None) -> int:
+        if not hasattr(self.backbone, "forward_intermediates"):
+            raise BadExperiment(
+                "lesions.weight: expected 0 for a backbone without inner maps, got more. Change network.backbone"
+            )
+        pictures = torch.zeros(1, 3, side or PROBE, side or PROBE)
         with torch.no_grad():
-            _, inner = self.backbone.eval().forward_intermediates(torch.zeros(1, 3, 64, 64), norm=False)
+            _, inner = self.backbone.eval().forward_intermediates(pictures, norm=False)
         return int(inner[self.lesion_index].shape[1])

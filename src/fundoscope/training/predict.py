@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy.special import expit, softmax
 
+from fundoscope.arrays import Probabilities
 from fundoscope.decide.heads import exceedance, probabilities
+from fundoscope.decide.neighbours import NEIGHBOURS, Neighbours, Voting, neighbour_probabilities, write_neighbours
 from fundoscope.grades import REFERABLE
+from fundoscope.tables.columns import SIGN_PREFIX
 from fundoscope.training.config import Experiment
 from fundoscope.training.loader import Rows, still_loader
 from fundoscope.training.network import GradingNetwork
 from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.processes import processes
+from fundoscope.training.sections import Release
+from fundoscope.training.targets import target_of
 
 CARRIED = ("image", "sha256", "source", "patient", "eye", "taken")
 """Columns of the manifest that a predictions table repeats."""
@@ -43,25 +51,91 @@ def run_network(network: GradingNetwork, experiment: Experiment, rows: Rows) -> 
     return Outputs(np.concatenate(raw), np.concatenate(features))
 
 
-def predictions_table(rows: Rows, outputs: Outputs, experiment: Experiment, *, fold: int | None = None) -> pd.DataFrame:
-    """Predictions in the columns of `fundoscope.tables`, uncalibrated (temperature 1).
+def answer(
+    network: GradingNetwork, experiment: Experiment, train: Rows, asked: Rows, *, fold: int | None = None
+) -> pd.DataFrame:
+    """What a trained network says of rows, in the columns of `fundoscope.tables`, uncalibrated (temperature 1).
+
+    Args:
+        network: The network.
+        experiment: Says what was learnt, by which head, and whether neighbours vote.
+        train: What it learnt from; these are the neighbours.
+        asked: The rows that are asked about.
+        fold: The fold these rows were held out of the training of; None: not out-of-fold.
+    """
+    outputs = run_network(network, experiment, asked)
+    if target_of(experiment.data).kind != "grade":
+        return _other_table(asked, outputs, experiment, fold)
+    given = probabilities(experiment.network.head, outputs.raw.astype(np.float64))
+    voting = voting_of(experiment.release)
+    if voting is not None:
+        given = neighbour_probabilities(outputs.features, neighbours_of(network, experiment, train), voting)
+    return predictions_table(asked, outputs, given, experiment, fold=fold)
+
+
+def voting_of(release: Release) -> Voting | None:
+    """How neighbours vote; None where the head grades."""
+    if not release.neighbours:
+        return None
+    return Voting(release.neighbours, release.neighbour_metric, release.neighbour_weights)
+
+
+def neighbours_of(network: GradingNetwork, experiment: Experiment, train: Rows) -> Neighbours:
+    """The training photographs, as the network sees them, with their grades."""
+    features = run_network(network, experiment, train).features
+    return Neighbours(features, train.grades, np.array([stored.sha256 for stored in train.stored]))
+
+
+def keep_voters(network: GradingNetwork, experiment: Experiment, train: Rows, folder: Path) -> None:
+    """Write `neighbours.npz` into a fit's folder, where the release will grade by neighbours."""
+    if experiment.release.neighbours and processes().rank == 0:
+        write_neighbours(folder / NEIGHBOURS, neighbours_of(network, experiment, train))
+
+
+def predictions_table(
+    rows: Rows, outputs: Outputs, given: Probabilities, experiment: Experiment, *, fold: int | None = None
+) -> pd.DataFrame:
+    """Predictions in the columns of `fundoscope.tables`.
 
     Args:
         rows: The rows that were run.
         outputs: What the network gave for them.
-        experiment: Names the head and the release column.
+        given: Probabilities of the five grades.
+        experiment: Names the release column.
         fold: The fold these rows were held out of the training of; None: not out-of-fold.
     """
-    given = probabilities(experiment.network.head, outputs.raw.astype(np.float64))
-    frame = rows.frame.reindex(columns=list(CARRIED)).reset_index(drop=True)
-    frame["sha256"] = [stored.sha256 for stored in rows.stored]
-    frame["status"] = "graded"
-    for k in range(outputs.raw.shape[1]):
-        frame[f"raw{k}"] = outputs.raw[:, k]
+    frame = _carried(rows, outputs)
     for k in range(given.shape[1]):
         frame[f"p{k}"] = given[:, k]
     frame["p_referable"] = exceedance(given, REFERABLE)
     frame["grade"] = given.argmax(axis=1)
     frame["fold"] = pd.array([fold] * len(frame), dtype="Int64")
     frame["release"] = experiment.name
+    return frame
+
+
+def _other_table(rows: Rows, outputs: Outputs, experiment: Experiment, fold: int | None) -> pd.DataFrame:
+    """Answers to another question than the grade: the likeliest class, or each sign's probability as `p_SIGN`."""
+    frame, labels = _carried(rows, outputs), experiment.data.labels
+    if experiment.data.target == "signs":
+        given = expit(outputs.raw.astype(np.float64))
+        names = [f"p_{label.removeprefix(SIGN_PREFIX)}" for label in labels]
+    else:
+        given = softmax(outputs.raw.astype(np.float64), axis=1)
+        names = [f"p_{label}" for label in labels]
+        frame[f"predicted_{experiment.data.target}"] = [labels[at] for at in given.argmax(axis=1)]
+    for name, column in zip(names, given.T, strict=True):
+        frame[name] = column
+    frame["fold"] = pd.array([fold] * len(frame), dtype="Int64")
+    frame["release"] = experiment.name
+    return frame
+
+
+def _carried(rows: Rows, outputs: Outputs) -> pd.DataFrame:
+    """What a table says of each photograph before any answer, and the network's raw output."""
+    frame = rows.frame.reindex(columns=list(CARRIED)).reset_index(drop=True)
+    frame["sha256"] = [stored.sha256 for stored in rows.stored]
+    frame["status"] = "graded"
+    for k in range(outputs.raw.shape[1]):
+        frame[f"raw{k}"] = outputs.raw[:, k]
     return frame

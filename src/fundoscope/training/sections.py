@@ -9,8 +9,8 @@ from fundoscope.errors import BadExperiment
 from fundoscope.grades import GRADES
 from fundoscope.training.ranges import Augment
 
-HeadName = Literal["softmax", "regression", "coral", "cumulative", "corn", "prototype"]
-LossName = Literal["coral", "corn", "cross_entropy", "focal", "soft_kappa", "mse", "smooth_l1"]
+HeadName = Literal["softmax", "regression", "coral", "cumulative", "corn", "prototype", "signs"]
+LossName = Literal["coral", "corn", "cross_entropy", "focal", "soft_kappa", "mse", "smooth_l1", "binary_cross_entropy"]
 
 LOSSES_OF: Final[dict[str, tuple[str, ...]]] = {
     "softmax": ("cross_entropy", "focal", "soft_kappa"),
@@ -19,6 +19,7 @@ LOSSES_OF: Final[dict[str, tuple[str, ...]]] = {
     "coral": ("coral",),
     "cumulative": ("coral",),
     "corn": ("corn",),
+    "signs": ("binary_cross_entropy",),
 }
 """Losses that fit each head."""
 
@@ -47,6 +48,14 @@ class Data:
     """Folder for prepared photographs, keyed by file hash and recipe."""
 
     def __post_init__(self) -> None:
+        least = {"grade": 0, "signs": 1}.get(self.target, 2)
+        if len(self.labels) < least or (self.target == "grade" and self.labels):
+            raise BadExperiment(
+                f"data.labels: expected {'none for the grade' if not least else f'at least {least}'} "
+                f"with data.target {self.target!r}, got {', '.join(self.labels) or 'none'}"
+            )
+        if len(set(self.labels)) < len(self.labels):
+            raise BadExperiment(f"data.labels: expected each only once, got {', '.join(self.labels)}")
         if self.folds == 1 or self.folds < 0:
             raise BadExperiment(f"data.folds: expected 0 or at least 2, got {self.folds}")
         if any(not 0 <= fold < self.folds for fold in self.only_folds):

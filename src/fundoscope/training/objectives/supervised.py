@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor, nn
 
 from fundoscope.photo.recipe import Recipe
 from fundoscope.training.config import Experiment
-from fundoscope.training.losses import LOSSES, class_weights, cut_weights, lesion_loss
+from fundoscope.training.losses import LOSSES, class_weights, cut_weights, lesion_loss, nt_xent
 from fundoscope.training.mixing import mixed_loss
 from fundoscope.training.network import GradingNetwork, Output
 from fundoscope.training.sections import Loss
@@ -31,7 +31,11 @@ class Supervised(nn.Module):
         second = experiment.loss.second
         self.second = None if second == "none" else GradeLoss(second, experiment.loss, grades)
         self.weight, self.second_weight = experiment.loss.weight, experiment.loss.second_weight
-        self.register_buffer("weights", class_weights(grades, experiment.loss.class_weights), persistent=False)
+        self.contrast = experiment.contrast
+        kind = experiment.loss.class_weights
+        self.weighed = kind == "grade_source"
+        each = class_weights(grades, "none" if self.weighed else kind) if grades.ndim == 1 else torch.ones(1)
+        self.register_buffer("weights", each, persistent=False)
 
     def rebalance(self, on: bool) -> None:
         """Weigh the photographs above each cut by sqrt(below / above) from here on, or as the experiment says."""
@@ -44,7 +48,17 @@ class Supervised(nn.Module):
 
         `side` shrinks the pictures first; `share` of all epochs is done.
         """
-        output = self.network(self.normalise(batch["canvas"], side=side))
+        if not self.contrast.weight:
+            return self._supervised(self.network(self.normalise(batch["canvas"], side=side)), batch)
+        plain, twin = (self.network(self.normalise(batch[name], side=side)) for name in ("canvas", "twin"))
+        losses = self._supervised(twin, batch)
+        features = plain.features.float(), twin.features.float()
+        drawn = nt_xent(*features, temperature=self.contrast.temperature).mean()
+        total = share * losses["loss"] + (1 - share) * self.contrast.weight * drawn
+        return {**losses, "loss": total, "contrast_loss": drawn.detach()}
+
+    def _supervised(self, output: Output, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Losses by name of what is known of the photographs: their grades and, where marked, their lesions."""
         losses = self._graded(output, batch)
         if output.lesions is None or "lesions" not in batch:
             return losses
@@ -60,17 +74,25 @@ class Supervised(nn.Module):
 
         A mixed photograph has the losses of its own grade and of its partner's, by the share of each.
         """
-        each = self._each(output, batch["grade"])
+        each = self._each(output, batch["grade"], batch["weight"] if self.weighed else None)
         if "grade_partner" in batch:
-            partners, share = self._each(output, batch["grade_partner"]), batch["share"].float()
+            weight, share = batch["weight_partner"] if self.weighed else None, batch["share"].float()
+            partners = self._each(output, batch["grade_partner"], weight)
             each = {name: mixed_loss(own, partners[name], share) for name, own in each.items()}
         means = {name: losses.mean() for name, losses in each.items()}
         total = self.weight * means["grade_loss"] + self.second_weight * means.get("second_loss", 0.0)
         return {"loss": total} | {name: mean.detach() for name, mean in means.items()}
 
-    def _each(self, output: Output, grades: Int[Tensor, " photo"]) -> dict[str, Float[Tensor, " photo"]]:
-        """Each photograph's first loss, and the second of the second head or, where there is none, of the same."""
-        weights = self.weights[grades]
+    def _each(
+        self, output: Output, grades: Shaped[Tensor, photo * sign], weights: Float[Tensor, " photo"] | None
+    ) -> dict[str, Float[Tensor, " photo"]]:
+        """Each photograph's first loss, and the second of the second head or, where there is none, of the same.
+
+        They are weighed as given, else by grade or class; signs have no weights.
+        """
+        if weights is None:
+            weights = self.weights[grades] if grades.ndim == 1 else self.weights
+        weights = weights.float()
         each = {"grade_loss": self.loss(output.raw.float(), grades) * weights}
         if self.second is not None:
             raw = output.raw if output.second is None else output.second
@@ -91,7 +113,7 @@ class GradeLoss(nn.Module):
     rebalanced = False
     """Whether the cuts are weighed by `even` instead of `weights`."""
 
-    def __init__(self, name: str, settings: Loss, grades: Int[Tensor, " row"]) -> None:
+    def __init__(self, name: str, settings: Loss, grades: Shaped[Tensor, row * sign]) -> None:
         super().__init__()
         cuts = cut_weights(grades, "sqrt", conditional=name == "corn") if name in ("coral", "corn") else None
         self.function = LOSSES[name]
@@ -107,7 +129,9 @@ class GradeLoss(nn.Module):
         self.register_buffer("weights", weights, persistent=False)
         self.register_buffer("even", cuts, persistent=False)
 
-    def forward(self, raw: Float[Tensor, "photo output"], grades: Int[Tensor, " photo"]) -> Float[Tensor, " photo"]:
+    def forward(
+        self, raw: Float[Tensor, "photo output"], grades: Shaped[Tensor, photo * sign]
+    ) -> Float[Tensor, " photo"]:
         """One loss for each photograph."""
         weights = self.even if self.rebalanced and self.even is not None else self.weights
         tensors = {} if weights is None else {self.keyword: weights}

@@ -1,0 +1,196 @@
+"""GDRBench's table: what graders reach on sources they were not trained on, each and on average, with intervals.
+
+Che, Cheng, Jin and Chen, MICCAI 2023 (github.com/chehx/DGDR, utils/validate.py) give AUROC one against one, accuracy
+and macro F1, without intervals; quadratic kappa, which they do not give, stands beside them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from fundoscope.evaluation.agreement import agreement_statistics, class_statistics, confusions
+from fundoscope.evaluation.cases import cases_of
+from fundoscope.evaluation.detection import one_vs_one
+from fundoscope.evaluation.interval import INTERVALS, Interval, Statistics, Weights, patient_intervals
+from fundoscope.grades import GRADES
+from fundoscope.tables import patient_keys
+
+METRICS: Final = {
+    "auroc_one_vs_one": "AUROC, one against one",
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "quadratic_kappa": "quadratic kappa",
+}
+"""What is measured, and how its column is called."""
+
+AVERAGE: Final = "average"
+"""In place of a source's name: the mean over the sources tested on."""
+
+SCHEMA: Final = 1
+
+Cells = Mapping[tuple[str, str], pd.DataFrame]
+"""By what was trained on and what was tested on: `Joined.rows` of predictions and reference grades."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainRow:
+    """What one network, or the mean of several, reached on one source, or on the mean of several."""
+
+    trained: str
+    """Source trained on, or `all others`."""
+    tested: str
+    """Source tested on, or `average`."""
+    photographs: int
+    patients: int
+    lacking: tuple[int, ...]
+    """Grades that no photograph tested has (in an average: in some source): AUROC and F1 are the means without them."""
+    intervals: dict[str, Interval]
+    """By the names of `METRICS`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainTable:
+    """All rows, those of one training set together and their average after them."""
+
+    rows: tuple[DomainRow, ...]
+    protocol: str
+    level: float
+    resamples: int
+    seed: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """One line for each row; a blank where there is no figure or no interval."""
+        return pd.DataFrame([_record(row) for row in self.rows])
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it: no NaN."""
+        settings = {"interval": INTERVALS["percentile"], "level": self.level, "resamples": self.resamples}
+        return {"schema": SCHEMA, "protocol": self.protocol, **settings, "seed": self.seed} | {
+            "rows": [{key: _plain(value) for key, value in _record(row).items()} for row in self.rows]
+        }
+
+    def to_markdown(self) -> str:
+        """What GDRBench prints: per source tested, or (single source) per source trained on, and the average."""
+        single = self.protocol == "single_source"
+        shown = [row for row in self.rows if not single or row.tested == AVERAGE]
+        heads = ["trained on" if single else "tested on", "photographs", *METRICS.values(), "grades missing"]
+        lines = [_line(heads), _line(["---"] * len(heads))]
+        for row in shown:
+            figures = [_shown(row.intervals[name]) for name in METRICS]
+            named = row.trained if single else row.tested
+            lines.append(_line([named, str(row.photographs), *figures, _grades(row.lacking)]))
+        note = (
+            f"Intervals: {self.level:.0%}, {INTERVALS['percentile']}, {self.resamples} draws. Where a grade is "
+            "missing, AUROC is the mean over the pairs of grades that occur, and macro F1 over the grades that occur "
+            "or are answered."
+        )
+        return "\n".join([*lines, "", note]) + "\n"
+
+
+def domain_table(
+    cells: Cells, *, protocol: str, resamples: int = 2000, seed: int = 0, level: float = 0.95
+) -> DomainTable:
+    """Measure every cell, and the average of each training set's.
+
+    Args:
+        cells: In the order of the table; all with reference grades and p0 to p4.
+        protocol: `leave_one_out`: one average of all. `single_source`: one for each training set, then one of all.
+        resamples: Draws of patients.
+        seed: Of the draws; the same seed gives the same intervals, which are those of `fundoscope evaluate`.
+        level: Share of draws inside an interval.
+
+    Returns:
+        An average is the plain mean of the cells' figures, however many photographs each has; a patient drawn for its
+        interval is drawn in every cell that shows one of their photographs. It has no figure where a cell has none.
+    """
+    options: dict[str, Any] = {"level": level, "resamples": resamples}
+    rows: list[DomainRow] = []
+    for trained in dict.fromkeys(trained for trained, _ in cells):
+        mine = {tested: frame for (whose, tested), frame in cells.items() if whose == trained}
+        for tested, frame in mine.items():
+            found = patient_intervals(
+                _statistics(frame), cases_of(frame).patients, rng=np.random.default_rng(seed), **options
+            )
+            rows.append(_row(trained, tested, [frame], found))
+        if protocol == "single_source":
+            rows.append(_average(trained, list(mine.values()), seed, options))
+    rows.append(_average(AVERAGE if protocol == "single_source" else trained, list(cells.values()), seed, options))
+    return DomainTable(rows=tuple(rows), protocol=protocol, level=level, resamples=resamples, seed=seed)
+
+
+def _statistics(frame: pd.DataFrame) -> Statistics:
+    cases = cases_of(frame)
+
+    def statistics(weights: Weights) -> Mapping[str, np.ndarray]:
+        counts = confusions(weights, cases.reference, cases.answered)
+        values = agreement_statistics(counts) | class_statistics(counts)
+        values["auroc_one_vs_one"] = one_vs_one(weights, cases.reference, cases.probabilities)
+        return {name: values[name] for name in METRICS}
+
+    return statistics
+
+
+def _average(trained: str, frames: list[pd.DataFrame], seed: int, options: Mapping[str, Any]) -> DomainRow:
+    each = [_statistics(frame) for frame in frames]
+    ends = np.cumsum([len(frame) for frame in frames])
+    parts = [slice(end - len(frame), end) for end, frame in zip(ends.tolist(), frames, strict=True)]
+
+    def statistics(weights: Weights) -> Mapping[str, np.ndarray]:
+        values = [of(weights[:, part]) for of, part in zip(each, parts, strict=True)]
+        return {name: np.mean([found[name] for found in values], axis=0) for name in METRICS}
+
+    found = patient_intervals(statistics, _patients(frames), rng=np.random.default_rng(seed), **options)
+    return _row(trained, AVERAGE, frames, found)
+
+
+def _patients(frames: list[pd.DataFrame]) -> np.ndarray:
+    """Number of each photograph's patient, the same in all frames."""
+    keys = [key for frame in frames for key in patient_keys(frame)]
+    number = {key: at for at, key in enumerate(dict.fromkeys(keys))}
+    return np.array([number[key] for key in keys], dtype=np.int64)
+
+
+def _row(trained: str, tested: str, frames: list[pd.DataFrame], found: dict[str, Interval]) -> DomainRow:
+    lacking = sorted({grade for frame in frames for grade in range(GRADES) if not (frame["grade"] == grade).any()})
+    return DomainRow(
+        trained=trained,
+        tested=tested,
+        photographs=sum(len(frame) for frame in frames),
+        patients=len(np.unique(_patients(frames))),
+        lacking=tuple(lacking),
+        intervals=found,
+    )
+
+
+def _record(row: DomainRow) -> dict[str, Any]:
+    record: dict[str, Any] = {"trained_on": row.trained, "tested_on": row.tested, "photographs": row.photographs}
+    record |= {"patients": row.patients, "grades_missing": _grades(row.lacking)}
+    for name in METRICS:
+        interval = row.intervals[name]
+        record |= {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return record
+
+
+def _grades(lacking: tuple[int, ...]) -> str:
+    return " ".join(map(str, lacking))
+
+
+def _plain(value: object) -> object:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _shown(interval: Interval) -> str:
+    if math.isnan(interval.estimate):
+        return "n/a"
+    bounds = "no interval" if math.isnan(interval.low) else f"{interval.low:.3f} to {interval.high:.3f}"
+    return f"{interval.estimate:.3f} ({bounds})"
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
