@@ -9,8 +9,9 @@ originals and the copies together. A copy is found if it is in one duplicate gro
 one that joins photographs which neither the injection nor a file hash makes one picture. Pairs found among the
 originals alone are written out, to be looked at.
 
-Labels: `labels.csv` of the changed labels is written first (40 of the training split, two grades up or down, seed 0),
-as a manifest `changed.csv`. Out-of-fold predictions, trained on the changed labels, are given with `--predictions`.
+Labels: the manifest `changed.csv` (the training split, 40 of its grades two up or down) is written at every call, the
+same for the same `--seed`. Train on it, and give the out-of-fold predictions with `--predictions`: then nothing is
+copied, and the changed labels among the first suspects are counted.
 """
 
 from __future__ import annotations

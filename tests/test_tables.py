@@ -84,6 +84,15 @@ def test_what_is_written_is_read_back_the_same(tmp_path, suffix, rng):
     pd.testing.assert_frame_equal(again, check_predictions(frame, path=path), check_exact=True)
 
 
+@pytest.mark.parametrize("written_as", ["-0.0", -0.0, -1e-9, "0"])
+def test_a_share_of_nothing_has_no_sign(tmp_path, written_as):
+    frame = pd.DataFrame({"image": ["a.jpg"], "p_referable": pd.Series([written_as], dtype=object)})
+
+    share = check_predictions(frame, path=tmp_path / "p.csv")["p_referable"].item()
+
+    assert f"{share:.0%}" == "0%"
+
+
 @settings(max_examples=50, deadline=None)
 @given(value=st.floats(allow_nan=False, allow_infinity=False))
 def test_every_number_survives_a_csv_to_the_last_bit(value, tmp_path_factory):

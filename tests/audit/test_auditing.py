@@ -11,7 +11,8 @@ import pytest
 from tests.audit.conftest import painted
 
 from fundoscope.audit import auditing
-from fundoscope.audit.auditing import Audit
+from fundoscope.audit.agreement import LABELS
+from fundoscope.audit.auditing import Audit, Predictions
 from fundoscope.audit.report import ANSWER_FILE, write_report
 from fundoscope.data.manifest import read_manifest, write_manifest
 
@@ -34,8 +35,9 @@ def manifests(tmp_path, save) -> list[Path]:
 
 
 def audited(manifests: list[Path], tmp_path: Path, predictions: pd.DataFrame | None = None) -> Audit:
+    given = None if predictions is None else Predictions(predictions)
     return auditing.audit(
-        auditing.listed(manifests), cache=tmp_path / "cache", release=None, predictions=predictions, threads=2
+        auditing.listed(manifests), cache=tmp_path / "cache", release=None, predictions=given, threads=2
     )
 
 
@@ -134,6 +136,26 @@ def test_the_sheets_hold_their_pictures_and_name_what_they_show(manifests, tmp_p
     assert "flipped: left to right" in sheet
     assert "http" not in sheet.replace("http-equiv", "")
     assert json.loads((tmp_path / "report" / ANSWER_FILE).read_text()) == json.loads(json.dumps(found.to_dict()))
+
+
+def test_a_pictures_contradicting_labels_are_seen_side_by_side(tmp_path, save):
+    for name, seed in (("a", 1), ("a_again", 1), ("a_third", 1), ("b", 2), ("b_again", 2), ("c", 3)):
+        save(f"{name}.jpg", painted(seed), quality=60 if "_" in name else 90)
+    (tmp_path / "m.csv").write_text(
+        "image,grade,dme,label,eye\na.jpg,0,0,x,left\na_again.jpg,1,0,x,left\na_third.jpg,4,,,left\n"
+        "b.jpg,2,1,x,left\nb_again.jpg,3,2,y,right\nc.jpg,2,0,x,left\n"
+    )
+
+    write_report(audited([tmp_path / "m.csv"], tmp_path), tmp_path / "report")
+
+    held = {name: (tmp_path / "report" / f"contradicting-{name}.html").read_text() for name in LABELS}
+    entries = {name: page.count("<article") for name, page in held.items()}
+    assert entries == {"grade": 2, "dme": 1, "label": 1, "eye": 1}
+    first, second = held["grade"].split("<article")[1:]
+    assert "grade 0, 1, 4" in first
+    assert (first.count("<figure>"), second.count("<figure>")) == (3, 2)
+    assert "label x, y" in held["label"]
+    assert "c.jpg" not in "".join(held.values())
 
 
 def test_names_from_outside_are_text_and_never_markup(tmp_path, save):

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from fundoscope.cli import app
 from fundoscope.data.manifest import read_manifest
-from fundoscope.errors import BadRequest
+from fundoscope.errors import BadRequest, BadTable
 from fundoscope.painting import RetinaSpec, paint_retina
 
 
@@ -84,3 +84,22 @@ def test_a_review_is_written_filled_in_and_read_back(folder):
 
 def test_a_review_without_predictions_is_refused(folder):
     assert isinstance(run(folder, "--review", folder / "r.csv").exception, BadRequest)
+
+
+def test_predictions_without_folds_doubt_labels_only_if_they_are_said_to_be_held_out(folder):
+    shares = {f"p{k}": [0.05 if k else 0.8, *[0.8 if k == 2 else 0.05] * 3] for k in range(5)}
+    pd.DataFrame({"image": ["0.jpg", "1.jpg", "2.jpg", "again.jpg"], **shares}).to_csv(folder / "p.csv", index=False)
+    given = ("--predictions", folder / "p.csv", "--review", folder / "review.csv")
+
+    refused, heard = run(folder, *given), run(folder, *given, "--held-out")
+
+    assert isinstance(refused.exception, BadTable)
+    assert "--held-out" in str(refused.exception)
+    assert heard.exit_code == 0
+    assert pd.read_csv(folder / "review.csv")["image"].tolist() == ["0.jpg"]
+
+
+def test_held_out_without_predictions_is_refused(folder):
+    refused = run(folder, "--held-out").exception
+    assert isinstance(refused, BadRequest)
+    assert "--held-out: expected --predictions beside it" in str(refused)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
-from fundoscope.audit.fingerprint import FRAME_PX, MIRRORS, Frame, Plane, flattened, mirrored
+from fundoscope.audit.fingerprint import FRAME_PX, Frame, Plane, flattened, mirrored
 
 Relation = Literal["copy", "same eye", "different"]
 
@@ -66,12 +66,7 @@ class Comparison:
     shift: float
     """How far the aperture's edge or centre moved against the retina, as a share of the frame."""
     mirror: int
-    """How the second was flipped to lie on the first: a number in `MIRRORS`."""
-
-    @property
-    def how(self) -> str:
-        """The mirror in words; blank where there was none."""
-        return "" if self.mirror == 0 else MIRRORS[self.mirror]
+    """How the second was flipped to lie on the first: a number in `fingerprint.MIRRORS`."""
 
 
 def compare_frames(first: Frame, second: Frame, *, fields: bool, mirrors: tuple[int, ...] = (0, 1, 2, 3)) -> Comparison:
@@ -82,7 +77,7 @@ def compare_frames(first: Frame, second: Frame, *, fields: bool, mirrors: tuple[
         second: Another's.
         fields: Whether both were laid on the square by a field of view. Without one there is no aperture to move, and
             nothing is said of eyes: layers of the retina look alike in all.
-        mirrors: Numbers in `MIRRORS` that are tried.
+        mirrors: Numbers in `fingerprint.MIRRORS` that are tried.
     """
     plane, inside = flattened(first, field=fields)
     plain, shown = flattened(second, field=fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -94,6 +94,16 @@ class Audit:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a network said of the photographs, to doubt labels by."""
+
+    table: pd.DataFrame
+    """Checked (`tables.check_predictions`)."""
+    held_out: bool = False
+    """All of them are known to be of photographs that the network never saw, though they have no fold."""
+
+
 def listed(manifests: Sequence[Path]) -> Listing:
     """Read manifests and lay them end to end; several name their photographs relative to the folder that all share.
 
@@ -125,7 +135,7 @@ def audit(
     *,
     cache: Path,
     release: OpenRelease | None,
-    predictions: pd.DataFrame | None = None,
+    predictions: Predictions | None = None,
     pretrained: Sequence[str] = (),
     threads: int,
     progress: Progress | None = None,
@@ -136,7 +146,7 @@ def audit(
         listing: The manifests.
         cache: Folder for fingerprints; an interrupted audit goes on from it.
         release: Gives features for the search of repeats, and the photographs it was trained on; None: neither.
-        predictions: Checked out-of-fold predictions, for label suspects; None: none are sought.
+        predictions: Out-of-fold or otherwise held out, for label suspects; None: none are sought.
         pretrained: Names of published networks (`data.known`) whose pretraining must not meet the evaluation.
         threads: Photographs and pairs worked on side by side.
         progress: Called as work goes on.
@@ -156,8 +166,7 @@ def audit(
     overlap = find_overlap(prints, threads=threads, advance=told("comparing"))
     frame = _with_hashes(with_groups(listing.frame, prints, overlap), prints)
     seen = see_eyes(frame, prints, threads=threads, advance=told("finding discs"))
-    rows = None if predictions is None else _joined(frame, predictions, listing)
-    suspects = () if rows is None else labels.suspects(rows, trained_on=trained)
+    rows, suspects = _doubted(frame, predictions, listing, trained)
     findings = [
         *pictures.picture_findings(frame, prints),
         *overlap_findings(frame, overlap),
@@ -175,7 +184,7 @@ def audit(
         prints=prints,
         overlap=overlap,
         findings=tuple(findings),
-        suspects=tuple(suspects),
+        suspects=suspects,
         release=None if release is None else release.name,
     )
 
@@ -209,6 +218,16 @@ def _counted(
 def _with_hashes(frame: pd.DataFrame, prints: Fingerprints) -> pd.DataFrame:
     """The files' own hashes: what a manifest says may be of another file."""
     return frame.assign(sha256=pd.Series([name or None for name in prints.sha256], index=frame.index, dtype=object))
+
+
+def _doubted(
+    frame: pd.DataFrame, predictions: Predictions | None, listing: Listing, trained: Collection[str]
+) -> tuple[pd.DataFrame | None, tuple[labels.Suspect, ...]]:
+    """Predictions beside their photographs, and the labels that they doubt."""
+    if predictions is None:
+        return None, ()
+    rows = _joined(frame, predictions.table, listing)
+    return rows, labels.suspects(rows, trained_on=trained, held_out=predictions.held_out)
 
 
 def _joined(frame: pd.DataFrame, predictions: pd.DataFrame, listing: Listing) -> pd.DataFrame:

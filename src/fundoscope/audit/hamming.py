@@ -3,6 +3,9 @@
 Multi-index hashing (Norouzi, Punjani, Fleet 2012): the hash is cut into bands of about log2(n) bits. Two
 hashes that differ in few bits have a band in which they differ in none or one; only such pairs are counted
 out. Bands take their bits from all over the hash, because neighbouring coefficients of pictures agree by habit.
+
+Faiss has such an index, but the core install has no faiss, and would need it for this one search; here the time grows
+near-linearly with NumPy alone.
 """
 
 from __future__ import annotations

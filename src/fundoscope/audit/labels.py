@@ -227,7 +227,7 @@ def _refuse_in_sample(rows: pd.DataFrame, trained_on: Collection[str]) -> None:
             )
             raise BadTable(
                 f"{image}: expected an out-of-fold prediction (column fold filled), got one without, {came}. Use the "
-                "out_of_fold.csv of a training run; for predictions by another system say that they are held out."
+                "out_of_fold.csv of a training run, or say --held-out if their system never saw these photographs."
             )
 
 
@@ -253,7 +253,6 @@ def _confident_learning(
 
 
 def _why(given: int, probabilities: Float[np.ndarray, " grade"]) -> str:
-    probabilities = np.abs(probabilities)  # other programs write -0.0
     likeliest, expected = int(probabilities.argmax()), float(probabilities @ np.arange(GRADES))
     return (
         f"labelled {given} ({GRADE_NAMES[given]}), which a network that has not seen this patient gives "

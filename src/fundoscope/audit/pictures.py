@@ -20,6 +20,7 @@ from scipy import stats
 from fundoscope.audit.findings import Finding
 from fundoscope.audit.fingerprint import Fingerprints
 from fundoscope.grades import GRADES
+from fundoscope.tables.patients import texts
 
 LISTED: Final = 200
 """Photographs or sizes written out in one finding's evidence; `images` names all."""
@@ -152,7 +153,7 @@ def _small(names: Names, prints: Fingerprints, oct_scan: Rows, least_px: int) ->
 
 def _sizes(frame: pd.DataFrame, names: Names, prints: Fingerprints) -> Iterator[Finding]:
     """A table of sizes for each source; rare ones are named where others dominate."""
-    sources = _texts(frame, "source") or [""] * len(frame)
+    sources = texts(frame, "source")
     held: dict[str, dict[tuple[int, int], list[int]]] = defaultdict(lambda: defaultdict(list))
     for at in np.flatnonzero(prints.read).tolist():
         held[sources[at] or ""][prints.sizes[at]].append(at)
@@ -190,16 +191,10 @@ def _sizes(frame: pd.DataFrame, names: Names, prints: Fingerprints) -> Iterator[
         )
 
 
-def _texts(frame: pd.DataFrame, column: str) -> list[str | None] | None:
-    if column not in frame or not frame[column].notna().any():
-        return None
-    return [None if pd.isna(value) else str(value) for value in frame[column]]
-
-
-def _groups(frame: pd.DataFrame, column: str) -> list[str | None] | None:
+def _groups(frame: pd.DataFrame, column: str) -> list[str | None]:
     """Each row's group; a site is named with its source where there are several, for site 1 is not one place."""
-    groups, sources = _texts(frame, column), _texts(frame, "source")
-    if groups is None or column != "site" or sources is None or len(set(sources)) < 2:
+    groups, sources = texts(frame, column), texts(frame, "source")
+    if column != "site" or len(set(sources)) < 2:
         return groups
     return [
         None if site is None else f"{source or 'unknown'}: {site}" for site, source in zip(groups, sources, strict=True)
@@ -223,7 +218,7 @@ def _balance(known: pd.DataFrame, target: str) -> Iterator[Finding]:
         )
     for column in GROUPS:
         groups = _groups(known, column)
-        if groups is not None:
+        if any(group is not None for group in groups):
             yield from _grouped(_Table.of(target, column, groups, classes, every))
 
 

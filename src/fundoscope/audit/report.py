@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import jinja2
+import numpy as np
 import pandas as pd
 from PIL import Image
 
@@ -19,8 +17,9 @@ from fundoscope.audit.fingerprint import MIRRORS
 from fundoscope.audit.labels import Suspect
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.files import write_text
-from fundoscope.grades import GRADE_NAMES, NOT_A_DEVICE
+from fundoscope.grades import GRADE_NAMES
 from fundoscope.photo.read import read_photo
+from fundoscope.runtime.pages import data_uri, environment
 
 ANSWER_FILE: Final = "audit.json"
 
@@ -38,6 +37,9 @@ SUSPECTS_SHOWN: Final = 120
 
 NAMED: Final = 12
 """Photographs of a finding named on the first page."""
+
+CONTRADICTED: Final = {"grade": "grades", "dme": "risks of macular oedema", "label": "labels", "eye": "eyes"}
+"""The columns of `agreement.LABELS`, in words: what one picture can have one of only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ def write_report(audit: Audit, folder: Path | str) -> tuple[Path, ...]:
     """
     place = Path(folder)
     answer = audit.to_dict()
-    template = _environment().get_template("audit.html.jinja")
+    templates = environment(Path(__file__).parent / "templates", named=NAMED)
+    template = templates.get_template("audit.html.jinja")
     sheets, index = [], []
     for name, title, entries in _kinds(audit):
         chunks = [entries[start : start + PER_SHEET] for start in range(0, len(entries), PER_SHEET)][:SHEETS]
@@ -107,17 +110,19 @@ class _Row:
 
 def _kinds(audit: Audit) -> Iterator[tuple[str, str, list[_Row]]]:
     """File name, title and entries of each kind of sheet that has any."""
+    numbers = {str(image): at for at, image in enumerate(audit.listing.frame["image"])}
+    suspects = audit.suspects[:SUSPECTS_SHOWN]
     kinds = (
         ("copies", "Photographs that are one picture", list(_pairs(audit, "copy"))),
         ("same-eye", "One eye in two photographs", list(_pairs(audit, "same eye"))),
-        ("suspects", "Labels to be read again", [_suspect(audit, each) for each in audit.suspects[:SUSPECTS_SHOWN]]),
+        ("suspects", "Labels to be read again", [_suspect(each, numbers) for each in suspects]),
         *(
-            (check, title, list(_of_findings(audit, check)))
-            for check, title in (
-                ("contradicting-grade", "One picture, different grades"),
-                ("wrong-eye", "Disc on the wrong side"),
-                ("not-a-fundus", "No field of view found"),
-            )
+            (f"contradicting-{name}", f"One picture, different {words}", list(_contradicting(audit, name, numbers)))
+            for name, words in CONTRADICTED.items()
+        ),
+        *(
+            (check, title, list(_of_findings(audit, check, numbers)))
+            for check, title in (("wrong-eye", "Disc on the wrong side"), ("not-a-fundus", "No field of view found"))
         ),
     )
     yield from (kind for kind in kinds if kind[2])
@@ -136,22 +141,25 @@ def _pairs(audit: Audit, relation: str) -> Iterator[_Row]:
         )
 
 
-def _suspect(audit: Audit, suspect: Suspect) -> _Row:
-    at = _numbers(audit)[suspect.image]
+def _suspect(suspect: Suspect, numbers: Mapping[str, int]) -> _Row:
     title = f"given {suspect.given} {GRADE_NAMES[suspect.given]}, suggested {suspect.suggested}"
-    return _Row(title, (at,), suspect.why)
+    return _Row(title, (numbers[suspect.image],), suspect.why)
 
 
-def _of_findings(audit: Audit, check: str) -> Iterator[_Row]:
-    numbers = _numbers(audit)
+def _contradicting(audit: Audit, name: str, numbers: Mapping[str, int]) -> Iterator[_Row]:
+    """One entry for each picture that bears several values of a column: everywhere it is listed, side by side."""
+    for finding in audit.findings:
+        if finding.check == f"contradicting-{name}":
+            for group in finding.evidence["groups"]:
+                values = sorted({row[name] for row in group})
+                yield _Row(f"{name} {', '.join(values)}", tuple(numbers[row["image"]] for row in group), "")
+
+
+def _of_findings(audit: Audit, check: str, numbers: Mapping[str, int]) -> Iterator[_Row]:
     for finding in audit.findings:
         if finding.check == check:
             for image in finding.images:
                 yield _Row(finding.check.replace("-", " "), (numbers[image],), "")
-
-
-def _numbers(audit: Audit) -> dict[str, int]:
-    return {str(image): at for at, image in enumerate(audit.listing.frame["image"])}
 
 
 def _entry(audit: Audit, row: _Row) -> Entry:
@@ -162,7 +170,7 @@ def _picture(audit: Audit, at: int) -> Picture:
     record = audit.listing.frame.iloc[at]
     facts = [
         f"{name} {record[name]}"
-        for name in ("source", "patient", "eye", "visit", "split", "grade", "label", "duplicate_group")
+        for name in ("source", "patient", "eye", "visit", "split", "grade", "dme", "label", "duplicate_group")
         if name in record and not pd.isna(record[name])
     ]
     return Picture(audit.short(str(record["image"])), _thumbnail(audit.listing.paths[at]), tuple(facts))
@@ -176,18 +184,4 @@ def _thumbnail(path: Path) -> str | None:
         return None
     picture = Image.fromarray(pixels)
     picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(not_a_device=NOT_A_DEVICE, named=NAMED)
-    return environment
+    return data_uri(np.asarray(picture), "JPEG", quality=80)

@@ -27,6 +27,13 @@ def audit(
     predictions: Annotated[
         Path | None, typer.Option(help="Out-of-fold predictions: finds the labels that they doubt.")
     ] = None,
+    held_out: Annotated[
+        bool,
+        typer.Option(
+            "--held-out",
+            help="The predictions' system never saw these photographs: they need no fold (with --predictions).",
+        ),
+    ] = False,
     report: Annotated[Path | None, typer.Option(help="Folder for contact sheets and audit.json.")] = None,
     review: Annotated[
         Path | None, typer.Option(help="Table of suspects to write, for a reader to fill in (needs --predictions).")
@@ -56,8 +63,12 @@ def audit(
 
     if review is not None and predictions is None:
         raise BadRequest("--review: expected --predictions beside it, got none. Suspects are sought in predictions.")
+    if held_out and predictions is None:
+        raise BadRequest("--held-out: expected --predictions beside it, got none. It says what these are of.")
     listing = auditing.listed(manifests)
-    given = None if predictions is None else check_predictions(read_table(predictions), path=predictions)
+    given = None
+    if predictions is not None:
+        given = auditing.Predictions(check_predictions(read_table(predictions), path=predictions), held_out=held_out)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
         with Progress(*columns, console=troubles, transient=True, disable=not troubles.is_terminal) as bar:

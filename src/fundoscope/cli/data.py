@@ -152,6 +152,23 @@ def split(
     _write(divided, manifest.parent, out or manifest, missing=[], as_json=as_json, by="fold" if folds else "split")
 
 
+@app.command("correct")
+def correct(
+    manifest: Annotated[Path, typer.Argument(help="Manifest whose labels were doubted.")],
+    review: Annotated[Path, typer.Argument(help="Table of suspects (`fundoscope audit --review`), filled in.")],
+    out: Out,
+) -> None:
+    """Write a manifest with the grades that a reader has given; the old ones stay in grade_original."""
+    from fundoscope.audit.labels import read_review
+    from fundoscope.data.manifest import read_manifest, rebased, write_manifest
+
+    corrected = read_review(review, read_manifest(manifest))
+    write_manifest(rebased(corrected, manifest.parent, out.parent), out)
+    changed = int((corrected["grade"] != corrected["grade_original"]).fillna(False).sum())
+    read = int(corrected["grade_by"].notna().sum())
+    answers.print(f"{out}: {read} labels read again, {changed} of them changed", markup=False, soft_wrap=True)
+
+
 def _one_of(option: str, value: str | None, allowed: tuple[str | None, ...]) -> None:
     if value not in allowed:
         raise BadRequest(f"{option}: expected {' or '.join(filter(None, allowed))}, got {value!r}. Correct it.")
@@ -299,20 +316,3 @@ def _counts_table(counts: dict[str, dict[str, int]], by: str, of: str) -> Table:
     for side, row in counts.items():
         table.add_row(side, *(str(row.get(grade, 0)) for grade in grades), str(sum(row.values())))
     return table
-
-
-@app.command("correct")
-def correct(
-    manifest: Annotated[Path, typer.Argument(help="Manifest whose labels were doubted.")],
-    review: Annotated[Path, typer.Argument(help="Table of suspects (`fundoscope audit --review`), filled in.")],
-    out: Out,
-) -> None:
-    """Write a manifest with the grades that a reader has given; the old ones stay in grade_original."""
-    from fundoscope.audit.labels import read_review
-    from fundoscope.data.manifest import read_manifest, rebased, write_manifest
-
-    corrected = read_review(review, read_manifest(manifest))
-    write_manifest(rebased(corrected, manifest.parent, out.parent), out)
-    changed = int((corrected["grade"] != corrected["grade_original"]).fillna(False).sum())
-    read = int(corrected["grade_by"].notna().sum())
-    answers.print(f"{out}: {read} labels read again, {changed} of them changed", markup=False, soft_wrap=True)

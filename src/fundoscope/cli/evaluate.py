@@ -87,7 +87,10 @@ def evaluate(
     manifest: Annotated[Path, typer.Argument(help="Table with the reference grades.")],
     split: Annotated[str | None, typer.Option(help="Only this split of the manifest: train, val or test.")] = None,
     unseen_patients: Annotated[
-        bool, typer.Option("--unseen-patients", help="Leave out patients who are also in another split.")
+        bool,
+        typer.Option(
+            "--unseen-patients", help="Leave out patients, files, duplicates and eyes that another split has."
+        ),
     ] = False,
     include_ungradable: Annotated[
         bool, typer.Option("--include-ungradable", help="Count photographs refused for quality that have p0 to p4.")
@@ -163,8 +166,8 @@ def _data(predictions: Path, manifest: Path, joined: Joined, chosen: set[str]) -
 
 
 def _chosen(manifest: pd.DataFrame, path: Path, split: str | None, *, unseen: bool) -> pd.DataFrame:
-    """The rows of one split; with `unseen` without patients, and photographs, that another split has too."""
-    from fundoscope.tables import patient_keys
+    """The rows of one split; with `unseen` without units (patients, files, duplicates, eyes) that another one has."""
+    from fundoscope.data.split import units_of
 
     if split is None:
         return manifest
@@ -172,14 +175,9 @@ def _chosen(manifest: pd.DataFrame, path: Path, split: str | None, *, unseen: bo
     if split not in splits:
         found = ", ".join(sorted(set(splits) - {""})) or "none"
         raise BadTable(f"{path}: expected rows of split {split}, got splits: {found}. Give another --split, or none.")
-    keys = patient_keys(manifest)
-    hashes = manifest["sha256"].tolist() if "sha256" in manifest else [None] * len(manifest)
-    elsewhere = {key for key, side in zip(keys, splits, strict=True) if side not in ("", split)}
-    seen = {sha256 for sha256, side in zip(hashes, splits, strict=True) if side not in ("", split)} - {None}
-    keep = [
-        side == split and not (unseen and (key in elsewhere or sha256 in seen))
-        for key, sha256, side in zip(keys, hashes, splits, strict=True)
-    ]
+    units = units_of(manifest)
+    elsewhere = {unit for unit, side in zip(units, splits, strict=True) if side not in ("", split)}
+    keep = [side == split and not (unseen and unit in elsewhere) for unit, side in zip(units, splits, strict=True)]
     if not any(keep):
         raise BadTable(
             f"{path}: expected patients who are in split {split} only, got none. Leave --unseen-patients out."

@@ -19,7 +19,7 @@ import pandas as pd
 
 from fundoscope.data.manifest import with_hashes
 from fundoscope.data.source import Modality, Source, picture_names
-from fundoscope.data.words import decoded, first_table, read_words
+from fundoscope.data.words import PRESENT, decoded, first_table, read_words
 from fundoscope.errors import BadRequest, BadTable
 from fundoscope.photo.read import PICTURE_SUFFIXES
 from fundoscope.tables import MANIFEST_COLUMNS, check_manifest
@@ -28,7 +28,6 @@ from fundoscope.tables.columns import SIGN_PREFIX
 Task = Literal["binary", "multi-class", "multi-label"]
 
 SPLITS: Final = {"train": "train", "val": "val", "test": "test"}
-PRESENT: Final = {"0": 0, "1": 1}
 NAMED: Final = ("patient", "eye", "visit", "label", "split", "grade", "age", "sex", "camera", "site")
 """Columns of ours that a spec may name; `image` always."""
 

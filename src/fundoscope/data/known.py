@@ -165,14 +165,6 @@ CONTAINMENTS: Final = (
 )
 """Every containment that is known. No public set is known to lie in BRSET or mBRSET, nor they in another."""
 
-CLASHING_NAMES: Final = {
-    "idrid": "81 base names (IDRiD_001 and so on) are in both train and test, for different photographs (FACTS E.5).",
-    "idrid_lesions": "IDRiD_01 of part A is not IDRiD_001 of the grading part.",
-    "aptos": "test.csv is Kaggle's unlabelled test set or, beside train_1.csv, a part of the labelled ones.",
-    "gdrbench": "names are unique only with their domain's folder; DeepDRiD's patient 1 is not EyePACS' patient 1.",
-}
-"""Sources in which the same name means two photographs, and how."""
-
 PRETRAINED_ON: Final = {
     "retfound_mae_cfp": Pretraining(
         sources=("eyepacs",),

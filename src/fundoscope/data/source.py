@@ -15,7 +15,6 @@ import pandas as pd
 
 from fundoscope.errors import BadTable
 from fundoscope.photo.read import PICTURE_SUFFIXES
-from fundoscope.tables import read_table
 
 Modality = Literal["fundus", "oct"]
 
@@ -45,29 +44,6 @@ class Source:
     """What trips up whoever uses it: clashing names, other sets inside it, odd labels."""
 
 
-def table_at(root: Path, names: Sequence[str], columns: Sequence[str], *, what: str) -> tuple[Path, pd.DataFrame]:
-    """The first of several tables that is there, and its path, refused if a column is missing.
-
-    Args:
-        root: The data set's folder.
-        names: Where the table may lie, relative to the folder, in order of preference.
-        columns: Columns it must hold, after blanks around their names are taken away.
-        what: The data set, in words for the message.
-
-    Raises:
-        BadTable: If none is there, or it lacks a column.
-    """
-    for name in names:
-        if (root / name).is_file():
-            frame = read_table(root / name)
-            need_columns(frame, columns, root / name)
-            return root / name, frame
-    raise BadTable(
-        f"{root}: expected {what} with {' or '.join(names)}, found {_listing(root)}. "
-        "Name the folder that holds it, unpacked as it was downloaded."
-    )
-
-
 def need_columns(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
     """Refuse a table of labels that lacks a column.
 
@@ -88,8 +64,3 @@ def picture_names(folder: Path) -> dict[str, str]:
         return {}
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
     return {path.stem: path.name for path in found}
-
-
-def _listing(root: Path) -> str:
-    names = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
-    return (", ".join(names[:8]) + (", ..." if len(names) > 8 else "")) or "nothing"

@@ -10,12 +10,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 
 from fundoscope.data.source import need_columns
 from fundoscope.errors import BadTable
+from fundoscope.grades import GRADES
 from fundoscope.tables.columns import BLANK_NUMBERS, row_number
+
+GRADE_CODES: Final = {str(grade): grade for grade in range(GRADES)}
+"""Of a publisher who writes the ICDR grade itself."""
+
+PRESENT: Final = {"0": 0, "1": 1}
+"""Of a publisher who writes 1 for a sign that is there."""
 
 
 def read_words(path: Path, columns: Sequence[str]) -> pd.DataFrame:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from typing import Final
 
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
-from PIL import Image
 
 from fundoscope.arrays import Photo
+from fundoscope.runtime.pages import data_uri
 from fundoscope.runtime.reading import Reading
 
 PICTURE_PX: Final = 800
@@ -47,8 +45,8 @@ def illustrate(pixels: Photo, reading: Reading) -> Illustration:
     picture = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     overlay = draw_overlay(reading)
     return Illustration(
-        _data_uri(picture, "JPEG", quality=85),
-        None if overlay is None else _data_uri(overlay, "WEBP", quality=70),
+        data_uri(picture, "JPEG", quality=85),
+        None if overlay is None else data_uri(overlay, "WEBP", quality=70),
         width,
         height,
     )
@@ -102,9 +100,3 @@ def lay_on_photograph(reading: Reading, *, longer_px: int) -> Float32[np.ndarray
 def _fitted(height: int, width: int, longer_px: int) -> tuple[int, int]:
     factor = min(1.0, longer_px / max(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))
-
-
-def _data_uri(pixels: UInt8[np.ndarray, "height width channel"], kind: str, *, quality: int) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, kind, quality=quality)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

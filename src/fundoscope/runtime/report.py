@@ -11,11 +11,12 @@ import jinja2
 
 from fundoscope.decide.referral import DECISION_WORDS
 from fundoscope.files import write_text
-from fundoscope.grades import GRADE_NAMES, GRADES, NOT_A_DEVICE, REFERABLE
+from fundoscope.grades import GRADE_NAMES, GRADES, REFERABLE
 from fundoscope.runtime.answers import PatientAnswer, Row, answer_patients
 from fundoscope.runtime.grader import Grader, in_order
 from fundoscope.runtime.illustration import Illustration, illustrate
 from fundoscope.runtime.listing import Listed
+from fundoscope.runtime.pages import environment
 
 PHOTOGRAPHS_PER_PAGE: Final = 200
 """A page holds its pictures itself, about 0.1 MB each; beyond this many the report is split."""
@@ -64,7 +65,7 @@ def write_report(
     """
     answers = answer_patients(rows)
     pages = _paged(answers)
-    template = _environment().get_template("report.html.jinja")
+    template = _templates().get_template("report.html.jinja")
     shared = _about_release(grader) | {"pages": pages, "counts": _counts(answers), "total": len(rows)}
     written = []
     for page in pages:
@@ -91,7 +92,7 @@ def _paged(answers: Sequence[PatientAnswer]) -> list[Page]:
 
 def _show(grader: Grader, photographs: Sequence[Listed], rows: Sequence[Row], page: Page) -> Iterator[Shown]:
     def show(number: int) -> Shown:
-        reading, pixels = grader.examine(photographs[number].path)
+        reading, pixels = grader.examine(photographs[number].path, photographs[number].fellow)
         unchanged = pixels is not None and reading.sha256 == rows[number]["sha256"]
         illustration = illustrate(pixels, reading) if unchanged and pixels is not None else None
         return Shown(number, rows[number], illustration, _description(grader, rows[number]))
@@ -145,16 +146,9 @@ def _interval_words(value: Mapping[str, Any]) -> str:
     return f"{value['estimate']:.3f} ({level}{value['low']:.3f} to {value['high']:.3f})"
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
-        not_a_device=NOT_A_DEVICE,
+def _templates() -> jinja2.Environment:
+    return environment(
+        Path(__file__).parent / "templates",
         decision_words=DECISION_WORDS,
         grade_names=GRADE_NAMES,
         grades=range(GRADES),
@@ -163,4 +157,3 @@ def _environment() -> jinja2.Environment:
         file_name=lambda image: PurePath(image).name,
         mean_grade=lambda row: sum(grade * row[f"p{grade}"] for grade in range(GRADES)),
     )
-    return environment

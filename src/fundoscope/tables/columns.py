@@ -243,7 +243,8 @@ def _read_share(value: object, column: Column) -> object:
     number = _read_number(value, column)
     if not isinstance(number, float):
         return number
-    return min(max(number, 0.0), 1.0) if -SHARE_SLACK <= number <= 1 + SHARE_SLACK else _WRONG
+    # max(0.0, -0.0) is 0.0, its first argument: other programs write -0.0, which would be shown as -0 %.
+    return min(max(0.0, number), 1.0) if -SHARE_SLACK <= number <= 1 + SHARE_SLACK else _WRONG
 
 
 def _read_whole(value: object, column: Column) -> object:

@@ -14,7 +14,7 @@ from typing import Final
 import pandas as pd
 
 from fundoscope.data.source import Source, picture_names
-from fundoscope.data.words import decoded, first_table, optional, read_words
+from fundoscope.data.words import GRADE_CODES, decoded, first_table, optional, read_words
 
 OFFICIAL: Final = {"train": ("train.csv", ("train_images",)), "test": ("test.csv", ("test_images",))}
 RESPLIT: Final = {
@@ -23,8 +23,6 @@ RESPLIT: Final = {
     "test": ("test.csv", ("test_images/test_images", "test_images")),
 }
 """The table of each split, and the folders its pictures may lie in."""
-
-DIAGNOSES: Final = {str(grade): grade for grade in range(5)}
 
 
 def read_aptos(root: Path) -> pd.DataFrame:
@@ -52,7 +50,7 @@ def _part(root: Path, path: Path, split: str, folders: tuple[str, ...]) -> pd.Da
     return pd.DataFrame(
         {
             "image": [pictures.get(str(code), f"{folders[0]}/{code}.png") for code in words["id_code"]],
-            "grade": decoded(optional(words, "diagnosis"), DIAGNOSES, path),
+            "grade": decoded(optional(words, "diagnosis"), GRADE_CODES, path),
             "split": split,
         }
     )

@@ -15,7 +15,7 @@ from typing import Final
 import pandas as pd
 
 from fundoscope.data.source import Source, picture_names
-from fundoscope.data.words import decoded, first_table, optional, read_words
+from fundoscope.data.words import PRESENT, decoded, first_table, optional, read_words
 
 TABLES: Final = ("labels_brset.csv", "labels.csv")
 PICTURES: Final = "fundus_photos"
@@ -26,7 +26,6 @@ EYE: Final = {"1": "right", "2": "left"}
 QUALITY: Final = {"Adequate": "good", "Inadequate": "usable"}
 """An inadequate picture was graded all the same, so it is not `reject`."""
 
-PRESENT: Final = {"0": 0, "1": 1}
 
 SIGNS: Final[dict[str, tuple[str, ...]]] = {
     "diabetic_retinopathy": ("diabetic_retinopathy",),

@@ -14,14 +14,14 @@ from typing import Final
 import pandas as pd
 
 from fundoscope.data.source import Source
-from fundoscope.data.words import decoded, read_words
+from fundoscope.data.words import GRADE_CODES, decoded, read_words
 from fundoscope.errors import BadTable
 
 SPLITS: Final = {"train": "train", "valid": "val", "test": "test"}
 LESIONS: Final = ("MA", "HE", "EX", "SE")
 
 UNGRADABLE: Final = "5"
-LABELS: Final[dict[str, int | None]] = {**{str(grade): grade for grade in range(5)}, UNGRADABLE: None}
+LABELS: Final[dict[str, int | None]] = {**GRADE_CODES, UNGRADABLE: None}
 """Grade 5 is no grade: poor quality, a sixth class of its publisher."""
 
 

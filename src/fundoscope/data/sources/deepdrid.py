@@ -15,13 +15,13 @@ from typing import Final
 import pandas as pd
 
 from fundoscope.data.source import Source
-from fundoscope.data.words import decoded, optional, read_words
+from fundoscope.data.words import GRADE_CODES, decoded, optional, read_words
 from fundoscope.errors import BadTable
 
 FOLDER: Final = "regular_fundus_images"
 LABELLED: Final = {"regular-fundus-training": "train", "regular-fundus-validation": "val"}
 EVALUATION: Final = "Online-Challenge1&2-Evaluation"
-LEVELS: Final[dict[str, int | None]] = {**{str(grade): grade for grade in range(5)}, "5": None}
+LEVELS: Final[dict[str, int | None]] = {**GRADE_CODES, "5": None}
 """Level 5, where it is used, means that the photograph cannot be graded."""
 
 QUALITY: Final = {"0": "reject", "1": "good"}

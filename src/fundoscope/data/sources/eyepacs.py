@@ -15,13 +15,11 @@ import pandas as pd
 
 from fundoscope.data.known import eyepacs_eye
 from fundoscope.data.source import Source, picture_names
-from fundoscope.data.words import decoded, first_table, optional, read_words
+from fundoscope.data.words import GRADE_CODES, decoded, first_table, optional, read_words
 
 TRAIN: Final = "trainLabels.csv"
 TEST: Final = ("retinopathy_solution.csv", "testLabels.csv")
 """The table of the test photographs, in order of preference: only the first says how they were used."""
-
-LEVELS: Final = {str(grade): grade for grade in range(5)}
 
 
 def read_eyepacs(root: Path) -> pd.DataFrame:
@@ -50,7 +48,7 @@ def _part(root: Path, path: Path, split: str) -> pd.DataFrame:
             "image": [f"{split}/{pictures.get(str(name), f'{name}.jpeg')}" for name in words["image"]],
             "patient": [patient for patient, _ in eyes],
             "eye": [eye for _, eye in eyes],
-            "grade": decoded(words["level"], LEVELS, path),
+            "grade": decoded(words["level"], GRADE_CODES, path),
             "split": split,
             "usage": optional(words, "Usage"),
         }

@@ -14,11 +14,10 @@ import pandas as pd
 
 from fundoscope.data.known import eyepacs_eye
 from fundoscope.data.source import Source, picture_names
-from fundoscope.data.words import decoded, first_table, read_words
+from fundoscope.data.words import GRADE_CODES, decoded, first_table, read_words
 
 TABLES: Final = {"train": "Label_EyeQ_train.csv", "test": "Label_EyeQ_test.csv"}
 QUALITY: Final = {"0": "good", "1": "usable", "2": "reject"}
-GRADES: Final = {str(grade): grade for grade in range(5)}
 
 
 def read_eyeq(root: Path) -> pd.DataFrame:
@@ -41,7 +40,7 @@ def _part(root: Path, split: str) -> pd.DataFrame:
             "image": [f"{split}/{pictures.get(Path(name).stem, name)}" for name in names],
             "patient": [patient for patient, _ in eyes],
             "eye": [eye for _, eye in eyes],
-            "grade": decoded(words["DR_grade"], GRADES, path).tolist(),
+            "grade": decoded(words["DR_grade"], GRADE_CODES, path).tolist(),
             "quality": decoded(words["quality"], QUALITY, path).tolist(),
             "split": split,
         }

@@ -13,7 +13,7 @@ from typing import Final
 import pandas as pd
 
 from fundoscope.data.source import Source
-from fundoscope.data.words import decoded, first_table
+from fundoscope.data.words import GRADE_CODES, decoded, first_table
 from fundoscope.errors import BadTable
 
 TABLE: Final = "DR_Seg_Grading_Label.csv"
@@ -27,8 +27,6 @@ MASKS: Final = {
     "mask_nv": "Neovascularization_Masks",
 }
 """Our column and FGADR's folder; its haemorrhages are spelled Hemohedge."""
-
-GRADES: Final = {str(grade): grade for grade in range(5)}
 
 
 def read_fgadr(root: Path) -> pd.DataFrame:
@@ -44,7 +42,7 @@ def read_fgadr(root: Path) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
             "image": [f"{base}{PICTURES}/{name}" for name in names],
-            "grade": decoded(pd.Series(grades, name="grade", dtype=object), GRADES, path),
+            "grade": decoded(pd.Series(grades, name="grade", dtype=object), GRADE_CODES, path),
             "batch": [Path(name).stem.rpartition("_")[2] for name in names],
         }
     )

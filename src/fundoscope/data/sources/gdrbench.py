@@ -15,14 +15,13 @@ import pandas as pd
 
 from fundoscope.data.known import eyepacs_eye
 from fundoscope.data.source import Source
-from fundoscope.data.words import decoded
+from fundoscope.data.words import GRADE_CODES, decoded
 from fundoscope.errors import BadTable
 
 DOMAINS: Final = ("APTOS", "DEEPDR", "FGADR", "IDRID", "MESSIDOR", "RLDR", "DDR", "EYEPACS")
 """The six of the leave-one-out protocol, then the two that are only tested on."""
 
 SPLITS: Final = {"train": "train", "crossval": "val"}
-GRADES: Final = {str(grade): grade for grade in range(5)}
 OF_EYEPACS: Final = ("RLDR", "EYEPACS")
 
 
@@ -73,7 +72,7 @@ def _listed(path: Path, domain: str, split: str) -> pd.DataFrame:
             "image": [f"images/{name}" for name, _, _ in rows],
             "patient": [patient for patient, _ in people],
             "eye": [eye for _, eye in people],
-            "grade": decoded(pd.Series([label for _, _, label in rows], name="grade", dtype=object), GRADES, path),
+            "grade": decoded(pd.Series([label for _, _, label in rows], name="grade", dtype=object), GRADE_CODES, path),
             "split": split,
             "domain": domain,
         }
@@ -111,6 +110,7 @@ GDRBENCH: Final = Source(
         "81 base names of IDRID are in both of its lists, for other photographs; only where class and name clash does "
         "the train photograph carry _train.",
         "In its protocol the test set of a domain is both of its lists, train and crossval; `split` says which list.",
+        "A name is one photograph's only within its domain's folder, and DEEPDR's patient 1 is not EYEPACS' patient 1.",
         "EYEPACS is listed under EYEPACS/Images/, not under the class folders that the README describes.",
     ),
 )

@@ -3,7 +3,9 @@
 Porwal et al., Data 3 (2018) 25, doi 10.3390/data3030025. Two layouts are read: the publisher's own,
 whose train and test names clash and which knows no patients, and `labels.csv` with `images/`, which
 adds sessions (photographs within ten minutes of one another, the best patient key there is), the
-eye inferred from the disc's place, and capture times.
+eye inferred from the disc's place, and capture times. The publisher's was read in two public loaders: FLAIR's has
+the training folder, its table and the three columns (the oedema's name ends in a blank), the other one both folders
+and both tables. That of `labels.csv` is the archive's in ../shared/data, with its `SOURCE.md`.
 """
 
 from __future__ import annotations
@@ -106,7 +108,10 @@ IDRID: Final = Source(
     citation="Porwal et al., Indian Diabetic Retinopathy Image Dataset (IDRiD): A Database for Diabetic "
     "Retinopathy Screening Research, Data 3 (2018) 25, doi 10.3390/data3030025",
     layout="confirmed",
-    layout_from=("https://ieee-dataport.org/open-access/indian-diabetic-retinopathy-image-dataset-idrid",),
+    layout_from=(
+        "https://github.com/jusiro/FLAIR/blob/710bf72/local_data/prepare_partitions.py",
+        "https://github.com/imsaksham-c/EyeDisease_IDRiD/blob/72999a9/utils/dataset_reorganiser.py",
+    ),
     read=read_idrid,
     notes=(
         "Train and test both start at IDRiD_001: names alone confuse them (81 base names are shared).",

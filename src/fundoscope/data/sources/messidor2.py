@@ -14,12 +14,11 @@ from typing import Final
 import pandas as pd
 
 from fundoscope.data.source import Source, picture_names
-from fundoscope.data.words import decoded, first_table, read_words
+from fundoscope.data.words import GRADE_CODES, decoded, first_table, read_words
 
 GRADES_TABLE: Final = "messidor_data.csv"
 PAIRS_TABLES: Final = ("messidor-2.csv", "messidor_pairs.csv")
 GRADE_COLUMNS: Final = ("image_id", "adjudicated_dr_grade", "adjudicated_dme", "adjudicated_gradable")
-GRADES: Final = {str(grade): grade for grade in range(5)}
 
 
 def read_messidor2(root: Path) -> pd.DataFrame:
@@ -45,7 +44,7 @@ def read_messidor2(root: Path) -> pd.DataFrame:
             ],
             "patient": [patient for patient, _ in people],
             "eye": [eye for _, eye in people],
-            "grade": decoded(words["adjudicated_dr_grade"], GRADES, path),
+            "grade": decoded(words["adjudicated_dr_grade"], GRADE_CODES, path),
             "dme": decoded(words["adjudicated_dme"], {"0": 0, "1": 2}, path),
             "quality": decoded(words["adjudicated_gradable"], {"0": "reject", "1": None}, path),
         }

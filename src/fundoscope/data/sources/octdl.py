@@ -97,5 +97,8 @@ OCTDL: Final = Source(
         "code does, so patient 4986761, the one with two classes (AMD and DME), is in train and in val; the other 819 "
         "are on one side.",
         "A patient has 2.5 B-scans on average and up to 10: split by patient.",
+        "Numbers do not keep patients apart: 55 pairs of scans are one file, 47 of them under two patients' numbers; "
+        "69 groups of one scan are on two sides or more of the copies' split, 25 of them one file "
+        "(docs/results/audit.md). Run `fundoscope audit --write-groups`, then divide anew.",
     ),
 )

@@ -17,7 +17,7 @@ from typing import Final
 import pandas as pd
 
 from fundoscope.data.source import Source
-from fundoscope.data.words import decoded, first_table, read_words
+from fundoscope.data.words import PRESENT, decoded, first_table, read_words
 
 TABLES: Final = ("full_df.csv", "ODIR-5K_Training_Annotations(Updated)_V2.csv", "ODIR-5K/ODIR-5K/data.csv", "data.csv")
 """The Kaggle copy's table, and the publisher's workbook (there data.xlsx) saved as CSV."""
@@ -48,7 +48,6 @@ NEEDED: Final = (
 )
 
 SEX: Final = {"Female": "female", "Male": "male"}
-PRESENT: Final = {"0": 0, "1": 1}
 
 GRADES: Final = {
     "normal fundus": 0,

@@ -16,7 +16,7 @@ from typing import Final
 import pandas as pd
 
 from fundoscope.data.source import Source
-from fundoscope.data.words import decoded, first_table, read_words
+from fundoscope.data.words import PRESENT, decoded, first_table, read_words
 from fundoscope.errors import BadTable
 
 SPLITS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
@@ -34,7 +34,6 @@ SPLITS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
 """Of each split: where its table and its pictures lie, in the Kaggle copy, in that copy with its doubled folders
 undone, and in IEEE DataPort's archive."""
 
-PRESENT: Final = {"0": 0, "1": 1}
 
 SIGNS: Final = {
     "DR": "diabetic_retinopathy",

@@ -15,7 +15,7 @@ import pandas as pd
 
 from fundoscope.data.known import eyepacs_eye
 from fundoscope.data.source import Source
-from fundoscope.data.words import decoded, optional, read_words
+from fundoscope.data.words import GRADE_CODES, decoded, optional, read_words
 from fundoscope.errors import BadTable
 
 TABLE: Final = "dr_grades.csv"
@@ -29,7 +29,6 @@ LESIONS: Final = {
     "mask_se": "cotton_wool_spots",
 }
 LISTS: Final = {"train": "splits/RLDR_train.txt", "val": "splits/RLDR_crossval.txt"}
-GRADES: Final = {str(grade): grade for grade in range(5)}
 
 
 def read_rldr(root: Path) -> pd.DataFrame:
@@ -59,8 +58,8 @@ def _release(root: Path, base: str) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
             "image": [f"{base}{IMAGES}/{stem}.jpg" for stem in stems],
-            "grade": decoded(words["our label"], GRADES, path).tolist(),
-            "grade_second": decoded(optional(words, "kaggle label"), GRADES, path).tolist(),
+            "grade": decoded(words["our label"], GRADE_CODES, path).tolist(),
+            "grade_second": decoded(optional(words, "kaggle label"), GRADE_CODES, path).tolist(),
         }
     )
     for column, lesion in LESIONS.items():
@@ -78,7 +77,7 @@ def _listed(path: Path, split: str) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "image": [f"images/{name.strip()}" for name, _, _ in rows],
-            "grade": decoded(pd.Series([label for _, _, label in rows], name="grade", dtype=object), GRADES, path),
+            "grade": decoded(pd.Series([label for _, _, label in rows], name="grade", dtype=object), GRADE_CODES, path),
             "split": split,
         }
     )

@@ -13,7 +13,7 @@ from typing import Final
 import pandas as pd
 
 from fundoscope.data.source import Source
-from fundoscope.data.words import decoded, first_table, optional, read_words
+from fundoscope.data.words import GRADE_CODES, decoded, first_table, optional, read_words
 
 FOLDER: Final = "originalImages"
 PICTURE: Final = "Fundus_images"
@@ -25,7 +25,6 @@ OTHERS: Final = {
 }
 AGAIN: Final = "c5_DR_reclassified.csv"
 
-GRADES: Final = {str(grade): grade for grade in range(5)}
 TREATED: Final = "5"
 """Not a grade: retinopathy with laser spots or scars."""
 
@@ -43,7 +42,7 @@ def read_sustech(root: Path) -> pd.DataFrame:
     names = words[PICTURE].astype(str).str.strip()
     treated = [str(level).strip().removesuffix(".0") == TREATED for level in words[ICDR]]
     again = _graded_again(path.parent / AGAIN)
-    grades = decoded(words[ICDR], {**GRADES, TREATED: None}, path).tolist()
+    grades = decoded(words[ICDR], {**GRADE_CODES, TREATED: None}, path).tolist()
     return pd.DataFrame(
         {
             "image": [f"{FOLDER}/{name}" for name in names],
@@ -65,7 +64,7 @@ def _graded_again(path: Path) -> dict[str, object]:
     if not path.is_file():
         return {}
     words = read_words(path, (PICTURE, ICDR))
-    return dict(zip(words[PICTURE].astype(str).str.strip(), decoded(words[ICDR], GRADES, path), strict=True))
+    return dict(zip(words[PICTURE].astype(str).str.strip(), decoded(words[ICDR], GRADE_CODES, path), strict=True))
 
 
 SUSTECH: Final = Source(
