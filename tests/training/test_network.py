@@ -53,10 +53,14 @@ def test_frozen_batch_norm_reaches_the_whole_backbone():
     assert all(norm.weight.requires_grad for norm in norms)
 
 
-def test_layer_decay_is_retfound_s_ladder():
-    """FACTS E.1 for 24 blocks: scale = decay^(25 - i); embeddings 0, block k at k + 1, norm and head at the top."""
+@pytest.mark.parametrize("pool", ["mean", "class_token"])
+def test_layer_decay_is_retfound_s_ladder(pool: str):
+    """FACTS E.1 for 24 blocks: scale = decay^(25 - i); embeddings 0, block k at k + 1, head at the top.
+
+    The norm stands with the head where it comes after pooling, and with the last block where it comes before.
+    """
     depth, decay = 4, 0.65
-    settings = Network(backbone="vit_large_patch16_224", size=SMALL | {"depth": depth}, pool="mean")
+    settings = Network(backbone="vit_large_patch16_224", size=SMALL | {"depth": depth}, pool=pool)
     backbone, head = build_backbone(settings, side=64), torch.nn.Linear(24, 5)
 
     optimiser = build_optimiser(backbone, head, Optimiser(rate=1.0, layer_decay=decay, weight_decay=0.05))
@@ -69,8 +73,13 @@ def test_layer_decay_is_retfound_s_ladder():
             level = 0
         if name.startswith("blocks."):
             level = int(name.split(".")[1]) + 1
+        if name.startswith("norm."):
+            level = depth
         assert rates[id(parameter)] == pytest.approx(decay ** (levels - level)), name
     assert rates[id(head.weight)] == 1.0
+    decays = {id(p): group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
+    assert decays[id(backbone.pos_embed)] == decays[id(backbone.cls_token)] == 0
+    assert decays[id(backbone.blocks[0].mlp.fc1.weight)] == 0.05
 
 
 def test_lesions_need_inner_maps():

@@ -13,6 +13,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 from safetensors.torch import load_file
 
+from fundoscope.decide.neighbours import Voting, neighbour_probabilities
 from fundoscope.errors import BadCheckpoint, BadExperiment, BadRelease
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.verification import verify_release
@@ -23,7 +24,8 @@ from fundoscope.training.export import export_run
 from fundoscope.training.fit import WEIGHTS, load_network
 from fundoscope.training.graph import ReleaseGraph, check_parity, check_pooling
 from fundoscope.training.objectives.supervised import Normalise
-from fundoscope.training.run import train
+from fundoscope.training.predict import neighbours_of, run_network
+from fundoscope.training.run import train, training_rows
 
 
 def with_(experiment: Experiment, section: str, **values: object) -> Experiment:
@@ -261,3 +263,23 @@ def test_accumulated_passes_make_one_step(tiny: Experiment, tmp_path: Path, name
 
     last = torch.load(tmp_path / "run" / "final" / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["global_step"] == 1
+
+
+def test_out_of_fold_votes_are_those_of_the_other_folds_photographs(tiny: Experiment, tmp_path: Path):
+    """Graded by the nearest: each row's probabilities are votes of 3 of the fold's training photographs."""
+    tiny = with_(with_(with_(tiny, "data", folds=2), "fit", epochs=1), "release", neighbours=3)
+
+    train(tiny, tmp_path / "run", progress=False)
+
+    table = read_table(tmp_path / "run" / "out_of_fold.csv")
+    thirds = 3 * table[["p0", "p1", "p2", "p3", "p4"]].astype(float).to_numpy()
+    assert thirds == pytest.approx(np.rint(thirds), abs=1e-6)
+    rows = training_rows(tiny, ("train",), lambda line: None)
+    fold = rows.frame["image"].map(dict(zip(table["image"], table["fold"], strict=True))).to_numpy(int)
+    network = load_network(tiny, tmp_path / "run" / "fold0")
+    held_out, others = rows.take(np.flatnonzero(fold == 0)), rows.take(np.flatnonzero(fold != 0))
+    expected = neighbour_probabilities(
+        run_network(network, tiny, held_out).features, neighbours_of(network, tiny, others), Voting(k=3)
+    )
+    mine = table[table["fold"].astype(int) == 0].set_index("image").loc[held_out.frame["image"]]
+    assert mine[["p0", "p1", "p2", "p3", "p4"]].astype(float).to_numpy() == pytest.approx(expected, abs=1e-6)

@@ -256,7 +256,6 @@ HEADS: dict[str, type[Head]] = {
     "cumulative": Cumulative,
     "corn": Corn,
     "prototype": Prototype,
-    "signs": Signs,
 }
 
 
@@ -267,7 +266,8 @@ def build_head(network: Network, features: int, *, outputs: int = GRADES) -> Hea
         BadCheckpoint: If `network.prototypes` names a file that holds no fitting prototypes.
     """
     if network.head in ("softmax", "signs"):
-        return Softmax(features, network.hidden, network.hidden_dropout, outputs=outputs)
+        kind = Softmax if network.head == "softmax" else Signs
+        return kind(features, network.hidden, network.hidden_dropout, outputs=outputs)
     return _build(network.head, features, network, network.hidden)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,12 +48,18 @@ def build_optimiser(backbone: nn.Module, rest: nn.Module, config: Optimiser) -> 
         rest: What stands on the backbone (a head); learns at the full rate.
         config: Name, rate and decays.
 
-    Frozen parameters are left out; biases and normalisation are not decayed.
+    Frozen parameters are left out; biases, normalisation and whatever the backbone spares (position embeddings, class
+    tokens) are not decayed.
     """
     grouping: Any = timm.optim
+    spared = backbone.no_weight_decay() if hasattr(backbone, "no_weight_decay") else ()
     groups: list[dict[str, Any]] = grouping.param_groups_layer_decay(
-        backbone, weight_decay=config.weight_decay, layer_decay=config.layer_decay
+        backbone,
+        weight_decay=config.weight_decay,
+        no_weight_decay_list=tuple(spared),
+        layer_decay=config.layer_decay,
     )
+    _leave_the_top_to_the_head(backbone, groups, config.layer_decay)
     own = [p for p in rest.parameters() if p.requires_grad]
     groups.append({"params": [p for p in own if p.ndim > 1], "weight_decay": config.weight_decay})
     groups.append({"params": [p for p in own if p.ndim <= 1], "weight_decay": 0.0, "lr_scale": config.bias_rate})
@@ -62,3 +69,16 @@ def build_optimiser(backbone: nn.Module, rest: nn.Module, config: Optimiser) -> 
     if config.name == "sgd":
         return torch.optim.SGD(groups, momentum=config.momentum, nesterov=config.momentum > 0)
     return torch.optim.AdamW(groups) if config.name == "adamw" else torch.optim.Adam(groups)
+
+
+def _leave_the_top_to_the_head(backbone: nn.Module, groups: list[dict[str, Any]], decay: float) -> None:
+    """Lower every layer by one where a block is the topmost: the top rung is the head's.
+
+    RETFound's ladder (scale d^(25 - i), block k of 24 at i = k + 1) has the head and the norm before it on the top
+    rung; timm counts within the backbone only, and puts the last block there where the norm is counted as its part.
+    """
+    blocks = {id(weight) for name, weight in backbone.named_parameters() if re.search(r"\.\d+\.", name)}
+    top = [group for group in groups if group["lr_scale"] == 1.0]
+    if any(id(weight) in blocks for group in top for weight in group["params"]):
+        for group in groups:
+            group["lr_scale"] *= decay

@@ -40,7 +40,8 @@ class Target:
         """
         if self.kind == "signs":
             self._expect(frame, self.labels)
-            return np.asarray(frame[list(self.labels)].apply(pd.to_numeric, errors="coerce"), dtype=np.float32)
+            known = frame[list(self.labels)].apply(pd.to_numeric, errors="coerce")
+            return known.to_numpy(dtype=np.float32, na_value=np.nan)
         self._expect(frame, (self.column,))
         if self.kind == "grade":
             return np.asarray(frame["grade"], dtype=np.int64)
