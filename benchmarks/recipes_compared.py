@@ -2,14 +2,14 @@
 
     python benchmarks/recipes_compared.py idrid.csv runs/softmax_s0 runs/softmax_s1 runs/coral_s0 ... --neighbours
 
-Runs that differ in `seed` only are one recipe; the first run's recipe is what the others are compared with. Every run
-needs the same folds. A head grades as its literature says, with nothing fitted: softmax and prototypes by the likeliest
-grade, regression by rounding, cut logits by counting those above 0. `--neighbours` adds, for every recipe, 10-NN on what
-its fold networks report of the fold's training photographs (Euclidean, one vote each; RetinaScan's).
+Runs that differ in `seed` only are one recipe; the first run's recipe is what the others are compared with. Every
+run needs the same folds. A head grades as its literature says, with nothing fitted: softmax and prototypes by the
+likeliest grade, regression by rounding, cut logits by counting those above 0. `--neighbours` adds, for every recipe,
+10-NN on what its fold networks report of the fold's training photographs (Euclidean, one vote each; RetinaScan's).
 
-Of each recipe: the mean over its seeds, the standard deviation over them (how far one run may be off), and the difference
-from the first recipe with a 95 % interval that draws patients in pairs (2,000 draws, seed 0; how far these photographs
-may be off). The two are not one another.
+Of each recipe: the mean over its seeds, the standard deviation over them (how far one run may be off), and the
+difference from the first recipe with a 95 % interval that draws patients in pairs (2,000 draws, seed 0; how far these
+photographs may be off). The two are not one another.
 """
 
 from __future__ import annotations
