@@ -7,6 +7,9 @@ run needs the same folds. A head grades as its literature says, with nothing fit
 likeliest grade, regression by rounding, cut logits by counting those above 0. `--neighbours` adds, for every recipe,
 10-NN on what its fold networks report of the fold's training photographs (Euclidean, one vote each; RetinaScan's).
 
+`--split test` asks the mean of each run's fold networks about a split that none of them learnt from. Of a test split
+that is a look, to be written down in docs/results/test_looks.md.
+
 Of each recipe: the mean over its seeds, the standard deviation over them (how far one run may be off), and the
 difference from the first recipe with a 95 % interval that draws patients in pairs (2,000 draws, seed 0; how far these
 photographs may be off). The two are not one another.
@@ -83,6 +86,31 @@ def voted(run: Path, manifest: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return shares[at].argmax(axis=1), shares[at]
 
 
+def asked_of_all_folds(run: Path, split: str, manifest: pd.DataFrame, *, vote: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Grades and probabilities of a split's rows by the mean of the fold networks' raw output, or of their votes."""
+    experiment = read_run(run)
+    rows = training_rows(experiment, (split,), lambda line: None)
+    train = training_rows(experiment, experiment.data.train, lambda line: None)
+    fold = fold_by_patient(train.frame, folds=experiment.data.folds, salt=experiment.data.fold_salt)["fold"].to_numpy(
+        int
+    )
+    each = []
+    for number in range(experiment.data.folds):
+        network = load_network(experiment, run / f"fold{number}")
+        outputs = run_network(network, experiment, rows)
+        if vote:
+            known = neighbours_of(network, experiment, train.take(np.flatnonzero(fold != number)))
+            each.append(neighbour_probabilities(outputs.features, known, Voting(k=10)))
+        else:
+            each.append(outputs.raw.astype(np.float64))
+    mean = np.mean(each, axis=0)
+    at = pd.Series(np.arange(len(rows)), index=rows.frame["image"]).loc[manifest["image"]].to_numpy()
+    if vote:
+        return mean[at].argmax(axis=1), mean[at]
+    head = experiment.network.head
+    return native(head, mean[at]), probabilities(head, mean[at])
+
+
 def statistics_of(
     seeds: list[tuple[np.ndarray, np.ndarray]], grades: np.ndarray, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -105,11 +133,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument(
+        "--split", help="ask the fold networks about this split instead of taking out-of-fold predictions"
+    )
     parser.add_argument("--neighbours", action="store_true", help="also grade by 10-NN on each run's features")
     given = parser.parse_args()
     listed = read_table(given.manifest)
     first = read_table(given.runs[0] / "out_of_fold.csv")
     manifest = listed.set_index("image").loc[first["image"]].reset_index()
+    if given.split:
+        manifest = listed[listed["split"] == given.split].reset_index(drop=True)
     grades = manifest["grade"].astype(int).to_numpy()
     patients = pd.factorize(pd.Series(patient_keys(manifest), dtype=object))[0]
 
@@ -118,9 +151,15 @@ def main() -> None:
     for run in given.runs:
         key = repr(replace(read_run(run), seed=0))
         recipes[known.setdefault(key, run.name.rpartition("_s")[0] or run.name)].append(run)
-    seeds = {name: [graded(run, manifest) for run in runs] for name, runs in recipes.items()}
+
+    def ask(run: Path, *, vote: bool) -> tuple[np.ndarray, np.ndarray]:
+        if given.split:
+            return asked_of_all_folds(run, given.split, manifest, vote=vote)
+        return voted(run, manifest) if vote else graded(run, manifest)
+
+    seeds = {name: [ask(run, vote=False) for run in runs] for name, runs in recipes.items()}
     if given.neighbours:
-        seeds |= {f"{name}, 10-NN": [voted(run, manifest) for run in runs] for name, runs in recipes.items()}
+        seeds |= {f"{name}, 10-NN": [ask(run, vote=True) for run in runs] for name, runs in recipes.items()}
 
     print(f"{len(manifest)} photographs of {len(np.unique(patients))} patients\n")
     print("| recipe | seeds | " + " | ".join(SHOWN.values()) + " |")
