@@ -18,6 +18,7 @@ from fundoscope.painting import RetinaSpec, paint_retina
 
 _TINY = runpy.run_path(str(Path(__file__).parents[1] / "runtime" / "tiny_release.py"))
 tiny_release = _TINY["tiny_release"]
+pair_release = _TINY["pair_release"]
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +192,17 @@ def test_a_name_from_outside_does_not_command_the_terminal(name):
     assert shown.spans == []
     assert "\x1b" not in shown.plain
     assert "eye" in shown.plain
+
+
+def test_with_a_release_of_both_eyes_the_terminal_says_how_many_are_graded_without_the_other(
+    run, painted, pair_release, tmp_path
+):
+    for number in range(3):
+        shutil.copy(painted / f"{number}.jpg", tmp_path)
+    (tmp_path / "manifest.csv").write_text("image,patient,eye\n0.jpg,A,left\n1.jpg,A,right\n2.jpg,B,left\n")
+
+    status, out, told = run(tmp_path, "--release", pair_release)
+
+    assert status == 0
+    assert "1 of 3 photographs have none in a manifest (by patient and eye) and are graded without." in told
+    assert out.count("Graded without the other eye") == 1

@@ -14,6 +14,7 @@ from fundoscope.painting import RetinaSpec, paint_retina
 # Test files cannot import one another; pytest finds fixtures by the names in this module.
 _TINY = runpy.run_path(str(Path(__file__).with_name("tiny_release.py")))
 tiny_release = _TINY["tiny_release"]
+pair_release = _TINY["pair_release"]
 
 
 @pytest.fixture(scope="session")

@@ -96,13 +96,60 @@ def tiny_model(*, side_px: int = SIDE_PX, outputs: int = 4, raw_name: str = "raw
     return bytes(model.SerializeToString())
 
 
+def tiny_pair_model(*, eyes: int = 2) -> bytes:
+    """A graph for both eyes: the one of single eyes with `fellow mean / 255 - 0.5` added to every cut.
+
+    Of a fellow that is all zeros the addend is 2, as a learnt vector may say anything.
+    """
+    onnx = pytest.importorskip("onnx", reason="needs the train extra: onnx builds the tiny release")
+    helper, kinds = onnx.helper, onnx.TensorProto
+
+    def constant(name: str, values: object, kind: type = np.float32) -> Any:
+        return onnx.numpy_helper.from_array(np.asarray(values, kind), name)
+
+    model = onnx.load_from_string(tiny_model(raw_name="alone"))
+    graph = model.graph
+    pair = helper.make_tensor_value_info("canvases", kinds.UINT8, ["photo", eyes, SIDE_PX, SIDE_PX, 3])
+    graph.input[0].CopyFrom(pair)
+    nodes = [
+        helper.make_node("Gather", ["canvases", "first"], ["own"], axis=1),
+        helper.make_node("Gather", ["canvases", "second"], ["fellow"], axis=1),
+        helper.make_node("Cast", ["fellow"], ["fellow_real"], to=kinds.FLOAT),
+        helper.make_node("ReduceMean", ["fellow_real", "pixels"], ["brightness"], keepdims=0),
+        helper.make_node("Div", ["brightness", "white"], ["share"]),
+        helper.make_node("Sub", ["share", "half"], ["told"]),
+        helper.make_node("Greater", ["brightness", "none"], ["there"]),
+        helper.make_node("Where", ["there", "told", "stand_in"], ["addend"]),
+        helper.make_node("Unsqueeze", ["addend", "last"], ["column"]),
+    ]
+    graph.node[0].input[0] = "own"
+    rest = [*graph.node, helper.make_node("Add", ["alone", "column"], ["raw"])]
+    del graph.node[:]
+    graph.node.extend([*nodes, *rest])
+    graph.initializer.extend(
+        [
+            constant("first", 0, np.int64),
+            constant("second", 1, np.int64),
+            constant("pixels", [1, 2, 3], np.int64),
+            constant("last", [1], np.int64),
+            constant("white", 255.0),
+            constant("half", 0.5),
+            constant("none", 0.0),
+            constant("stand_in", [2.0]),
+        ]
+    )
+    raw = next(port for port in graph.output if port.name == "alone")
+    raw.name = "raw"
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
 def golden_of(model: bytes) -> dict[str, np.ndarray]:
     """Three made-up canvases and what the graph says to them."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    side = session.get_inputs()[0].shape[1]
-    canvases = np.random.default_rng(3).integers(0, 256, size=(3, side, side, 3), dtype=np.uint8)
+    canvases = np.random.default_rng(3).integers(0, 256, size=(3, *session.get_inputs()[0].shape[1:]), dtype=np.uint8)
     raw_name = session.get_outputs()[0].name
     raw, features, heatmap = session.run([raw_name, "features", "heatmap"], {"canvases": canvases})
     return {"canvases": canvases, "raw": raw, "features": features, "heatmap": heatmap}
@@ -121,3 +168,11 @@ def write_tiny_release(folder: Path, *, model: bytes | None = None, **changes: A
 def tiny_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the tiny release; shared by the session, so never changed by a test."""
     return write_tiny_release(tmp_path_factory.mktemp("release") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def pair_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny release for both eyes; shared by the session, so never changed by a test."""
+    return write_tiny_release(
+        tmp_path_factory.mktemp("release") / "pair", model=tiny_pair_model(), id="pair", eyes=2, limits=["None."]
+    )

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -50,6 +51,28 @@ def test_without_augmentation_the_grid_shows_photographs_as_they_are(tiny, tmp_p
 
     assert len(cells) == TOGETHER
     assert all(np.array_equal(draw, row[0]) for row in cells for draw in row[1:])
+
+
+def test_of_both_eyes_the_fellow_stands_beside_each_draw(tiny, tmp_path: Path):
+    manifest = Path(tiny.data.manifest)
+    frame = pd.read_csv(manifest).assign(eye=["left", "right"] * 12)
+    frame["image"] = [str(manifest.parent / image) for image in frame["image"]]
+    frame.drop(columns="boxes").to_csv(tmp_path / "eyes.csv", index=False)
+    chosen = dataclasses.replace(
+        tiny,
+        augment=dataclasses.replace(Augment.plain(), flip=True),
+        data=dataclasses.replace(tiny.data, manifest=str(tmp_path / "eyes.csv")),
+        network=dataclasses.replace(tiny.network, eyes=2, fellow_dropout=0.0),
+    )
+
+    augmentation_grid(chosen, tmp_path / "grid.png")
+
+    with Image.open(tmp_path / "grid.png") as picture:
+        grid = np.asarray(picture.convert("RGB"))
+    assert grid.shape[1] == LABEL_PX + 2 * (1 + DRAWS) * CELL_PX
+    first = grid[CELL_PX : 2 * CELL_PX, LABEL_PX : LABEL_PX + 2 * CELL_PX].reshape(CELL_PX, 2, CELL_PX, 3)
+    assert (first[:, 1] > 0).any()
+    assert not np.array_equal(first[:, 0], first[:, 1])
 
 
 def test_a_place_that_cannot_be_written_is_named(tiny, tmp_path: Path):

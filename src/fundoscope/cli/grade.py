@@ -66,6 +66,12 @@ def grade(
     for sentence in (*listing.notes, *listing.troubles):
         troubles.print(printable(sentence), soft_wrap=True)
     grader = Grader.open(release, threads=threads)
+    if grader.opened.release.eyes == 2 and (alone := sum(each.fellow is None for each in listing.photographs)):
+        troubles.print(
+            f"{grader.opened.name} grades an eye together with its fellow: {alone} of {len(listing.photographs)} "
+            "photographs have none in a manifest (by patient and eye) and are graded without.",
+            soft_wrap=True,
+        )
     try:
         rows = _grade(grader, listing, out, features=features)
         pages = _report(grader, listing, rows, report)

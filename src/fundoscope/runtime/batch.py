@@ -3,7 +3,8 @@
 While a run lasts, `OUT.part.jsonl` lies beside the table to be: a first line that says which release and options the
 rows come from, then one line for each photograph as it is finished. Starting the same command again reads it, leaves
 out what is done and goes on; a line that the kill tore is dropped. Photographs that could not be read are tried
-again. At the end the table is written in one step, in input order, and the part file is removed.
+again, and so are those whose other eye could not be read or is now another, where the release takes both eyes. At
+the end the table is written in one step, in input order, and the part file is removed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -66,14 +67,15 @@ def grade_to_table(
     _try_out(grader, table)
     part = part_path(table)
     header = {"part": PART_FORMAT, "release": grader.opened.digest, "features": features}
-    done = _resume(part, header, {each.image for each in photographs})
+    fellows = {each.image: _fellow(grader, each) for each in photographs}
+    done = _resume(part, header, fellows)
     left = [each for each in photographs if each.image not in done]
     for count, entry in enumerate(done.values(), start=1):
         if progress is not None:
             progress(count, entry["row"])
     with _appending(part, header) as file:
         for reading in grade_listed(grader, left):
-            entry = _entry(reading, features=features)
+            entry = _entry(reading, fellows[reading.image], features=features)
             done[reading.image] = entry
             _append(file, entry, sync=len(done) % SYNC_EVERY == 0)
             if progress is not None:
@@ -91,7 +93,7 @@ def grade_listed(grader: Grader, photographs: Iterable[Listed]) -> Iterator[Read
     """Grade listed photographs, in order; what their manifest says of them goes into the readings."""
 
     def grade(listed: Listed) -> Reading:
-        return replace(grader.grade(listed.path), image=listed.image, **listed.details)
+        return replace(grader.grade(listed.path, listed.fellow), image=listed.image, **listed.details)
 
     return in_order(grade, photographs, threads=grader.threads)
 
@@ -133,8 +135,16 @@ def _try_out(grader: Grader, table: Path) -> None:
     trial.unlink()
 
 
-def _resume(part: Path, header: dict[str, Any], wanted: set[str]) -> dict[str, dict[str, Any]]:
-    """Finished photographs of an earlier run by their image; a torn end is cut off the file."""
+def _fellow(grader: Grader, listed: Listed) -> str | None:
+    """The file that the network is to be given beside the photograph; None where there is none, or it takes one."""
+    return None if listed.fellow is None or grader.opened.release.eyes == 1 else str(listed.fellow)
+
+
+def _resume(part: Path, header: dict[str, Any], wanted: Mapping[str, str | None]) -> dict[str, dict[str, Any]]:
+    """Finished photographs of an earlier run by their image, graded with the fellows wanted.
+
+    A torn end is cut off the file.
+    """
     if not part.exists():
         return {}
     lines = part.read_bytes().splitlines(keepends=True)
@@ -151,7 +161,9 @@ def _resume(part: Path, header: dict[str, Any], wanted: set[str]) -> dict[str, d
             "Delete it to begin anew, or choose another --out."
         )
     finished = {entry["row"]["image"]: entry for entry in entries[1:] if entry["row"]["status"] != "unreadable"}
-    return {image: entry for image, entry in finished.items() if image in wanted}
+    return {
+        image: entry for image, entry in finished.items() if image in wanted and entry.get("fellow") == wanted[image]
+    }
 
 
 def _parse(line: bytes, part: Path, *, last: bool) -> dict[str, Any] | None:
@@ -187,8 +199,11 @@ def _append(file: IO[str], entry: dict[str, Any], *, sync: bool) -> None:
         os.fsync(file.fileno())
 
 
-def _entry(reading: Reading, *, features: bool) -> dict[str, Any]:
+def _entry(reading: Reading, fellow: str | None, *, features: bool) -> dict[str, Any]:
     entry: dict[str, Any] = {"row": reading.row()}
+    if fellow is not None and reading.fellow != "unreadable":
+        # One that could not be read is tried again, and its fellow's answer with it.
+        entry["fellow"] = fellow
     if features and reading.features is not None:
         entry["features"] = base64.b64encode(reading.features.astype("<f4").tobytes()).decode()
     return entry

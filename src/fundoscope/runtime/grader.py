@@ -3,7 +3,9 @@
 A photograph is read, judged, prepared and put through the network, all by one thread; several threads do so side
 by side (Pillow, OpenCV and onnxruntime let go of Python's lock while they compute). No photograph shares a batch
 with another and no forward pass is split over cores, so that an answer depends on the photograph and the release
-alone: not on its neighbours, the number of threads or their timing.
+alone: not on its neighbours, the number of threads or their timing. A release of both eyes is given the photograph
+of the other eye too, its fellow, read and prepared anew for each; that is the one thing more that its answer depends
+on. A fellow that is missing, cannot be read or is not gradable is left out, which the answer's reason then says.
 """
 
 from __future__ import annotations
@@ -14,13 +16,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
-from pathlib import Path
+from itertools import islice, repeat
+from pathlib import Path, PurePath
 from typing import TypeVar
 
 import numpy as np
 
-from fundoscope.arrays import Photo, Probabilities, RawOutput
+from fundoscope.arrays import Canvas, Photo, Probabilities, RawOutput
 from fundoscope.decide.calibrate import grade_from_cuts
 from fundoscope.decide.heads import exceedance, expected_grade, probabilities
 from fundoscope.decide.neighbours import Voting, neighbour_probabilities
@@ -31,8 +33,8 @@ from fundoscope.photo.fov import find_field
 from fundoscope.photo.quality import judge, measure_quality
 from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.photo.recipe import prepare
-from fundoscope.runtime.network import Network, open_network
-from fundoscope.runtime.reading import Reading
+from fundoscope.runtime.network import Network, Pair, open_network
+from fundoscope.runtime.reading import FELLOW_WORDS, Reading
 from fundoscope.runtime.release import OpenRelease, default_release, open_release
 
 __all__ = ["Grader", "Reading", "available_cores", "in_order"]
@@ -75,22 +77,36 @@ class Grader:
         opened = open_release(default_release() if release is None else release)
         return cls(opened, open_network(opened), threads=threads or available_cores())
 
-    def grade(self, photo: Path | str | Photo) -> Reading:
+    def grade(self, photo: Path | str | Photo, fellow: Path | str | Photo | None = None) -> Reading:
         """Read and grade one photograph: a file, or upright 8-bit RGB pixels.
 
         Never raises because of the photograph: `Reading.status` says what became of it.
-        """
-        return self.examine(photo)[0]
 
-    def grade_many(self, paths: Iterable[Path | str]) -> Iterator[Reading]:
+        Args:
+            photo: What is graded.
+            fellow: The same patient's other eye, where there is a photograph of it. Only a release of both eyes
+                (`release.eyes` 2) looks at it, and says in `Reading.fellow` what became of it.
+        """
+        return self.examine(photo, fellow)[0]
+
+    def grade_many(
+        self, paths: Iterable[Path | str], fellows: Iterable[Path | str | None] | None = None
+    ) -> Iterator[Reading]:
         """Grade files on all threads; one reading for each, in the order given.
 
         Memory is bounded: `paths` is drawn from as photographs are finished and the readings are taken.
-        """
-        return in_order(self.grade, paths, threads=self.threads)
 
-    def examine(self, photo: Path | str | Photo) -> tuple[Reading, Photo | None]:
-        """Grade one photograph and hand back its pixels as they were decoded; None where it could not be read."""
+        Args:
+            paths: What is graded.
+            fellows: The other eye of each, None where there is none; None: of none of them.
+        """
+        pairs = zip(paths, repeat(None)) if fellows is None else zip(paths, fellows, strict=True)
+        return in_order(lambda pair: self.grade(*pair), pairs, threads=self.threads)
+
+    def examine(
+        self, photo: Path | str | Photo, fellow: Path | str | Photo | None = None
+    ) -> tuple[Reading, Photo | None]:
+        """As `grade`, and hand back the photograph's pixels as they were decoded; None where it could not be read."""
         image = "" if isinstance(photo, np.ndarray) else str(photo)
         reading = Reading(
             image=image,
@@ -102,7 +118,7 @@ class Grader:
         )
         try:
             photograph = photo if isinstance(photo, np.ndarray) else self._read(photo)
-            return self._judge(reading, photograph)
+            return self._judge(reading, photograph, fellow)
         except UnreadablePhotograph as problem:
             return replace(reading, reason=str(problem)), None
         except Exception as problem:
@@ -116,7 +132,9 @@ class Grader:
     def _read(self, path: Path | str) -> Photograph:
         return read_photo(path, target_px=self.opened.recipe.decode_px)
 
-    def _judge(self, reading: Reading, photograph: Photograph | Photo) -> tuple[Reading, Photo]:
+    def _judge(
+        self, reading: Reading, photograph: Photograph | Photo, fellow: Path | str | Photo | None
+    ) -> tuple[Reading, Photo]:
         if isinstance(photograph, np.ndarray):
             pixels = photograph
         else:
@@ -144,10 +162,37 @@ class Grader:
             return replace(reading, status="ungradable"), pixels
         prepared = prepare(pixels, self.opened.recipe, field=field)
         reading = replace(reading, placement=prepared.placement, side=len(prepared.canvas))
-        outputs = self._network.run(prepared.canvas[None])
+        reading, canvases = self._join(reading, prepared.canvas, fellow)
+        outputs = self._network.run(canvases[None])
         heatmap = None if outputs.heatmap is None else outputs.heatmap[0]
         reading = replace(reading, features=outputs.features[0], heatmap=heatmap)
         return self._decide(reading, outputs.raw), pixels
+
+    def _join(
+        self, reading: Reading, canvas: Canvas, fellow: Path | str | Photo | None
+    ) -> tuple[Reading, Canvas | Pair]:
+        """What the network takes, and the reading with what became of the fellow, where the release takes both eyes."""
+        if self.opened.release.eyes == 1:
+            return reading, canvas
+        state, other = self._prepare_fellow(fellow)
+        name = "it" if fellow is None or isinstance(fellow, np.ndarray) else PurePath(fellow).name
+        reason = " ".join(filter(None, (reading.reason, FELLOW_WORDS[state].format(name=name))))
+        both = np.stack([canvas, np.zeros_like(canvas) if other is None else other])
+        return replace(reading, fellow=state, reason=reason), both
+
+    def _prepare_fellow(self, fellow: Path | str | Photo | None) -> tuple[str, Canvas | None]:
+        """What becomes of the other eye's photograph (a key of `FELLOW_WORDS`), and its canvas where it can be used."""
+        if fellow is None:
+            return "missing", None
+        try:
+            pixels = fellow if isinstance(fellow, np.ndarray) else self._read(fellow).pixels
+            field = find_field(pixels)
+            if field is None or not judge(measure_quality(pixels, field), self.opened.gate).gradable:
+                return "ungradable", None
+            return "used", prepare(pixels, self.opened.recipe, field=field).canvas
+        except Exception:
+            # Whatever is wrong with it must not cost its fellow the grade; its own row, if any, says what it is.
+            return "unreadable", None
 
     def _decide(self, reading: Reading, raw: RawOutput) -> Reading:
         release = self.opened.release

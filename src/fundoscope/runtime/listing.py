@@ -13,6 +13,7 @@ import pandas as pd
 
 from fundoscope.errors import BadRequest
 from fundoscope.photo.read import PICTURE_SUFFIXES
+from fundoscope.runtime.fellows import NO_FELLOW, find_fellows
 from fundoscope.tables import check_manifest, read_table
 
 FOLDER_MANIFEST: Final = "manifest.csv"
@@ -32,6 +33,9 @@ class Listed:
     """The file to open."""
     details: dict[str, Any] = field(default_factory=dict)
     """What a manifest says of it, by column of `DETAILS`; absent where it says nothing."""
+    fellow: Path | None = None
+    """The same patient's other eye, as its manifest tells (`fellows.find_fellows`); a release of single eyes never
+    opens it. None also where only the file itself knows whose eye it shows (DICOM): nothing is read before grading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +129,18 @@ def _pictures(folder: Path, troubles: list[str]) -> Iterator[Path]:
 
 
 def _described(manifest: Path) -> dict[str, Listed]:
-    """A manifest's photographs by the file they lie in; paths in it are relative to it."""
+    """A manifest's photographs by the file they lie in; paths in it are relative to it.
+
+    Fellows are found among all of them, so that a photograph graded alone and with the others gets one answer.
+    """
     frame = check_manifest(read_table(manifest), path=manifest)
     columns = [name for name in DETAILS if name in frame.columns]
+    files = [manifest.parent / str(image) for image in frame["image"]]
     return {
-        _key(manifest.parent / str(row["image"])): Listed(
-            str(row["image"]), manifest.parent / str(row["image"]), dict(_filled(row, columns))
+        _key(path): Listed(
+            str(row["image"]), path, dict(_filled(row, columns)), None if fellow == NO_FELLOW else files[fellow]
         )
-        for row in frame.to_dict("records")
+        for row, path, fellow in zip(frame.to_dict("records"), files, find_fellows(frame), strict=True)
     }
 
 

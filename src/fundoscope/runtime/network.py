@@ -6,12 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from fundoscope.arrays import Canvases, RawOutput
 from fundoscope.decide.heads import outputs_of
 from fundoscope.errors import BadRelease
 from fundoscope.runtime.release import OpenRelease
+
+Pairs = UInt8[np.ndarray, "photo 2 side side 3"]
+"""What a both-eyes network takes: prepared photographs, each followed by the same patient's other eye; all zeros
+where there is none, which no prepared photograph is."""
+
+Pair = UInt8[np.ndarray, "2 side side 3"]
+"""One of them."""
 
 Shape = tuple[int | None, ...]
 """Lengths of an array's axes; None where any length is right."""
@@ -36,8 +43,8 @@ class Network:
         self._session = session
         self._names = ["raw", "features", "heatmap"] if has_heatmap else ["raw", "features"]
 
-    def run(self, canvases: Canvases) -> Outputs:
-        """One forward pass; the heatmap comes out of the same pass."""
+    def run(self, canvases: Canvases | Pairs) -> Outputs:
+        """One forward pass; the heatmap, of the first photograph of a pair, comes out of the same pass."""
         raw, features, *heatmap = self._session.run(self._names, {"canvases": canvases})
         return Outputs(raw, features, heatmap[0] if heatmap else None)
 
@@ -74,7 +81,9 @@ def open_network(opened: OpenRelease, *, threads: int = 1) -> Network:
 
 def _check_ports(session: Any, opened: OpenRelease) -> None:
     release, side = opened.release, opened.recipe.side
-    _check_port(session.get_inputs(), {"canvases": ("tensor(uint8)", (None, side, side, 3))}, opened, "inputs")
+    eyes: Shape = () if release.eyes == 1 else (release.eyes,)
+    taken: dict[str, tuple[str, Shape]] = {"canvases": ("tensor(uint8)", (None, *eyes, side, side, 3))}
+    _check_port(session.get_inputs(), taken, opened, "inputs")
     outputs: dict[str, tuple[str, Shape]] = {
         "raw": ("tensor(float)", (None, outputs_of(release.head))),
         "features": ("tensor(float)", (None, release.features)),

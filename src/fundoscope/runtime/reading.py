@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float32
@@ -16,6 +16,14 @@ from fundoscope.photo.recipe import Placement
 
 STORED_DIGITS = 6
 """Decimals of every fraction in a table: below them computers differ."""
+
+FELLOW_WORDS: Final = {
+    "used": "",
+    "missing": "Graded without the other eye: no photograph of it is known.",
+    "unreadable": "Graded without the other eye: {name} could not be read.",
+    "ungradable": "Graded without the other eye: {name} is not gradable.",
+}
+"""What may become of the other eye's photograph, and what `reason` then says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +48,9 @@ class Reading:
     """Id and hash of the release that answered."""
     graded_at: str
     """When, ISO 8601 in UTC."""
+    fellow: str | None = None
+    """What became of the other eye's photograph where the release takes both: one of `FELLOW_WORDS` (`reason` says it
+    in words unless it was used); None where the release grades eyes singly, or the network was not asked."""
     sha256: str | None = None
     source: str | None = None
     patient: str | None = None

@@ -91,7 +91,7 @@ class Release:
     golden_tolerance: float = 1e-3
     """Largest deviation from the golden outputs, as a share of their largest value (at least of 1)."""
     eyes: int = 1
-    """2: the network takes each photograph together with the same patient's other eye."""
+    """2: the network takes each photograph together with the same patient's other eye, zeros where there is none."""
     neighbours: dict[str, Any] = field(default_factory=dict)
     """How the nearest of `neighbours.npz` vote on the grade: `decide.neighbours.Voting`; empty: the head grades."""
     descriptions: list[str] = field(default_factory=list)
@@ -387,12 +387,12 @@ def _check_golden(golden: Mapping[str, Array], release: Release, path: Path) -> 
     expected = {"canvases", "raw", "features"} | ({"heatmap"} if release.heatmap != "none" else set())
     if set(golden) != expected:
         raise BadRelease(f"{path}: {GOLDEN} must hold {', '.join(sorted(expected))}, got {', '.join(sorted(golden))}.")
-    side = release.recipe.get("side")
-    shape = golden["canvases"].shape
-    if golden["canvases"].dtype != np.uint8 or len(shape) != 4 or shape[0] < 1 or shape[1:] != (side, side, 3):
+    side, canvases = release.recipe.get("side"), golden["canvases"]
+    each = (side, side, 3) if release.eyes == 1 else (release.eyes, side, side, 3)
+    if canvases.dtype != np.uint8 or canvases.shape[1:] != each or not len(canvases):
         raise BadRelease(
-            f"{path}: canvases in {GOLDEN} must be uint8 (photo, {side}, {side}, 3), "
-            f"got {golden['canvases'].dtype} {shape}."
+            f"{path}: canvases in {GOLDEN} must be uint8 (photo, {', '.join(map(str, each))}), "
+            f"got {canvases.dtype} {canvases.shape}."
         )
 
 

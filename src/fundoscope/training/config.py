@@ -58,6 +58,8 @@ class Experiment:
         _check_heads(self.network, self.loss)
         self.domains.check(self.data, self.fit)
         self.contrast.check(self.augment)
+        if self.network.eyes == 2:
+            _check_eyes(self)
         if self.data.target == "grade" and self.network.head == "signs":
             raise BadExperiment("network.head 'signs': expected data.target 'signs' with data.labels, got 'grade'")
         if self.data.target != "grade":
@@ -112,6 +114,31 @@ def _check_heads(network: Network, loss: Loss) -> None:
             "network.prototypes: expected network.head or network.second_head to be 'prototype', which alone reads it, "
             f"got {network.head!r} and {network.second_head!r}"
         )
+
+
+def _check_eyes(experiment: Experiment) -> None:
+    """What a network of both eyes cannot be trained or graded with."""
+    network, augment = experiment.network, experiment.augment
+    if not 0 <= network.fellow_dropout < 1:
+        raise BadExperiment(
+            f"network.fellow_dropout: expected a share from 0 to below 1, got {network.fellow_dropout:g}. Change it"
+        )
+    if network.head == "prototype":
+        raise BadExperiment(
+            "network.head: expected another head than 'prototype' with network.eyes 2, for prototypes describe one "
+            "photograph, got 'prototype'. Change one of the two"
+        )
+    if augment.mixes:
+        raise BadExperiment(
+            "augment: expected augment.mixup and augment.cutmix to be 0 with network.eyes 2, for a mixture of patients "
+            f"has no fellow, got {augment.mixup:g} and {augment.cutmix:g}. Change one of the two"
+        )
+    for key, value, why in (
+        ("contrast.weight", experiment.contrast.weight, "whose twins are of one photograph"),
+        ("release.neighbours", experiment.release.neighbours, "whose other eye would have no vote"),
+    ):
+        if value:
+            raise BadExperiment(f"{key}: expected 0 with network.eyes 2, {why}, got {value:g}. Change one of the two")
 
 
 FREQUENCIES = ("none", "inverse", "inverse_sqrt")

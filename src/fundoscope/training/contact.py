@@ -57,7 +57,11 @@ def _row(label: str, rows: Rows, index: int, augment: Augment, seed: int) -> np.
     partners = [others[int(place)] for place in np.linspace(0, len(others) - 1, DRAWS).round()]
     items = [Augmented(rows, Augment.plain(), seed)[Shown(0, index)]]
     items += [data[Shown(draw, index, partner=partner)] for draw, partner in enumerate(partners)]
-    cells = [cv2.resize(_outlined(item), (CELL_PX, CELL_PX), interpolation=cv2.INTER_AREA) for item in items]
+    cells = [
+        cv2.resize(picture, (CELL_PX, CELL_PX), interpolation=cv2.INTER_AREA)
+        for item in items
+        for picture in _outlined(item)
+    ]
     strip = np.full((CELL_PX, LABEL_PX, 3), 255, np.uint8)
     for line, text in enumerate(label.split(" ", maxsplit=1)):
         place = (8, CELL_PX // 2 + 24 * line)
@@ -83,12 +87,13 @@ def _value(augment: Augment, name: str) -> str:
     return text + (f" in {ways[0]:.0%}" if ways and ways[0] < 1 else "")
 
 
-def _outlined(item: Item) -> np.ndarray:
-    """The photograph with red lesions outlined in cyan and bright ones in blue."""
-    drawn = item["canvas"].copy()
+def _outlined(item: Item) -> list[np.ndarray]:
+    """The photograph with red lesions outlined in cyan and bright ones in blue; of both eyes, then its fellow."""
+    canvases = item["canvas"] if item["canvas"].ndim == 4 else item["canvas"][None]
+    drawn = canvases[0].copy()
     for kind, colour in enumerate([(0, 255, 255), (40, 40, 255)]) if "lesions" in item else []:
         outlines, _ = cv2.findContours(
             np.ascontiguousarray(item["lesions"][..., kind]), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
         )
         cv2.drawContours(drawn, outlines, -1, colour, 2)
-    return drawn
+    return [drawn, *canvases[1:]]

@@ -19,11 +19,13 @@ from fundoscope.errors import BadCheckpoint, BadRelease
 from fundoscope.files import sha256_of
 from fundoscope.grades import GRADE_NAMES, NOT_A_DEVICE, REFERABLE
 from fundoscope.photo.quality import Gate
+from fundoscope.runtime.fellows import NO_FELLOW, find_fellows
 from fundoscope.runtime.release import Release, write_release
 from fundoscope.tables import PROBABILITIES, read_table
 from fundoscope.training.config import Experiment
 from fundoscope.training.fit import WEIGHTS, load_network
 from fundoscope.training.graph import PlainGraph, check_parity, release_graph, run_onnx, to_onnx
+from fundoscope.training.loader import Still
 from fundoscope.training.network import GradingNetwork
 from fundoscope.training.objectives.supervised import Normalise
 from fundoscope.training.predict import voting_of
@@ -135,7 +137,8 @@ def _describe(
             "Research on grading diabetic retinopathy in colour fundus photographs centred on macula or disc. "
             + NOT_A_DEVICE
         ),
-        limits=[*LIMITS, HEATMAP_LIMITS[graph.heatmap]],
+        limits=[*LIMITS, HEATMAP_LIMITS[graph.heatmap], *([FELLOW_LIMIT] if experiment.network.eyes == 2 else [])],
+        eyes=experiment.network.eyes,
         neighbours=voting.to_dict() if voting else {},
         descriptions=list(experiment.release.descriptions),
     )
@@ -162,6 +165,13 @@ HEATMAP_LIMITS = {
 }
 """What it says besides, by its heatmap."""
 
+
+FELLOW_LIMIT = (
+    "It grades an eye together with the same patient's other eye. Where no photograph of that is known, or it cannot "
+    "be read or is not gradable, a learnt vector stands in for it and the photograph's row says so; how much less sure "
+    "such an answer is was not measured."
+)
+"""What one of both eyes says besides."""
 
 HEADLINES = (
     "quadratic_kappa",
@@ -195,7 +205,7 @@ def headlines(evaluation: dict[str, Any]) -> dict[str, Any]:
 def network_outputs(network: GradingNetwork) -> int:
     """Number of the head's raw outputs."""
     with torch.inference_mode():
-        return int(network.head(torch.zeros(1, network.features)).shape[1])
+        return int(network.head(torch.zeros(1, network.seen)).shape[1])
 
 
 def true_grades(experiment: Experiment, out_of_fold: pd.DataFrame) -> np.ndarray:
@@ -230,7 +240,29 @@ def write_card(release: Release) -> str:
 
 def _some_canvases(experiment: Experiment, photographs: list[str]) -> np.ndarray:
     """Prepared training photographs, spread evenly over the run's list."""
+    if experiment.network.eyes == 2:
+        return _some_pairs(experiment, photographs)
     folder = Path(experiment.data.cache) / recipe_key(experiment.recipe)
     step = max(1, len(photographs) // PARITY_PHOTOGRAPHS)
     stored = [Stored(folder / f"{sha256[:32]}.npz", sha256) for sha256 in photographs[::step]]
     return np.stack([each.canvas() for each in stored[:PARITY_PHOTOGRAPHS]])
+
+
+def _some_pairs(experiment: Experiment, photographs: list[str]) -> np.ndarray:
+    """Prepared training photographs with their fellows, spread evenly; the second is without, as some will be."""
+    from fundoscope.training.run import listed, prepared
+
+    frame = listed(experiment)
+    frame = frame[frame["grade"].notna()].reset_index(drop=True)
+    if experiment.domains.protocol == "none":
+        frame = frame[frame["split"].isin(experiment.data.train)].reset_index(drop=True)
+    fellows = find_fellows(frame)
+    paired = np.flatnonzero(fellows != NO_FELLOW)
+    own = paired[:: max(1, len(paired) // PARITY_PHOTOGRAPHS)][:PARITY_PHOTOGRAPHS]
+    rows = prepared(experiment, frame.iloc[np.union1d(own, fellows[own])].reset_index(drop=True))
+    still, learnt = Still(rows), set(photographs)
+    # Where a protocol divides the photographs, those that were learnt from come first, and pairs before single eyes.
+    order = sorted(range(len(rows)), key=lambda at: (rows.stored[at].sha256 not in learnt, rows.fellows[at] < 0))
+    canvases = np.stack([still[at]["canvas"] for at in order[:PARITY_PHOTOGRAPHS]])
+    canvases[1, 1] = 0
+    return canvases

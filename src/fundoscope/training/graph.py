@@ -4,7 +4,8 @@ The graph takes prepared photographs as they are (uint8) and normalises them its
 caller can forget it. The heatmap is Grad-CAM on the last feature map A: for pooled features
 f = mean(A), d(score)/dA is d(score)/df divided by the number of cells, so the map is
 relu(sum_c d(score)/df_c * A_c) in closed form (Selvaraju et al., ICCV 2017, eq. 1 and 2). Networks that pool otherwise
-(transformers, VGG, MobileNetV3), and heads without that gradient, are exported with `heatmap: none`.
+(transformers, VGG, MobileNetV3), and heads without that gradient, are exported with `heatmap: none`. With both eyes
+the map is the graded photograph's: the score's gradient with respect to its own half of what the head reads.
 """
 
 from __future__ import annotations
@@ -41,27 +42,32 @@ class PlainGraph(nn.Module):
         super().__init__()
         self.network, self.normalise = network.eval(), normalise
 
-    def forward(self, canvases: UInt8[Tensor, "photo side side 3"]) -> tuple[Tensor, ...]:
+    def forward(self, canvases: UInt8[Tensor, "photo *eyes side side 3"]) -> tuple[Tensor, ...]:
         """Raw output (photo, output) and features (photo, feature)."""
-        _, features, raw = self.read(self.normalise(canvases))
-        return raw, self.network.reported(features)
+        _, seen, raw = self.read(self.normalise(canvases))
+        return raw, self.network.reported(self.own(seen))
 
-    def read(self, pictures: Float[Tensor, "photo 3 side side"]) -> tuple[Tensor, Tensor, Tensor]:
-        """What is before pooling, features and raw output; averaged with the mirror image where asked."""
-        maps, features, raw = self._read_once(pictures)
+    def read(self, pictures: Float[Tensor, "photo *eyes 3 side side"]) -> tuple[Tensor, Tensor, Tensor]:
+        """What is before pooling, what the head reads and raw output; averaged with the mirror image where asked."""
+        maps, seen, raw = self._read_once(pictures)
         if self.network.flip_average:
-            mirrored, mirrored_features, mirrored_raw = self._read_once(pictures.flip(-1))
-            raw, features, maps = (
+            mirrored, mirrored_seen, mirrored_raw = self._read_once(pictures.flip(-1))
+            raw, seen, maps = (
                 (raw + mirrored_raw) / 2,
-                (features + mirrored_features) / 2,
+                (seen + mirrored_seen) / 2,
                 (maps + mirrored.flip(-1)) / 2,
             )
-        return maps, features, raw
+        return maps, seen, raw
 
-    def _read_once(self, pictures: Float[Tensor, "photo 3 side side"]) -> tuple[Tensor, Tensor, Tensor]:
-        maps = self.network.maps(pictures)
-        features = self.network.pool(maps)
-        return maps, features, self.network.head(features)
+    def own(self, seen: Float[Tensor, "photo seen"]) -> Float[Tensor, "photo feature"]:
+        """The graded photograph's part of what the head reads, or of what is as wide."""
+        return seen if self.network.eyes == 1 else seen[:, : self.network.features]
+
+    def _read_once(self, pictures: Float[Tensor, "photo *eyes 3 side side"]) -> tuple[Tensor, Tensor, Tensor]:
+        laid, there = self.network.lay_out(pictures)
+        maps = self.network.maps(laid)
+        seen = self.network.join(self.network.pool(maps), there)
+        return maps if there is None else maps[: pictures.shape[0]], seen, self.network.head(seen)
 
 
 class ReleaseGraph(PlainGraph):
@@ -71,18 +77,18 @@ class ReleaseGraph(PlainGraph):
     heatmap = "grad-cam"
 
     def forward(
-        self, canvases: UInt8[Tensor, "photo side side 3"]
+        self, canvases: UInt8[Tensor, "photo *eyes side side 3"]
     ) -> tuple[Float[Tensor, "photo output"], Float[Tensor, "photo feature"], Float[Tensor, "photo row column"]]:
         """Raw output, features, and a heatmap with largest value 1 (0 where nothing spoke for the answer)."""
-        maps, features, raw = self.read(self.normalise(canvases))
-        speaks = self.network.head.relevance(features, raw)
+        maps, seen, raw = self.read(self.normalise(canvases))
+        speaks = self.own(self.network.head.relevance(seen, raw))
         heat = (maps * speaks[:, :, None, None]).sum(dim=1).relu()
         # An added epsilon would vanish in the exported graph; a floor does not.
-        return raw, self.network.reported(features), heat / heat.amax(dim=(1, 2), keepdim=True).clamp_min(1e-6)
+        return raw, self.network.reported(self.own(seen)), heat / heat.amax(dim=(1, 2), keepdim=True).clamp_min(1e-6)
 
 
 def release_graph(
-    network: GradingNetwork, normalise: Normalise, canvases: UInt8[np.ndarray, "photo side side 3"]
+    network: GradingNetwork, normalise: Normalise, canvases: UInt8[np.ndarray, "photo *eyes side side 3"]
 ) -> PlainGraph:
     """The graph to export: with a heatmap where it has a closed form, which a few photographs tell, else without."""
     mapped = ReleaseGraph(network, normalise)
@@ -92,7 +98,8 @@ def release_graph(
 
 def to_onnx(graph: PlainGraph, side: int) -> bytes:
     """The serialised ONNX graph, with a free number of photographs."""
-    example = torch.zeros(2, side, side, 3, dtype=torch.uint8)
+    eyes = () if graph.network.eyes == 1 else (graph.network.eyes,)
+    example = torch.zeros(2, *eyes, side, side, 3, dtype=torch.uint8)
     noisy = logging.getLogger("torch.onnx")
     level = noisy.level
     noisy.setLevel(logging.ERROR)
@@ -132,17 +139,18 @@ def without_traces(model: Any) -> Any:
     return model
 
 
-def pools_plainly(graph: PlainGraph, canvases: UInt8[np.ndarray, "photo side side 3"]) -> bool:
+def pools_plainly(graph: PlainGraph, canvases: UInt8[np.ndarray, "photo *eyes side side 3"]) -> bool:
     """Whether the features are the plain mean of the last map, on which the heatmap's closed form rests."""
     with torch.inference_mode():
-        maps = graph.network.maps(graph.normalise(torch.from_numpy(canvases)))
+        laid, _ = graph.network.lay_out(graph.normalise(torch.from_numpy(canvases)))
+        maps = graph.network.maps(laid)
         features = graph.network.pool(maps)
     if maps.ndim != 4 or maps.shape[:2] != features.shape:
         return False
     return torch.allclose(maps.mean(dim=(2, 3)), features, rtol=1e-3, atol=1e-4)
 
 
-def check_pooling(graph: ReleaseGraph, canvases: UInt8[np.ndarray, "photo side side 3"]) -> None:
+def check_pooling(graph: ReleaseGraph, canvases: UInt8[np.ndarray, "photo *eyes side side 3"]) -> None:
     """Make sure that a graph with a heatmap has the pooling that its closed form rests on.
 
     Raises:
@@ -155,7 +163,9 @@ def check_pooling(graph: ReleaseGraph, canvases: UInt8[np.ndarray, "photo side s
         )
 
 
-def check_parity(graph: PlainGraph, model: bytes, canvases: UInt8[np.ndarray, "photo side side 3"], head: str) -> None:
+def check_parity(
+    graph: PlainGraph, model: bytes, canvases: UInt8[np.ndarray, "photo *eyes side side 3"], head: str
+) -> None:
     """Compare the exported graph with torch on real photographs.
 
     Raises:
@@ -181,7 +191,7 @@ def check_parity(graph: PlainGraph, model: bytes, canvases: UInt8[np.ndarray, "p
         raise BadRelease(f"export: {changed} of {len(canvases)} photographs changed their grade; no release is written")
 
 
-def run_onnx(model: bytes, canvases: UInt8[np.ndarray, "photo side side 3"]) -> dict[str, np.ndarray]:
+def run_onnx(model: bytes, canvases: UInt8[np.ndarray, "photo *eyes side side 3"]) -> dict[str, np.ndarray]:
     """Outputs of an ONNX graph by name, computed with onnxruntime."""
     import onnxruntime
 

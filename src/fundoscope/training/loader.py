@@ -15,8 +15,10 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from fundoscope.arrays import Canvas
 from fundoscope.errors import BadTable
 from fundoscope.photo.recipe import Recipe
+from fundoscope.runtime.fellows import NO_FELLOW, find_fellows
 from fundoscope.training.augment import Tweak, apply_tweak, draw_tweak, move_mask
 from fundoscope.training.lesions import KIND_OF_MASK, boxes_map, masks_map, read_boxes
 from fundoscope.training.mixing import draw_mixture, mix, own_share
@@ -26,7 +28,8 @@ from fundoscope.training.sampler import Order, Sampling, draw_epoch, epoch_size,
 from fundoscope.training.targets import GRADE, Target, Values
 
 Batch = dict[str, Tensor]
-"""`canvas` (photo, side, side, 3) uint8; `grade` (photo), where other things are learnt the class (photo) or the signs
+"""`canvas` (photo, side, side, 3) uint8, with two eyes (photo, 2, side, side, 3), the second being the
+fellow or, where there is none, zeros; `grade` (photo), where other things are learnt the class (photo) or the signs
 (photo, sign); where lesions are asked for also `lesions` (photo, side, side, 2) uint8 and `lesions_known` (photo);
 where photographs are mixed also `grade_partner` and `share` (photo), for share * loss(grade) + (1 - share) *
 loss(grade_partner); where rows are weighed `weight` (photo), and `weight_partner`; where twins are shown `twin`, as
@@ -73,6 +76,10 @@ class Rows:
     """In training: show each photograph without FundusAug and, beside it, with."""
     target: Target = GRADE
     """What is learnt."""
+    eyes: int = 1
+    """2: show each photograph together with its fellow, the same patient's other eye among the rows."""
+    fellow_dropout: float = 0.0
+    """Share of the photographs that are shown without it in training."""
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -93,6 +100,11 @@ class Rows:
     def targets(self) -> Values:
         """What each row is to be learnt as: its grade or class (row), or its signs (row, sign)."""
         return self.target.values(self.frame)
+
+    @cached_property
+    def fellows(self) -> Int[np.ndarray, " row"]:
+        """Position of each row's fellow, as grading finds it; -1 where there is none."""
+        return find_fellows(self.frame)
 
     @property
     def classes(self) -> Int[np.ndarray, " row"]:
@@ -158,6 +170,11 @@ class Augmented(Dataset[Item]):
 
     def __init__(self, rows: Rows, augment: Augment, seed: int) -> None:
         self.rows, self.augment, self.seed = rows, augment, seed
+        if rows.eyes == 2 and (rows.fellows == NO_FELLOW).all():
+            raise BadTable(
+                "network.eyes 2: expected training rows whose patient and eye tell which belong together, "
+                f"got none of {len(rows)} with the other eye. Fill these columns of the manifest, or set network.eyes=1"
+            )
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -186,7 +203,7 @@ class Augmented(Dataset[Item]):
         return mixed
 
     def _alone(self, epoch: int, row: int, repeat: int) -> Item:
-        """A photograph under its tweak, unmixed."""
+        """A photograph under its tweak, unmixed; where both eyes are shown with its fellow under another."""
         tweak = draw_tweak(self._generator(Shown(epoch, row, repeat), TWEAK), self.augment)
         canvas = self.rows.stored[row].canvas()
         item = Item(canvas=apply_tweak(canvas, tweak), grade=self.rows.targets[row])
@@ -200,7 +217,16 @@ class Augmented(Dataset[Item]):
             blank = np.zeros((*canvas.shape[:2], 2), np.uint8)
             item["lesions"] = move_mask(lesions, tweak) if lesions is not None else blank
             item["lesions_known"] = float(known)
+        if self.rows.eyes == 2:
+            item["canvas"] = np.stack([item["canvas"], self._fellow(epoch, row, repeat)])
         return item
+
+    def _fellow(self, epoch: int, row: int, repeat: int) -> Canvas:
+        """The other eye under draws of its own; zeros where there is none, or it is not to be shown."""
+        rng = self._generator(Shown(epoch, row, repeat), FELLOW)
+        hidden, tweak = rng.random() < self.rows.fellow_dropout, draw_tweak(rng, self.augment)
+        fellow = fellow_canvas(self.rows, row)
+        return np.zeros_like(fellow) if hidden or not fellow.any() else apply_tweak(fellow, tweak)
 
     def _generator(self, shown: Shown, purpose: int) -> np.random.Generator:
         key = [self.seed, shown.epoch, shown.row]
@@ -213,7 +239,13 @@ def unspoilt(tweak: Tweak) -> Tweak:
     return replace(tweak, sharpness=1.0, halo=None, hole=None, spots=(), blur=0.0)
 
 
-TWEAK, MIXING = 0, 1
+def fellow_canvas(rows: Rows, row: int) -> Canvas:
+    """The prepared photograph of the other eye; zeros where there is none."""
+    fellow = int(rows.fellows[row])
+    return np.zeros_like(rows.stored[row].canvas()) if fellow == NO_FELLOW else rows.stored[fellow].canvas()
+
+
+TWEAK, MIXING, FELLOW = 0, 1, 2
 """What a generator is for."""
 
 
@@ -294,7 +326,10 @@ class Still(Dataset[Item]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Item:
-        return Item(canvas=self.rows.stored[index].canvas(), grade=self.rows.targets[index])
+        canvas = self.rows.stored[index].canvas()
+        if self.rows.eyes == 2:
+            canvas = np.stack([canvas, fellow_canvas(self.rows, index)])
+        return Item(canvas=canvas, grade=self.rows.targets[index])
 
 
 def still_loader(rows: Rows, *, batch: int) -> DataLoader[Any]:

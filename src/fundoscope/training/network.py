@@ -1,17 +1,18 @@
-"""A grading network: backbone, pooled features, head, and where asked a lesion map and an auxiliary head."""
+"""A grading network: backbone, pooled features, head, and where asked both eyes, a lesion map and an auxiliary head."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from fundoscope.errors import BadExperiment
 from fundoscope.grades import GRADES
 from fundoscope.training.backbone import build_backbone, feature_width
 from fundoscope.training.freezing import freeze_parts, hold_still, still_parts
+from fundoscope.training.fusion import Fusion
 from fundoscope.training.heads import Head, Prototype, build_head, build_second_head
 from fundoscope.training.sections import Lesions, Network
 
@@ -21,7 +22,8 @@ LESION_KINDS = ("red", "bright")
 PROBE = 64
 """Side in pixels of the picture that shapes are measured with, where any will do."""
 
-Pictures = Float[Tensor, "photo 3 side side"]
+Pictures = Float[Tensor, "photo *eyes 3 side side"]
+"""Normalised pictures; for a network of both eyes pairs, the graded one first (`fusion`)."""
 
 
 class Output(NamedTuple):
@@ -29,13 +31,19 @@ class Output(NamedTuple):
 
     raw: Float[Tensor, "photo output"]
     features: Float[Tensor, "photo feature"]
+    """Pooled, of the graded photograph alone."""
     lesions: Float[Tensor, "photo kind row column"] | None
     second: Float[Tensor, "photo output2"] | None = None
     """Raw output of the auxiliary head, while training with one."""
 
 
 class GradingNetwork(nn.Module):
-    """Pooled-feature grader. Input: normalised pictures (photo, 3, side, side), RGB."""
+    """Pooled-feature grader. Input: normalised pictures (photo, 3, side, side), RGB; of both eyes (photo, 2, 3, ...).
+
+    With both eyes the head reads the features of the graded photograph and of its fellow, side by side. The features
+    that are reported stay the graded photograph's own: one vector for a photograph, whether or not the other eye was
+    there, to compare photographs by.
+    """
 
     backbone: Any  # timm's networks have methods that torch's types do not know
     head: Head
@@ -47,8 +55,11 @@ class GradingNetwork(nn.Module):
         super().__init__()
         self.backbone = build_backbone(network, side=side)
         self.features = feature_width(self.backbone)
+        self.fusion = Fusion(self.features) if network.eyes == 2 else None
+        self.eyes = network.eyes
+        self.seen = self.features * network.eyes
         self.dropout = nn.Dropout(network.dropout)
-        self.head = build_head(network, self.features, outputs=outputs)
+        self.head = build_head(network, self.seen, outputs=outputs)
         self.flip_average = network.flip_average
         self.still = still_parts(self.backbone, network)
         self.frozen_batch_norm = network.frozen_batch_norm
@@ -59,15 +70,30 @@ class GradingNetwork(nn.Module):
 
     def forward(self, pictures: Pictures) -> Output:
         """Raw output, pooled features and, where there are such heads, the lesion logits and the second raw output."""
+        count = len(pictures)
+        laid, there = self.lay_out(pictures)
         if self.lesion_head is None:
-            maps, lesions = self.maps(pictures), None
+            maps, lesions = self.maps(laid), None
         else:
-            maps, inner = self.backbone.forward_intermediates(pictures, indices=None, norm=False)
-            lesions = self.lesion_head(inner[self.lesion_index])
+            maps, inner = self.backbone.forward_intermediates(laid, indices=None, norm=False)
+            lesions = self.lesion_head(inner[self.lesion_index][:count])
         features = self.pool(maps)
-        embedded = self.head.embed(self.dropout(features))
+        embedded = self.head.embed(self.dropout(self.join(features, there)))
         second = None if self.second_head is None else self.second_head(embedded)
-        return Output(self.head.read(embedded), features, lesions, second)
+        return Output(self.head.read(embedded), features[:count], lesions, second)
+
+    def lay_out(self, pictures: Pictures) -> tuple[Float[Tensor, "picture 3 side side"], Bool[Tensor, " photo"] | None]:
+        """The pictures that the backbone looks at, graded ones first; with both eyes, which have a fellow there."""
+        return (pictures, None) if self.fusion is None else self.fusion.lay_out(pictures)
+
+    def join(
+        self, features: Float[Tensor, "picture feature"], there: Bool[Tensor, " photo"] | None
+    ) -> Float[Tensor, "photo seen"]:
+        """What the head reads, from the features of what `lay_out` gave."""
+        if self.fusion is None or there is None:
+            return features
+        joined: Tensor = self.fusion(features, there)
+        return joined
 
     def maps(self, pictures: Pictures) -> Float[Tensor, photo * rest]:
         """What the backbone gives before pooling: a map (photo, feature, row, column), or a transformer's tokens."""

@@ -122,7 +122,7 @@ def prepared(experiment: Experiment, frame: pd.DataFrame) -> Rows:
         BadTable: If a row has no grade or a photograph cannot be read.
     """
     by = experiment.domains.by
-    return load_rows(
+    rows = load_rows(
         frame.assign(source=frame[by]) if by in frame else frame,
         Path(experiment.data.manifest).parent,
         experiment.recipe,
@@ -130,6 +130,7 @@ def prepared(experiment: Experiment, frame: pd.DataFrame) -> Rows:
         lesions=experiment.lesions.weight > 0,
         target=target_of(experiment.data),
     )
+    return replace(rows, eyes=experiment.network.eyes, fellow_dropout=experiment.network.fellow_dropout)
 
 
 def to_learn(experiment: Experiment, rows: Rows) -> Rows:

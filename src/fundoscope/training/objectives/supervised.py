@@ -99,7 +99,7 @@ class Supervised(nn.Module):
             each["second_loss"] = self.second(raw.float(), grades) * weights
         return each
 
-    def grade(self, canvases: UInt8[Tensor, "photo side side 3"]) -> tuple[Tensor, Tensor]:
+    def grade(self, canvases: UInt8[Tensor, "photo *eyes side side 3"]) -> tuple[Tensor, Tensor]:
         """Raw output and features of prepared photographs."""
         raw, features = self.network.grade(self.normalise(canvases))
         return raw.float(), features.float()
@@ -151,9 +151,16 @@ class Normalise(nn.Module):
         self.register_buffer("offset", (-mean / std).reshape(1, 3, 1, 1), persistent=False)
 
     def forward(
-        self, canvases: UInt8[Tensor, "photo side side 3"], *, side: int | None = None
-    ) -> Float[Tensor, "photo 3 small small"]:
-        """(x / 255 - mean) / std, channels first, optionally shrunk to `side`."""
+        self, canvases: UInt8[Tensor, "photo *eyes side side 3"], *, side: int | None = None
+    ) -> Float[Tensor, "photo *eyes 3 small small"]:
+        """(x / 255 - mean) / std, channels first, optionally shrunk to `side`.
+
+        Of a pair's canvases one of all zeros stays all zeros: there is no photograph.
+        """
+        if canvases.ndim == 5:
+            there = canvases.flatten(2).float().amax(dim=2) > 0
+            pairs: Tensor = self(canvases.flatten(0, 1), side=side).unflatten(0, (-1, canvases.shape[1]))
+            return pairs * there[:, :, None, None, None]
         pictures = canvases.permute(0, 3, 1, 2).float()
         if side is not None and side != canvases.shape[1]:
             pictures = F.interpolate(pictures, size=(side, side), mode="bilinear", antialias=True)
