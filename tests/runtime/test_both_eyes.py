@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from fundoscope.audit.fingerprint import Embedder
 from fundoscope.errors import BadRelease
+from fundoscope.photo.fov import find_field
 from fundoscope.photo.recipe import prepare
 from fundoscope.runtime.batch import grade_to_table, part_path
 from fundoscope.runtime.grader import Grader
@@ -254,3 +256,14 @@ def test_a_network_of_another_number_of_eyes_than_its_release_says_is_refused(ti
         BadRelease, match=r"inputs of model\.onnx must be canvases .*\(any, 2, 64, 64, 3\), got .*3, 64"
     ):
         open_network(open_release(tmp_path / "three"))
+
+
+def test_the_audit_asks_a_release_of_both_eyes_about_each_photograph_alone(tiny_release, pair_release, retinas):
+    """Its features are the photograph's own: those of the same network that takes one eye."""
+    photo = np.asarray(Image.open(retinas[0]))
+    one, two = (
+        Embedder.open(open_release(folder)).features(photo, find_field(photo))
+        for folder in (tiny_release, pair_release)
+    )
+
+    assert two == pytest.approx(one)

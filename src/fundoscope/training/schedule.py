@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -52,11 +52,11 @@ def build_optimiser(backbone: nn.Module, rest: nn.Module, config: Optimiser) -> 
     tokens) are not decayed.
     """
     grouping: Any = timm.optim
-    spared = backbone.no_weight_decay() if hasattr(backbone, "no_weight_decay") else ()
+    spared: Callable[[], Iterable[str]] = getattr(backbone, "no_weight_decay", tuple)
     groups: list[dict[str, Any]] = grouping.param_groups_layer_decay(
         backbone,
         weight_decay=config.weight_decay,
-        no_weight_decay_list=tuple(spared),
+        no_weight_decay_list=tuple(spared()),
         layer_decay=config.layer_decay,
     )
     _leave_the_top_to_the_head(backbone, groups, config.layer_decay)

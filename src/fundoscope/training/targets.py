@@ -41,7 +41,7 @@ class Target:
         if self.kind == "signs":
             self._expect(frame, self.labels)
             known = frame[list(self.labels)].apply(pd.to_numeric, errors="coerce")
-            return known.to_numpy(dtype=np.float32, na_value=np.nan)
+            return np.asarray(known.to_numpy(dtype=np.float32, na_value=np.nan))
         self._expect(frame, (self.column,))
         if self.kind == "grade":
             return np.asarray(frame["grade"], dtype=np.int64)
