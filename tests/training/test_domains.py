@@ -18,6 +18,7 @@ from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.verification import verify_release
 from fundoscope.tables import read_table
 from fundoscope.training import domains as domains_module
+from fundoscope.training import predict as predict_module
 from fundoscope.training.config import Experiment, experiment_from_dict, read_experiment
 from fundoscope.training.domains import divisions, everything
 from fundoscope.training.export import export_run
@@ -106,7 +107,7 @@ def outputs(network: object, experiment: Experiment, rows: Rows) -> Outputs:
 def fits(monkeypatch: pytest.MonkeyPatch) -> Fits:
     fits = Fits()
     monkeypatch.setattr(domains_module, "fit", fits)
-    monkeypatch.setattr(domains_module, "run_network", outputs)
+    monkeypatch.setattr(predict_module, "run_network", outputs)
     return fits
 
 

@@ -95,12 +95,12 @@ class GradingNetwork(nn.Module):
         joined: Tensor = self.fusion(features, there)
         return joined
 
-    def maps(self, pictures: Pictures) -> Float[Tensor, photo * rest]:
+    def maps(self, pictures: Pictures) -> Float[Tensor, "photo ..."]:
         """What the backbone gives before pooling: a map (photo, feature, row, column), or a transformer's tokens."""
         maps: Tensor = self.backbone.forward_features(pictures)
         return maps
 
-    def pool(self, maps: Float[Tensor, photo * rest]) -> Float[Tensor, "photo feature"]:
+    def pool(self, maps: Float[Tensor, "photo ..."]) -> Float[Tensor, "photo feature"]:
         """The pooled feature vector."""
         features: Tensor = self.backbone.forward_head(maps, pre_logits=True)
         return features

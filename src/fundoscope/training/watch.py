@@ -19,7 +19,7 @@ Counts = Float[np.ndarray, "answer reference"]
 
 
 def figures(
-    target: Target, head: str, raw: Float[np.ndarray, "photo output"], known: Shaped[np.ndarray, photo * sign]
+    target: Target, head: str, raw: Float[np.ndarray, "photo output"], known: Shaped[np.ndarray, "photo ..."]
 ) -> dict[str, float]:
     """Figures by name; of the evaluation wing's with intervals these are the plain estimates.
 

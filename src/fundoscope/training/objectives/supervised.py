@@ -84,7 +84,7 @@ class Supervised(nn.Module):
         return {"loss": total} | {name: mean.detach() for name, mean in means.items()}
 
     def _each(
-        self, output: Output, grades: Shaped[Tensor, photo * sign], weights: Float[Tensor, " photo"] | None
+        self, output: Output, grades: Shaped[Tensor, "photo ..."], weights: Float[Tensor, " photo"] | None
     ) -> dict[str, Float[Tensor, " photo"]]:
         """Each photograph's first loss, and the second of the second head or, where there is none, of the same.
 
@@ -113,7 +113,7 @@ class GradeLoss(nn.Module):
     rebalanced = False
     """Whether the cuts are weighed by `even` instead of `weights`."""
 
-    def __init__(self, name: str, settings: Loss, grades: Shaped[Tensor, row * sign]) -> None:
+    def __init__(self, name: str, settings: Loss, grades: Shaped[Tensor, "row ..."]) -> None:
         super().__init__()
         cuts = cut_weights(grades, "sqrt", conditional=name == "corn") if name in ("coral", "corn") else None
         self.function = LOSSES[name]
@@ -130,7 +130,7 @@ class GradeLoss(nn.Module):
         self.register_buffer("even", cuts, persistent=False)
 
     def forward(
-        self, raw: Float[Tensor, "photo output"], grades: Shaped[Tensor, photo * sign]
+        self, raw: Float[Tensor, "photo output"], grades: Shaped[Tensor, "photo ..."]
     ) -> Float[Tensor, " photo"]:
         """One loss for each photograph."""
         weights = self.even if self.rebalanced and self.even is not None else self.weights
