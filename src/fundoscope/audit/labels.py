@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from fundoscope.audit.agreement import contradictions, two_labels
 from fundoscope.audit.findings import Finding
 from fundoscope.audit.visits import between_visits
+from fundoscope.decide.held_out import refuse_in_sample
 from fundoscope.errors import BadTable, MissingExtra
 from fundoscope.grades import GRADE_NAMES, GRADES
 from fundoscope.tables import PROBABILITIES, read_table, write_table
@@ -78,7 +79,7 @@ def suspects(rows: pd.DataFrame, *, trained_on: Collection[str] = (), held_out: 
     """
     known = _judged(rows)
     if not held_out:
-        _refuse_in_sample(known, trained_on)
+        refuse_in_sample(known, trained_on)
     labels = known["grade"].to_numpy(dtype=np.int64)
     given = known[list(PROBABILITIES)].to_numpy(dtype=np.float64)
     given = given / given.sum(axis=1, keepdims=True)
@@ -214,21 +215,6 @@ def _judged(rows: pd.DataFrame) -> pd.DataFrame:
             "the predictions are of this manifest."
         )
     return known
-
-
-def _refuse_in_sample(rows: pd.DataFrame, trained_on: Collection[str]) -> None:
-    folds = texts(rows, "predicted_fold" if "predicted_fold" in rows else "fold")
-    hashes = texts(rows, "sha256")
-    images = rows["image"].astype(str).tolist()
-    for image, fold, sha256 in zip(images, folds, hashes, strict=True):
-        if fold is None and (not trained_on or sha256 is None or sha256 in trained_on):
-            came = (
-                "of a photograph that the release was trained on" if sha256 in trained_on else "that may be in-sample"
-            )
-            raise BadTable(
-                f"{image}: expected an out-of-fold prediction (column fold filled), got one without, {came}. Use the "
-                "out_of_fold.csv of a training run, or say --held-out if their system never saw these photographs."
-            )
 
 
 def _confident_learning(

@@ -1,0 +1,157 @@
+"""A referral threshold that misses no more than a stated share of the diseased, on average: conformal risk control.
+
+Angelopoulos, Bates, Fisch, Lei & Schuster, ICLR 2024 (arXiv 2208.02814): for a loss in [0, 1] that never falls as the
+threshold rises, the largest threshold with n/(n + 1) * (mean loss of n) + 1/(n + 1) <= alpha has an expected loss of at
+most alpha on the next one. The n are the *diseased* patients held out of everything that made the scores, and the next
+is a diseased patient from where they came from.
+
+It is a promise on average over the patients that set the threshold: of one threshold alone, the chance that it misses
+more than alpha is about a half. Who must be sure of the one he uses wants `fundoscope commission`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from fundoscope.arrays import Scores
+from fundoscope.decide.conformal import check_alpha, fewest_patients, lowest_threshold, worst_of_patients
+from fundoscope.decide.heads import exceedance
+from fundoscope.decide.held_out import HeldOut
+from fundoscope.decide.referral import OperatingPoint
+from fundoscope.grades import CUTS
+
+LOSSES: Final = {
+    "patient": "a diseased patient none of whose photographs is referred",
+    "photograph": "the share of a diseased patient's diseased photographs that are not referred",
+}
+"""What is kept below alpha, by the unit that is referred, and in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskControl:
+    """A threshold and what it promises."""
+
+    cut: str
+    """The question: a name in `grades.CUTS`."""
+    alpha: float
+    """Share of the diseased that may be missed, on average."""
+    unit: str
+    """A name in `LOSSES`."""
+    threshold: float
+    """Refer where the probability of the cut is at least this; 0 refers everybody."""
+    patients: int
+    """Diseased patients that set it."""
+    missed: float
+    """Loss on those themselves, in [0, alpha]."""
+    out_of_fold: bool = False
+    """Set on the networks of folds, not on the one that is released."""
+
+    def __post_init__(self) -> None:
+        check_alpha(self.alpha)
+        if self.cut not in CUTS:
+            raise ValueError(f"cut must be one of {', '.join(CUTS)}, got {self.cut!r}")
+        if self.unit not in LOSSES:
+            raise ValueError(f"unit must be one of {', '.join(LOSSES)}, got {self.unit!r}")
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must lie between 0 and 1, got {self.threshold!r}")
+
+    @property
+    def possible(self) -> bool:
+        """Whether the patients are enough for anything but referring everybody."""
+        return self.patients >= fewest_patients(self.alpha)
+
+    def operating_point(self) -> OperatingPoint:
+        """As a release holds it."""
+        return OperatingPoint(
+            name=f"at most {self.alpha:.1%} of {self.cut.replace('_', ' ')} {self.unit}s missed on average",
+            cut=self.cut,
+            threshold=self.threshold,
+            sensitivity=1 - self.alpha,
+        )
+
+    def warnings(self) -> tuple[str, ...]:
+        """What the user of the threshold must be told."""
+        told = []
+        if not self.possible:
+            told.append(
+                f"{self.patients} diseased patients are too few to promise that at most {self.alpha:.1%} are missed "
+                f"({fewest_patients(self.alpha)} are needed): the threshold refers everybody."
+            )
+        if self.out_of_fold:
+            told.append(
+                "The threshold was set on the networks of folds: the promise holds for the released one only so far as "
+                "it misses no more than they."
+            )
+        return tuple(told)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RiskControl:
+        """Back from `to_dict`.
+
+        Raises:
+            ValueError: If a key is missing or unknown, or a value is not allowed.
+        """
+        known = {each.name for each in fields(cls)}
+        if set(values) != known:
+            raise ValueError(f"expected the keys {', '.join(sorted(known))}, got {', '.join(sorted(values))}")
+        for name in ("alpha", "threshold", "patients", "missed"):
+            if isinstance(values[name], bool) or not isinstance(values[name], int | float):
+                raise ValueError(f"{name} of a risk control must be a number, got {values[name]!r}")
+        shares = {name: float(values[name]) for name in ("alpha", "threshold", "missed")}
+        return cls(**{**values, **shares})
+
+
+def fit_risk_control(
+    held: HeldOut, *, alpha: float = 0.1, cut: str = "referable", unit: str = "patient"
+) -> RiskControl:
+    """The largest threshold whose expected share of missed diseased is at most alpha.
+
+    Args:
+        held: Held-out photographs.
+        alpha: Share that may be missed, between 0 and 1.
+        cut: A name in `grades.CUTS`.
+        unit: A name in `LOSSES`. "patient" refers a patient by the highest of all her photographs, as
+            `referral.decide_patient` does, and she is diseased by her worst.
+
+    Raises:
+        ValueError: If nobody is diseased, or an argument is out of range.
+    """
+    check_alpha(alpha)
+    if cut not in CUTS or unit not in LOSSES:
+        raise ValueError(f"cut must be one of {', '.join(CUTS)} and unit one of {', '.join(LOSSES)}, got {cut}, {unit}")
+    scores = exceedance(held.probabilities, CUTS[cut])
+    positive = held.grades >= CUTS[cut]
+    if not positive.any():
+        raise ValueError(f"held-out photographs of grade {CUTS[cut]} or above are needed, got none")
+    scores, patients = _diseased(held, scores, positive, unit)
+    threshold = max(0.0, -lowest_threshold(-scores, patients, alpha))
+    owner, counts = np.unique(patients, return_inverse=True, return_counts=True)[1:]
+    return RiskControl(
+        cut=cut,
+        alpha=alpha,
+        unit=unit,
+        threshold=threshold,
+        patients=len(counts),
+        missed=float(((scores < threshold) / counts[owner]).sum() / len(counts)),
+        out_of_fold=held.out_of_fold,
+    )
+
+
+def _diseased(
+    held: HeldOut, scores: Scores, positive: Bool[np.ndarray, " photo"], unit: str
+) -> tuple[Float[np.ndarray, " unit"], Int[np.ndarray, " unit"]]:
+    """Scores of what must not be missed, and whose they are."""
+    if unit == "photograph":
+        return scores[positive], held.patients[positive]
+    ill = np.isin(held.patients, held.patients[positive])
+    highest = worst_of_patients(scores[ill], held.patients[ill])
+    return highest, np.arange(len(highest))
