@@ -1,0 +1,120 @@
+"""Whether a site's patients still are as they were when its operating point was commissioned.
+
+Three questions to patients in the order in which they came: are as many referred (a Bernoulli CUSUM, both ways), can
+as many be graded (exact test), and are the scores spread as they were (Kolmogorov-Smirnov)? One number a patient, never
+a photograph: two eyes are not two cases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import sparse, stats
+from scipy.sparse.linalg import spsolve
+
+STEPS: Final = 50
+"""Parts of one referral in which the CUSUM counts: its weight is rounded to them, so that it walks on a lattice."""
+
+HIGHEST: Final = 40
+"""Referrals beyond which no limit is sought."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cusum:
+    """A one-sided Bernoulli CUSUM (Reynolds and Stoumbos, Journal of Quality Technology 31, 1999, 87-108).
+
+    After each patient `max(0, sum) + weight` (yes: `STEPS` - allowance, no: - allowance); an alarm at `limit`.
+    """
+
+    allowance: int
+    """Steps taken off for each patient."""
+    limit: int
+    """Steps at which it sounds."""
+    run_length: float
+    """Patients until a false alarm, on average, exactly: from the chain of all its states (Brook and Evans 1972)."""
+
+    def alarm(self, events: Bool[np.ndarray, " patient"]) -> int | None:
+        """Number of the patient, from 0, at whom it first sounds; None: at none."""
+        total = 0
+        for at, event in enumerate(events):
+            total = max(0, total + (STEPS if event else 0) - self.allowance)
+            if total >= self.limit:
+                return at
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How a window of patients differs from those of the commissioning."""
+
+    name: str
+    before: float
+    now: float
+    p_value: float
+
+
+def run_length(rate: float, allowance: int, limit: int) -> float:
+    """Patients until a CUSUM that begins at 0 sounds, on average, where a share `rate` of them are events.
+
+    Raises:
+        ValueError: If the rate is no proportion or the CUSUM could never sound.
+    """
+    if not 0 < rate < 1 or not 0 < allowance < STEPS or limit < 1:
+        raise ValueError(
+            f"rate must lie between 0 and 1, allowance between 0 and {STEPS}, limit be above 0, "
+            f"got {rate}, {allowance}, {limit}"
+        )
+    here = np.arange(limit)
+    up, down = here + STEPS - allowance, np.maximum(0, here - allowance)
+    stays = up < limit
+    rows = np.concatenate([here, here, here[stays]])
+    columns = np.concatenate([here, down, up[stays]])
+    weights = np.concatenate([np.ones(limit), np.full(limit, rate - 1), np.full(int(stays.sum()), -rate)])
+    chain = sparse.csr_array((weights, (rows, columns)), shape=(limit, limit))
+    return float(np.atleast_1d(spsolve(chain.tocsc(), np.ones(limit)))[0])
+
+
+@cache
+def design_cusum(rate: float, shifted: float, *, false_alarm_after: int) -> Cusum:
+    """The CUSUM that is quickest to see `rate` rise to `shifted` among those that give false alarms as seldom as asked.
+
+    Args:
+        rate: Share of events when all is well, in (0, 1).
+        shifted: A higher share that is to be noticed.
+        false_alarm_after: Patients until a false alarm, on average, at least.
+
+    Raises:
+        ValueError: If `shifted` is not above `rate`, or the two are too alike to be told apart.
+    """
+    if not 0 < rate < shifted < 1:
+        raise ValueError(f"shifted must lie above rate, both between 0 and 1, got {shifted} and {rate}")
+    odds = np.log(shifted * (1 - rate) / (rate * (1 - shifted)))
+    allowance = round(float(STEPS * np.log((1 - rate) / (1 - shifted)) / odds))
+    low, high = 0, HIGHEST * STEPS
+    if not 0 < allowance < STEPS or run_length(rate, allowance, high) < false_alarm_after:
+        raise ValueError(
+            f"rate and shifted must be further apart for a false alarm in {false_alarm_after} patients, "
+            f"got {rate} and {shifted}"
+        )
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if run_length(rate, allowance, middle) >= false_alarm_after else (middle, high)
+    return Cusum(allowance, high, run_length(rate, allowance, high))
+
+
+def changed_share(name: str, before: Bool[np.ndarray, " patient"], now: Bool[np.ndarray, " later_patient"]) -> Change:
+    """Whether a share (of patients who cannot be graded, say) is another one: Fisher's exact test, two-sided."""
+    table = np.array([[each.sum(), (~each).sum()] for each in (before, now)])
+    return Change(name, float(before.mean()), float(now.mean()), float(stats.fisher_exact(table)[1]))
+
+
+def changed_spread(
+    name: str, before: Float[np.ndarray, " patient"], now: Float[np.ndarray, " later_patient"]
+) -> Change:
+    """Whether numbers are spread otherwise: Kolmogorov-Smirnov, two samples, two-sided; the medians are told."""
+    result = stats.ks_2samp(before, now)
+    return Change(name, float(np.median(before)), float(np.median(now)), float(result.pvalue))

@@ -1,0 +1,117 @@
+"""What predictions are to a release: its own, its networks' out of fold, or nothing that may commission it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from fundoscope.data.split import units_of
+from fundoscope.decide.heads import exceedance, outputs_of, probabilities
+from fundoscope.errors import BadTable
+from fundoscope.evaluation.cases import GRADED
+from fundoscope.grades import GRADES, REFERABLE
+from fundoscope.runtime.release import OpenRelease
+from fundoscope.tables.patients import texts
+
+RAW: Final = tuple(f"raw{k}" for k in range(GRADES))
+"""Columns of raw outputs; a head fills as many as it has."""
+
+OWN: Final = "the release's own predictions of patients that it did not learn from"
+OUT_OF_FOLD: Final = (
+    "out-of-fold, by the networks that were trained as the release was, each without the patients it answers for; the "
+    "guarantee is for those networks, and the release's own, trained on all of these patients, only in so far as it "
+    "answers new patients as they do"
+)
+UNCHECKED: Final = "predictions of a system that was not given: whether it had learned from these patients is not known"
+
+
+def held_against(
+    rows: pd.DataFrame, manifest: pd.DataFrame, opened: OpenRelease, *, path: Path
+) -> tuple[pd.DataFrame, str]:
+    """Joined rows whose score is on the release's own scale, and what they are to it.
+
+    The raw outputs of out-of-fold predictions are read with the release's head and temperature, as its threshold was.
+
+    Args:
+        rows: `Joined.rows`; `fold` is the predictions'.
+        manifest: The whole manifest: its other photographs tell which patients the release learned from.
+        opened: The release.
+        path: Of the predictions; named in messages.
+
+    Raises:
+        BadTable: If the release learned from a patient, the predictions are another system's or not on its scale.
+    """
+    hashes = texts(rows, "sha256")
+    if unnamed := sum(each is None for each in hashes):
+        raise BadTable(
+            f"{path}: expected the sha256 of every photograph, to tell it from those that {opened.name} learned from, "
+            f"got {unnamed} of {len(rows)} blank. Add the column sha256 to the predictions or to the manifest."
+        )
+    folded = rows["fold"].notna() if "fold" in rows else pd.Series(False, index=rows.index)
+    if not folded.any():
+        _refuse_learned(rows, manifest, opened, path)
+        _check_author(rows, opened.name, path)
+        return rows, OWN
+    strange = (~folded).to_numpy() | np.array([each not in _learned(opened) for each in hashes])
+    if strange.any():
+        raise BadTable(
+            f"{path}: expected out-of-fold predictions of the photographs that {opened.name} learned from and no "
+            f"others, got {int(strange.sum())} of {len(rows)} without a fold or that it did not learn from "
+            f"({rows['image'].iloc[int(strange.argmax())]}). Commission with one kind or the other."
+        )
+    # In a run's tables the column release is the experiment's name.
+    _check_author(rows, str(opened.release.training.get("experiment", {}).get("name", opened.release.id)), path)
+    return _rescaled(rows, opened, path), OUT_OF_FOLD
+
+
+def _learned(opened: OpenRelease) -> set[str]:
+    return set(opened.release.training.get("training_sha256", ()))
+
+
+def _refuse_learned(rows: pd.DataFrame, manifest: pd.DataFrame, opened: OpenRelease, path: Path) -> None:
+    known = dict(zip(rows["image"], texts(rows, "sha256"), strict=True))
+    hashes = [
+        sha256 or known.get(image) for image, sha256 in zip(manifest["image"], texts(manifest, "sha256"), strict=True)
+    ]
+    units = units_of(manifest.assign(sha256=pd.Series(hashes, index=manifest.index, dtype=object)))
+    learned = _learned(opened)
+    taught = {unit for unit, sha256 in zip(units, hashes, strict=True) if sha256 in learned}
+    asked = set(rows["image"])
+    seen = [image for image, unit in zip(manifest["image"], units, strict=True) if unit in taught and image in asked]
+    if seen:
+        raise BadTable(
+            f"{path}: expected patients that {opened.name} did not learn from, got {len(seen)} photographs of patients "
+            f"that it did ({seen[0]}). Leave them out of the manifest, or give out-of-fold predictions (column fold)."
+        )
+
+
+def _check_author(rows: pd.DataFrame, name: str, path: Path) -> None:
+    authors = set(texts(rows, "release"))
+    if authors != {name}:
+        others = ", ".join(sorted(each or "nobody" for each in authors - {name})[:3])
+        raise BadTable(
+            f"{path}: expected predictions of {name} (column release), got some of {others}. "
+            "Grade the photographs with the release that is to be commissioned, or leave --release out."
+        )
+
+
+def _rescaled(rows: pd.DataFrame, opened: OpenRelease, path: Path) -> pd.DataFrame:
+    release = opened.release
+    if release.neighbours:
+        return rows
+    names = [f"raw{k}" for k in range(outputs_of(release.head))]
+    graded = np.array([(text or GRADED) == GRADED for text in texts(rows, "status")])
+    filled = [name for name in RAW if name in rows and rows.loc[graded, name].notna().all()]
+    if filled != names:
+        raise BadTable(
+            f"{path}: expected {' to '.join(dict.fromkeys((names[0], names[-1])))} filled in and no other raw "
+            f"output, to read them with the {release.head} head of {opened.name}, got {', '.join(filled) or 'none'}. "
+            "Give the out_of_fold table of its own run, as it was written."
+        )
+    scores = np.full(len(rows), np.nan)
+    raw = rows.loc[graded, names].to_numpy(dtype=np.float64)
+    scores[graded] = exceedance(probabilities(release.head, raw, temperature=release.temperature), REFERABLE)
+    return rows.assign(p_referable=scores)
