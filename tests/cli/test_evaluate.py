@@ -220,3 +220,77 @@ def test_signs_of_the_manifest_that_a_table_answers_are_shown(run, clinic):
 
     assert status == 0
     assert "ma 60 30 1.00" in out
+
+
+def test_a_report_is_a_page_and_the_numbers_behind_it(run, clinic, tmp_path):
+    pytest.importorskip("matplotlib")
+
+    status, _, err = run(*clinic, "--resamples", 100, "--report", tmp_path / "out", "--split", "test")
+
+    assert status == 0
+    assert f"written: {tmp_path / 'out' / 'index.html'}" in err
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "predictions.csv against manifest.csv (split test)" in page
+    answer = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert {"subgroups", "flow", "errors", "curves", "abstention", "version"} <= set(answer)
+    assert answer["flow"][0] == {
+        "name": "listed",
+        "words": "in the manifest",
+        "photographs": 45,
+        "patients": 30,
+        "leaves": False,
+    }
+
+
+def test_photographs_are_divided_by_any_column_and_small_groups_are_marked(run, clinic):
+    predictions, manifest = clinic
+    write_table(pd.read_csv(manifest, dtype=object).assign(nurse=["Ada"] * 50 + ["Bo"] * 11), manifest)
+
+    status, out, _ = run(predictions, manifest, "--by", "nurse", "--resamples", 100)
+    wrong, _, err = run(predictions, manifest, "--by", "doctor", "--resamples", 100)
+
+    assert status == 0
+    assert "nurse n patients kappa AUROC" in out
+    assert "(few)" in out
+    assert wrong == 2
+    assert "--by doctor: expected a column of 1 to 40 different values, got no such column" in err
+
+
+def test_the_labels_that_an_audit_doubts_are_counted_among_the_mistakes(run, clinic, tmp_path):
+    review = tmp_path / "review.csv"
+    review.write_text("image,given,suggested\n" + "".join(f"{k}.jpg,{k % 5},0\n" for k in range(60)))
+
+    _, out, _ = run(*clinic, "--review", review, "--resamples", 100)
+
+    assert "grades are wrong, by so many grades:" in out
+    assert "and 59 of all" in out
+
+
+def test_a_papers_table_is_printed_instead_of_ours(run, clinic):
+    status, out, _ = run(*clinic, "--preset", "densenet-study", "--resamples", 100)
+
+    assert status == 0
+    assert "DenseNet study 95% interval" in out
+    assert "sensitivity = TP / (TP + FN)" in out
+    assert "two human graders on the same 1,593 photographs" in out
+    assert "Brier" not in out
+
+
+def test_the_words_of_the_command_line_are_the_presets():
+    from fundoscope.cli.evaluate import PresetName
+    from fundoscope.evaluation.presets import PRESETS
+
+    assert [each.value for each in PresetName] == list(PRESETS)
+
+
+def test_a_report_without_matplotlib_says_what_to_install(run, clinic, tmp_path, monkeypatch):
+    for name in ("matplotlib", "matplotlib.axes", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in ("figures", "drawing", "plots"):
+        monkeypatch.delitem(sys.modules, f"fundoscope.evaluation.{name}", raising=False)
+        monkeypatch.delattr(f"fundoscope.evaluation.{name}", raising=False)
+
+    status, _, err = run(*clinic, "--report", tmp_path / "out")
+
+    assert status == 2
+    assert "research" in err

@@ -13,8 +13,9 @@ import typer
 from rich.table import Table
 
 from fundoscope.cli.console import answers, troubles
-from fundoscope.cli.evaluate import METHOD_WORDS, IntervalMethod
+from fundoscope.cli.evaluate import IntervalMethod
 from fundoscope.errors import BadRequest, BadTable, MissingExtra
+from fundoscope.evaluation.words import METHOD_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,71 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from fundoscope.cli.console import answers, troubles
-from fundoscope.errors import BadRequest, BadTable
-from fundoscope.grades import GRADE_NAMES, NOT_A_DEVICE
+from fundoscope.cli.console import troubles
+from fundoscope.errors import BadRequest, BadTable, MissingExtra
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fundoscope.evaluation.interval import Interval
+    from fundoscope.evaluation.page import Told
+    from fundoscope.evaluation.presets import Paper
     from fundoscope.evaluation.summary import Summary
+    from fundoscope.evaluation.whole import Whole
     from fundoscope.tables import Joined
 
 ANSWER_FILE = "evaluation.json"
-
-ROWS = {
-    "quadratic_kappa": "quadratic kappa",
-    "linear_kappa": "linear kappa",
-    "unweighted_kappa": "unweighted kappa",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "F1, mean of the grades (macro)",
-    "weighted_f1": "F1, weighted by how often a grade occurs",
-    "mean_absolute_error": "mean absolute error (grades)",
-    "mean_squared_error": "mean squared error (grades)",
-    "off_by_one": "exactly one grade off",
-    "within_one": "at most one grade off",
-    "any_auroc": "AUROC, any retinopathy (grade >= 1)",
-    "referable_auroc": "AUROC, referable (grade >= 2)",
-    "sight_threatening_auroc": "AUROC, sight-threatening (grade >= 3)",
-    "auroc_one_vs_rest": "AUROC, one grade against the rest, mean",
-    "auroc_one_vs_one": "AUROC, one grade against another, mean",
-    "any_average_precision": "average precision, any retinopathy",
-    "referable_average_precision": "average precision, referable",
-    "sight_threatening_average_precision": "average precision, sight-threatening",
-    **{
-        f"referable_{kind}_at_{other}_{rate}": f"best {kind}, referable, where {other} is {rate} %"
-        for kind, other in (("sensitivity", "specificity"), ("specificity", "sensitivity"))
-        for rate in (80, 90, 95)
-    },
-    "referable_sensitivity": "sensitivity of the grade, referable",
-    "referable_specificity": "specificity of the grade, referable",
-    "referable_f1": "F1 of the grade, referable",
-    "calibration_error": "calibration error of the likeliest grade (ECE)",
-    "calibration_error_equal_mass": "the same, bins of equally many photographs",
-    "calibration_error_classwise": "the same, mean over every grade's own probability",
-    "brier": "Brier score of the five probabilities (0 to 2)",
-    "log_loss": "log loss",
-    "referable_brier": "Brier score, referable (0 to 1)",
-    "referable_brier_reliability": "  its reliability (0 is calibrated)",
-    "referable_brier_resolution": "  its resolution (more is better)",
-    "referable_brier_uncertainty": "  its uncertainty (of the photographs)",
-    "decision_sensitivity": "sensitivity of the decision, gradable ones",
-    "decision_specificity": "specificity of the decision, gradable ones",
-    "decision_cannot_grade_as_refer_sensitivity": "sensitivity, cannot grade counted as refer",
-    "decision_cannot_grade_as_refer_specificity": "specificity, cannot grade counted as refer",
-    "referable_ppv_at_prevalence": "PPV of the grade at the prevalence given",
-    "referable_npv_at_prevalence": "NPV of the grade at the prevalence given",
-    "decision_ppv_at_prevalence": "PPV of the decision at the prevalence given",
-    "decision_npv_at_prevalence": "NPV of the decision at the prevalence given",
-}
-"""What is printed, in order, and how it is called."""
-
-
-METHOD_WORDS = {"percentile": "percentile", "bca": "BCa"}
 
 
 class IntervalMethod(StrEnum):
@@ -80,6 +29,16 @@ class IntervalMethod(StrEnum):
 
     PERCENTILE = "percentile"
     BCA = "bca"
+
+
+class PresetName(StrEnum):
+    """A paper whose table is wanted; the names of `presets.PRESETS`."""
+
+    GDRBENCH = "gdrbench"
+    DRSTAGENET = "drstagenet"
+    RETINASCAN = "retinascan"
+    DENSENET_STUDY = "densenet-study"
+    RETFOUND = "retfound"
 
 
 def evaluate(
@@ -95,7 +54,16 @@ def evaluate(
     include_ungradable: Annotated[
         bool, typer.Option("--include-ungradable", help="Count photographs refused for quality that have p0 to p4.")
     ] = False,
-    report: Annotated[Path | None, typer.Option(help=f"Folder to write {ANSWER_FILE} into.")] = None,
+    by: Annotated[
+        list[str] | None, typer.Option(help="Column of the manifest to divide the photographs by; repeat for more.")
+    ] = None,
+    review: Annotated[
+        Path | None, typer.Option(help="Doubtful labels, as `fundoscope audit --review` writes them.")
+    ] = None,
+    preset: Annotated[PresetName | None, typer.Option(help="Print this paper's table instead of ours.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help=f"Folder for a page with figures, index.html, and {ANSWER_FILE}.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
     resamples: Annotated[int, typer.Option(min=100, help="Draws of patients for the intervals.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
@@ -112,19 +80,23 @@ def evaluate(
 
     Exit status: 0 measured, 2 a table is not usable or nothing matched.
     """
+    from fundoscope import __version__ as version
+    from fundoscope.cli.evaluate_words import print_evaluation, print_preset
+    from fundoscope.evaluation.presets import preset_table
     from fundoscope.evaluation.signs import check_signs
     from fundoscope.evaluation.summary import evaluate as measure
-    from fundoscope.files import write_text
+    from fundoscope.evaluation.whole import whole
     from fundoscope.tables import check_manifest, check_predictions, join, read_table
 
     if unseen_patients and split is None:
         raise BadRequest("--unseen-patients: expected --split beside it, got none. Say which split is evaluated.")
+    figures: Any = _figures() if report is not None else None
     given = check_predictions(read_table(predictions), path=predictions)
     listed = check_manifest(read_table(manifest), path=manifest)
     given = check_signs(given, map(str, listed.columns), path=predictions)
-    chosen = set(_chosen(listed, manifest, split, unseen=unseen_patients)["image"])
+    chosen = _chosen(listed, manifest, split, unseen=unseen_patients)
     joined = join(given, listed, predictions_path=predictions, manifest_path=manifest)
-    rows = joined.rows[joined.rows["image"].isin(chosen)].reset_index(drop=True)
+    rows = joined.rows[joined.rows["image"].isin(set(chosen["image"]))].reset_index(drop=True)
     if "grade" not in rows or not rows["grade"].notna().any():
         raise BadTable(
             f"{predictions}: expected photographs that {manifest} gives a grade to, got none among {len(given)} rows "
@@ -139,16 +111,82 @@ def evaluate(
         method=interval.value,
         prevalence=prevalence,
     )
-    data = _data(predictions, manifest, joined, chosen)
-    answer = {"data": data, "split": split, "unseen_patients": unseen_patients, **summary.to_dict()}
+    around = whole(summary, rows, chosen, by=by or (), review=review, with_curves=as_json or report is not None)
+    data = _data(predictions, manifest, joined, set(chosen["image"]))
+    answer = {"data": data, "version": version, "split": split, "unseen_patients": unseen_patients}
+    answer |= {**summary.to_dict(), **around.to_dict()}
+    paper = None
+    if preset is not None:
+        paper = preset_table(preset.value, summary, rows)
+        answer["preset"] = paper.to_dict()
     text = json.dumps(answer, indent=2, allow_nan=False) + "\n"
     if report is not None:
-        write_text(report / ANSWER_FILE, text)
-        troubles.print(f"written: {report / ANSWER_FILE}", markup=False, soft_wrap=True)
+        drawn = figures.draw(summary, around.curves, around.subgroups, around.abstention)
+        _write(report, text, _told(summary, around, answer, rows, paper, drawn), photographs=_files(chosen, manifest))
     if as_json:
         print(text, end="")
+    elif paper is not None:
+        print_preset(summary, answer, paper)
     else:
-        _print(summary, answer)
+        print_evaluation(summary, answer, around)
+
+
+def _figures() -> Any:
+    """The module that draws, where matplotlib is there."""
+    try:
+        from fundoscope.evaluation import figures
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("matplotlib"):
+            raise
+        raise MissingExtra("the figures of an evaluation", "research") from error
+    return figures
+
+
+def _told(
+    summary: Summary,
+    around: Whole,
+    answer: dict[str, Any],
+    rows: pd.DataFrame,
+    paper: Paper | None,
+    figures: dict[str, tuple[str, bytes]],
+) -> Told:
+    """What the page tells."""
+    from fundoscope.cli.evaluate_words import counted_words, which_words
+    from fundoscope.evaluation.checklist import checklists, facts_of
+    from fundoscope.evaluation.page import Told
+
+    data = answer["data"]
+    return Told(
+        title=f"{data['predictions']} against {data['manifest']} ({which_words(answer)})",
+        summary=summary,
+        subgroups=around.subgroups,
+        mistakes=around.mistakes,
+        flow=around.flow,
+        checklists=checklists(facts_of(answer, rows, around.flow)),
+        figures=figures,
+        paper=paper,
+        data=(
+            *counted_words(summary, data),
+            f"{data['predictions']}: SHA-256 {data['predictions_sha256']}.",
+            f"{data['manifest']}: SHA-256 {data['manifest_sha256']}.",
+        ),
+    )
+
+
+def _write(report: Path, text: str, told: Told, *, photographs: dict[str, Path]) -> None:
+    from fundoscope.evaluation.page import write_page
+    from fundoscope.files import write_text
+
+    write_text(report / ANSWER_FILE, text)
+    for path in (report / ANSWER_FILE, write_page(told, report, photographs=photographs)):
+        troubles.print(f"written: {path}", markup=False, soft_wrap=True)
+
+
+def _files(listed: pd.DataFrame, manifest: Path) -> dict[str, Path]:
+    """The file of each photograph, by its name in the manifest."""
+    from fundoscope.data.manifest import picture_paths
+
+    return dict(zip(listed["image"].astype(str), picture_paths(listed, manifest), strict=True))
 
 
 def _data(predictions: Path, manifest: Path, joined: Joined, chosen: set[str]) -> dict[str, Any]:
@@ -183,148 +221,3 @@ def _chosen(manifest: pd.DataFrame, path: Path, split: str | None, *, unseen: bo
             f"{path}: expected patients who are in split {split} only, got none. Leave --unseen-patients out."
         )
     return manifest[keep]
-
-
-def _print(summary: Summary, answer: dict[str, Any]) -> None:
-    data, human = answer["data"], answer["human"]
-    which = f"split {answer['split']}" if answer["split"] else "all splits"
-    which += ", only patients of no other split" if answer["unseen_patients"] else ""
-    answers.print(
-        f"{data['predictions']} against {data['manifest']} ({which})", markup=False, style="bold", soft_wrap=True
-    )
-    for line in _counted(summary, data):
-        answers.print(line, markup=False)
-    answers.print(_overall(summary))
-    answers.print(
-        f"For comparison, {human['what']}: quadratic kappa {human['quadratic_kappa']}, linear {human['linear_kappa']}, "
-        f"unweighted {human['unweighted_kappa']}, exact agreement {human['accuracy']:.1%}.",
-        markup=False,
-    )
-    answers.print(_by_grade(summary))
-    answers.print(_confusion(summary))
-    if summary.signs:
-        answers.print(_signs(summary))
-    for line in _decided(summary):
-        answers.print(line, markup=False)
-    answers.print(
-        f"Intervals: {summary.level:.0%}, {METHOD_WORDS[summary.method]} bootstrap of {summary.resamples} draws of "
-        f"patients, seed {summary.seed}. ECE: {answer['ece_bins']} bins of equal width.",
-        markup=False,
-        style="dim",
-    )
-    answers.print(NOT_A_DEVICE, markup=False, style="dim")
-
-
-def _counted(summary: Summary, data: dict[str, Any]) -> list[str]:
-    counts = summary.counts
-    refused = (
-        "counted where they have probabilities" if summary.include_ungradable else "not counted in grades and AUROC"
-    )
-    alone = (
-        [
-            f"{counts['without_patient']} photographs have no patient and count as one each: the intervals are too "
-            "narrow where they are of the same person."
-        ]
-        if counts["without_patient"]
-        else []
-    )
-    return [
-        f"{counts['photographs']} photographs of {counts['patients']} patients; {counts['ungradable']} ungradable "
-        f"({refused}), {counts['unreadable']} unreadable.",
-        f"Grades are compared on {counts['with_grade']} photographs, probabilities on {counts['with_probabilities']}, "
-        f"of {counts['measured_patients']} patients.",
-        f"Without a match: {data['only_predicted']} predictions, {data['only_listed']} photographs of the manifest; "
-        f"without a reference grade: {counts['without_reference_grade']}.",
-        *alone,
-    ]
-
-
-def _overall(summary: Summary) -> Table:
-    table = Table("", "", f"{summary.level:.0%} interval", title_justify="left", box=None, pad_edge=False)
-    table.columns[1].justify = "right"
-    for name, words in ROWS.items():
-        if name.endswith("_at_prevalence") and summary.prevalence is None:
-            continue
-        table.add_row(words, *_cells(summary, name))
-    return table
-
-
-def _cells(summary: Summary, name: str) -> tuple[str, str]:
-    """The estimate, and its interval or why there is none."""
-    interval = summary.intervals[name]
-    reason = summary.missing.get(name, "")
-    if interval.estimate != interval.estimate:
-        return "n/a", reason
-    if interval.low != interval.low:
-        return f"{interval.estimate:.3f}", reason
-    words = f"{interval.low:.3f} to {interval.high:.3f}"
-    if interval.undefined:
-        words += f" (undefined on {interval.undefined} of {summary.resamples} draws)"
-    return f"{interval.estimate:.3f}", words
-
-
-def _by_grade(summary: Summary) -> Table:
-    table = Table("grade", "photographs", "sensitivity", "specificity", "precision", "F1", box=None, pad_edge=False)
-    table.columns[0].overflow = "fold"
-    for grade, name in enumerate(GRADE_NAMES):
-        rates = (_short(summary, f"grade{grade}_{rate}") for rate in ("sensitivity", "specificity", "precision", "f1"))
-        table.add_row(f"{grade} {name}", str(summary.support[grade]), *rates)
-    return table
-
-
-def _short(summary: Summary, name: str) -> str:
-    return _range(summary.intervals[name])
-
-
-def _range(interval: Interval) -> str:
-    if interval.estimate != interval.estimate:
-        return "n/a"
-    if interval.low != interval.low:
-        return f"{interval.estimate:.2f}"
-    return f"{interval.estimate:.2f} ({interval.low:.2f}-{interval.high:.2f})"
-
-
-def _confusion(summary: Summary) -> Table:
-    table = Table("reference \\ answered", *map(str, range(len(GRADE_NAMES))), box=None, pad_edge=False)
-    for grade, (row, shares) in enumerate(zip(summary.confusion, summary.confusion_shares, strict=True)):
-        cells = (f"{count} ({share:.0%})" if sum(row) else "0" for count, share in zip(row, shares, strict=True))
-        table.add_row(str(grade), *cells)
-    return table
-
-
-def _signs(summary: Summary) -> Table:
-    rates = ("auroc", "average_precision", "sensitivity", "specificity", "accuracy", "kappa")
-    table = Table(
-        "sign", "photographs", "present", *(rate.replace("_", " ") for rate in rates), box=None, pad_edge=False
-    )
-    for name, sign in summary.signs.items():
-        cells = (_range(sign.intervals[rate]) for rate in rates)
-        table.add_row(name, str(sign.photographs), str(sign.positives), *cells)
-    return table
-
-
-def _decided(summary: Summary) -> list[str]:
-    exact = [
-        f"Exact interval of {ROWS[name]} (Clopper-Pearson, as if photographs were independent): {low:.3f} to {high:.3f}"
-        for name, (low, high) in summary.exact.items()
-    ]
-    wilson = [
-        f"Wilson interval of the same, {name.removeprefix('decision_')}: {low:.3f} to {high:.3f}"
-        for name, (low, high) in summary.wilson.items()
-    ]
-    delong = [
-        f"DeLong interval of {ROWS[name]} ({summary.delong_method}): {low:.3f} to {high:.3f}"
-        for name, (low, high) in summary.delong.items()
-        if low == low
-    ]
-    return (
-        delong
-        + exact
-        + wilson
-        + [
-            f"Decisions, {side.replace('_', ' ')}: "
-            + ", ".join(f"{name} {count}" for name, count in counts.items() if count)
-            for side, counts in summary.decisions.items()
-            if any(count for name, count in counts.items() if name != "none")
-        ]
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,15 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
 import pandas as pd
 
 from fundoscope.evaluation.interval import Interval
+from fundoscope.evaluation.pages import data_uri, environment
 from fundoscope.evaluation.runs import Run, recipe_words, seed_groups
 from fundoscope.evaluation.summary import Summary
 from fundoscope.evaluation.systems import Against
 from fundoscope.files import write_bytes, write_text
-from fundoscope.grades import GRADE_NAMES, GRADES, NOT_A_DEVICE
+from fundoscope.grades import GRADE_NAMES, GRADES
 from fundoscope.tables import write_table
 
 HEADLINES: Final = {
@@ -270,27 +269,13 @@ def write_comparison(
         "basis": basis,
     }
     pictures = [
-        {"name": name, "caption": caption, "data": base64.b64encode(data).decode()}
-        for name, (caption, data) in figures.items()
+        {"name": name, "caption": caption, "data": data_uri(data, "png")} for name, (caption, data) in figures.items()
     ]
     written = [place / "comparison.html", place / "comparison.md", place / "comparison.csv"]
     for path, template in zip(written, ("comparison.html.jinja", "comparison.md.jinja"), strict=False):
-        write_text(path, _environment(path.suffix).get_template(template).render(shown, pictures=pictures))
+        write_text(path, environment(path.suffix).get_template(template).render(shown, pictures=pictures))
     write_table(pd.DataFrame([csv_row(each) for each in systems]), written[2])
     for name, (_, data) in figures.items():
         write_bytes(place / f"{name}.png", data)
         written.append(place / f"{name}.png")
     return tuple(written)
-
-
-def _environment(suffix: str) -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=suffix == ".html",
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(not_a_device=NOT_A_DEVICE)
-    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|")
-    return environment

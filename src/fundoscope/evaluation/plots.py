@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fundoscope.evaluation.agreement import row_shares
 from fundoscope.evaluation.comparison import System
+from fundoscope.evaluation.drawing import ACROSS, INK, LINE, SOFT, colour, legend, plain, png, short
 from fundoscope.evaluation.interval import Interval
 from fundoscope.evaluation.runs import Curve
 from fundoscope.evaluation.systems import LOWER_IS_BETTER
 from fundoscope.grades import GRADE_NAMES, GRADES
-
-DPI: Final = 130
 
 LINES: Final = ("-", "--", ":", "-.")
 """Ten colours tell ten systems apart; beyond, the line changes."""
 
 HATCHES: Final = ("", "//", "..", "xx")
 """The same of bars."""
-
-ACROSS: Final = 4
-"""Panels beside each other at most."""
-
-LONG: Final = 28
-"""Longest name written whole; of a longer one the end, which tells runs apart."""
-
-INK, SOFT, LINE = "#17212b", "#526070", "#d9dfe6"
 
 
 def draw(systems: Sequence[System]) -> dict[str, tuple[str, bytes]]:
@@ -66,14 +54,6 @@ def draw(systems: Sequence[System]) -> dict[str, tuple[str, bytes]]:
     return {name: (caption, png(figure)) for name, (caption, figure) in figures.items()}
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as PNG; the same figure gives the same bytes."""
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
-    return buffer.getvalue()
-
-
 def curves_figure(runs: Mapping[str, Sequence[Curve]]) -> Figure:
     """Training loss and validation kappa against epochs: each fit thin, the mean of the folds thick."""
     figure = Figure(figsize=(11, 4.2 + 0.22 * math.ceil(len(runs) / ACROSS)), layout="constrained")
@@ -84,28 +64,28 @@ def curves_figure(runs: Mapping[str, Sequence[Curve]]) -> Figure:
         _curve(kappa, [curve.kappas for curve in folds if curve.kappas], at, name)
         for curve in curves:
             if curve not in folds:
-                loss.plot(*zip(*curve.losses, strict=True), color=_colour(at), lw=0.8, ls=(0, (1, 2)), alpha=0.7)
+                loss.plot(*zip(*curve.losses, strict=True), color=colour(at), lw=0.8, ls=(0, (1, 2)), alpha=0.7)
     for axes, title in ((loss, "training loss, mean of each epoch"), (kappa, "quadratic kappa, validation")):
-        _plain(axes, title)
+        plain(axes, title)
         axes.set_xlabel("epochs", color=SOFT)
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if not any(curve.kappas for curves in runs.values() for curve in curves):
         kappa.text(0.5, 0.5, "no fit was validated", transform=kappa.transAxes, ha="center", color=SOFT)
-    _legend(figure, loss)
+    legend(figure, loss)
     return figure
 
 
 def _curve(axes: Axes, folds: Sequence[Sequence[tuple[int, float]]], at: int, name: str) -> None:
-    colour, line = _colour(at), LINES[at // 10 % len(LINES)]
+    shade, line = colour(at), LINES[at // 10 % len(LINES)]
     if len(folds) > 1:
         for points in folds:
             marker = "." if len(points) == 1 else None
-            axes.plot(*zip(*points, strict=True), color=colour, lw=0.7, alpha=0.4, marker=marker, ms=4)
+            axes.plot(*zip(*points, strict=True), color=shade, lw=0.7, alpha=0.4, marker=marker, ms=4)
     values = [dict(points) for points in folds]
     shared = sorted(set.intersection(*map(set, values))) if values else []
     means = [float(np.mean([each[epoch] for each in values])) for epoch in shared]
-    axes.plot(shared, means, color=colour, ls=line, lw=2, label=_short(name), marker="." if len(shared) < 12 else None)
+    axes.plot(shared, means, color=shade, ls=line, lw=2, label=short(name), marker="." if len(shared) < 12 else None)
 
 
 def confusions_figure(confusions: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
@@ -116,7 +96,7 @@ def confusions_figure(confusions: Mapping[str, Sequence[Sequence[int]]]) -> Figu
     figure.set_layout_engine("constrained", h_pad=0.09, w_pad=0.06)
     panels = figure.subplots(down, across, squeeze=False)
     for axes, (name, counts) in zip(panels.flat, confusions.items(), strict=False):
-        _confusion(axes, np.array(counts, dtype=np.float64), _short(name))
+        _confusion(axes, np.array(counts, dtype=np.float64), short(name))
     for axes in list(panels.flat)[len(confusions) :]:
         axes.set_axis_off()
     figure.supylabel("reference grade", color=SOFT, fontsize=10)
@@ -130,8 +110,8 @@ def _confusion(axes: Axes, counts: Any, title: str) -> None:
     for (row, column), count in np.ndenumerate(counts):
         share = shares[row, column]
         words = f"{count:.0f}\n{share * 100:.0f} %" if count else "0"
-        colour = "white" if share > 0.55 else INK if count else "#9aa5b1"
-        axes.text(column, row, words, ha="center", va="center", fontsize=8, color=colour, linespacing=1.1)
+        shade = "white" if share > 0.55 else INK if count else "#9aa5b1"
+        axes.text(column, row, words, ha="center", va="center", fontsize=8, color=shade, linespacing=1.1)
     axes.set_title(title, fontsize=10, color=INK)
     axes.set_xticks(range(GRADES))
     axes.set_yticks(range(GRADES))
@@ -156,17 +136,17 @@ def grade_f1_figure(systems: Mapping[str, Sequence[Interval]]) -> Figure:
         spread = np.array([(e.estimate - e.low, e.high - e.estimate) for e in intervals]).T
         hatch = HATCHES[at // 10 % len(HATCHES)]
         axes.bar(
-            places, values, width * 0.92, color=_colour(at), hatch=hatch, edgecolor="white", lw=0, label=_short(name)
+            places, values, width * 0.92, color=colour(at), hatch=hatch, edgecolor="white", lw=0, label=short(name)
         )
         known = ~np.isnan(spread).any(axis=0)
         if known.any():
             axes.errorbar(
                 places[known], values[known], np.maximum(spread[:, known], 0), fmt="none", ecolor=INK, lw=1, capsize=2
             )
-    _plain(axes, "F1 of each grade")
+    plain(axes, "F1 of each grade")
     axes.set_ylim(0, 1)
     axes.set_xticks(range(GRADES), [f"{at} {name}".replace(" non-", "\nnon-") for at, name in enumerate(GRADE_NAMES)])
-    _legend(figure, axes)
+    legend(figure, axes)
     return figure
 
 
@@ -185,13 +165,13 @@ def differences_figure(first: str, others: Mapping[str, Mapping[str, Interval]])
     for axes, name in zip(panels.flat, names, strict=False):
         _forest(axes, [each[name] for each in others.values()])
         worse = name in LOWER_IS_BETTER
-        _plain(axes, f"{name}\n{'left' if worse else 'right'} of 0: the first is better")
+        plain(axes, f"{name}\n{'left' if worse else 'right'} of 0: the first is better")
         axes.grid(visible=False, axis="y")
-        axes.set_yticks(range(len(others)), [_short(each) for each in others])
+        axes.set_yticks(range(len(others)), [short(each) for each in others])
         axes.set_ylim(len(others) - 0.4, -0.6)
     for axes in list(panels.flat)[len(names) :]:
         axes.set_axis_off()
-    figure.supxlabel(f"{_short(first)} minus the other", color=SOFT, fontsize=10)
+    figure.supxlabel(f"{short(first)} minus the other", color=SOFT, fontsize=10)
     return figure
 
 
@@ -199,36 +179,11 @@ def _forest(axes: Axes, intervals: Sequence[Interval]) -> None:
     axes.axvline(0, color=SOFT, lw=1)
     for at, each in enumerate(intervals):
         apart = each.low > 0 or each.high < 0
-        colour = "#1f5f8b" if apart else "#8d9aa8"
-        axes.plot(each.estimate, at, "o", ms=5, color=colour)
+        shade = "#1f5f8b" if apart else "#8d9aa8"
+        axes.plot(each.estimate, at, "o", ms=5, color=shade)
         if not math.isnan(each.low):
-            axes.plot((each.low, each.high), (at, at), color=colour, lw=2 if apart else 1.3)
+            axes.plot((each.low, each.high), (at, at), color=shade, lw=2 if apart else 1.3)
     ends = [abs(end) for each in intervals for end in (each.estimate, each.low, each.high) if not math.isnan(end)]
     reach = 1.12 * max(ends, default=0) or 0.01
     axes.set_xlim(-reach, reach)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, symmetric=True))
-
-
-def _colour(at: int) -> Any:
-    return colormaps["tab10"](at % 10)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONG else "..." + name[3 - LONG :]
-
-
-def _plain(axes: Axes, title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=10, color=INK)
-    axes.grid(visible=True, color=LINE, lw=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=SOFT, length=0, labelsize=9)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(LINE)
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(ACROSS, len(labels)), frameon=False, fontsize=9
-    )

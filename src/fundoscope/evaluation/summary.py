@@ -101,11 +101,10 @@ class Summary:
 
     def _entry(self, name: str) -> dict[str, Any]:
         interval = self.intervals.get(name, Interval(math.nan, math.nan, math.nan, self.level, self.resamples))
-        entry: dict[str, Any] = {key: _plain(getattr(interval, key)) for key in ("estimate", "low", "high")}
-        entry["undefined"] = interval.undefined
-        for kind, bounds in (("exact", self.exact), ("wilson", self.wilson), ("delong", self.delong)):
-            if name in bounds:
-                entry[f"{kind}_low"], entry[f"{kind}_high"] = map(_plain, bounds[name])
+        entry = bounds(interval)
+        for kind, found in (("exact", self.exact), ("wilson", self.wilson), ("delong", self.delong)):
+            if name in found:
+                entry[f"{kind}_low"], entry[f"{kind}_high"] = map(_plain, found[name])
         if name in self.missing:
             entry["reason"] = self.missing[name]
         return entry
@@ -236,11 +235,14 @@ def _proportions(cases: Cases, level: float, method: str) -> dict[str, tuple[flo
 
 
 def _of_sign(sign: Sign) -> dict[str, Any]:
-    statistics = {
-        name: {**{key: _plain(getattr(each, key)) for key in ("estimate", "low", "high")}, "undefined": each.undefined}
-        for name, each in sign.intervals.items()
-    }
+    statistics = {name: bounds(each) for name, each in sign.intervals.items()}
     return {"photographs": sign.photographs, "positives": sign.positives, "statistics": statistics}
+
+
+def bounds(interval: Interval) -> dict[str, Any]:
+    """An interval as JSON can hold it: null for NaN."""
+    values = {key: _plain(getattr(interval, key)) for key in ("estimate", "low", "high")}
+    return {**values, "undefined": interval.undefined}
 
 
 def _plain(value: float) -> float | None:

@@ -1,0 +1,294 @@
+"""A few statistics group by group, each with an interval, and the largest gap between groups with its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from fundoscope.evaluation.agreement import Values, agreement_statistics, confusions
+from fundoscope.evaluation.cases import Cases, cases_of
+from fundoscope.evaluation.detection import aurocs, hit_rates
+from fundoscope.evaluation.groups import Grouping, chance, groupings, shuffled
+from fundoscope.evaluation.interval import Interval, Statistics, Weights, patient_intervals, proportion_interval
+from fundoscope.evaluation.measures import Mask
+from fundoscope.evaluation.reliability import calibration_errors
+from fundoscope.evaluation.shift import Shift, shifts
+from fundoscope.evaluation.summary import bounds
+from fundoscope.grades import REFERABLE
+
+STATISTICS: Final = {
+    "quadratic_kappa": "quadratic kappa",
+    "accuracy": "accuracy",
+    "referable_auroc": "AUROC, referable",
+    "sensitivity": "sensitivity, referable",
+    "specificity": "specificity, referable",
+    "calibration_error": "calibration error (ECE)",
+}
+"""What is measured in every group. Sensitivity and specificity are of the decision, without one of the grade."""
+
+FEW_PATIENTS: Final = 30
+"""A group of fewer patients is too small for any statistic."""
+
+FEW_CASES: Final = 10
+"""Fewer patients with (without) referable disease are too few for sensitivity (specificity), either for AUROC: of
+ten found of ten, the exact 95 % lower bound is still only 0.69."""
+
+RULE: Final = (
+    f"Too small to say anything: fewer than {FEW_PATIENTS} patients; for sensitivity and AUROC fewer than {FEW_CASES} "
+    f"patients with a referable photograph, for specificity and AUROC fewer than {FEW_CASES} with one that is not."
+)
+
+SHUFFLES: Final = 999
+"""Times that groups are dealt out by chance, at most: never more than there are draws."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One group by itself."""
+
+    value: str
+    photographs: int
+    patients: int
+    referable_patients: int
+    """Patients with a referable photograph among them."""
+    other_patients: int
+    """Patients with one that is not."""
+    intervals: dict[str, Interval]
+    """By the names of `STATISTICS`. Of sensitivity and specificity the wider of the draws' and Wilson's interval: where
+    nothing was missed, draws find no spread."""
+    too_small: tuple[str, ...]
+    """Statistics for which it is too small, by `RULE`: all, or none, or some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Between the groups with the highest and the lowest value of a statistic."""
+
+    highest: str
+    lowest: str
+    interval: Interval
+    """Of the difference, the same draws of patients for both groups. The two were picked because they differ most, so
+    that it is too sure of itself the more groups there are; `p_chance` is not."""
+    among: int
+    """Groups they were picked of: those not too small."""
+    p_chance: float
+    """How often groups dealt out by chance have a largest gap of this size, whichever groups it is between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subgroups:
+    """One column."""
+
+    column: str
+    groups: tuple[Group, ...]
+    gaps: dict[str, Gap]
+    """By statistic, where two groups at least are not too small."""
+    shifts: tuple[Shift, ...]
+    unknown: int
+    """Photographs whose group is not known; in no group."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it: no NaN."""
+        return {
+            "column": self.column,
+            "unknown": self.unknown,
+            "groups": [
+                {
+                    **{key: getattr(each, key) for key in ("value", "photographs", "patients", "referable_patients")},
+                    "other_patients": each.other_patients,
+                    "too_small": list(each.too_small),
+                    "statistics": {name: bounds(interval) for name, interval in each.intervals.items()},
+                }
+                for each in self.groups
+            ],
+            "gaps": {
+                name: {
+                    **{key: getattr(gap, key) for key in ("highest", "lowest", "among")},
+                    "p_chance": _plain(gap.p_chance),
+                    **bounds(gap.interval),
+                }
+                for name, gap in self.gaps.items()
+            },
+            "shifts": [each.to_dict() for each in self.shifts],
+        }
+
+
+def subgroups(
+    rows: pd.DataFrame,
+    by: Sequence[str] = (),
+    *,
+    include_ungradable: bool = False,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+    method: str = "percentile",
+) -> tuple[Subgroups, ...]:
+    """Measure every group of every column of `groups.COLUMNS` that tells photographs apart, and of those asked for.
+
+    Patients are drawn from all, so that the size of a group varies as it would; a patient with photographs in two
+    groups is drawn in both.
+
+    Args:
+        rows: As `summary.evaluate` takes them.
+        by: More columns of the manifest.
+        include_ungradable: As `summary.evaluate`.
+        resamples: Draws of patients.
+        seed: Of draws and shuffles.
+        level: Share of draws inside an interval.
+        method: A name in `interval.INTERVALS`.
+
+    Raises:
+        BadRequest: If a column asked for cannot be used; see `groups.groupings`.
+    """
+    known = rows[rows["grade"].notna()].reset_index(drop=True) if "grade" in rows else rows.iloc[:0]
+    cases = cases_of(known)
+    counted = cases.counted(include_ungradable=include_ungradable)
+    options: dict[str, Any] = {"resamples": resamples, "level": level, "method": method}
+    found = []
+    for grouping in groupings(known, by):
+        of = _Divided(cases, counted, grouping)
+        spread = of.intervals(rng=np.random.default_rng(seed), **options)
+        groups = tuple(of.group(at, spread) for at in range(len(grouping.values)))
+        shuffles = min(SHUFFLES, resamples)
+        gaps = of.gaps(spread, np.random.default_rng([seed, 1]), shuffles)
+        moved = shifts(cases, counted, grouping, rng=np.random.default_rng([seed, 2]), shuffles=shuffles)
+        found.append(Subgroups(grouping.column, groups, gaps, moved, grouping.unknown))
+    return tuple(found)
+
+
+def statistics_of(cases: Cases, counted: Mask) -> Statistics:
+    """`STATISTICS` of weights on all photographs, of which only those counted are measured."""
+    graded = np.flatnonzero(counted & (cases.answered >= 0))
+    scored = np.flatnonzero(counted & ~np.isnan(cases.score("referable")))
+    sure = np.flatnonzero(counted & ~np.isnan(cases.probabilities[:, 0]))
+    decided, said = _decided(cases, counted)
+    ill = cases.reference >= REFERABLE
+
+    def statistics(weights: Weights) -> Mapping[str, Values]:
+        agreed = agreement_statistics(confusions(weights[:, graded], cases.reference[graded], cases.answered[graded]))
+        hit, cleared = hit_rates(weights[:, decided], ill[decided], said[decided])
+        return {
+            "quadratic_kappa": agreed["quadratic_kappa"],
+            "accuracy": agreed["accuracy"],
+            "referable_auroc": aurocs(weights[:, scored], ill[scored], cases.score("referable")[scored]),
+            "sensitivity": hit,
+            "specificity": cleared,
+            "calibration_error": calibration_errors(weights[:, sure], cases.probabilities[sure], cases.reference[sure]),
+        }
+
+    return statistics
+
+
+def _decided(cases: Cases, counted: Mask) -> tuple[np.ndarray, Mask]:
+    """Photographs that were decided on, and of all of them whether they were referred."""
+    decision = np.array(cases.decision, dtype=object)
+    if any(cases.decision):
+        inside = np.isin(decision, ["refer", "rescreen"])
+        return np.flatnonzero(inside & counted), np.asarray(decision == "refer", dtype=bool)
+    return np.flatnonzero(counted & (cases.answered >= 0)), np.asarray(cases.answered >= REFERABLE)
+
+
+class _Divided:
+    """Photographs in the groups of one column."""
+
+    def __init__(self, cases: Cases, counted: Mask, grouping: Grouping) -> None:
+        self.cases, self.counted, self.grouping = cases, counted, grouping
+        self.inside = [counted & (grouping.codes == at) for at in range(len(grouping.values))]
+        self.each = [statistics_of(cases, inside) for inside in self.inside]
+        self.small = [self._too_small(inside) for inside in self.inside]
+        everyone = np.ones((1, len(cases.reference)))
+        self.estimates = [{name: float(of[0]) for name, of in each(everyone).items()} for each in self.each]
+        self.pairs = {name: pair for name in STATISTICS if (pair := self._furthest(name))}
+
+    def intervals(self, **options: Any) -> dict[str, Interval]:
+        """Of every group and every gap, on the same draws."""
+
+        def statistics(weights: Weights) -> Mapping[str, Values]:
+            found = [each(weights) for each in self.each]
+            values = {_key(at, name): of for at, each in enumerate(found) for name, of in each.items()}
+            return values | {
+                f"gap {name}": found[top][name] - found[low][name] for name, (top, low) in self.pairs.items()
+            }
+
+        return patient_intervals(statistics, self.cases.patients, **options)
+
+    def group(self, at: int, spread: Mapping[str, Interval]) -> Group:
+        """One group, from the intervals of all."""
+        inside = self.inside[at]
+        ill = self.cases.reference >= REFERABLE
+        return Group(
+            value=self.grouping.values[at],
+            photographs=int(inside.sum()),
+            patients=self._people(inside),
+            referable_patients=self._people(inside & ill),
+            other_patients=self._people(inside & ~ill),
+            intervals={name: spread[_key(at, name)] for name in STATISTICS} | self._rates(inside, at, spread),
+            too_small=self.small[at],
+        )
+
+    def _rates(self, inside: Mask, at: int, spread: Mapping[str, Interval]) -> dict[str, Interval]:
+        """Sensitivity and specificity, their interval the wider of the draws' and Wilson's."""
+        decided, said = _decided(self.cases, inside)
+        ill = self.cases.reference[decided] >= REFERABLE
+        found = {}
+        for name, side, right in (("sensitivity", ill, said[decided]), ("specificity", ~ill, ~said[decided])):
+            own = spread[_key(at, name)]
+            if not math.isnan(own.low):
+                low, high = proportion_interval(
+                    int((side & right).sum()), int(side.sum()), level=own.level, method="wilson"
+                )
+                found[name] = replace(own, low=min(low, own.low), high=max(high, own.high))
+        return found
+
+    def gaps(self, spread: Mapping[str, Interval], rng: np.random.Generator, shuffles: int) -> dict[str, Gap]:
+        """The largest gap of each statistic, beside the largest that chance makes."""
+        if not self.pairs:
+            return {}
+        all_of = statistics_of(self.cases, self.counted)
+        dealt = np.stack(list(shuffled(self.grouping, self.cases.patients, rng, shuffles)))
+        by_chance = [all_of((dealt == at).astype(np.float64)) for at in range(len(self.grouping.values))]
+        gaps = {}
+        for name, (top, low) in self.pairs.items():
+            fit = self._fit(name)
+            values = np.stack([by_chance[at][name] for at in fit])
+            reach = np.fmax.reduce(values) - np.fmin.reduce(values)
+            interval = spread[f"gap {name}"]
+            p = chance(interval.estimate, reach[~np.isnan(reach)])
+            names = self.grouping.values
+            gaps[name] = Gap(names[top], names[low], interval, len(fit), p)
+        return gaps
+
+    def _furthest(self, name: str) -> tuple[int, int] | None:
+        fit = self._fit(name)
+        if len(fit) < 2:
+            return None
+        return max(fit, key=lambda at: self.estimates[at][name]), min(fit, key=lambda at: self.estimates[at][name])
+
+    def _fit(self, name: str) -> list[int]:
+        return [
+            at for at, small in enumerate(self.small) if name not in small and not math.isnan(self.estimates[at][name])
+        ]
+
+    def _too_small(self, inside: Mask) -> tuple[str, ...]:
+        if self._people(inside) < FEW_PATIENTS:
+            return tuple(STATISTICS)
+        ill = self.cases.reference >= REFERABLE
+        few_ill, few_well = (self._people(inside & side) < FEW_CASES for side in (ill, ~ill))
+        small = {"sensitivity": few_ill, "specificity": few_well, "referable_auroc": few_ill or few_well}
+        return tuple(name for name in STATISTICS if small.get(name))
+
+    def _people(self, mask: Mask) -> int:
+        return len(np.unique(self.cases.patients[mask]))
+
+
+def _key(at: int, name: str) -> str:
+    return f"{at} {name}"
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else value

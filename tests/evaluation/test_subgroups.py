@@ -1,0 +1,150 @@
+"""Statistics group by group: right, honest about small groups, and about the gap that was picked."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.evaluation.test_summary import clinic_rows, refuse
+
+from fundoscope.evaluation.interval import proportion_interval
+from fundoscope.evaluation.subgroups import FEW_PATIENTS, STATISTICS, subgroups
+from fundoscope.evaluation.summary import evaluate
+
+
+@pytest.fixture
+def rows(rng) -> pd.DataFrame:
+    """Two photographs of each of 120 patients of two sites."""
+    return clinic_rows(rng, 240).assign(site=["north" if k // 2 % 2 else "south" for k in range(240)])
+
+
+def test_each_group_measured_alone_is_what_the_group_says(rows):
+    (found,) = subgroups(rows, resamples=100)
+
+    for group in found.groups:
+        alone = evaluate(rows[rows["site"] == group.value].reset_index(drop=True), resamples=100).intervals
+        for name, own in {
+            "quadratic_kappa": "quadratic_kappa",
+            "accuracy": "accuracy",
+            "referable_auroc": "referable_auroc",
+            "sensitivity": "decision_sensitivity",
+            "specificity": "decision_specificity",
+            "calibration_error": "calibration_error",
+        }.items():
+            assert group.intervals[name].estimate == pytest.approx(alone[own].estimate, abs=1e-12), name
+            assert (
+                group.intervals[name].low <= alone[own].estimate <= group.intervals[name].high
+                or name == "calibration_error"
+            )
+    assert [(each.photographs, each.patients) for each in found.groups] == [(120, 60), (120, 60)]
+
+
+def test_the_largest_gap_is_a_difference_of_the_two_groups_furthest_apart(rows):
+    (found,) = subgroups(rows, resamples=100)
+
+    values = {each.value: each.intervals["accuracy"].estimate for each in found.groups}
+    gap = found.gaps["accuracy"]
+    assert gap.interval.estimate == pytest.approx(max(values.values()) - min(values.values()))
+    assert values[gap.highest] == max(values.values())
+    assert gap.interval.low < gap.interval.estimate < gap.interval.high
+    assert gap.among == 2
+
+
+def test_a_site_that_is_graded_badly_stands_out_and_a_random_one_does_not(rows, rng):
+    bad = (rows["site"] == "south").to_numpy()
+    spoilt = rows.copy()
+    spoilt.loc[bad, "predicted_grade"] = (rows.loc[bad, "predicted_grade"] + rng.integers(1, 5, bad.sum())) % 5
+
+    (found,), (fair,) = (subgroups(each, resamples=199) for each in (spoilt, rows))
+
+    assert found.gaps["accuracy"].highest == "north"
+    assert found.gaps["accuracy"].interval.low > 0
+    assert found.gaps["accuracy"].p_chance == pytest.approx(1 / 200)
+    assert fair.gaps["accuracy"].p_chance > 0.05
+
+
+def test_the_largest_of_many_chance_gaps_is_no_finding_though_its_interval_leaves_out_nought(rng):
+    """Eight groups dealt out by chance: the picked pair looks apart more often than it should, the p-value does not."""
+    apart, found = 0, []
+    for run in range(8):
+        rows = clinic_rows(np.random.default_rng(run), 600).assign(site=[f"s{k // 2 % 8}" for k in range(600)])
+        gap = subgroups(rows, resamples=99)[0].gaps["accuracy"]
+        apart += gap.interval.low > 0
+        found.append(gap.p_chance)
+
+    assert apart >= 3
+    assert sum(p <= 0.05 for p in found) <= 3
+
+
+def test_a_group_too_small_says_so_and_is_in_no_gap(rows):
+    tiny = rows.assign(site=["tiny" if k < 2 * (FEW_PATIENTS - 1) else "large" for k in range(240)])
+
+    (found,) = subgroups(tiny, resamples=100)
+
+    small = {each.value: each.too_small for each in found.groups}
+    assert small == {"tiny": tuple(STATISTICS), "large": ()}
+    assert found.gaps == {}
+
+
+def test_a_group_without_disease_has_no_sensitivity_but_a_specificity(rows):
+    healthy = rows[(rows["grade"] < 2) | (rows["site"] == "north")].reset_index(drop=True)
+
+    (found,) = subgroups(healthy, resamples=100)
+
+    south = next(each for each in found.groups if each.value == "south")
+    assert south.too_small == ("referable_auroc", "sensitivity")
+    assert math.isnan(south.intervals["sensitivity"].estimate)
+    assert set(found.gaps) == {"quadratic_kappa", "accuracy", "specificity", "calibration_error"}
+
+
+def test_a_group_with_nobody_missed_is_not_sure_to_miss_nobody(rows):
+    perfect = rows.assign(decision=["refer" if grade >= 2 else "rescreen" for grade in rows["grade"]])
+
+    group = subgroups(perfect, resamples=100)[0].groups[0]
+
+    ill = int(((perfect["site"] == group.value) & (perfect["grade"] >= 2)).sum())
+    assert group.intervals["sensitivity"].estimate == group.intervals["sensitivity"].high == 1
+    assert group.intervals["sensitivity"].low == pytest.approx(proportion_interval(ill, ill, method="wilson")[0])
+
+
+def test_without_decisions_the_rates_are_those_of_the_grade(rows):
+    bare = rows.drop(columns="decision")
+
+    (found,) = subgroups(bare, resamples=100)
+
+    north = bare[bare["site"] == "north"]
+    ill = north[north["grade"] >= 2]
+    found_ill = next(each for each in found.groups if each.value == "north").intervals["sensitivity"].estimate
+    assert found_ill == pytest.approx((ill["predicted_grade"] >= 2).mean())
+
+
+def test_what_was_refused_is_left_out_unless_asked_for(rows):
+    refused = refuse(rows, [0, 1])
+
+    (without,), (with_them,) = (subgroups(refused, resamples=100, include_ungradable=each) for each in (False, True))
+
+    assert sum(each.photographs for each in without.groups) == 238
+    assert sum(each.photographs for each in with_them.groups) == 240
+
+
+def test_the_answer_is_plain_json_with_these_keys(rows):
+    (found,) = subgroups(rows.assign(site=["a"] * 238 + ["b"] * 2), resamples=100)
+
+    answer = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+
+    assert set(answer) == {"column", "unknown", "groups", "gaps", "shifts"}
+    assert set(answer["groups"][0]) == {
+        *("value", "photographs", "patients", "referable_patients", "other_patients", "too_small", "statistics")
+    }
+    assert set(answer["groups"][1]["statistics"]["accuracy"]) == {"estimate", "low", "high", "undefined"}
+
+
+def test_the_gap_as_json_names_both_groups(rows):
+    answer = subgroups(rows, resamples=100)[0].to_dict()
+
+    assert set(answer["gaps"]["accuracy"]) == {
+        *("highest", "lowest", "among", "p_chance", "estimate", "low", "high", "undefined")
+    }
