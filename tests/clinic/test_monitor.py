@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fundoscope.clinic.monitor import STEPS, changed_share, changed_spread, design_cusum, run_length
+from fundoscope.clinic.monitor import STEPS, alarm_chance, changed_share, changed_spread, design_cusum, run_length
 
 
 def simulated(rate: float, allowance: int, limit: int, rng: np.random.Generator, *, sites: int = 2000) -> np.ndarray:
@@ -27,6 +27,10 @@ def test_a_false_alarm_comes_as_seldom_as_stated(rate, shifted, rng):
 
     assert cusum.run_length >= 500 > run_length(rate, cusum.allowance, cusum.limit - 1)
     assert abs(lengths.mean() - cusum.run_length) < 4 * lengths.std() / np.sqrt(len(lengths))
+    for patients in (20, 300):
+        chance = alarm_chance(rate, cusum.allowance, cusum.limit, patients)
+        assert abs((lengths <= patients).mean() - chance) < 4 * np.sqrt(chance * (1 - chance) / len(lengths)) + 1e-12
+        assert chance <= patients / cusum.run_length  # what the promise rests on
 
 
 def test_a_rise_is_noticed_much_sooner_than_a_false_alarm(rng):

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fundoscope.decide.conformal import Conformal
 from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.runtime import report as report_module
 from fundoscope.runtime.batch import grade_listed
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.listing import Listed
 from fundoscope.runtime.report import figures, write_report
+from fundoscope.runtime.runnable import GradeSets
 
 
 class Text(HTMLParser):
@@ -148,3 +150,33 @@ def test_templates_ship_with_the_package():
     folder = Path(report_module.__file__).parent / "templates"
 
     assert {path.name for path in folder.iterdir()} >= {"report.html.jinja", "report.css"}
+
+
+@pytest.mark.parametrize(
+    ("threshold", "words"),
+    [
+        (0.0, r"The grade is \d and no other, with 90 % coverage"),
+        (1.0, "No grade can be excluded with 90 % coverage"),
+    ],
+)
+def test_the_set_of_grades_is_told_with_what_it_promises(tiny, tmp_path, retinas, threshold, words):
+    sets = GradeSets(Conformal(alpha=0.1, threshold=threshold, patients=123, out_of_fold=True), from_answer=True)
+    release = tiny["write_tiny_release"](tmp_path / "release", conformal=sets.to_dict())
+
+    page = Text(report_on(Grader.open(release, threads=1), [Listed("one.jpg", retinas[0])], tmp_path / "page"))
+
+    assert re.search(words, page.text)
+    assert "at least 90 % of the time: of a photograph of a new patient" in page.text
+    assert "patients like the 123" in page.text
+    assert "calibrated on the networks of folds" in page.text
+
+
+def test_grades_between_are_listed_and_without_sets_nothing_is_said(tiny, tmp_path, retinas, grader):
+    sets = GradeSets(Conformal(alpha=0.2, threshold=1.0, patients=50), from_answer=True)
+    release = tiny["write_tiny_release"](tmp_path / "release", conformal=sets.to_dict())
+    mine, photographs = Grader.open(release, threads=1), [Listed("one.jpg", retinas[0])]
+    rows = [reading.row() | {"grades_set": "1 2"} for reading in grade_listed(mine, photographs)]
+    written = write_report(mine, photographs, rows, tmp_path / "page")[0]
+
+    assert "The grade lies among 1, 2 with 80 % coverage." in Text(written.read_text(encoding="utf-8")).text
+    assert "coverage" not in Text(report_on(grader, photographs, tmp_path / "plain")).text

@@ -11,7 +11,9 @@ pytest.importorskip("onnx", reason="needs the train extra")
 
 from fundoscope.errors import BadRelease
 from fundoscope.runtime.grader import Grader
+from fundoscope.runtime.release import open_release
 from fundoscope.runtime.verification import verify_release
+from fundoscope.tables import read_table
 from fundoscope.training import graph as graph_module
 from fundoscope.training.config import experiment_from_dict
 from fundoscope.training.graph import PlainGraph, ReleaseGraph, check_parity, release_graph, run_onnx, to_onnx
@@ -135,3 +137,28 @@ def test_a_transformer_s_release_verifies_grades_and_names_what_it_started_from(
     assert verify_release(tmp_path / "run" / "release").passed
     reading = Grader.open(tmp_path / "run" / "release").grade(painted_manifest.parent / "00.png")
     assert reading.status in ("graded", "ungradable")
+
+
+def test_a_release_says_which_grades_are_left_by_patients_and_of_which_networks(painted_manifest: Path, tmp_path: Path):
+    experiment = experiment_from_dict(
+        {
+            "name": "tiny",
+            "data": {"manifest": str(painted_manifest), "cache": str(tmp_path / "cache"), "folds": 2},
+            "recipe": {"side": 64, "crop": "square"},
+            "network": {"backbone": "cnn3"},
+            "fit": {"epochs": 1, "batch": 8, "precision": "32-true", "final": True, "export": True},
+        },
+        where="the test",
+    )
+
+    train(experiment, tmp_path / "run", progress=False)
+
+    opened = open_release(tmp_path / "run" / "release")
+    sets = opened.grade_sets
+    assert sets is not None
+    assert (sets.thresholds.alpha, sets.from_answer, sets.thresholds.out_of_fold) == (0.1, True, True)
+    manifest = read_table(painted_manifest)
+    answered = read_table(tmp_path / "run" / "out_of_fold.csv")["image"]
+    assert sets.thresholds.patients == manifest[manifest["image"].isin(answered)]["patient"].nunique()
+    assert set(sets.thresholds.warnings()) <= set(opened.release.limits)
+    assert any("networks of folds" in limit for limit in opened.release.limits)

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from fundoscope.cli import audit, commission, compare, data, evaluate, grade, train, verify
+from fundoscope.cli import audit, calibrate, commission, compare, data, evaluate, grade, monitor, train, verify
 from fundoscope.errors import FundoscopeError, UnreadablePhotograph
 
 app = typer.Typer(
@@ -27,7 +27,9 @@ app.command("export")(train.export)
 app.command("experiments")(train.experiments)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("calibrate")(calibrate.calibrate)
 app.command("commission")(commission.commission)
+app.command("monitor")(monitor.monitor)
 app.command("audit")(audit.audit)
 app.add_typer(data.app, name="data")
 

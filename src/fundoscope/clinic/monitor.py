@@ -68,14 +68,29 @@ def run_length(rate: float, allowance: int, limit: int) -> float:
             f"rate must lie between 0 and 1, allowance between 0 and {STEPS}, limit be above 0, "
             f"got {rate}, {allowance}, {limit}"
         )
+    stay = sparse.csr_array(sparse.identity(limit))
+    left = stay - _chain(rate, allowance, limit)
+    return float(np.atleast_1d(spsolve(left.tocsc(), np.ones(limit)))[0])
+
+
+def alarm_chance(rate: float, allowance: int, limit: int, patients: int) -> float:
+    """Chance that a CUSUM that begins at 0 sounds among so many patients, where a share `rate` of them are events."""
+    onward = _chain(rate, allowance, limit).T.tocsr()
+    silent = np.zeros(limit)
+    silent[0] = 1
+    for _ in range(patients):
+        silent = np.asarray(onward @ silent).reshape(limit)
+    return max(0.0, 1 - float(silent.sum()))
+
+
+def _chain(rate: float, allowance: int, limit: int) -> sparse.csr_array:
+    """Where the sum goes with the next patient, among the sums at which it does not sound."""
     here = np.arange(limit)
     up, down = here + STEPS - allowance, np.maximum(0, here - allowance)
     stays = up < limit
-    rows = np.concatenate([here, here, here[stays]])
-    columns = np.concatenate([here, down, up[stays]])
-    weights = np.concatenate([np.ones(limit), np.full(limit, rate - 1), np.full(int(stays.sum()), -rate)])
-    chain = sparse.csr_array((weights, (rows, columns)), shape=(limit, limit))
-    return float(np.atleast_1d(spsolve(chain.tocsc(), np.ones(limit)))[0])
+    columns = np.concatenate([down, up[stays]])
+    weights = np.concatenate([np.full(limit, 1 - rate), np.full(int(stays.sum()), rate)])
+    return sparse.csr_array((weights, (np.concatenate([here, here[stays]]), columns)), shape=(limit, limit))
 
 
 @cache
@@ -94,7 +109,10 @@ def design_cusum(rate: float, shifted: float, *, false_alarm_after: int) -> Cusu
         raise ValueError(f"shifted must lie above rate, both between 0 and 1, got {shifted} and {rate}")
     odds = np.log(shifted * (1 - rate) / (rate * (1 - shifted)))
     allowance = round(float(STEPS * np.log((1 - rate) / (1 - shifted)) / odds))
-    low, high = 0, HIGHEST * STEPS
+    low, high = 0, STEPS
+    # Upwards: run lengths of high limits are slow to compute, and soon beyond what can be computed.
+    while 0 < allowance < STEPS and run_length(rate, allowance, high) < false_alarm_after and high < HIGHEST * STEPS:
+        low, high = high, min(2 * high, HIGHEST * STEPS)
     if not 0 < allowance < STEPS or run_length(rate, allowance, high) < false_alarm_after:
         raise ValueError(
             f"rate and shifted must be further apart for a false alarm in {false_alarm_after} patients, "

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from fundoscope.data.split import units_of
-from fundoscope.decide.heads import exceedance, outputs_of, probabilities
+from fundoscope.decide.heads import exceedance, outputs_of
+from fundoscope.decide.rescale import calibrated
 from fundoscope.errors import BadTable
 from fundoscope.evaluation.cases import GRADED
 from fundoscope.grades import GRADES, REFERABLE
-from fundoscope.runtime.release import OpenRelease
+from fundoscope.runtime.release import OpenRelease, head_shares
+from fundoscope.tables import PROBABILITIES
 from fundoscope.tables.patients import texts
 
 RAW: Final = tuple(f"raw{k}" for k in range(GRADES))
@@ -101,7 +103,7 @@ def _check_author(rows: pd.DataFrame, name: str, path: Path) -> None:
 def _rescaled(rows: pd.DataFrame, opened: OpenRelease, path: Path) -> pd.DataFrame:
     release = opened.release
     if release.neighbours:
-        return rows
+        return _votes_rescaled(rows, opened)
     names = [f"raw{k}" for k in range(outputs_of(release.head))]
     graded = np.array([(text or GRADED) == GRADED for text in texts(rows, "status")])
     filled = [name for name in RAW if name in rows and rows.loc[graded, name].notna().all()]
@@ -113,5 +115,16 @@ def _rescaled(rows: pd.DataFrame, opened: OpenRelease, path: Path) -> pd.DataFra
         )
     scores = np.full(len(rows), np.nan)
     raw = rows.loc[graded, names].to_numpy(dtype=np.float64)
-    scores[graded] = exceedance(probabilities(release.head, raw, temperature=release.temperature), REFERABLE)
+    scores[graded] = exceedance(head_shares(opened, raw), REFERABLE)
+    return rows.assign(p_referable=scores)
+
+
+def _votes_rescaled(rows: pd.DataFrame, opened: OpenRelease) -> pd.DataFrame:
+    """Votes have no raw output: their shares stand in the table, and the release's calibrator puts them right."""
+    if opened.calibrator is None or not set(PROBABILITIES) <= set(rows.columns):
+        return rows
+    voted = rows[list(PROBABILITIES)].notna().all(axis=1).to_numpy()
+    scores = np.full(len(rows), np.nan)
+    shares = rows.loc[voted, list(PROBABILITIES)].to_numpy(dtype=np.float64)
+    scores[voted] = exceedance(calibrated(shares, opened.calibrator), REFERABLE)
     return rows.assign(p_referable=scores)

@@ -24,9 +24,10 @@ import numpy as np
 
 from fundoscope.arrays import Canvas, Photo, Probabilities, RawOutput
 from fundoscope.decide.calibrate import grade_from_cuts
-from fundoscope.decide.heads import exceedance, expected_grade, probabilities
+from fundoscope.decide.heads import exceedance, expected_grade
 from fundoscope.decide.neighbours import Voting, neighbour_probabilities
 from fundoscope.decide.referral import CANNOT_GRADE, decide_photo
+from fundoscope.decide.rescale import calibrated
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.grades import REFERABLE
 from fundoscope.photo.fov import find_field
@@ -35,7 +36,7 @@ from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.photo.recipe import prepare
 from fundoscope.runtime.network import Network, Pair, open_network
 from fundoscope.runtime.reading import FELLOW_WORDS, Reading
-from fundoscope.runtime.release import OpenRelease, default_release, open_release
+from fundoscope.runtime.release import OpenRelease, default_release, head_shares, open_release
 
 __all__ = ["Grader", "Reading", "available_cores", "in_order"]
 
@@ -199,22 +200,25 @@ class Grader:
         shares = self._shares(reading, raw)
         p_referable = float(exceedance(shares, REFERABLE)[0])
         gradable = reading.status == "graded"
-        grade = int(grade_from_cuts(expected_grade(shares), release.grade_cuts)[0])
+        grades = grade_from_cuts(expected_grade(shares), release.grade_cuts)
+        sets = self.opened.grade_sets
         return replace(
             reading,
             raw=tuple(float(value) for value in raw[0]),
             probabilities=tuple(float(share) for share in shares[0]),
             p_referable=p_referable,
-            grade=grade if gradable else None,
+            grade=int(grades[0]) if gradable else None,
+            grades_set=sets.text(shares, grades, quality=reading.quality) if gradable and sets is not None else None,
             decision=decide_photo(p_referable, gradable, self.opened.operating_point.threshold),
         )
 
     def _shares(self, reading: Reading, raw: RawOutput) -> Probabilities:
-        """Probability of each grade: the head's, or the votes of the nearest known photographs."""
+        """Probability of each grade: the head's, or the votes of the nearest known photographs; then calibrated."""
         release, known = self.opened.release, self.opened.neighbours
         if known is None or reading.features is None:
-            return probabilities(release.head, raw, temperature=release.temperature)
-        return neighbour_probabilities(reading.features[None], known, Voting.from_dict(release.neighbours))
+            return head_shares(self.opened, raw)
+        votes = neighbour_probabilities(reading.features[None], known, Voting.from_dict(release.neighbours))
+        return calibrated(votes, self.opened.calibrator)
 
 
 def available_cores() -> int:

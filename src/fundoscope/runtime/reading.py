@@ -65,6 +65,9 @@ class Reading:
     """Of the five grades, in order; they sum to 1."""
     p_referable: float | None = None
     grade: int | None = None
+    grades_set: str | None = None
+    """Grades that cannot be excluded, in order, with blanks between; None where there is no grade, or the release does
+    not say. What is promised of it stands in `decide.conformal`."""
     field: Field | None = None
     """Where the retina lies on the photograph as it was decoded, in px."""
     features: Float32[np.ndarray, " feature"] | None = None
@@ -95,7 +98,7 @@ class Reading:
         return row | {
             "grade": self.grade,
             "decision": self.decision,
-            "grades_set": None,
+            "grades_set": self.grades_set,
             "fold": None,
             "release": self.release,
         }

@@ -25,15 +25,18 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Shaped
 
-from fundoscope.decide.heads import HEADS
+from fundoscope.arrays import Probabilities, RawOutput
+from fundoscope.decide.calibrators import Calibrator
+from fundoscope.decide.heads import probabilities
 from fundoscope.decide.neighbours import NEIGHBOURS, Neighbours, Voting, from_bytes, to_bytes
 from fundoscope.decide.referral import OperatingPoint
+from fundoscope.decide.rescale import calibrated
 from fundoscope.errors import BadRelease
 from fundoscope.files import write_bytes, write_text
-from fundoscope.grades import GRADES
 from fundoscope.photo.quality import Gate
 from fundoscope.photo.recipe import Recipe
 from fundoscope.runtime.archive import is_plain, reader
+from fundoscope.runtime.runnable import GradeSets, is_number, runnable
 
 Array = Shaped[np.ndarray, "..."]
 """An array of any shape and kind."""
@@ -45,11 +48,8 @@ MODEL: Final = "model.onnx"
 GOLDEN: Final = "golden.npz"
 CARD: Final = "MODEL_CARD.md"
 DESCRIPTION: Final = "release.json"
-OPTIONAL: Final = ("eyes", "neighbours", "descriptions")
+OPTIONAL: Final = ("eyes", "neighbours", "descriptions", "conformal")
 """Keys of `release.json` that may be absent: releases from before there were any have none of what they say."""
-
-HEATMAPS: Final = ("grad-cam", "none")
-"""Ways a release may explain a grade; `none` where no map is exported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +68,14 @@ class Release:
     labels: list[str]
     """Names of the five grades, in order."""
     calibration: dict[str, Any]
-    """`temperature` (> 0) and `grade_cuts` (four rising cuts of the expected grade)."""
+    """`temperature` (> 0), `grade_cuts` (four rising cuts of the expected grade) and, only where there is one, the
+    `calibrator` of what the temperature gives: `decide.calibrators.calibrator_from_dict`."""
     operating_point: dict[str, Any]
     """When a photograph is referred: `decide.referral.OperatingPoint.to_dict()`."""
     gate: dict[str, Any]
     """What counts as gradable: `photo.quality.Gate.to_dict()`."""
     heatmap: str
-    """One of `HEATMAPS`."""
+    """One of `runnable.HEATMAPS`."""
     features: int
     """Length of a photograph's feature vector."""
     training: dict[str, Any]
@@ -96,6 +97,8 @@ class Release:
     """How the nearest of `neighbours.npz` vote on the grade: `decide.neighbours.Voting`; empty: the head grades."""
     descriptions: list[str] = field(default_factory=list)
     """Clinical description of each grade, which the report shows beside it; empty: none."""
+    conformal: dict[str, Any] = field(default_factory=dict)
+    """Which grades cannot be excluded: `runnable.GradeSets.to_dict()`; empty: nothing is said of that."""
 
     @property
     def temperature(self) -> float:
@@ -129,11 +132,21 @@ class OpenRelease:
     operating_point: OperatingPoint
     neighbours: Neighbours | None = None
     """Graded photographs that vote on the grade, where the release grades so."""
+    calibrator: Calibrator | None = None
+    """What puts the probabilities right; None: the head's temperature alone."""
+    grade_sets: GradeSets | None = None
+    """Which grades cannot be excluded; None: the release does not say."""
 
     @property
     def name(self) -> str:
         """What the column `release` holds: the id and the first twelve digits of the hash."""
         return f"{self.release.id}@{self.digest[:12]}"
+
+
+def head_shares(opened: OpenRelease, raw: RawOutput) -> Probabilities:
+    """Probabilities of a release's head as it reads them: by its temperature, and put right by its calibrator."""
+    release = opened.release
+    return calibrated(probabilities(release.head, raw, temperature=release.temperature), opened.calibrator)
 
 
 def default_release() -> Path:
@@ -167,7 +180,7 @@ def write_release(
         BadRelease: If it could not be opened again: unknown head, recipe, missing golden output.
     """
     target = Path(folder)
-    _runnable(release, target)
+    runnable(release, target)
     _check_golden(golden, release, target)
     buffer = io.BytesIO()
     # Of any type: to the stub a name among them might be an option of the function.
@@ -202,7 +215,7 @@ def open_release(path: Path | str) -> OpenRelease:
     contents = {name: read(name) for name in release.files if name != DESCRIPTION}
     for name, data in contents.items():
         _check_hash(name, data, release, place)
-    recipe, gate, operating_point = _runnable(release, place)
+    parts = runnable(release, place)
     golden = _read_golden(contents[GOLDEN], place)
     _check_golden(golden, release, place)
     known = from_bytes(contents[NEIGHBOURS], place / NEIGHBOURS) if NEIGHBOURS in contents else None
@@ -214,10 +227,12 @@ def open_release(path: Path | str) -> OpenRelease:
         card=contents[CARD].decode("utf-8", errors="replace"),
         path=place,
         digest=_sha256(description),
-        recipe=recipe,
-        gate=gate,
-        operating_point=operating_point,
+        recipe=parts.recipe,
+        gate=parts.gate,
+        operating_point=parts.operating_point,
         neighbours=known,
+        calibrator=parts.calibrator,
+        grade_sets=parts.grade_sets,
     )
 
 
@@ -262,21 +277,17 @@ def seal(description: Mapping[str, Any]) -> str:
     return _sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode())
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 _KINDS: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
     "a text": ("id version licence head heatmap intended_use task", lambda value: isinstance(value, str)),
     "an object": (
-        "recipe calibration operating_point gate training evaluation files neighbours",
+        "recipe calibration operating_point gate training evaluation files neighbours conformal",
         lambda value: isinstance(value, dict),
     ),
     "a list of texts": (
         "labels limits descriptions",
         lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
     ),
-    "a positive number": ("golden_tolerance", lambda value: _is_number(value) and value > 0),
+    "a positive number": ("golden_tolerance", lambda value: is_number(value) and value > 0),
     "a whole number above 0": (
         "features schema eyes",
         lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 0,
@@ -304,49 +315,6 @@ def _check_files(files: object, path: Path) -> None:
     missing = sorted({MODEL, GOLDEN, CARD, DESCRIPTION} - set(files))
     if missing:
         raise BadRelease(f"{path}: files in {DESCRIPTION} must have the hash of {', '.join(missing)}.")
-
-
-def _runnable(release: Release, path: Path) -> tuple[Recipe, Gate, OperatingPoint]:
-    """Everything that says how to compute, as objects of this version; whatever it cannot compute is refused."""
-
-    def refuse(key: str, expected: str, got: object) -> BadRelease:
-        advice = "A newer version of fundoscope may know it; otherwise export the release again."
-        return BadRelease(f"{path}: {key} must be {expected}, got {got!r}. {advice}")
-
-    choices = (("task", ("dr-grade",)), ("head", tuple(HEADS)), ("heatmap", HEATMAPS))
-    for key, allowed in choices:
-        if getattr(release, key) not in allowed:
-            raise refuse(key, f"one of {', '.join(allowed)}", getattr(release, key))
-    if len(release.labels) != GRADES:
-        raise refuse("labels", f"the names of {GRADES} grades", release.labels)
-    if len(release.descriptions) not in (0, GRADES):
-        raise refuse("descriptions", f"texts of {GRADES} grades, or none", release.descriptions)
-    if release.eyes not in (1, 2):
-        raise refuse("eyes", "1 or 2", release.eyes)
-    _check_calibration(release.calibration, refuse)
-    part = "recipe"
-    try:
-        recipe = Recipe.from_dict(release.recipe)
-        part = "gate"
-        gate = Gate.from_dict(release.gate)
-        part = "operating_point"
-        point = OperatingPoint.from_dict(release.operating_point)
-    except (ValueError, TypeError, KeyError) as problem:
-        raise refuse(part, "one that this version can run", str(problem)) from None
-    if point.cut != "referable":
-        raise refuse("operating_point.cut", "referable", point.cut)
-    return recipe, gate, point
-
-
-def _check_calibration(calibration: dict[str, Any], refuse: Callable[[str, str, object], BadRelease]) -> None:
-    if set(calibration) != {"temperature", "grade_cuts"}:
-        raise refuse("calibration", "temperature and grade_cuts", sorted(calibration))
-    temperature, cuts = calibration["temperature"], calibration["grade_cuts"]
-    if not (_is_number(temperature) and 0 < temperature < float("inf")):
-        raise refuse("calibration.temperature", "a number above 0", temperature)
-    numbers = isinstance(cuts, list | tuple) and len(cuts) == GRADES - 1 and all(_is_number(cut) for cut in cuts)
-    if not numbers or sorted(cuts) != list(cuts):
-        raise refuse("calibration.grade_cuts", f"{GRADES - 1} rising numbers", cuts)
 
 
 def _check_neighbours(release: Release, known: Neighbours | None, path: Path) -> None:

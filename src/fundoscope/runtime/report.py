@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import jinja2
 
+from fundoscope.decide.conformal import UNITS
 from fundoscope.decide.referral import DECISION_WORDS
 from fundoscope.files import write_text
 from fundoscope.grades import GRADE_NAMES, GRADES, REFERABLE
@@ -122,6 +123,8 @@ def _about_release(grader: Grader) -> dict[str, Any]:
         "digest": opened.digest,
         "threshold": opened.operating_point.threshold,
         "gate": opened.gate.to_dict(),
+        "grade_sets": opened.grade_sets,
+        "promise": UNITS[opened.grade_sets.thresholds.unit] if opened.grade_sets else "",
         "evaluation": list(figures(opened.release.evaluation))[:EVALUATION_LINES],
     }
 

@@ -11,17 +11,18 @@ import pandas as pd
 import torch
 
 from fundoscope import __version__
-from fundoscope.decide.calibrate import CUTTERS, fit_temperature
-from fundoscope.decide.heads import exceedance, expected_grade, probabilities
+from fundoscope.decide.heads import exceedance
 from fundoscope.decide.neighbours import NEIGHBOURS, read_neighbours
 from fundoscope.decide.referral import OperatingPoint, fit_threshold
 from fundoscope.errors import BadCheckpoint, BadRelease
 from fundoscope.files import sha256_of
-from fundoscope.grades import GRADE_NAMES, NOT_A_DEVICE, REFERABLE
+from fundoscope.grades import GRADE_NAMES, GRADES, NOT_A_DEVICE, REFERABLE
 from fundoscope.photo.quality import Gate
 from fundoscope.runtime.fellows import NO_FELLOW, find_fellows
 from fundoscope.runtime.release import Release, write_release
 from fundoscope.tables import PROBABILITIES, read_table
+from fundoscope.tables.patients import unit_keys
+from fundoscope.training.calibrating import Calibrating, fit_grade_sets
 from fundoscope.training.config import Experiment
 from fundoscope.training.fit import WEIGHTS, load_network
 from fundoscope.training.graph import PlainGraph, check_parity, release_graph, run_onnx, to_onnx
@@ -93,18 +94,19 @@ def _describe(
 ) -> Release:
     head, voting = experiment.network.head, voting_of(experiment.release)
     answers = read_table(held_out)
-    grades = true_grades(experiment, answers)
+    reference = _reference(experiment, answers)
+    grades = reference["grade"].to_numpy(np.int64)
     if not (grades >= REFERABLE).any():
         raise BadRelease(
             f"{held_out}: expected photographs of grade {REFERABLE} or above, which set the referral threshold, "
             "got none. Add such photographs to the split that is validated on, or cross-validate with data.folds"
         )
-    temperature, given = 1.0, answers[list(PROBABILITIES)].to_numpy(np.float64)
-    if voting is None:
-        raw = answers[[f"raw{k}" for k in range(network_outputs(graph.network))]].to_numpy(np.float64)
-        temperature = fit_temperature(head, raw, grades)
-        given = probabilities(head, raw, temperature=temperature)
-    cuts = CUTTERS[experiment.release.cuts](expected_grade(given), grades)
+    columns = [f"raw{k}" for k in range(network_outputs(graph.network))] if voting is None else list(PROBABILITIES)
+    reader = Calibrating(None if voting else head, experiment.release.cuts)
+    scores = answers[columns].to_numpy(np.float64)
+    temperature, cuts = found = reader.fit(scores, grades)
+    given = reader.apply(found, scores)[:, :GRADES]
+    sets = fit_grade_sets(reader, scores, reference, answers)
     wanted = experiment.release.sensitivity
     threshold = fit_threshold(exceedance(given, REFERABLE), grades >= REFERABLE, sensitivity=wanted)
     where = "validation" if held_out.name == "predictions.csv" else "out-of-fold"
@@ -137,10 +139,16 @@ def _describe(
             "Research on grading diabetic retinopathy in colour fundus photographs centred on macula or disc. "
             + NOT_A_DEVICE
         ),
-        limits=[*LIMITS, HEATMAP_LIMITS[graph.heatmap], *([FELLOW_LIMIT] if experiment.network.eyes == 2 else [])],
+        limits=[
+            *LIMITS,
+            HEATMAP_LIMITS[graph.heatmap],
+            *([FELLOW_LIMIT] if experiment.network.eyes == 2 else []),
+            *sets.thresholds.warnings(),
+        ],
         eyes=experiment.network.eyes,
         neighbours=voting.to_dict() if voting else {},
         descriptions=list(experiment.release.descriptions),
+        conformal=sets.to_dict(),
     )
 
 
@@ -208,13 +216,13 @@ def network_outputs(network: GradingNetwork) -> int:
         return int(network.head(torch.zeros(1, network.seen)).shape[1])
 
 
-def true_grades(experiment: Experiment, out_of_fold: pd.DataFrame) -> np.ndarray:
-    """The manifest's grade of each out-of-fold prediction."""
+def _reference(experiment: Experiment, answers: pd.DataFrame) -> pd.DataFrame:
+    """The manifest's `grade` of each held-out prediction, and whose photograph it is: the number `unit`."""
     from fundoscope.data.manifest import read_manifest
 
     manifest = read_manifest(Path(experiment.data.manifest))
-    by_image = dict(zip(manifest["image"], manifest["grade"], strict=True))
-    return np.array([int(by_image[image]) for image in out_of_fold["image"]])
+    unit = pd.factorize(pd.Series(unit_keys(manifest), index=manifest.index, dtype=object))[0]
+    return manifest.assign(unit=unit).set_index("image").loc[answers["image"], ["grade", "unit"]].reset_index(drop=True)
 
 
 def write_card(release: Release) -> str:

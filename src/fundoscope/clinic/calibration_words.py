@@ -1,0 +1,86 @@
+"""What a calibration found, in lines for people; read from what was written down, so that both say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from fundoscope.decide.rescale import METHODS
+
+_NAMES: Final = {
+    "log_loss": "log loss",
+    "calibration_error": "calibration error of the likeliest grade",
+    "brier": "Brier score",
+    "quadratic_kappa": "quadratic kappa",
+    "prototypes_log_loss": "prototypes' log loss",
+    "prototypes_calibration_error": "prototypes' calibration error",
+    "prototypes_brier": "prototypes' Brier score",
+    "cuts_log_loss": "cuts' log loss",
+    "cuts_calibration_error": "cuts' calibration error",
+    "cuts_brier": "cuts' Brier score",
+}
+
+
+def details(written: Mapping[str, Any]) -> Iterator[str]:
+    """The lines, the first one a headline."""
+    yield (
+        f"Calibrated by {written['method']} on {written['photographs']} photographs of {written['patients']} patients "
+        f"({written['left_out']} left out: no grade, or not gradable)."
+    )
+    yield f"Predictions: {written['basis']}."
+    for name, of in written["figures_cross_fitted"].items():
+        yield (
+            f"{_NAMES[name].capitalize()}: before {_words(of['before'])}, cross-fitted after {_words(of['after'])}, "
+            f"change {_words(of['change'], signed=True)}."
+        )
+    yield from _preset(written) if "prototype_temperature" in written else _fitted(written)
+
+
+def _fitted(written: Mapping[str, Any]) -> Iterator[str]:
+    if written["temperature"] is not None:
+        yield f"Temperature {written['temperature']:.4f}."
+    else:
+        yield f"Method: {METHODS[written['method']]}."
+    cuts = ", ".join(f"{cut:.3f}" for cut in written["grade_cuts"])
+    yield (
+        f"Refitted on the calibrated scores, for the earlier ones are on another scale: referred from "
+        f"{written['threshold']:.4f} (finds {written['sensitivity_wanted']:.0%} of the referable photographs it was "
+        f"set on, which guarantees nothing: fundoscope commission), grade cuts {cuts}."
+    )
+    yield from _sets(written)
+
+
+def _sets(written: Mapping[str, Any]) -> Iterator[str]:
+    sets, coverage = written["conformal"], written["coverage_cross_fitted"]
+    yield f"Sets of grades at {1 - sets['alpha']:.0%}: threshold {sets['threshold']:.4f}, {sets['patients']} patients."
+    for name, threshold in sets["groups"].items():
+        yield f"  {sets['by']} {name}: threshold {threshold:.4f}."
+    yield f"On folds their thresholds were not from {_words(coverage['all'])} held the reference grade."
+    for name, share in coverage["groups"].items():
+        yield f"  {sets['by']} {name}: {_words(share)}."
+    grades = ", ".join(
+        f"grade {grade} {each['share']:.1%} of {each['photographs']}" for grade, each in coverage["grades"].items()
+    )
+    yield f"By reference grade, of which nothing is promised: {grades}."
+    sizes = ", ".join(
+        f"{count}: {share:.1%}" for count, share in enumerate(coverage["share_of_sets_with_1_to_5_grades"], start=1)
+    )
+    yield f"Grades in a set: {coverage['mean_size']:.2f} on average ({sizes})."
+
+
+def _preset(written: Mapping[str, Any]) -> Iterator[str]:
+    yield f"Prototypes' temperature {written['prototype_temperature']:.4f}."
+    yield f"Cuts' temperature {written['ordinal_temperature']:.4f}, which changes no grade."
+    yield f"Thresholds of the cut logits: {', '.join(f'{each:.2f}' for each in written['thresholds'])}."
+
+
+def _words(interval: Mapping[str, Any], *, signed: bool = False) -> str:
+    style = "+.4f" if signed else ".4f"
+    if interval["estimate"] is None:
+        return "n/a"
+    if interval["low"] is None:
+        return f"{interval['estimate']:{style}} (no interval)"
+    return (
+        f"{interval['estimate']:{style}} ({interval['level']:.0%} CI {interval['low']:{style}} to "
+        f"{interval['high']:{style}})"
+    )
