@@ -31,7 +31,7 @@ from fundoscope.training.run import train
 from fundoscope.training.sections import Network
 
 RECIPE = Recipe(side=64, crop="square")
-SMALL = {"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8]}
+SMALL = {"layers": [1, 1, 1, 1], "channels": [16, 16, 16, 16]}
 STRONG = Augment(turn_degrees=90.0, brightness=0.3, shift=0.1)
 
 

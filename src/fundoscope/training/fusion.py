@@ -35,7 +35,9 @@ class Fusion(nn.Module):
         """
         own, fellows = pairs.unbind(1)
         there = fellows.flatten(1).abs().amax(dim=1) > 0
-        return torch.cat([own, fellows[there] if self.training else fellows]), there
+        laid = torch.cat([own, fellows[there] if self.training else fellows])
+        # Of narrow layers and an odd number of pictures torch 2.13's convolutions crash going backwards, channels last.
+        return laid.contiguous(), there
 
     def forward(
         self, pooled: Float[Tensor, "picture feature"], there: Bool[Tensor, " photo"]
