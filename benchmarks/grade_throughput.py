@@ -36,7 +36,6 @@ from fundoscope.photo.read import read_photo
 from fundoscope.photo.recipe import normalise, prepare
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.release import OpenRelease, default_release, open_release
-from fundoscope.training.guard import import_torchvision
 
 ORIGINALS = Path(__file__).resolve().parents[2] / "shared" / "data" / "idrid" / "originals"
 CORES = 2
@@ -48,7 +47,8 @@ class PlainGrader:
     def __init__(self, opened: OpenRelease, backbone: str, threads: int) -> None:
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
-        import_torchvision()
+        import fundoscope.training.guard
+
         import timm
 
         self.opened = opened

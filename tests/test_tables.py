@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -176,14 +176,7 @@ def test_a_damaged_parquet_table_is_refused(tmp_path):
 
 
 def test_parquet_without_pyarrow_says_which_extra_to_install(tmp_path, monkeypatch):
-    imported = builtins.__import__
-
-    def without_pyarrow(name, *args, **kwargs):
-        if name == "pyarrow":
-            raise ImportError(name)
-        return imported(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without_pyarrow)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # as if it were not installed
     path = written(tmp_path, b"x", "table.parquet")
     with pytest.raises(MissingExtra, match=r"pip install 'fundoscope\[research\]'"):
         read_table(path)

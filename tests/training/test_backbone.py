@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
+
+import fundoscope.training.guard
+
+import timm
 from safetensors.torch import save_file
 
 from fundoscope.errors import BadCheckpoint, BadExperiment
 from fundoscope.training.backbone import HALF, IMAGENET, build_backbone, feature_width
 from fundoscope.training.config import experiment_from_dict
-from fundoscope.training.guard import import_torchvision
 from fundoscope.training.normalisation import own_normalisation, resolved_recipe
 from fundoscope.training.sections import Network
-
-import_torchvision()
-import timm
 
 SMALL = {"depth": 2, "embed_dim": 24, "num_heads": 2}
 

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
+
+import fundoscope.training.guard
+
+import timm
 from safetensors.torch import save_file
+from timm.models.vision_transformer import checkpoint_filter_fn
 
 from fundoscope.errors import BadCheckpoint, BadExperiment
 from fundoscope.training.backbone import build_backbone
 from fundoscope.training.checkpoints import load_weights, read_checkpoint, resampled
-from fundoscope.training.guard import import_torchvision
 from fundoscope.training.sections import Network
-
-import_torchvision()
-import timm
-from timm.models.vision_transformer import checkpoint_filter_fn
 
 SMALL = {"depth": 2, "embed_dim": 24, "num_heads": 2}
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
+
+import fundoscope.training.guard
+
 from safetensors.torch import save_file
 
-from fundoscope.training.guard import import_torchvision
-
-import_torchvision()
 open_clip = pytest.importorskip("open_clip", reason="needs open_clip (the train extra)")
 
 from fundoscope.errors import BadCheckpoint, BadExperiment, BadRequest

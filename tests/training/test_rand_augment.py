@@ -8,14 +8,13 @@ import pytest
 
 pytest.importorskip("torch", reason="needs torch (the train extra)")
 
-from PIL import Image
+import fundoscope.training.guard
 
-from fundoscope.training.guard import import_torchvision
+from PIL import Image
+from timm.data import auto_augment as timms  # (needs an importable torchvision)
+
 from fundoscope.training.rand_augment import LEVELS, MOVES, RECOLOURS, Operation, apply_operation, draw_operations
 from fundoscope.training.ranges import Augment
-
-import_torchvision()
-from timm.data import auto_augment as timms  # (needs an importable torchvision)
 
 TIMMS_NAME = {
     "auto_contrast": "AutoContrast", "equalise": "Equalize", "invert": "Invert", "turn": "Rotate",

@@ -55,9 +55,8 @@ def _read_zip(path: Path) -> dict[str, bytes]:
             if sum(entry.file_size for entry in entries) > LARGEST_BYTES:
                 raise BadRelease(f"{path}: expected at most {LARGEST_BYTES >> 30} GiB unpacked, got more.")
             return {_name_in_zip(entry.filename, path): archive.read(entry) for entry in entries}
-    # What damage a zip may have, zipfile says in as many ways: no zip or a wrong sum (BadZipFile), a stream that is not
-    # one (zlib.error) or ends too soon (EOFError), a method it does not know (NotImplementedError, a RuntimeError), a
-    # password that is asked for (RuntimeError).
+    # zipfile says in as many ways what is wrong: no zip or a wrong sum (BadZipFile); a stream that is none (zlib.error)
+    # or ends early (EOFError); an unknown way of packing, or a password that is asked for (RuntimeError).
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as problem:
         raise BadRelease(f"{path}: expected a folder or a .zip of one, got {problem}. Fetch it again.") from None
 

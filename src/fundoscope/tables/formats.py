@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -161,6 +162,6 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 def _need_pyarrow(feature: str) -> None:
     try:
-        import pyarrow  # noqa: F401  (asked for, not used here)
+        import_module("pyarrow")
     except ImportError as error:
         raise MissingExtra(feature, "research") from error

@@ -11,20 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
+import fundoscope.training.guard
+
+import timm
 import torch
+from timm.layers.classifier import ClassifierHead
+from timm.models.vgg import VGG, ConvMlp
 from torch import nn
 
 from fundoscope.errors import BadExperiment
 from fundoscope.training.checkpoints import load_weights, read_checkpoint, resampled
 from fundoscope.training.clip import CLIP, ClipImageTower
 from fundoscope.training.cnn3 import ThreeConvolutions
-from fundoscope.training.guard import import_torchvision
 from fundoscope.training.sections import Network
-
-import_torchvision()
-import timm  # noqa: E402  (needs an importable torchvision)
-from timm.layers.classifier import ClassifierHead  # noqa: E402  (the same)
-from timm.models.vgg import VGG, ConvMlp  # noqa: E402  (the same)
 
 CNN3: Final = "cnn3"
 """Name of the network of three convolutions."""

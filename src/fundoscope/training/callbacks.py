@@ -6,16 +6,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import fundoscope.training.guard
+
+import lightning as L
 import torch
+from lightning.pytorch.callbacks import Callback
 from safetensors.torch import save_file
 from torch import nn
 
 from fundoscope.files import replacing
-from fundoscope.training.guard import import_torchvision
-
-import_torchvision()
-import lightning as L  # noqa: E402  (needs an importable torchvision)
-from lightning.pytorch.callbacks import Callback  # noqa: E402  (the same)
 
 SNAPSHOTS = "snapshots"
 """Folder, in a fit's, of the weights after each of the last epochs, where they are kept."""

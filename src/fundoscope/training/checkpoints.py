@@ -19,15 +19,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import fundoscope.training.guard
+
 import torch
 from safetensors.torch import load_file
+from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from fundoscope.errors import BadCheckpoint
-from fundoscope.training.guard import import_torchvision
-
-import_torchvision()
-from timm.layers.pos_embed import resample_abs_pos_embed  # noqa: E402  (needs an importable torchvision)
 
 State = dict[str, Tensor]
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import fundoscope.training.guard
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -19,9 +21,6 @@ from fundoscope.errors import BadCheckpoint, BadExperiment, BadRequest
 from fundoscope.files import replacing
 from fundoscope.grades import GRADES
 from fundoscope.training.checkpoints import load_weights, read_checkpoint, resampled
-from fundoscope.training.guard import import_torchvision
-
-import_torchvision()
 
 CLIP: Final = "clip_vit_b16"
 """Name of the image tower as `network.backbone`."""

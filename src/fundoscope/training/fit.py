@@ -9,14 +9,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import fundoscope.training.guard
+
+import lightning as L
 import torch
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    TQDMProgressBar,
+)
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor, nn
 
 from fundoscope.errors import BadCheckpoint
 from fundoscope.files import write_text
 from fundoscope.training.callbacks import SNAPSHOTS, Snapshots, Timing, write_weights
 from fundoscope.training.config import Experiment
-from fundoscope.training.guard import import_torchvision
 from fundoscope.training.loader import Augmented, ResumableLoader, Rows, still_loader
 from fundoscope.training.network import GradingNetwork
 from fundoscope.training.objectives.supervised import Supervised
@@ -24,17 +34,6 @@ from fundoscope.training.processes import Processes, processes, wait_for_all
 from fundoscope.training.schedule import build_optimiser, rate_factor, side_at
 from fundoscope.training.targets import target_of
 from fundoscope.training.watch import MONITOR, figures
-
-import_torchvision()
-import lightning as L  # noqa: E402  (needs an importable torchvision)
-from lightning.pytorch.callbacks import (  # noqa: E402  (the same)
-    Callback,
-    EarlyStopping,
-    EMAWeightAveraging,
-    ModelCheckpoint,
-    TQDMProgressBar,
-)
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger  # noqa: E402  (the same)
 
 # Lightning's notes on hardware and its own products are not this program's to pass on.
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,8 @@ class Outputs:
 def run_network(network: GradingNetwork, experiment: Experiment, rows: Rows) -> Outputs:
     """Raw outputs and features in fp32, in the order of the rows."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # torch's stub lacks it
+    module: Any = network  # torch's stub of `to` does not know memory_format beside a device
+    module.to(device, memory_format=torch.channels_last).eval()
     normalise = Normalise(experiment.recipe).to(device)
     raw, features = [], []
     with torch.inference_mode():

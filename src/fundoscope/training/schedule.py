@@ -7,14 +7,13 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import fundoscope.training.guard
+
+import timm.optim
 import torch
 from torch import nn
 
-from fundoscope.training.guard import import_torchvision
 from fundoscope.training.sections import Optimiser
-
-import_torchvision()
-import timm.optim  # noqa: E402  (needs an importable torchvision)
 
 
 def rate_factor(step: int, steps: int, config: Optimiser) -> float:
