@@ -131,9 +131,9 @@ def test_a_transformer_s_release_verifies_grades_and_names_what_it_started_from(
     train(experiment, tmp_path / "run", progress=False)
 
     release = json.loads((tmp_path / "run" / "release" / "release.json").read_text())
-    assert release["heatmap"] == "none"
+    assert release["heatmap"] == "grad-rollout"
     assert len(release["training"]["prototypes_sha256"]) == 64
-    assert any("no heatmap" in limit for limit in release["limits"])
+    assert any("not where lesions are" in limit for limit in release["limits"])
     assert verify_release(tmp_path / "run" / "release").passed
     reading = Grader.open(tmp_path / "run" / "release").grade(painted_manifest.parent / "00.png")
     assert reading.status in ("graded", "ungradable")

@@ -46,9 +46,11 @@ def train(
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    run: Annotated[
+        list[Path], typer.Argument(help="Folder of a finished run; of several that differ in their seed: their mean.")
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of the release; RUN/release by default.")
+        Path | None, typer.Option("--out", "-o", help="Folder of the release; RUN/release of the only run by default.")
     ] = None,
     card: Annotated[
         Path | None, typer.Option(help="Model card in Markdown; written from the run's facts if absent.")
@@ -57,8 +59,12 @@ def export(
         list[Path] | None,
         typer.Option(help="evaluation.json whose main figures travel with the release, named after its folder."),
     ] = None,
+    half: Annotated[bool, typer.Option("--half", help="Store weights with 16 bits: half the size.")] = False,
+    held_out: Annotated[
+        Path | None, typer.Option(help="Write the held-out predictions that the release is calibrated on here.")
+    ] = None,
 ) -> None:
-    """Export the final network of a run as a release; refused if onnxruntime and torch disagree."""
+    """Export the final network of a run, or the mean of several runs; refused if onnxruntime and torch disagree."""
     from fundoscope.errors import BadTable
 
     exporting = _training("export")
@@ -71,7 +77,7 @@ def export(
                 f"{path}: expected the evaluation.json that `fundoscope evaluate` writes: {error}"
             ) from error
     text = card.read_text(encoding="utf-8") if card else None
-    folder = exporting.export_run(run, out, card=text, evaluation=figures)
+    folder = exporting.export_run(run, out, card=text, evaluation=figures, half=half, held_out=held_out)
     answers.print(f"wrote {folder}")
 
 

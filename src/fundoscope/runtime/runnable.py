@@ -16,11 +16,21 @@ from fundoscope.errors import BadRelease
 from fundoscope.grades import GRADES
 from fundoscope.photo.quality import Gate
 from fundoscope.photo.recipe import Recipe
+from fundoscope.runtime.certificate import Certificate
 
 if TYPE_CHECKING:
     from fundoscope.runtime.release import Release
 
-HEATMAPS: Final = ("grad-cam", "none")
+HEATMAPS: Final = (
+    "grad-cam",
+    "grad-cam++",
+    "hires-cam",
+    "layer-cam",
+    "rollout",
+    "grad-rollout",
+    "last-attention",
+    "none",
+)
 """Ways a release may explain a grade; `none` where no map is exported."""
 
 GROUPED_BY: Final = ("", "quality")
@@ -84,6 +94,7 @@ class Runnable:
     calibrator: Calibrator | None
     """What puts the head's probabilities right; None: its temperature alone."""
     grade_sets: GradeSets | None
+    certificate: Certificate | None = None
 
 
 def runnable(release: Release, path: Path) -> Runnable:
@@ -108,11 +119,20 @@ def runnable(release: Release, path: Path) -> Runnable:
         point = OperatingPoint.from_dict(release.operating_point)
         part = "conformal"
         sets = GradeSets.from_dict(release.conformal) if release.conformal else None
+        part = "certificate"
+        certificate = Certificate.from_dict(release.certificate) if release.certificate else None
     except _FAULTS as problem:
         raise refuse(part, "one that this version can run", str(problem)) from None
     if point.cut != "referable":
         raise refuse("operating_point.cut", "referable", point.cut)
-    return Runnable(recipe=recipe, gate=gate, operating_point=point, calibrator=calibrator, grade_sets=sets)
+    return Runnable(
+        recipe=recipe,
+        gate=gate,
+        operating_point=point,
+        calibrator=calibrator,
+        grade_sets=sets,
+        certificate=certificate,
+    )
 
 
 def _check_choices(release: Release, refuse: Refusal) -> None:

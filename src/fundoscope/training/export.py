@@ -1,37 +1,36 @@
-"""From a finished run to a release: the graph, what it is calibrated to, where it came from, its card."""
+"""From finished runs to a release: the graph, what it is calibrated to, where it came from, its card."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from fundoscope import __version__
 from fundoscope.decide.heads import exceedance
 from fundoscope.decide.neighbours import NEIGHBOURS, read_neighbours
 from fundoscope.decide.referral import OperatingPoint, fit_threshold
-from fundoscope.errors import BadCheckpoint, BadRelease
+from fundoscope.errors import BadRelease, BadRequest
 from fundoscope.files import sha256_of
 from fundoscope.grades import GRADE_NAMES, GRADES, NOT_A_DEVICE, REFERABLE
 from fundoscope.photo.quality import Gate
 from fundoscope.runtime.fellows import NO_FELLOW, find_fellows
 from fundoscope.runtime.release import Release, write_release
-from fundoscope.tables import PROBABILITIES, read_table
-from fundoscope.tables.patients import unit_keys
+from fundoscope.tables import PROBABILITIES, write_table
 from fundoscope.training.calibrating import Calibrating, fit_grade_sets
 from fundoscope.training.config import Experiment
-from fundoscope.training.fit import WEIGHTS, load_network
-from fundoscope.training.graph import PlainGraph, check_parity, release_graph, run_onnx, to_onnx
+from fundoscope.training.ensemble import Finished, read_finished
+from fundoscope.training.graph import HALF_TOLERANCE, PlainGraph, check_parity, halve, run_onnx, to_onnx
 from fundoscope.training.loader import Still
-from fundoscope.training.network import GradingNetwork
 from fundoscope.training.objectives.supervised import Normalise
 from fundoscope.training.predict import voting_of
 from fundoscope.training.prepared import Stored, recipe_key
 from fundoscope.training.sections import Network
+from fundoscope.training.traced import heatmap_graph
 
 GOLDEN_PHOTOGRAPHS = 2
 """Training photographs whose outputs travel with the release."""
@@ -41,77 +40,84 @@ PARITY_PHOTOGRAPHS = 32
 
 
 def export_run(
-    run: Path, folder: Path | None = None, *, card: str | None = None, evaluation: dict[str, Any] | None = None
+    run: Path | Sequence[Path],
+    folder: Path | None = None,
+    *,
+    card: str | None = None,
+    evaluation: dict[str, Any] | None = None,
+    half: bool = False,
+    held_out: Path | None = None,
 ) -> Path:
     """Export the final network of a run, calibrated on photographs that it, or its like, never saw.
 
     Args:
-        run: A run folder with `final/`, and `out_of_fold.csv` or, of a run without folds, `predictions.csv`.
-        folder: Where the release goes; `RUN/release` by default.
+        run: A run folder with `final/`, and `out_of_fold.csv` or, of a run without folds, `predictions.csv`. Or
+            several that differ in their seed: the mean of their networks is exported (`ensemble`).
+        folder: Where the release goes; `RUN/release` of the only run by default.
         card: Text of the model card; by default one is written from the run's facts.
         evaluation: What `fundoscope evaluate` wrote, to travel with the release.
+        half: Store the weights with 16 bits each; they are computed with 32.
+        held_out: Where to write the held-out predictions that the release is calibrated on; None: nowhere.
 
     Returns:
         The release's folder.
 
     Raises:
-        BadCheckpoint: If the run is not finished.
+        BadCheckpoint: If a run is not finished.
+        BadRequest: If several runs cannot be averaged, or nobody says where their release goes.
         BadRelease: If the exported graph does not agree with torch.
     """
-    from fundoscope.training.run import read_run
-
-    experiment = read_run(run)
-    folded = experiment.data.folds or experiment.domains.protocol != "none"
-    held_out = run / ("out_of_fold.csv" if folded else "predictions.csv")
-    for needed in (run / "final" / WEIGHTS, held_out):
-        if not needed.is_file():
-            raise BadCheckpoint(
-                f"{run}: {needed.relative_to(run)} is missing; finish it: fundoscope train --resume {run}"
-            )
-    network = load_network(experiment, run / "final")
-    photographs = json.loads((run / "photographs.json").read_text(encoding="utf-8"))
-    canvases = _some_canvases(experiment, photographs)
-    graph = release_graph(network, Normalise(experiment.recipe), canvases[:1])
-    model = to_onnx(graph, experiment.recipe.side)
+    runs = [run] if isinstance(run, Path) else list(run)
+    if folder is None and len(runs) > 1:
+        raise BadRequest("export: expected the folder of the release of several runs, got none. Give it with --out")
+    finished = read_finished(runs)
+    experiment = finished.experiment
+    canvases = _some_canvases(experiment, finished.photographs)
+    graphs = heatmap_graph(finished.networks, Normalise(experiment.recipe), canvases[:1], experiment.release)
+    graph, model = _first_exportable(graphs, experiment.recipe.side)
     check_parity(graph, model, canvases, experiment.network.head)
-    known = read_neighbours(run / "final" / NEIGHBOURS) if experiment.release.neighbours else None
-    release = _describe(experiment, run, graph, held_out, photographs, evaluation or {})
+    if half:
+        model = halve(model)
+        check_parity(graph, model, canvases, experiment.network.head, tolerance=HALF_TOLERANCE)
+    known = read_neighbours(runs[0] / "final" / NEIGHBOURS) if experiment.release.neighbours else None
+    release = _describe(finished, graph, evaluation or {})
     golden_canvases = canvases[:GOLDEN_PHOTOGRAPHS]
     golden = {"canvases": golden_canvases, **run_onnx(model, golden_canvases)}
-    target = folder or run / "release"
+    target = folder or runs[0] / "release"
     text = card or (Path(experiment.release.card).read_text(encoding="utf-8") if experiment.release.card else None)
     write_release(target, release, model=model, card=text or write_card(release), golden=golden, neighbours=known)
+    if held_out is not None:
+        write_table(finished.answers, held_out)
     return target
 
 
-def _describe(
-    experiment: Experiment,
-    run: Path,
-    graph: PlainGraph,
-    held_out: Path,
-    photographs: list[str],
-    evaluation: dict[str, Any],
-) -> Release:
+def _first_exportable(graphs: Sequence[PlainGraph], side: int) -> tuple[PlainGraph, bytes]:
+    """The first graph that the exporter takes; what it says of the last one is not held back."""
+    for graph in graphs[:-1]:
+        with suppress(BadRelease):
+            return graph, to_onnx(graph, side)
+    return graphs[-1], to_onnx(graphs[-1], side)
+
+
+def _describe(finished: Finished, graph: PlainGraph, evaluation: dict[str, Any]) -> Release:
+    experiment, answers = finished.experiment, finished.answers
     head, voting = experiment.network.head, voting_of(experiment.release)
-    answers = read_table(held_out)
-    reference = _reference(experiment, answers)
-    grades = reference["grade"].to_numpy(np.int64)
+    grades = finished.reference["grade"].to_numpy(np.int64)
     if not (grades >= REFERABLE).any():
         raise BadRelease(
-            f"{held_out}: expected photographs of grade {REFERABLE} or above, which set the referral threshold, "
+            f"{finished.where}: expected photographs of grade {REFERABLE} or above, which set the referral threshold, "
             "got none. Add such photographs to the split that is validated on, or cross-validate with data.folds"
         )
-    columns = [f"raw{k}" for k in range(network_outputs(graph.network))] if voting is None else list(PROBABILITIES)
+    columns = [f"raw{k}" for k in range(graph.raw_outputs)] if voting is None else list(PROBABILITIES)
     reader = Calibrating(None if voting else head, experiment.release.cuts)
     scores = answers[columns].to_numpy(np.float64)
     temperature, cuts = found = reader.fit(scores, grades)
     given = reader.apply(found, scores)[:, :GRADES]
-    sets = fit_grade_sets(reader, scores, reference, answers)
+    sets = fit_grade_sets(reader, scores, finished.reference, answers)
     wanted = experiment.release.sensitivity
     threshold = fit_threshold(exceedance(given, REFERABLE), grades >= REFERABLE, sensitivity=wanted)
-    where = "validation" if held_out.name == "predictions.csv" else "out-of-fold"
     point = OperatingPoint(
-        name=f"{where} sensitivity {wanted:.0%}", cut="referable", threshold=threshold, sensitivity=wanted
+        name=f"{finished.kind} sensitivity {wanted:.0%}", cut="referable", threshold=threshold, sensitivity=wanted
     )
     return Release(
         id=experiment.release.id,
@@ -124,15 +130,15 @@ def _describe(
         operating_point=point.to_dict(),
         gate=Gate().to_dict(),
         heatmap=graph.heatmap,
-        features=graph.network.reported_width,
+        features=graph.width,
         training={
             "fundoscope": __version__,
             "torch": str(torch.__version__).split("+")[0],
             "experiment": experiment.to_dict() | {"data": {**experiment.to_dict()["data"], "cache": ""}},
             "backbone": experiment.network.backbone,
             **_started_from(experiment.network),
-            "network_sha256": sha256_of(run / "final" / WEIGHTS),
-            "training_sha256": photographs,
+            "networks": finished.runs,
+            "training_sha256": finished.photographs,
         },
         evaluation=evaluation,
         intended_use=(
@@ -141,8 +147,9 @@ def _describe(
         ),
         limits=[
             *LIMITS,
-            HEATMAP_LIMITS[graph.heatmap],
+            NO_HEATMAP_LIMIT if graph.heatmap == "none" else HEATMAP_LIMIT,
             *([FELLOW_LIMIT] if experiment.network.eyes == 2 else []),
+            *_chosen_limit(finished),
             *sets.thresholds.warnings(),
         ],
         eyes=experiment.network.eyes,
@@ -150,6 +157,12 @@ def _describe(
         descriptions=list(experiment.release.descriptions),
         conformal=sets.to_dict(),
     )
+
+
+def _chosen_limit(finished: Finished) -> list[str]:
+    """That the epoch was chosen on the photographs that the release is calibrated on, where it was."""
+    settings = finished.experiment.fit
+    return [CHOSEN_LIMIT] if settings.keep == "best" or settings.patience else []
 
 
 def _started_from(network: Network) -> dict[str, str]:
@@ -167,12 +180,11 @@ LIMITS = [
 ]
 """What every release exported from a run on one source says of itself."""
 
-HEATMAP_LIMITS = {
-    "grad-cam": "A heatmap shows what moved the grade, not where lesions are; it was not certified against lesions.",
-    "none": "It shows no heatmap: its features are not the mean of a last map, and what moved the grade is not told.",
-}
-"""What it says besides, by its heatmap."""
+HEATMAP_LIMIT = "A heatmap shows what moved the grade, not where lesions are; it was not certified against lesions."
+"""What one says besides that shows a heatmap."""
 
+NO_HEATMAP_LIMIT = "It shows no heatmap: what moved the grade is not told."
+"""What one says besides that shows none."""
 
 FELLOW_LIMIT = (
     "It grades an eye together with the same patient's other eye. Where no photograph of that is known, or it cannot "
@@ -180,6 +192,12 @@ FELLOW_LIMIT = (
     "such an answer is was not measured."
 )
 """What one of both eyes says besides."""
+
+CHOSEN_LIMIT = (
+    "The epoch to stop at was chosen on the photographs that temperature, grade cuts, threshold and sets of grades "
+    "were set on: on new patients all of them promise a little less."
+)
+"""What one says besides whose weights were chosen by validation."""
 
 HEADLINES = (
     "quadratic_kappa",
@@ -210,31 +228,18 @@ def headlines(evaluation: dict[str, Any]) -> dict[str, Any]:
     return chosen
 
 
-def network_outputs(network: GradingNetwork) -> int:
-    """Number of the head's raw outputs."""
-    with torch.inference_mode():
-        return int(network.head(torch.zeros(1, network.seen)).shape[1])
-
-
-def _reference(experiment: Experiment, answers: pd.DataFrame) -> pd.DataFrame:
-    """The manifest's `grade` of each held-out prediction, and whose photograph it is: the number `unit`."""
-    from fundoscope.data.manifest import read_manifest
-
-    manifest = read_manifest(Path(experiment.data.manifest))
-    unit = pd.factorize(pd.Series(unit_keys(manifest), index=manifest.index, dtype=object))[0]
-    return manifest.assign(unit=unit).set_index("image").loc[answers["image"], ["grade", "unit"]].reset_index(drop=True)
-
-
 def write_card(release: Release) -> str:
     """A model card from the release's own facts, for releases that bring none."""
-    experiment = release.training["experiment"]
+    experiment, networks = release.training["experiment"], release.training["networks"]
+    several = f" (mean of {len(networks)} networks)" if len(networks) > 1 else ""
+    seeds = ", ".join(str(each["seed"]) for each in networks)
     lines = [
         f"# {release.id} {release.version}",
         "",
         release.intended_use,
         "",
-        f"- Network: {release.training['backbone']}, {release.head} head, {experiment['recipe']['side']} px.",
-        f"- Trained on {len(release.training['training_sha256'])} photographs, seed {experiment['seed']}, "
+        f"- Network: {release.training['backbone']}, {release.head} head, {experiment['recipe']['side']} px{several}.",
+        f"- Trained on {len(release.training['training_sha256'])} photographs, seed {seeds}, "
         f"{experiment['fit']['epochs']} epochs.",
         f"- Temperature {release.temperature:.3f}, referral threshold {release.operating_point['threshold']:.3f} "
         f"({release.operating_point['name']}).",

@@ -275,6 +275,11 @@ class Release:
     """Distance between features."""
     neighbour_weights: Literal["uniform", "distance"] = "uniform"
     """One vote each, or a vote of 1 / distance."""
+    heatmap: str = "auto"
+    """How it shows what moved an answer: a name in `traced.TRACEABLE`, or none. auto: Grad-CAM of the last map, of a
+    vision transformer GradRollout, none where neither can be exported."""
+    heatmap_layers: tuple[str, ...] = ()
+    """Modules of the backbone that a class activation map is taken of; empty: the last that keeps places."""
     descriptions: tuple[str, ...] = ()
     """Clinical description of each grade, shown beside a grade in the report; empty: none."""
     card: str = ""
