@@ -8,13 +8,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 
+from fundoscope.clinic.retinascan import with_both_heads
 from fundoscope.errors import BadExperiment
 from fundoscope.evaluation.agreement import accuracy, quadratic_kappa
+from fundoscope.tables import read_table, write_table
 from fundoscope.training.callbacks import SNAPSHOTS, write_weights
 from fundoscope.training.config import Experiment
 from fundoscope.training.loader import Rows
 from fundoscope.training.modes import check_modes, grade_by_modes, look, mean_of, modes_table, with_weights
 from fundoscope.training.network import GradingNetwork
+from fundoscope.training.predict import answer
 from fundoscope.training.run import training_rows
 
 
@@ -54,6 +57,19 @@ def test_the_seven_ways_are_what_their_names_say(looked_at, tmp_path: Path):
     assert (modes["cuts, weights averaged over snapshots"] == plain).all()
     assert (modes["cuts, predictions averaged over snapshots"] == plain).all()
     assert (modes["1 nearest photographs"] == held_out.grades).all()
+
+
+def test_predictions_carry_both_heads_so_that_retinascan_s_calibration_can_read_them(looked_at, tmp_path: Path):
+    experiment, network, train, held_out = looked_at
+
+    write_table(answer(network, experiment, train, held_out, fold=0), tmp_path / "out_of_fold.csv")
+
+    table, seen = read_table(tmp_path / "out_of_fold.csv"), look(network, experiment, held_out)
+    np.testing.assert_allclose(table[[f"cut{k}" for k in range(4)]], seen.cuts, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(table[[f"raw{k}" for k in range(5)]], seen.scores, rtol=1e-4, atol=1e-6)
+    rows = table.assign(grade=held_out.grades)
+    held = with_both_heads(rows, held_out=False, path=tmp_path / "out_of_fold.csv")
+    assert held.cuts.shape == (8, 4)
 
 
 def test_thresholds_are_judged_on_patients_they_were_not_tuned_on(looked_at, tmp_path: Path):

@@ -107,11 +107,17 @@ class GradingNetwork(nn.Module):
 
     def grade(self, pictures: Pictures) -> tuple[Tensor, Tensor]:
         """Raw output and features as they are reported: averaged with the mirror image where asked."""
-        raw, features, *_ = self(pictures)
+        raw, features, _ = self.grade_twice(pictures)
+        return raw, features
+
+    def grade_twice(self, pictures: Pictures) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The same and, where there is a second head, its raw output."""
+        given = self(pictures)
         if self.flip_average:
-            mirrored, mirrored_features, *_ = self(pictures.flip(-1))
-            raw, features = (raw + mirrored) / 2, (features + mirrored_features) / 2
-        return raw, self.reported(features)
+            mirrored = self(pictures.flip(-1))
+            second = None if given.second is None else (given.second + mirrored.second) / 2
+            given = Output((given.raw + mirrored.raw) / 2, (given.features + mirrored.features) / 2, None, second)
+        return given.raw, self.reported(given.features), given.second
 
     def reported(self, features: Float[Tensor, "photo feature"]) -> Float[Tensor, "photo reported"]:
         """What photographs are compared by: with prototypes the projection that these see, else the pooled features."""

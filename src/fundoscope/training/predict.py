@@ -28,6 +28,10 @@ CARRIED = ("image", "sha256", "source", "patient", "eye", "taken")
 """Columns of the manifest that a predictions table repeats."""
 
 
+CUT_HEADS = ("coral", "cumulative")
+"""Second heads whose raw output goes into the table beside the first's, as `cut0` to `cut3` (RetinaScan has both)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outputs:
     """What a network gave for each row."""
@@ -36,6 +40,8 @@ class Outputs:
     """(photo, outputs), fp32."""
     features: np.ndarray
     """(photo, features), fp32."""
+    second: np.ndarray | None = None
+    """(photo, outputs of the second head), fp32; None without one."""
 
 
 def run_network(network: GradingNetwork, experiment: Experiment, rows: Rows) -> Outputs:
@@ -44,13 +50,14 @@ def run_network(network: GradingNetwork, experiment: Experiment, rows: Rows) -> 
     module: Any = network  # torch's stub of `to` does not know memory_format beside a device
     module.to(device, memory_format=torch.channels_last).eval()
     normalise = Normalise(experiment.recipe).to(device)
-    raw, features = [], []
+    raw, features, second = [], [], []
     with torch.inference_mode():
         for batch in still_loader(rows, batch=experiment.fit.batch):
-            given, pooled = network.grade(normalise(batch["canvas"].to(device)))
+            given, pooled, beside = network.grade_twice(normalise(batch["canvas"].to(device)))
             raw.append(given.float().cpu().numpy())
             features.append(pooled.float().cpu().numpy())
-    return Outputs(np.concatenate(raw), np.concatenate(features))
+            second.extend([] if beside is None else [beside.float().cpu().numpy()])
+    return Outputs(np.concatenate(raw), np.concatenate(features), np.concatenate(second) if second else None)
 
 
 def answer(
@@ -107,6 +114,9 @@ def predictions_table(
         fold: The fold these rows were held out of the training of; None: not out-of-fold.
     """
     frame = _carried(rows, outputs)
+    if outputs.second is not None and experiment.network.second_head in CUT_HEADS:
+        for k, logits in enumerate(outputs.second.T):
+            frame[f"cut{k}"] = logits
     for k in range(given.shape[1]):
         frame[f"p{k}"] = given[:, k]
     frame["p_referable"] = exceedance(given, REFERABLE)

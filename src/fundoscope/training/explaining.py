@@ -1,0 +1,195 @@
+"""From run folders to heatmaps of photographs: any method, of any part of the answer.
+
+The networks of several runs of one experiment are averaged, as their release is. Answers are the head's own,
+uncalibrated: calibration is made with a release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import fundoscope.training.guard
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from fundoscope.arrays import Canvas, RawOutput
+from fundoscope.decide.heads import exceedance, probabilities
+from fundoscope.decide.referral import CANNOT_GRADE
+from fundoscope.errors import BadCheckpoint, BadRequest, UnreadablePhotograph
+from fundoscope.files import sha256_of
+from fundoscope.grades import GRADE_NAMES, REFERABLE
+from fundoscope.photo.fov import find_field
+from fundoscope.photo.quality import Gate, judge, measure_quality
+from fundoscope.photo.read import Photograph, read_photo
+from fundoscope.photo.recipe import prepare
+from fundoscope.runtime.explain import Explained
+from fundoscope.runtime.reading import Reading
+from fundoscope.training.attribution.cam import CAMS
+from fundoscope.training.attribution.explain import METHODS, Method, explain
+from fundoscope.training.attribution.targets import Target
+from fundoscope.training.config import Experiment
+from fundoscope.training.ensemble import check_alike
+from fundoscope.training.fit import WEIGHTS, load_network
+from fundoscope.training.network import GradingNetwork
+from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.run import read_run
+from fundoscope.training.targets import target_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explainer:
+    """Networks, and how they are asked."""
+
+    experiment: Experiment
+    networks: Sequence[GradingNetwork]
+    methods: tuple[Method, ...]
+    name: str
+    """Experiment, seeds and hashes of the weights."""
+
+    def explain(self, photo: Path | str, fellow: Path | str | None = None) -> Explained:
+        """Explain one photograph; never raises because of the photograph, `reading.status` says what became of it.
+
+        Args:
+            photo: The file.
+            fellow: The patient's other eye, for networks of both eyes.
+
+        Raises:
+            BadRequest: If the network has not what a method or the target needs.
+        """
+        reading = Reading(
+            image=str(photo),
+            status="unreadable",
+            reason="",
+            decision=CANNOT_GRADE,
+            release=self.name,
+            graded_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        try:
+            photograph = self._read(photo)
+        except UnreadablePhotograph as problem:
+            return Explained(reading=replace(reading, reason=str(problem)), pixels=None, answer="")
+        reading, canvas = _judged(reading, photograph, self.experiment)
+        if canvas is None:
+            return Explained(reading=reading, pixels=photograph.pixels, answer="")
+        given = torch.from_numpy(self._given(canvas, fellow))[None]
+        maps, residuals = {}, {}
+        for method in self.methods:
+            found = explain(self.networks, Normalise(self.experiment.recipe), given, method)
+            maps[method.name] = found.map[0].double().numpy()
+            if found.residual is not None:
+                residuals[method.name] = float(found.residual[0])
+        reading, answer = self._answered(reading, self._raw(given))
+        return Explained(
+            reading=reading, pixels=photograph.pixels, answer=answer, maps=maps, residuals=residuals
+        )
+
+    def _read(self, photo: Path | str) -> Photograph:
+        return read_photo(photo, target_px=self.experiment.recipe.decode_px)
+
+    def _given(self, canvas: Canvas, fellow: Path | str | None) -> UInt8[np.ndarray, "*eyes side side 3"]:
+        """What the networks take; a fellow that is not there or cannot be used is zeros, as in training."""
+        if self.networks[0].eyes == 1:
+            return canvas
+        other = np.zeros_like(canvas)
+        if fellow is not None:
+            try:
+                photograph = self._read(fellow)
+            except UnreadablePhotograph:
+                return np.stack([canvas, other])
+            blank = Reading(image=str(fellow), status="", reason="", decision="", release="", graded_at="")
+            usable = _judged(blank, photograph, self.experiment)[1]
+            other = other if usable is None else usable
+        return np.stack([canvas, other])
+
+    def _raw(self, given: UInt8[torch.Tensor, "1 *eyes side side 3"]) -> RawOutput:
+        pictures = Normalise(self.experiment.recipe)(given)
+        with torch.inference_mode():
+            raw = torch.stack([network.grade(pictures)[0] for network in self.networks]).mean(dim=0)
+        return raw.double().numpy()
+
+    def _answered(self, reading: Reading, raw: Float[np.ndarray, "1 output"]) -> tuple[Reading, str]:
+        """The reading with the likeliest grade, and the answer in words; of other tasks only words."""
+        reading = replace(reading, raw=tuple(raw[0].tolist()))
+        target = target_of(self.experiment.data)
+        if target.kind == "signs":
+            shares = 1 / (1 + np.exp(-raw[0]))
+            said = [f"{name} {share:.2f}" for name, share in zip(target.labels, shares, strict=True)]
+            return reading, ", ".join(said)
+        if target.kind == "classes":
+            return reading, str(target.labels[int(raw[0].argmax())])
+        given = probabilities(self.experiment.network.head, raw)
+        grade, referable = int(given[0].argmax()), float(exceedance(given, REFERABLE)[0])
+        reading = replace(
+            reading, grade=grade, probabilities=tuple(given[0].tolist()), p_referable=referable, status="graded"
+        )
+        return reading, f"grade {grade} {GRADE_NAMES[grade]}, P(referable) {referable:.2f}, uncalibrated"
+
+
+def read_explainer(
+    runs: Sequence[Path], methods: Sequence[str], *, layers: Sequence[str] = (), target: str = "answer"
+) -> Explainer:
+    """Load the final networks of runs, and read what is asked of them.
+
+    Args:
+        runs: Folders; of several that differ in their seed the mean is explained.
+        methods: Names in `METHODS`.
+        layers: Modules of the backbone whose maps class activation maps are of; several are fused.
+        target: As `Target.parse` reads it.
+
+    Raises:
+        BadCheckpoint: If a run is not finished.
+        BadRequest: If runs are not one experiment, or a method, layer or target is not known.
+    """
+    asked = Target.parse(target)
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown:
+        raise BadRequest(f"--method: expected among {', '.join(METHODS)}, got {unknown[0]!r}. Name another.")
+    if layers and not any(name in CAMS for name in methods):
+        raise BadRequest(
+            f"--layers: expected beside a method that takes layers ({', '.join(CAMS)}), got {', '.join(methods)}. "
+            "Leave --layers out."
+        )
+    experiment = read_run(runs[0])
+    for run in runs:
+        if not (run / "final" / WEIGHTS).is_file():
+            raise BadCheckpoint(
+                f"{run}: final/{WEIGHTS} is missing; finish it: fundoscope train --resume {run}"
+            )
+        check_alike(run, runs[0], experiment)
+    marks = [f"seed {read_run(run).seed} {sha256_of(run / 'final' / WEIGHTS)[:12]}" for run in runs]
+    return Explainer(
+        experiment=experiment,
+        networks=[load_network(experiment, run / "final") for run in runs],
+        methods=tuple(
+            Method(name=name, layers=tuple(layers) if name in CAMS else (), target=asked)
+            for name in dict.fromkeys(methods)
+        ),
+        name=f"{experiment.name} ({', '.join(marks)})",
+    )
+
+
+def _judged(reading: Reading, photograph: Photograph, experiment: Experiment) -> tuple[Reading, Canvas | None]:
+    """What a release's gate says of a photograph, and the canvas where it is gradable."""
+    pixels = photograph.pixels
+    found = find_field(pixels)
+    parts = measure_quality(pixels, found)
+    verdict = judge(parts, Gate())
+    reading = replace(
+        reading,
+        sha256=photograph.sha256,
+        status="graded" if verdict.gradable and found is not None else "ungradable",
+        reason=verdict.reason,
+        quality=verdict.quality,
+        parts=parts,
+        field=found,
+        decoded=(pixels.shape[0], pixels.shape[1]),
+    )
+    if found is None or reading.status != "graded":
+        return reading, None
+    prepared = prepare(pixels, experiment.recipe, field=found)
+    return replace(reading, placement=prepared.placement, side=len(prepared.canvas)), prepared.canvas
