@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from safetensors.torch import save_file
 from fundoscope.errors import BadCheckpoint, BadExperiment
 from fundoscope.training.backbone import HALF, IMAGENET, build_backbone, feature_width
 from fundoscope.training.config import experiment_from_dict
+from fundoscope.training.fit import build_network
 from fundoscope.training.normalisation import own_normalisation, resolved_recipe
 from fundoscope.training.sections import Network
 
@@ -227,3 +229,13 @@ def test_a_missing_file_says_that_nothing_is_downloaded(tmp_path: Path):
 
     with pytest.raises(BadCheckpoint, match=re.escape("there is none. Nothing is downloaded")):
         build_backbone(network("resnet18", weights=absent))
+
+
+def test_a_transformer_that_takes_one_size_is_not_resized_while_it_learns(tiny):
+    network = dataclasses.replace(tiny.network, backbone="vit_tiny_patch16_224", size=SMALL)
+    resized = dataclasses.replace(tiny, network=network, fit=dataclasses.replace(tiny.fit, sides=((0.0, 48),)))
+
+    with pytest.raises(BadExperiment, match=r"fit\.sides: expected none but recipe\.side = 64 for vit_tiny"):
+        build_network(resized)
+    same = dataclasses.replace(resized, fit=dataclasses.replace(tiny.fit, sides=((0.0, 64),)))
+    assert build_network(same).features == 24

@@ -139,6 +139,15 @@ def timm_name(network: Network) -> str:
     return ours
 
 
+def takes_one_side(network: Network) -> bool:
+    """Whether the backbone, once built, takes pictures of one size only, as transformers with learnt positions do."""
+    if network.backbone == CNN3:
+        return False
+    return network.backbone == CLIP or bool(
+        pretrained_config(timm_name(network)).fixed_input_size and not network.size.get("dynamic_img_size")
+    )
+
+
 def pretrained_config(name: str) -> Any:
     """What timm notes of a network's published weights: their colours, their side, the name of the classifier."""
     return timm.get_pretrained_cfg(name)

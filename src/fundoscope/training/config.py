@@ -33,6 +33,7 @@ from fundoscope.training.sections import (
     Optimiser,
     Release,
 )
+from fundoscope.training.unread import check_unread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         _check_heads(self.network, self.loss)
+        check_unread(self)
         self.domains.check(self.data, self.fit)
         self.contrast.check(self.augment)
         if self.network.eyes == 2:

@@ -23,8 +23,9 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor, nn
 
-from fundoscope.errors import BadCheckpoint
+from fundoscope.errors import BadCheckpoint, BadExperiment
 from fundoscope.files import write_text
+from fundoscope.training.backbone import takes_one_side
 from fundoscope.training.callbacks import SNAPSHOTS, Snapshots, Timing, write_weights
 from fundoscope.training.config import Experiment
 from fundoscope.training.loader import Augmented, ResumableLoader, Rows, still_loader
@@ -161,6 +162,12 @@ def build_network(experiment: Experiment) -> GradingNetwork:
         BadExperiment: If its parts do not fit one another.
         BadCheckpoint: If the weights do not fit.
     """
+    others = [side for _, side in experiment.fit.sides if side != experiment.recipe.side]
+    if others and takes_one_side(experiment.network):
+        raise BadExperiment(
+            f"fit.sides: expected none but recipe.side = {experiment.recipe.side} for {experiment.network.backbone}, "
+            f"which takes pictures of one size only, got {others[0]}. Leave fit.sides out"
+        )
     outputs = target_of(experiment.data).outputs
     return GradingNetwork(experiment.network, experiment.lesions, side=experiment.recipe.side, outputs=outputs)
 

@@ -285,6 +285,19 @@ class Release:
     card: str = ""
     """Path of a model card in Markdown; empty: one is written from the facts of the run."""
 
+    def __post_init__(self) -> None:
+        if len(self.descriptions) not in (0, GRADES):
+            raise BadExperiment(
+                f"release.descriptions: expected a text for each of {GRADES} grades, or none, got "
+                f"{len(self.descriptions)}. Describe each grade once"
+            )
+        if not 0 < self.sensitivity <= 1:
+            raise BadExperiment(
+                f"release.sensitivity: expected a share above 0 and at most 1, got {self.sensitivity}. Change it"
+            )
+        if self.neighbours < 0:
+            raise BadExperiment(f"release.neighbours: expected 0 or more, got {self.neighbours}. Change it")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Domains:
