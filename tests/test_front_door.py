@@ -8,12 +8,15 @@ import pytest
 import fundoscope
 
 CLINIC = (
+    "clinic",
+    "audit",
     "runtime",
     "evaluation",
     "data",
     "photo",
     "decide",
     "tables",
+    "pages",
     "files",
     "arrays",
     "painting",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,30 +10,22 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fundoscope.cli import main
 from fundoscope.decide.heads import exceedance, expected_grade, probabilities
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.runtime.release import open_release
 from fundoscope.runtime.verification import verify_release
 from fundoscope.tables import write_table
 
-_TINY = runpy.run_path(str(Path(__file__).parents[1] / "runtime" / "tiny_release.py"))
-
 COUNT = 160
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    """Run the program, in a folder of its own; exit status, standard output and error with white space evened."""
-    monkeypatch.setenv("COLUMNS", "200")
+def run(run_verb, monkeypatch, tmp_path):
+    """Run `calibrate`, or another verb, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object, verb: str = "calibrate") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fundoscope", verb, *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        return int(ended.value.code or 0), " ".join(shown.out.split()), " ".join(shown.err.split())
+        return run_verb(verb, *arguments)
 
     return run
 
@@ -68,13 +58,11 @@ def tables(tmp_path: Path, rng) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def release(tmp_path: Path, tables) -> Path:
+def release(tmp_path: Path, tables, write_tiny_release) -> Path:
     """The tiny release, as if it had learned from the tables' photographs."""
     learned = pd.read_csv(tables[1])["sha256"].tolist()
     return Path(
-        _TINY["write_tiny_release"](
-            tmp_path / "release", training={"training_sha256": learned, "experiment": {"name": "study"}}
-        )
+        write_tiny_release(tmp_path / "release", training={"training_sha256": learned, "experiment": {"name": "study"}})
     )
 
 

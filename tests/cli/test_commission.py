@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,27 +10,18 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fundoscope.cli import main
 from fundoscope.decide.heads import exceedance, probabilities
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.runtime.release import open_release
 from fundoscope.tables import write_table
 
-_TINY = runpy.run_path(str(Path(__file__).parents[1] / "runtime" / "tiny_release.py"))
-tiny_release = _TINY["tiny_release"]
-
 
 @pytest.fixture
-def run(capsys, monkeypatch):
-    """Run the program, wide; exit status, standard output with its white space evened, standard error likewise."""
-    monkeypatch.setenv("COLUMNS", "200")
+def run(run_verb):
+    """Run `commission`, or another verb."""
 
     def run(*arguments: object, verb: str = "commission") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fundoscope", verb, *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        return int(ended.value.code or 0), " ".join(shown.out.split()), " ".join(shown.err.split())
+        return run_verb(verb, *arguments)
 
     return run
 
@@ -93,6 +82,26 @@ def test_too_few_patients_are_answered_plainly_and_with_status_1(run, clinic, tm
     assert "At least 13 more are needed" in out
 
 
+def test_where_the_referable_cannot_be_graded_the_threshold_is_a_number_and_said_to_decide_nothing(
+    run, clinic, tmp_path
+):
+    predictions, manifest = clinic
+    ill = (manifest["grade"] >= 2).to_numpy()
+    refused = predictions.assign(status=np.where(ill, "ungradable", "graded"))
+    paths = written(tmp_path, refused, manifest)
+    status, out, _ = run(*paths, "--json", "--report", tmp_path / "report")
+
+    def no_number(text: str) -> None:
+        raise AssertionError(f"JSON knows no {text}")
+
+    protocol = json.loads((tmp_path / "report" / "protocol.json").read_text(), parse_constant=no_number)
+    assert (status, protocol["threshold"], protocol["guaranteed"]) == (0, 1.0, True)
+    assert json.loads(out) == protocol
+    said = run(*paths)[1]
+    assert "At a threshold of 1 nobody is referred but for a score of 1 or an eye that cannot be graded." in said
+    assert "Were an eye that cannot be graded not referred: sensitivity 0 of 60 (0.0%)" in said
+
+
 def test_photographs_without_an_answer_are_counted_and_spoken_of(run, clinic, tmp_path):
     predictions, manifest = clinic
     paths = written(tmp_path, predictions.drop(index=[0, 1, 239]), manifest)
@@ -141,9 +150,9 @@ def test_the_commissioned_copy_is_verified_and_grades_at_its_threshold(run, clin
     assert (row["decision"] == "refer") == (row["p_referable"] >= threshold)
 
 
-def test_out_of_fold_predictions_are_read_with_the_releases_temperature(run, clinic, tmp_path, rng):
+def test_out_of_fold_predictions_are_read_with_the_releases_temperature(run, clinic, tmp_path, rng, write_tiny_release):
     predictions, manifest = clinic
-    release = _TINY["write_tiny_release"](
+    release = write_tiny_release(
         tmp_path / "release",
         calibration={"temperature": 2.0, "grade_cuts": [0.5, 1.5, 2.5, 3.5]},
         training={"training_sha256": manifest["sha256"].tolist(), "experiment": {"name": "study"}},
@@ -166,11 +175,11 @@ def test_out_of_fold_predictions_are_read_with_the_releases_temperature(run, cli
     assert "expected raw0 to raw3 filled in and no other raw output" in err
 
 
-def test_patients_that_the_release_learned_from_are_refused(run, clinic, tmp_path):
+def test_patients_that_the_release_learned_from_are_refused(run, clinic, tmp_path, write_tiny_release):
     """Also where only the patient's other eye was learned from, and that eye is not among the predictions."""
     predictions, manifest = clinic
     learned = {"training_sha256": [manifest["sha256"][1]]}
-    release = _TINY["write_tiny_release"](tmp_path / "release", training=learned)
+    release = write_tiny_release(tmp_path / "release", training=learned)
     table = predictions.assign(release=open_release(release).name).drop(index=1)
     status, _, err = run(*written(tmp_path, table, manifest), "--release", release)
 

@@ -84,13 +84,13 @@ def test_the_table_says_on_what_it_rests(tables):
     assert "60 photographs of 30 patients that both graded; 200 draws of patients, seed 0." in done.stdout
 
 
-def test_a_table_without_probabilities_is_refused(tables, tmp_path: Path):
+def test_a_table_of_one_photograph_is_refused(tables, tmp_path: Path):
     pd.DataFrame({"image": ["0.jpg"], "grade": [0]}).to_csv(tmp_path / "bare.csv", index=False)
 
     done = run(app, ["compare", str(tmp_path / "bare.csv"), *tables[1:]])
 
     assert isinstance(done.exception, BadTable)
-    assert "expected p0 to p4, p0 is missing" in str(done.exception)
+    assert "that all graded, got 1 (1, 60 by each alone). Compare systems" in str(done.exception)
 
 
 def test_a_split_that_is_not_there_is_refused(tables):

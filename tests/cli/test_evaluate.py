@@ -256,6 +256,24 @@ def test_photographs_are_divided_by_any_column_and_small_groups_are_marked(run, 
     assert "--by doctor: expected a column of 1 to 40 different values, got no such column" in err
 
 
+def test_groups_are_measured_where_they_are_asked_for_and_nowhere_else(run, clinic):
+    predictions, manifest = clinic
+    write_table(pd.read_csv(manifest, dtype=object).assign(sex=["female", "male"] * 30 + ["male"]), manifest)
+    asked = {
+        arguments: run(predictions, manifest, "--resamples", 100, *arguments)[1]
+        for arguments in ((), ("--subgroups",), ("--by", "split"), ("--json",))
+    }
+
+    assert "--subgroups, --by COLUMN, or --report" in asked[()]
+    assert "female 30" not in asked[()]
+    assert "female 30" in asked[("--subgroups",)]
+    assert "split n patients" not in asked[("--subgroups",)]
+    assert "split n patients" in asked[("--by", "split")]
+    assert "female 30" in asked[("--by", "split")]
+    assert [each["column"] for each in json.loads(asked[("--json",)])["subgroups"]] == ["sex"]
+    assert asked[()].split("quadratic kappa")[1] == asked[("--subgroups",)].split("quadratic kappa")[1]
+
+
 def test_the_labels_that_an_audit_doubts_are_counted_among_the_mistakes(run, clinic, tmp_path):
     review = tmp_path / "review.csv"
     review.write_text("image,given,suggested\n" + "".join(f"{k}.jpg,{k % 5},0\n" for k in range(60)))

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from fundoscope.cli import main
 from fundoscope.runtime.release import open_release
 from fundoscope.tables import write_table
 
-tiny_release = runpy.run_path(str(Path(__file__).parents[1] / "runtime" / "tiny_release.py"))["tiny_release"]
-
 
 @pytest.fixture
-def run(capsys, monkeypatch):
-    """Run the program, wide; exit status, standard output with its white space evened, standard error likewise."""
-    monkeypatch.setenv("COLUMNS", "200")
+def run(run_verb):
+    """Run `monitor`, or another verb."""
 
     def run(*arguments: object, verb: str = "monitor") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fundoscope", verb, *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        return int(ended.value.code or 0), " ".join(shown.out.split()), " ".join(shown.err.split())
+        return run_verb(verb, *arguments)
 
     return run
 
@@ -120,6 +110,16 @@ def test_features_that_lie_elsewhere_are_named_and_one_table_without_them_is_no_
     np.savez(tmp_path / "short.npz", **{f"{1000:064x}": np.ones(2)})
     short = run(*arguments, "--features", tmp_path / "short.npz", "--features-reference", then)[2]
     assert "short.npz: expected features as long as those of" in short
+
+
+def test_a_camera_that_gives_nothing_gradable_is_an_alarm_and_not_a_bad_table(run, tables, tmp_path, protocol):
+    now = pd.read_csv(tables["now"], dtype={"taken": str})
+    write_table(now.assign(status="ungradable", p_referable=np.nan, grade=np.nan), tables["now"])
+    status, out, err = run(tables["now"], "--reference", tables["then"], "--protocol", protocol)
+
+    assert status == 1, err
+    assert "Gradability changed: 100.0% of the patients have an eye that cannot be graded" in out
+    assert "Features were not compared: fewer than two patients have them." in out
 
 
 def test_wrong_use_is_status_2_and_says_what_to_do(run, tables, protocol, tiny_release):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fundoscope.clinic.calibration import Source, Wanted, calibrate, folds_of
-from fundoscope.clinic.retinascan import held_out_pair, preset
+from fundoscope.clinic.retinascan import preset, with_both_heads
 from fundoscope.decide.heads import probabilities
 from fundoscope.decide.held_out import HeldOut
 from fundoscope.errors import BadTable
@@ -108,8 +108,8 @@ def two_heads(rng) -> pd.DataFrame:
 
 
 def test_retinascans_preset_moves_its_thresholds_to_where_grades_part(two_heads, rng, tmp_path):
-    held, cuts = held_out_pair(two_heads, held_out=True, path=tmp_path)
-    found, figures = preset(held, cuts, rng=rng, resamples=100)
+    held = with_both_heads(two_heads, held_out=True, path=tmp_path)
+    found, figures = preset(held, rng=rng, resamples=100)
 
     np.testing.assert_allclose(found.thresholds, 2, atol=1.2)
     assert figures["quadratic_kappa"]["change"].estimate > 0
@@ -118,6 +118,6 @@ def test_retinascans_preset_moves_its_thresholds_to_where_grades_part(two_heads,
 
 def test_retinascans_preset_needs_both_heads(two_heads, tmp_path):
     with pytest.raises(BadTable, match="the cut logits in cut0 to cut3"):
-        held_out_pair(two_heads.drop(columns="cut2"), held_out=True, path=tmp_path)
+        with_both_heads(two_heads.drop(columns="cut2"), held_out=True, path=tmp_path)
     with pytest.raises(BadTable, match="out-of-fold"):
-        held_out_pair(two_heads, held_out=False, path=tmp_path)
+        with_both_heads(two_heads, held_out=False, path=tmp_path)

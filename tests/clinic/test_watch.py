@@ -167,6 +167,25 @@ def test_another_threshold_is_named(rng):
     assert "The threshold was changed: it lay between 0.49" in watched(before, now)["reasons"][0]
 
 
+def test_a_table_that_was_not_cut_at_one_threshold_has_none_to_compare(rng):
+    def decided(window: Window, *thresholds: float) -> Window:
+        """Its photographs decided in turn by each of the thresholds."""
+        scores = window.rows["p_referable"]
+        turns = np.resize(np.array(thresholds), len(scores))
+        cut = np.where(scores.isna(), "cannot grade", np.where(scores >= turns, "refer", "rescreen"))
+        return window_of(window.rows.assign(decision=cut), path=window.path)
+
+    before, now = site(rng, name="then.csv"), site(rng)
+
+    for old, new, named in (
+        (decided(before, 0.5), decided(now, 0.9), True),
+        (decided(before, 0.5), decided(now, 0.5, 0.9), False),
+        (decided(before, 0.5, 0.9), decided(now, 0.1), False),
+    ):
+        reasons = watched(old, new)["reasons"]
+        assert any("The threshold was changed" in each for each in reasons) == named, reasons
+
+
 def test_returning_patients_and_rates_that_cannot_be_watched_are_spoken_of(rng):
     before, now = site(rng, 50, name="now.csv", ill=0.0, dim=0.0), site(rng, 50, ill=0.0, dim=0.0)
     report = watched(before, now)

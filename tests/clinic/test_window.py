@@ -116,3 +116,11 @@ def test_a_file_of_other_features_is_refused(photographed, tmp_path, rng):
     (tmp_path / "f.npz").write_text("none")
     with pytest.raises(BadTable, match=r"f\.npz: expected features \(\.npz\), got .* Write them again with the table"):
         features_of(photographed, tmp_path / "f.npz", rng)
+
+
+def test_photographs_none_of_which_could_be_graded_have_no_features_and_that_is_no_fault_of_the_file(tmp_path, rng):
+    hashes = [f"{at:064x}" for at in range(2)]
+    refused = gathered(patient=["a", "b"], p_referable=[np.nan] * 2, sha256=hashes, status=["ungradable"] * 2)
+    np.savez(tmp_path / "f.npz", **{name: np.ones(2) for name in hashes})
+
+    assert features_of(refused, tmp_path / "f.npz", rng) == ([], 0)

@@ -107,6 +107,19 @@ def test_raw_outputs_come_along_where_all_have_them():
     assert not HeldOut.of_table(joined(), held_out=True).out_of_fold
 
 
+def test_the_cuts_beside_a_head_come_along_where_all_of_them_are_there():
+    """As text too: a table of another system says nothing of the kind of these columns."""
+    cuts = {f"cut{k}": [f"{at - k / 4}" for at in range(4)] for k in range(4)}
+    held = HeldOut.of_table(joined(**cuts, raw0=[1.0] * 4), held_out=True)
+
+    assert held.cuts is not None
+    np.testing.assert_allclose(held.cuts, np.arange(4)[:, None] - np.arange(4) / 4)
+    assert held.raw is not None
+    assert held.raw.shape == (4, 1)
+    for lacking in ({"cut3": ["1", "", "1", "1"]}, {"cut0": None}):
+        assert HeldOut.of_table(joined(**(cuts | lacking)), held_out=True).cuts is None
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

@@ -27,7 +27,14 @@ def facts(rows, **changes) -> dict[str, str]:
 def test_all_items_are_there_once_and_every_key_is_answered_somewhere(rows):
     full = facts(
         rows.assign(
-            **{"source": "a", "site": "x", "camera": "c", "release": "r", "taken": "2020-01-01", "age": 50.0},
+            **{
+                "source": "a",
+                "site": ["x", "y"] * 20,
+                "camera": "c",
+                "release": "r",
+                "taken": "2020-01-01",
+                "age": 50.0,
+            },
             **{"sex": "female", "grade_by": "NN", "grade_second": 1, "fold": "0", "eye": ["left", "right"] * 20},
         ).drop(columns="patient")
     )
@@ -56,7 +63,18 @@ def test_what_is_known_is_told_with_numbers(rows):
     assert items["20"] == "Split test of the manifest, only patients, files and eyes that no other split has"
     assert "ungradable 1" in items["33"]
     assert "quadratic kappa 0." in items["36"]
-    assert items["23"] == "fundoscope 9.9"
+    assert items["23"] == "measured with fundoscope 9.9"
+
+
+def test_groups_of_people_are_no_clusters_and_measuring_them_is_no_deed_for_fairness(rows):
+    items = {
+        each.number: each.answer
+        for each in checklists(facts(rows.assign(sex=["female", "male"] * 20, site=["x", "y"] * 20)))["TRIPOD+AI"]
+    }
+
+    assert items["12d"] == items["23b"] == "measured by site, with intervals and the largest gap"
+    assert items["23a"].endswith("measured by site, sex, with intervals and the largest gap")
+    assert items["14"] == NOT_STATED
 
 
 def test_out_of_fold_predictions_are_said_to_be_so_only_if_all_are(rows):

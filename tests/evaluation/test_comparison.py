@@ -16,7 +16,6 @@ from fundoscope.evaluation.comparison import (
     Spread,
     System,
     csv_row,
-    interval_words,
     sections,
     seed_spreads,
     spread_words,
@@ -27,6 +26,7 @@ from fundoscope.evaluation.interval import Interval
 from fundoscope.evaluation.runs import Run
 from fundoscope.evaluation.summary import evaluate
 from fundoscope.evaluation.systems import STATISTICS, compare_systems
+from fundoscope.evaluation.words import interval_words
 
 
 def rows(shift: int) -> pd.DataFrame:

@@ -90,6 +90,35 @@ def test_equals_the_published_figures_of_the_109_tomograms():
     assert ours.interval(0) == pytest.approx((0.83295, 0.95339), abs=5e-6)
 
 
+OVARIAN = """
+3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0  2.5 5.7 8 0  1.6 5.6 5 1
+3.8 5.7 5 1  3.7 6.7 6 1  3.2 5.4 4 1  3.8 6.6 6 1  4.1 6.6 5 1  3.6 5.7 5 1  4.3 7.0 4 1  3.6 6.7 4 0
+2.3 4.4 6 1  4.2 7.6 4 0  4.0 6.6 6 0  3.5 5.8 6 1  3.8 6.8 7 1  3.0 4.7 8 0  4.5 7.4 5 1  3.7 7.4 5 1
+3.1 6.6 6 1  4.1 8.2 6 1  4.3 7.0 5 1  4.3 6.5 4 1  3.2 5.1 5 1  2.6 4.7 6 1  3.3 6.8 6 0  1.7 4.0 7 0
+3.7 6.1 5 1  3.3 6.3 7 1  4.2 7.7 6 1  3.5 6.2 5 1  2.9 5.7 9 0  2.1 4.8 7 1  2.8 6.2 8 0  4.0 7.0 7 1
+3.3 5.7 6 1  3.7 6.9 5 1  3.6 6.6 5 1
+"""
+"""Albumin, total protein, Krebs-Goplerud score and whether surgery helped, of each patient."""
+
+
+def test_equals_the_papers_own_example_of_three_tests_on_the_same_patients():
+    """DeLong et al. 1988, 43 patients; areas and differences as SAS/STAT's manual of LOGISTIC has them."""
+    albumin, protein, score, helped = np.array(OVARIAN.split(), dtype=float).reshape(-1, 4).T
+
+    ours = delong(helped == 1, np.stack([10 - score, albumin, protein]), np.arange(43))
+
+    assert ours.values.tolist() == pytest.approx([0.7258, 0.7366, 0.6478], abs=5e-5)
+    assert np.sqrt(np.diag(ours.covariance)).tolist() == pytest.approx([0.1028, 0.0927, 0.1000], abs=5e-5)
+    for other, difference, bounds, p in (
+        (1, 0.0108, (-0.1761, 0.1976), 0.9102),
+        (2, -0.0780, (-0.2830, 0.1271), 0.4561),
+    ):
+        found = auroc_difference(ours, other, 0)
+        assert found.estimate == pytest.approx(difference, abs=5e-5)
+        assert (found.low, found.high) == pytest.approx(bounds, abs=5e-5)
+        assert found.p == pytest.approx(p, abs=5e-5)
+
+
 def test_photographing_every_eye_again_teaches_nothing(two):
     positive, scores, patients = two
 

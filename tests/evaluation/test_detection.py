@@ -13,8 +13,8 @@ from fundoscope.evaluation.detection import (
     average_precisions,
     curves,
     hit_rates,
+    of_pairs,
     one_vs_one,
-    one_vs_rest,
     predictive_values,
     sensitivities_at,
     specificities_at,
@@ -45,7 +45,7 @@ def test_equals_scikit_learn(rng):
     metrics = pytest.importorskip("sklearn.metrics")
     positive, scores = rng.uniform(size=500) < 0.3, rng.uniform(size=500).round(2)
 
-    assert auroc(positive, scores) == pytest.approx(metrics.roc_auc_score(positive, scores))
+    assert auroc(positive, scores) == pytest.approx(metrics.roc_auc_score(positive, scores), abs=1e-10)
 
 
 def test_turning_question_and_score_round_changes_nothing(rng):
@@ -96,8 +96,8 @@ def test_the_best_rate_at_a_fixed_other_one_is_that_of_scikit_learns_curve(score
 
     for draw, each in enumerate(weights):
         false, true, _ = metrics.roc_curve(positive, scores, sample_weight=each, drop_intermediate=False)
-        assert sensitivities_at(of, wanted)[draw] == pytest.approx(true[1 - false >= wanted - 1e-9].max())
-        assert specificities_at(of, wanted)[draw] == pytest.approx((1 - false)[true >= wanted - 1e-9].max())
+        assert sensitivities_at(of, wanted)[draw] == pytest.approx(true[1 - false >= wanted - 1e-9].max(), abs=1e-10)
+        assert specificities_at(of, wanted)[draw] == pytest.approx((1 - false)[true >= wanted - 1e-9].max(), abs=1e-10)
 
 
 def test_a_rate_that_is_just_reached_counts_as_reached():
@@ -124,9 +124,20 @@ def test_aurocs_over_all_grades_equal_scikit_learn(rng):
     grades, given = rng.integers(0, 5, 90), rng.dirichlet(np.ones(5), 90).round(2)
     given[:, 0] += 1 - given.sum(axis=1)
 
-    ones = np.ones((1, 90))
-    for theirs, ours in (("ovr", one_vs_rest(ones, grades, given).mean()), ("ovo", one_vs_one(ones, grades, given)[0])):
-        assert ours == pytest.approx(metrics.roc_auc_score(grades, given, multi_class=theirs), abs=1e-10)
+    ours = of_pairs(grades, given)(np.ones((1, 90)))
+    for theirs, name in (("ovr", "auroc_one_vs_rest"), ("ovo", "auroc_one_vs_one")):
+        assert ours[name][0] == pytest.approx(metrics.roc_auc_score(grades, given, multi_class=theirs), abs=1e-10)
+    for grade, each in enumerate(metrics.roc_auc_score(grades, given, multi_class="ovr", average=None)):
+        assert ours[f"grade{grade}_auroc"][0] == pytest.approx(each, abs=1e-10)
+
+
+def test_a_grade_that_does_not_occur_has_no_auroc_and_the_others_do(rng):
+    grades, given = rng.integers(0, 4, 60), rng.dirichlet(np.ones(5), 60)
+
+    found = of_pairs(grades, given)(np.ones((1, 60)))
+
+    assert [np.isnan(found[f"grade{grade}_auroc"][0]) for grade in range(5)] == [False] * 4 + [True]
+    assert found["grade2_auroc"][0] == pytest.approx(slow_auroc(grades == 2, given[:, 2]))
 
 
 def test_a_grade_that_was_not_drawn_leaves_the_pairs_open(rng):

@@ -157,7 +157,22 @@ def test_proportions_equal_statsmodels(method, theirs, hits, total, level):
 
     low, high = proportion.proportion_confint(hits, total, alpha=1 - level, method=theirs)
 
-    assert proportion_interval(hits, total, level=level, method=method) == pytest.approx((low, high), abs=1e-9)
+    assert proportion_interval(hits, total, level=level, method=method) == pytest.approx((low, high), abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("hits", "total", "exact", "wilson"),
+    [
+        (81, 263, (0.2527, 0.3676), (0.2553, 0.3662)),
+        (15, 148, (0.0578, 0.1617), (0.0624, 0.1605)),
+        (0, 20, (0.0, 0.1684), (0.0, 0.1611)),
+        (1, 29, (0.0009, 0.1776), (0.0061, 0.1718)),
+    ],
+)
+def test_proportions_equal_the_published_worked_examples(hits, total, exact, wilson):
+    """Newcombe, Statistics in Medicine 17 (1998) 857-872, Table I: methods 5 (Clopper-Pearson) and 3 (Wilson)."""
+    assert proportion_interval(hits, total) == pytest.approx(exact, abs=5e-5)
+    assert proportion_interval(hits, total, method="wilson") == pytest.approx(wilson, abs=5e-5)
 
 
 def test_the_published_sample_size_just_passes():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +14,9 @@ pytest.importorskip("matplotlib")
 from tests.evaluation.test_summary import clinic_rows, refuse
 
 from fundoscope.evaluation.checklist import checklists
+from fundoscope.evaluation.drawing import ACCENT, FAINT
 from fundoscope.evaluation.figures import draw, overall, reliability_figure, subgroups_figure
-from fundoscope.evaluation.page import Told, write_page
-from fundoscope.evaluation.pages import thumbnail
+from fundoscope.evaluation.page import Told, write_evaluation
 from fundoscope.evaluation.presets import preset_table
 from fundoscope.evaluation.summary import evaluate
 from fundoscope.evaluation.whole import whole
@@ -61,7 +60,7 @@ def test_the_page_is_one_file_that_fetches_nothing_and_shows_the_photographs(tmp
     figures = draw(summary, around.curves, around.subgroups, around.abstention)
     paper = preset_table("retfound", summary, rows)
 
-    path = write_page(
+    path = write_evaluation(
         told(summary, around, figures, paper), tmp_path / "out", photographs={worst: tmp_path / "eye.png"}
     )
 
@@ -91,7 +90,7 @@ def test_a_page_without_scores_has_no_curves_and_says_why(tmp_path, rows):
     around = whole(summary, bare, bare)
 
     figures = draw(summary, around.curves, around.subgroups, around.abstention)
-    text = write_page(told(summary, around, figures), tmp_path, photographs={}).read_text()
+    text = write_evaluation(told(summary, around, figures), tmp_path, photographs={}).read_text()
 
     assert set(figures) == {"confusion"}
     assert "n/a - the predictions hold no probability of it" in text
@@ -100,7 +99,7 @@ def test_a_page_without_scores_has_no_curves_and_says_why(tmp_path, rows):
 
 def test_the_same_draws_give_the_same_page(tmp_path, summary, around):
     pages = [
-        write_page(
+        write_evaluation(
             told(summary, around, draw(summary, around.curves, around.subgroups, around.abstention)),
             tmp_path / name,
             photographs={},
@@ -116,7 +115,7 @@ def test_groups_too_small_are_grey_in_the_forest(summary, around):
 
     kappa = subgroups_figure(site, summary).axes[0]
 
-    assert [line.get_color() for line in kappa.lines if line.get_marker() == "o"] == ["#1f5f8b", "#a9b3bd"]
+    assert [line.get_color() for line in kappa.lines if line.get_marker() == "o"] == [ACCENT, FAINT]
     assert [label.get_text() for label in kappa.get_yticklabels()] == ["<north> (50)", "south (20)"]
 
 
@@ -130,15 +129,6 @@ def test_reliability_has_a_panel_for_each_cut(around):
     panels = reliability_figure(around.curves.reliability).axes
 
     assert [each.get_title(loc="left") for each in panels] == ["any retinopathy", "referable", "sight-threatening"]
-
-
-def test_a_thumbnail_is_small_and_there_is_none_of_a_file_that_is_no_picture(tmp_path: Path):
-    Image.fromarray(np.zeros((900, 1200, 3), np.uint8)).save(tmp_path / "eye.jpg")
-    (tmp_path / "broken.jpg").write_bytes(b"no picture")
-
-    assert len(thumbnail(tmp_path / "eye.jpg") or "") < 20_000
-    assert thumbnail(tmp_path / "broken.jpg") is None
-    assert thumbnail(tmp_path / "absent.jpg") is None
 
 
 def test_all_around_a_summary_is_plain_json(around):

@@ -10,9 +10,9 @@ from fundoscope.evaluation.reliability import (
     brier_scores,
     calibration_error,
     calibration_errors,
-    classwise_errors,
     equal_mass_bins,
     log_losses,
+    of_classwise,
 )
 
 
@@ -65,8 +65,8 @@ def test_log_loss_and_brier_equal_scikit_learn_on_every_draw(graded):
     for draw, each in enumerate(weights):
         log_loss = metrics.log_loss(grades, given, sample_weight=each, labels=range(5))
         assert log_losses(weights, given, grades)[draw] == pytest.approx(log_loss, abs=1e-10)
-        squares = ((given - np.eye(5)[grades]) ** 2).sum(axis=1)
-        assert brier_scores(weights, given, grades)[draw] == pytest.approx(np.average(squares, weights=each))
+        brier = metrics.brier_score_loss(grades, given, sample_weight=each, labels=range(5), scale_by_half=False)
+        assert brier_scores(weights, given, grades)[draw] == pytest.approx(brier, abs=1e-10)
         two_sided = metrics.brier_score_loss(positive, score, sample_weight=each)
         assert brier_parts(weights, positive, score)["brier"][draw] == pytest.approx(two_sided, abs=1e-10)
 
@@ -132,4 +132,4 @@ def test_the_classwise_error_is_the_mean_over_grades_of_their_own_errors(graded)
             error += abs((is_it[inside] - own[inside]).sum()) / 80
         expected.append(error)
 
-    assert classwise_errors(weights, given, grades)[0] == pytest.approx(np.mean(expected))
+    assert of_classwise(given, grades, "error")(weights)["error"][0] == pytest.approx(np.mean(expected))

@@ -11,7 +11,7 @@ import pytest
 from fundoscope.evaluation.agreement import quadratic_kappa
 from fundoscope.evaluation.cases import Cases
 from fundoscope.evaluation.interval import patient_interval
-from fundoscope.evaluation.systems import RIGHT, STATISTICS, compare_systems
+from fundoscope.evaluation.systems import ANSWERS, OF_GRADES, RIGHT, STATISTICS, compare_systems, shared_answers
 
 
 def system(rng: np.random.Generator, noise: float) -> Cases:
@@ -133,3 +133,52 @@ def test_without_referable_patients_the_rest_is_still_compared(three):
 def test_one_system_alone_is_refused(three):
     with pytest.raises(ValueError, match=r"systems must be at least two, got 1"):
         compared(three[0])
+
+
+def only(cases: Cases, kind: str) -> Cases:
+    """A foreign system that says nothing but a grade, or nothing but a referable score."""
+    count = len(cases.reference)
+    bare = replace(cases, probabilities=np.full((count, 5), np.nan))
+    return (
+        replace(bare, p_referable=np.full(count, np.nan))
+        if kind == "grade"
+        else replace(bare, answered=np.full(count, -1))
+    )
+
+
+def test_a_system_of_grades_alone_is_compared_with_ours_in_what_grades_tell(three):
+    ours, foreign = compared(three[0], three[1]).against[0], compared(three[0], only(three[1], "grade")).against[0]
+
+    assert {name for name, each in foreign.differences.items() if not math.isnan(each.estimate)} == set(OF_GRADES)
+    assert {name: foreign.differences[name] for name in OF_GRADES} == {
+        name: ours.differences[name] for name in OF_GRADES
+    }
+    assert (foreign.mcnemar, foreign.delong) == (ours.mcnemar, {})
+
+
+def test_a_system_of_a_referable_score_alone_is_compared_with_ours_in_its_auroc(three):
+    ours, found = compared(three[0], three[1]), compared(three[0], only(three[1], "referable score"))
+    foreign = found.against[0]
+
+    assert {name for name, each in foreign.differences.items() if not math.isnan(each.estimate)} == {"AUROC referable"}
+    assert foreign.differences["AUROC referable"] == ours.against[0].differences["AUROC referable"]
+    assert foreign.delong == {"AUROC referable": ours.against[0].delong["AUROC referable"]}
+    assert (foreign.mcnemar, found.family) == ({}, 1)
+
+
+def test_photographs_to_compare_on_are_those_with_all_that_every_system_tells(three):
+    """The second gives probabilities for the first 60 photographs, the third only grades, of all but ten."""
+    half = np.arange(120) < 60
+    second = replace(
+        three[1],
+        probabilities=np.where(half[:, None], three[1].probabilities, np.nan),
+        p_referable=np.where(half, three[1].p_referable, np.nan),
+    )
+    third = only(replace(three[2], answered=np.where(np.arange(120) < 110, three[2].answered, -1)), "grade")
+
+    kinds, answered = shared_answers([three[0], second])
+    assert (kinds, [int(each.sum()) for each in answered]) == (ANSWERS, [120, 60])
+    kinds, answered = shared_answers([three[0], second, third])
+    assert (kinds, [int(each.sum()) for each in answered]) == (("grade",), [120, 120, 110])
+    kinds, answered = shared_answers([only(three[0], "referable score"), third])
+    assert (kinds, [int(each.sum()) for each in answered]) == ((), [0, 0])

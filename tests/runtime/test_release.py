@@ -99,7 +99,7 @@ def test_a_changed_digit_in_the_description_is_refused(copy):
         ({"labels": ["a"]}, r"labels must be the names of 5 grades"),
         ({"head": "oracle"}, r"head must be one of softmax.*, got 'oracle'"),
         ({"task": "oct"}, r"task must be one of dr-grade, got 'oct'"),
-        ({"heatmap": "tea leaves"}, r"heatmap must be one of grad-cam, none, got 'tea leaves'"),
+        ({"heatmap": "tea leaves"}, r"heatmap must be one of grad-cam, .*none, got 'tea leaves'"),
         ({"calibration": {"temperature": 1.0}}, r"calibration must be temperature and grade_cuts"),
         (
             {"calibration": {"temperature": 0, "grade_cuts": [0.5, 1.5, 2.5, 3.5]}},

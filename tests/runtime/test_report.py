@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,7 @@ from fundoscope.decide.conformal import Conformal
 from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.runtime import report as report_module
 from fundoscope.runtime.batch import grade_listed
+from fundoscope.runtime.certificate import Certificate, Outcome, Verdict
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.listing import Listed
 from fundoscope.runtime.report import figures, write_report
@@ -38,26 +40,67 @@ def grader(tiny_release):
     return Grader.open(tiny_release, threads=2)
 
 
+def certificate(tiny, result: str) -> dict[str, object]:
+    """Of the tiny release's network, by one test."""
+    numbers = {"value": 0.2, "low": 0.1 if result == "passed" else -0.1, "high": 0.3}
+    tested = Outcome(name="chance", says="finds lesions", needed="lower bound above 0", result=result, **numbers)
+    return Certificate(
+        method="grad-cam",
+        model_sha256=hashlib.sha256(tiny["tiny_model"]()).hexdigest(),
+        made_at="2026-11-21",
+        fundoscope="0",
+        judged_by="the release's own network",
+        photographs={"left_out": []},
+        settings={},
+        verdicts=(Verdict(method="grad-cam", tests=(tested,)),),
+    ).to_dict()
+
+
+@pytest.fixture(scope="module")
+def certified(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certified") / "release"
+    return Grader.open(tiny["write_tiny_release"](folder, certificate=certificate(tiny, "passed")), threads=2)
+
+
 def report_on(grader, photographs, folder) -> str:
     rows = [reading.row() for reading in grade_listed(grader, photographs)]
     return write_report(grader, photographs, rows, folder)[0].read_text(encoding="utf-8")
 
 
-def test_the_report_names_patients_eyes_grades_and_the_release(grader, retinas, tmp_path):
+def test_the_report_names_patients_eyes_grades_and_the_release(certified, retinas, tmp_path):
     photographs = [
         Listed("one.jpg", retinas[0], {"patient": "P1", "eye": "left"}),
         Listed("two.jpg", retinas[1], {"patient": "P1", "eye": "right"}),
         Listed("three.jpg", retinas[2]),
     ]
-    page = Text(report_on(grader, photographs, tmp_path))
+    page = Text(report_on(certified, photographs, tmp_path))
 
     assert "Patient P1" in page.text
     assert "Left eye" in page.text
     assert "Patient not stated" in page.text
-    assert grader.opened.digest in page.text
+    assert certified.opened.digest in page.text
     assert "It was never trained." in page.text
     assert page.text.count(NOT_A_DEVICE) == 2
     assert sum(tag == "input" for tag, _ in page.tags) == 3
+
+
+def test_a_heatmap_is_shown_only_if_it_is_certified_and_otherwise_the_page_says_why(
+    tiny, grader, certified, retinas, tmp_path
+):
+    failing = tiny["write_tiny_release"](tmp_path / "failing", certificate=certificate(tiny, "failed"))
+    photographs = [Listed("one.jpg", retinas[0])]
+
+    shown = report_on(certified, photographs, tmp_path / "shown")
+    never = report_on(grader, photographs, tmp_path / "never")
+    failed = report_on(Grader.open(failing, threads=1), photographs, tmp_path / "failed")
+
+    overlay = "Where the network looked"
+    assert (overlay in shown, overlay in never, overlay in failed) == (True, False, False)
+    assert (shown.count("data:image/webp"), never.count("data:image/webp")) == (1, 0)
+    assert "It is certified: passed 1 of 1 tests." in Text(shown).text
+    assert "No heatmap is shown" not in shown
+    assert "No heatmap is shown: not certified: never tested against lesions" in Text(never).text
+    assert "No heatmap is shown: not certified: tested and failed: finds lesions: 0.200" in Text(failed).text
 
 
 @pytest.mark.parametrize("head", ["softmax", "prototype"])

@@ -10,6 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 
+import itertools
+
 from safetensors.torch import save_file
 
 from fundoscope.data.split import fold_by_patient
@@ -72,7 +74,8 @@ def test_the_networks_of_a_fold_are_one_of_each_run_and_their_mean_is_explained(
     assert judge["shuffled"] is None
     one = [score_by([network], found.experiment)(canvases) for network in networks]
     both = judge["score"](canvases)
-    assert (both >= np.minimum(*one) - 1e-6).all() and (both <= np.maximum(*one) + 1e-6).all()
+    assert (both >= np.minimum(*one) - 1e-6).all()
+    assert (both <= np.maximum(*one) + 1e-6).all()
 
 
 def test_randomising_goes_from_the_head_to_the_first_layer_and_leaves_the_networks_alone(folded, tmp_path, canvases):
@@ -88,14 +91,12 @@ def test_randomising_goes_from_the_head_to_the_first_layer_and_leaves_the_networ
     assert all(torch.equal(before[name], weight) for name, weight in network.state_dict().items())
     assert [changed[0][0], changed[-1][0]] == ["head", "conv_stem"]
     assert all(key.startswith("head.") for key in changed[0][1])
-    assert all(earlier <= later for (_, earlier), (_, later) in zip(changed, changed[1:], strict=False))
+    assert all(earlier <= later for (_, earlier), (_, later) in itertools.pairwise(changed))
     weights = {name for name, weight in network.named_parameters() if weight.ndim >= 2}
     assert weights <= changed[-1][1]
 
 
-def test_a_wholly_randomised_network_still_tells_photographs_apart_and_is_drawn_by_its_seed(
-    folded, tmp_path, canvases
-):
+def test_a_wholly_randomised_network_still_tells_photographs_apart_and_is_drawn_by_its_seed(folded, tmp_path, canvases):
     found = read_folds([cross_validated(folded, tmp_path / "s1", 1)])
     networks, method = found.networks(0), read_method("grad-cam:blocks.2")
 
@@ -122,7 +123,8 @@ def test_shuffled_grades_are_the_same_grades_on_other_photographs_and_their_lesi
     assert (other.grades != rows.grades).any()
     assert other.stored == rows.stored
     order = np.random.default_rng(0).permutation(len(rows))
-    assert rows.lesions is not None and other.lesions is not None
+    assert rows.lesions is not None
+    assert other.lesions is not None
     assert all(other.lesions[at] is rows.lesions[order[at]] for at in range(len(rows)))
 
 
@@ -167,6 +169,7 @@ def test_a_method_is_named_with_its_layers(folded):
     assert (fused.name, fused.layers) == ("layer-cam", ("blocks.2", "blocks.4"))
     assert read_method("grad-cam").layers == ()
     layers = stage_layers(build_network(folded))
-    assert layers[-1] == "last" and len(layers) >= 5
-    with pytest.raises(BadRequest, match="--methods: expected among grad-cam, .*, got 'gradcam'"):
+    assert layers[-1] == "last"
+    assert len(layers) >= 5
+    with pytest.raises(BadRequest, match=r"--methods: expected among grad-cam, .*, got 'gradcam'"):
         read_method("gradcam")

@@ -8,18 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pandas as pd
-from PIL import Image
 
 from fundoscope.audit.auditing import Audit
 from fundoscope.audit.fingerprint import MIRRORS
 from fundoscope.audit.labels import Suspect
-from fundoscope.errors import UnreadablePhotograph
 from fundoscope.files import write_text
 from fundoscope.grades import GRADE_NAMES
-from fundoscope.photo.read import read_photo
-from fundoscope.runtime.pages import data_uri, environment
+from fundoscope.pages import environment, write_page
+from fundoscope.photo.thumbnail import thumbnail
 
 ANSWER_FILE: Final = "audit.json"
 
@@ -91,12 +88,11 @@ def write_report(audit: Audit, folder: Path | str) -> tuple[Path, ...]:
         for number, chunk in enumerate(chunks, start=1):
             file = f"{name}-{number}.html" if len(chunks) > 1 else f"{name}.html"
             shown = Sheet(file, title, tuple(_entry(audit, row) for row in chunk))
-            write_text(place / file, template.render(sheet=shown, answer=answer, short=audit.short))
-            sheets.append(place / file)
+            sheets.append(write_page(place / file, template, sheet=shown, answer=answer, short=audit.short))
             index.append({"file": file, "title": title, "entries": len(chunk), "of": len(entries)})
-    write_text(place / "index.html", template.render(sheet=None, answer=answer, sheets=index, short=audit.short))
+    first = write_page(place / "index.html", template, sheet=None, answer=answer, sheets=index, short=audit.short)
     write_text(place / ANSWER_FILE, json.dumps(answer, indent=2, allow_nan=False) + "\n")
-    return (place / "index.html", *sheets, place / ANSWER_FILE)
+    return (first, *sheets, place / ANSWER_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +169,5 @@ def _picture(audit: Audit, at: int) -> Picture:
         for name in ("source", "patient", "eye", "visit", "split", "grade", "dme", "label", "duplicate_group")
         if name in record and not pd.isna(record[name])
     ]
-    return Picture(audit.short(str(record["image"])), _thumbnail(audit.listing.paths[at]), tuple(facts))
-
-
-def _thumbnail(path: Path) -> str | None:
-    """A small JPEG as a data URI; None where the file cannot be read."""
-    try:
-        pixels = read_photo(path, target_px=THUMBNAIL_PX).pixels
-    except UnreadablePhotograph:
-        return None
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    return data_uri(np.asarray(picture), "JPEG", quality=80)
+    shown = thumbnail(audit.listing.paths[at], longer_px=THUMBNAIL_PX)
+    return Picture(audit.short(str(record["image"])), shown, tuple(facts))

@@ -7,7 +7,20 @@ import sys
 
 import typer
 
-from fundoscope.cli import audit, calibrate, commission, compare, data, evaluate, grade, monitor, train, verify
+from fundoscope.cli import (
+    audit,
+    calibrate,
+    certify,
+    commission,
+    compare,
+    data,
+    evaluate,
+    explain,
+    grade,
+    monitor,
+    train,
+    verify,
+)
 from fundoscope.errors import FundoscopeError, UnreadablePhotograph
 
 app = typer.Typer(
@@ -26,11 +39,13 @@ app.command("train")(train.train)
 app.command("export")(train.export)
 app.command("experiments")(train.experiments)
 app.command("evaluate")(evaluate.evaluate)
+app.command("certify")(certify.certify)
 app.command("compare")(compare.compare)
 app.command("calibrate")(calibrate.calibrate)
 app.command("commission")(commission.commission)
 app.command("monitor")(monitor.monitor)
 app.command("audit")(audit.audit)
+app.command("explain")(explain.explain)
 app.add_typer(data.app, name="data")
 
 

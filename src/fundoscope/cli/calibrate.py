@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import answers, troubles
-from fundoscope.errors import BadRelease, BadRequest, BadTable
-from fundoscope.grades import NOT_A_DEVICE
+from fundoscope.cli.console import say, troubles
+from fundoscope.cli.pair import Pair, read_pair
+from fundoscope.errors import BadRelease, BadRequest
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from fundoscope.decide.held_out import HeldOut
     from fundoscope.runtime.release import OpenRelease
 
@@ -81,12 +78,12 @@ def calibrate(
     opened = None if release is None else open_release(release)
     if opened is not None and out is not None:
         check_copy(opened, out, by=by)
-    tables = _joined(predictions, manifest)
+    pair = read_pair(predictions, manifest)
     if preset is not None:
-        written, copy = _preset(tables, held_out=held_out, seed=seed), None
+        written, copy = _preset(pair, held_out=held_out, seed=seed), None
     else:
         asked = {"method": str(method), "alpha": alpha, "by": by, "sensitivity": sensitivity}
-        written, copy = _calibrated(tables, opened, asked, held_out=held_out, seed=seed, out=out)
+        written, copy = _calibrated(pair, opened, asked, held_out=held_out, seed=seed, out=out)
     if as_json:
         print(to_json(written), end="")
     else:
@@ -97,44 +94,8 @@ def calibrate(
         _say_copied(opened, copy, out)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tables:
-    rows: pd.DataFrame
-    """Matched photographs."""
-    listed: pd.DataFrame
-    """The whole manifest."""
-    data: dict[str, str | int]
-    """What the tables are."""
-    path: Path
-    """Of the predictions."""
-
-
-def _joined(predictions: Path, manifest: Path) -> _Tables:
-    from fundoscope.files import sha256_of
-    from fundoscope.tables import check_manifest, check_predictions, join, read_table
-
-    given = check_predictions(read_table(predictions), path=predictions)
-    # The manifest's own folds say nothing about what the predictions were held out of.
-    listed = check_manifest(read_table(manifest), path=manifest).drop(columns=["fold", "release"], errors="ignore")
-    joined = join(given, listed, predictions_path=predictions, manifest_path=manifest)
-    if joined.rows.empty or "grade" not in listed:
-        raise BadTable(
-            f"{predictions}: expected photographs that {manifest} grades, got none among {len(given)} rows. "
-            "Write image as the manifest does, or add sha256 to both."
-        )
-    data: dict[str, str | int] = {
-        "predictions": predictions.name,
-        "predictions_sha256": sha256_of(predictions),
-        "manifest": manifest.name,
-        "manifest_sha256": sha256_of(manifest),
-        "only_predicted": len(joined.only_predicted),
-        "only_listed": len(joined.only_listed),
-    }
-    return _Tables(joined.rows, listed, data, predictions)
-
-
 def _calibrated(
-    tables: _Tables, opened: OpenRelease | None, asked: dict[str, Any], *, held_out: bool, seed: int, out: Path | None
+    pair: Pair, opened: OpenRelease | None, asked: dict[str, Any], *, held_out: bool, seed: int, out: Path | None
 ) -> tuple[dict[str, Any], OpenRelease | None]:
     """What was found, and the copy of the release where one was asked for."""
     from datetime import UTC, datetime
@@ -143,17 +104,17 @@ def _calibrated(
 
     from fundoscope.clinic import calibration, recalibration
 
-    held, basis = _held_out(tables, opened, by=asked["by"], held_out=held_out)
-    source = recalibration.source_of(held, opened, method=asked["method"], path=tables.path)
+    held, basis = _held_out(pair, opened, by=asked["by"], held_out=held_out)
+    source = recalibration.source_of(held, opened, method=asked["method"], path=pair.predictions)
     usual = None if opened is None else opened.operating_point.sensitivity
     sensitivity = asked["sensitivity"] or usual or 0.9
     wanted = calibration.Wanted(**(asked | {"sensitivity": sensitivity}), cutter=recalibration.cutter_of(opened))
     found = calibration.calibrate(held, source, wanted, rng=np.random.default_rng(seed))
     written = recalibration.calibration_to_dict(
         found,
-        data=tables.data if opened is None else tables.data | {"release": opened.name},
+        data=pair.data if opened is None else pair.data | {"release": opened.name},
         basis=basis,
-        left_out=len(tables.rows) - len(held.grades),
+        left_out=len(pair.rows) - len(held.grades),
         day=datetime.now(UTC).date(),
     )
     if opened is None or out is None:
@@ -161,15 +122,15 @@ def _calibrated(
     return written, recalibration.recalibrate_release(opened, out, found, written)
 
 
-def _held_out(tables: _Tables, opened: OpenRelease | None, *, by: str, held_out: bool) -> tuple[HeldOut, str]:
+def _held_out(pair: Pair, opened: OpenRelease | None, *, by: str, held_out: bool) -> tuple[HeldOut, str]:
     """The rows that may be calibrated on, and what they are to the system."""
     from fundoscope.clinic.provenance import OUT_OF_FOLD, OWN, UNCHECKED, held_against
     from fundoscope.decide.held_out import HeldOut
 
     if opened is None:
-        held = HeldOut.of_table(tables.rows, held_out=held_out, by=by or None)
+        held = HeldOut.of_table(pair.rows, held_out=held_out, by=by or None)
         return held, "out-of-fold predictions" if held.out_of_fold else UNCHECKED
-    rows, basis = held_against(tables.rows, tables.listed, opened, path=tables.path)
+    rows, basis = held_against(pair.rows, pair.listed, opened, path=pair.predictions)
     learned = set(opened.release.training.get("training_sha256", ()))
     # What it learned from is known, and none of these patients is in it.
     vouched = held_out or (basis == OWN and bool(learned))
@@ -177,14 +138,14 @@ def _held_out(tables: _Tables, opened: OpenRelease | None, *, by: str, held_out:
     return held, basis if basis != OUT_OF_FOLD else "out-of-fold, by the networks of the release's folds"
 
 
-def _preset(tables: _Tables, *, held_out: bool, seed: int) -> dict[str, Any]:
+def _preset(pair: Pair, *, held_out: bool, seed: int) -> dict[str, Any]:
     import numpy as np
 
-    from fundoscope.clinic.retinascan import held_out_pair, preset, preset_to_dict
+    from fundoscope.clinic.retinascan import preset, preset_to_dict, with_both_heads
 
-    held, cuts = held_out_pair(tables.rows, held_out=held_out, path=tables.path)
-    found, figures = preset(held, cuts, rng=np.random.default_rng(seed))
-    return preset_to_dict(found, figures, held, data=tables.data, given=len(tables.rows))
+    held = with_both_heads(pair.rows, held_out=held_out, path=pair.predictions)
+    found, figures = preset(held, rng=np.random.default_rng(seed))
+    return preset_to_dict(found, figures, held, data=pair.data, given=len(pair.rows))
 
 
 def _write(written: dict[str, Any], out: Path | None) -> None:
@@ -212,8 +173,7 @@ def _say_copied(opened: OpenRelease, copy: OpenRelease, out: Path | None) -> Non
 def _print(written: dict[str, Any]) -> None:
     from fundoscope.clinic.calibration_words import details
 
-    for at, line in enumerate(details(written)):
-        answers.print(line, markup=False, soft_wrap=True, style="bold" if at == 0 else None)
+    headline, *lines = details(written)
+    say(headline, lines)
     for warning in written["warnings"]:
         troubles.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
-    answers.print(NOT_A_DEVICE, markup=False, style="dim")

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import answers, troubles
+from fundoscope.cli.console import say, troubles
+from fundoscope.cli.pair import Pair, read_pair
 from fundoscope.errors import BadRequest, BadTable
-from fundoscope.grades import NOT_A_DEVICE
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from fundoscope.clinic.commission import Terms
     from fundoscope.runtime.release import OpenRelease
-    from fundoscope.tables import Joined
 
 NOT_GUARANTEED = 1
 """Exit status where the data cannot guarantee what was asked for."""
@@ -62,10 +60,8 @@ def commission(
         raise BadRequest("--out: expected --release beside it, got none. Name the release that is to be copied.")
     opened = None if release is None else open_release(release)
     terms = Terms(sensitivity=sensitivity, confidence=confidence, looks=looks)
-    joined, listed = _joined(predictions, manifest, split)
-    protocol = _protocol(
-        joined, listed, opened, terms=terms, prevalence=prevalence, oedema=dme, paths=(predictions, manifest)
-    )
+    pair = read_pair(predictions, manifest, split=split)
+    protocol = _protocol(pair, opened, terms=terms, prevalence=prevalence, oedema=dme)
     if report is not None:
         for path in write_protocol(report, protocol):
             troubles.print(f"written: {path}", markup=False, soft_wrap=True)
@@ -82,36 +78,8 @@ def commission(
         raise typer.Exit(NOT_GUARANTEED)
 
 
-def _joined(predictions: Path, manifest: Path, split: str | None) -> tuple[Joined, pd.DataFrame]:
-    """The photographs of the split that both tables know, and the whole manifest."""
-    from fundoscope.tables import Joined, check_manifest, check_predictions, join, read_table
-
-    given = check_predictions(read_table(predictions), path=predictions)
-    # The manifest's own folds say nothing about what the predictions were held out of.
-    listed = check_manifest(read_table(manifest), path=manifest).drop(columns=["fold", "release"], errors="ignore")
-    joined = join(given, listed, predictions_path=predictions, manifest_path=manifest)
-    rows, unanswered = joined.rows, joined.only_listed
-    if split is not None:
-        asked = set(listed["image"][listed["split"] == split]) if "split" in listed else set()
-        rows, unanswered = rows[rows["image"].isin(asked)], tuple(image for image in unanswered if image in asked)
-    if rows.empty or "grade" not in rows:
-        where = "" if split is None else f" on the side {split}"
-        raise BadTable(
-            f"{predictions}: expected photographs that {manifest} grades{where}, got none among {len(given)} rows (the "
-            f"first is {given['image'].iloc[0]}). Write image as the manifest does, or add sha256 to both."
-        )
-    return Joined(rows.reset_index(drop=True), joined.only_predicted, unanswered), listed
-
-
 def _protocol(
-    joined: Joined,
-    listed: pd.DataFrame,
-    opened: OpenRelease | None,
-    *,
-    terms: Any,
-    prevalence: float | None,
-    oedema: bool,
-    paths: tuple[Path, Path],
+    pair: Pair, opened: OpenRelease | None, *, terms: Terms, prevalence: float | None, oedema: bool
 ) -> dict[str, Any]:
     from datetime import UTC, datetime
 
@@ -119,33 +87,23 @@ def _protocol(
     from fundoscope.clinic.commission import commission as decide
     from fundoscope.clinic.protocol import protocol_of
     from fundoscope.clinic.provenance import UNCHECKED, held_against
-    from fundoscope.files import sha256_of
 
-    (predictions, manifest), rows = paths, joined.rows
-    basis = UNCHECKED
+    rows, basis = pair.rows, UNCHECKED
     if opened is not None:
-        rows, basis = held_against(rows, listed, opened, path=predictions)
+        rows, basis = held_against(rows, pair.listed, opened, path=pair.predictions)
     read = answers_of(rows)
     if opened is not None and read.fixed is not None:
         raise BadTable(
-            f"{predictions}: expected scores (p_referable) to choose a threshold of {opened.name} by, got only grades. "
-            "Give the table as the release wrote it, or leave --release out."
+            f"{pair.predictions}: expected scores (p_referable) to choose a threshold of {opened.name} by, got only "
+            "grades. Give the table as the release wrote it, or leave --release out."
         )
     patients, flow = patients_of(rows, read, oedema=oedema)
     if not flow.referable:
         raise BadTable(
-            f"{manifest}: expected referable patients (grade 2 or above), got none among {flow.patients}. "
+            f"{pair.manifest}: expected referable patients (grade 2 or above), got none among {flow.patients}. "
             "A sensitivity can only be told of patients who have the disease: add some."
         )
-    data: dict[str, str | int] = {
-        "predictions": predictions.name,
-        "predictions_sha256": sha256_of(predictions),
-        "manifest": manifest.name,
-        "manifest_sha256": sha256_of(manifest),
-        "only_predicted": len(joined.only_predicted),
-        "only_listed": len(joined.only_listed),
-        **({} if opened is None else {"release": opened.name}),
-    }
+    data = pair.data if opened is None else pair.data | {"release": opened.name}
     found = decide(patients, terms, fixed=read.fixed, prevalence=prevalence)
     day = datetime.now(UTC).date()
     return protocol_of(found, flow, data=data, read_from=read.read_from, basis=basis, oedema=oedema, day=day)
@@ -154,8 +112,4 @@ def _protocol(
 def _print(protocol: dict[str, Any]) -> None:
     from fundoscope.clinic.words import details, verdict
 
-    answers.print(verdict(protocol), markup=False, style="bold", soft_wrap=True)
-    for line in details(protocol):
-        answers.print(line, markup=False, soft_wrap=True)
-    answers.print(f"Seal of the protocol: {protocol['seal']}", markup=False, soft_wrap=True)
-    answers.print(NOT_A_DEVICE, markup=False, style="dim")
+    say(verdict(protocol), [*details(protocol), f"Seal of the protocol: {protocol['seal']}"])

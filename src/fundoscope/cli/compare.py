@@ -179,11 +179,13 @@ def _margins(given: list[str]) -> dict[str, float]:
 
 
 def _shared(systems: Sequence[Given], manifest: Path, split: str | None) -> tuple[list[pd.DataFrame], dict[str, int]]:
-    """Every system's rows on the photographs that all gave probabilities for, in the manifest's order.
+    """Every system's rows on the photographs that all answered, as far as all answer, in the manifest's order.
 
     Also of each system how many more it graded, by its path.
     """
-    from fundoscope.tables import PROBABILITIES, check_manifest, check_predictions, join, read_table
+    from fundoscope.evaluation.cases import cases_of
+    from fundoscope.evaluation.systems import shared_answers
+    from fundoscope.tables import check_manifest, check_predictions, join, read_table
 
     listed = check_manifest(read_table(manifest), path=manifest)
     if split is not None:
@@ -193,11 +195,16 @@ def _shared(systems: Sequence[Given], manifest: Path, split: str | None) -> tupl
     sides = []
     for path in (each.table for each in systems):
         said = check_predictions(read_table(path), path=path)
-        missing = [name for name in PROBABILITIES if name not in said]
-        if missing:
-            raise BadTable(f"{path}: expected p0 to p4, {missing[0]} is missing. Compare tables with probabilities.")
         rows = join(said, listed, predictions_path=path, manifest_path=manifest).rows
-        sides.append(rows[rows["p0"].notna() & rows["grade"].notna()] if "grade" in rows else rows.iloc[:0])
+        sides.append(rows[rows["grade"].notna()].reset_index(drop=True) if "grade" in rows else rows.iloc[:0])
+    kinds, answered = shared_answers([cases_of(side) for side in sides])
+    if not kinds and all(len(side) for side in sides):
+        raise BadTable(
+            f"{' and '.join(str(each.path) for each in systems)}: expected answers of one kind from all, got none that "
+            "all give. Compare tables that all hold grade, all p_referable, or all p0 to p4."
+        )
+    if kinds:
+        sides = [side[inside] for side, inside in zip(sides, answered, strict=True)]
     shared = set.intersection(*(set(side["image"]) for side in sides))
     if len(shared) < 2:
         raise BadTable(
@@ -335,12 +342,17 @@ def _print(first: str, second: str, against: Against, corrected: dict[str, float
     table.add_column("p (Holm)")
     for column in table.columns[1:3]:
         column.overflow = "fold"
+    untold = [name for name, both in against.values.items() if all(map(math.isnan, both))]
     for name, d in against.differences.items():
+        if name in untold:
+            continue
         bounds = f"({d.low:+.3f} to {d.high:+.3f})" if d.low == d.low else "(no interval)"
         tested = f"{against.delong[name].p:.3g} ({corrected[name]:.3g})" if name in against.delong else ""
         a, b = against.values[name]
         table.add_row(name, f"{a:.3f}", f"{b:.3f}", f"{d.estimate:+.3f} {bounds}", tested)
     answers.print(table)
+    if untold:
+        answers.print(f"Not compared, for not all tables tell: {', '.join(untold)}.", markup=False)
     for name, test in against.mcnemar.items():
         answers.print(
             f"McNemar, {name} ({MCNEMAR_UNIT}): only the first {test.only_first}, only the second {test.only_second}; "

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Console
+
+from fundoscope.grades import NOT_A_DEVICE
 
 answers = Console(highlight=False)
 troubles = Console(stderr=True, highlight=False)
+
+
+def say(headline: str, lines: Iterable[str]) -> None:
+    """An answer in sentences: the plain one in bold, a line for each of the others, and that this is no device."""
+    answers.print(headline, markup=False, style="bold", soft_wrap=True)
+    for line in lines:
+        answers.print(line, markup=False, soft_wrap=True)
+    answers.print(NOT_A_DEVICE, markup=False, style="dim")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundoscope.cli.console import troubles
+from fundoscope.cli.pair import data_of
 from fundoscope.errors import BadRequest, BadTable, MissingExtra
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from fundoscope.evaluation.presets import Paper
     from fundoscope.evaluation.summary import Summary
     from fundoscope.evaluation.whole import Whole
-    from fundoscope.tables import Joined
 
 ANSWER_FILE = "evaluation.json"
 
@@ -54,8 +54,13 @@ def evaluate(
     include_ungradable: Annotated[
         bool, typer.Option("--include-ungradable", help="Count photographs refused for quality that have p0 to p4.")
     ] = False,
+    subgroups: Annotated[
+        bool,
+        typer.Option("--subgroups", help="Also by source, camera, site, sex, age, quality, eye; takes the most time."),
+    ] = False,
     by: Annotated[
-        list[str] | None, typer.Option(help="Column of the manifest to divide the photographs by; repeat for more.")
+        list[str] | None,
+        typer.Option(help="Column of the manifest to divide the photographs by as well; repeat for more."),
     ] = None,
     review: Annotated[
         Path | None, typer.Option(help="Doubtful labels, as `fundoscope audit --review` writes them.")
@@ -83,25 +88,13 @@ def evaluate(
     from fundoscope import __version__ as version
     from fundoscope.cli.evaluate_words import print_evaluation, print_preset
     from fundoscope.evaluation.presets import preset_table
-    from fundoscope.evaluation.signs import check_signs
     from fundoscope.evaluation.summary import evaluate as measure
     from fundoscope.evaluation.whole import whole
-    from fundoscope.tables import check_manifest, check_predictions, join, read_table
 
     if unseen_patients and split is None:
         raise BadRequest("--unseen-patients: expected --split beside it, got none. Say which split is evaluated.")
     figures: Any = _figures() if report is not None else None
-    given = check_predictions(read_table(predictions), path=predictions)
-    listed = check_manifest(read_table(manifest), path=manifest)
-    given = check_signs(given, map(str, listed.columns), path=predictions)
-    chosen = _chosen(listed, manifest, split, unseen=unseen_patients)
-    joined = join(given, listed, predictions_path=predictions, manifest_path=manifest)
-    rows = joined.rows[joined.rows["image"].isin(set(chosen["image"]))].reset_index(drop=True)
-    if "grade" not in rows or not rows["grade"].notna().any():
-        raise BadTable(
-            f"{predictions}: expected photographs that {manifest} gives a grade to, got none among {len(given)} rows "
-            f"(the first is {given['image'].iloc[0]}). Write image as the manifest does, or add sha256 to both."
-        )
+    rows, chosen, data = _read(predictions, manifest, split, unseen=unseen_patients)
     summary = measure(
         rows,
         include_ungradable=include_ungradable,
@@ -111,8 +104,9 @@ def evaluate(
         method=interval.value,
         prevalence=prevalence,
     )
-    around = whole(summary, rows, chosen, by=by or (), review=review, with_curves=as_json or report is not None)
-    data = _data(predictions, manifest, joined, set(chosen["image"]))
+    full = as_json or report is not None
+    grouped = full or subgroups or bool(by)
+    around = whole(summary, rows, chosen, by=by or (), review=review, with_subgroups=grouped, with_curves=full)
     answer = {"data": data, "version": version, "split": split, "unseen_patients": unseen_patients}
     answer |= {**summary.to_dict(), **around.to_dict()}
     paper = None
@@ -129,6 +123,33 @@ def evaluate(
         print_preset(summary, answer, paper)
     else:
         print_evaluation(summary, answer, around)
+
+
+def _read(
+    predictions: Path, manifest: Path, split: str | None, *, unseen: bool
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str | int]]:
+    """Photographs with a prediction, the manifest's rows that are evaluated, and which tables they are from."""
+    from fundoscope.evaluation.signs import check_signs
+    from fundoscope.tables import check_manifest, check_predictions, join, read_table
+
+    given = check_predictions(read_table(predictions), path=predictions)
+    listed = check_manifest(read_table(manifest), path=manifest)
+    given = check_signs(given, map(str, listed.columns), path=predictions)
+    chosen = _chosen(listed, manifest, split, unseen=unseen)
+    joined = join(given, listed, predictions_path=predictions, manifest_path=manifest)
+    images = set(chosen["image"])
+    rows = joined.rows[joined.rows["image"].isin(images)].reset_index(drop=True)
+    if "grade" not in rows or not rows["grade"].notna().any():
+        raise BadTable(
+            f"{predictions}: expected photographs that {manifest} gives a grade to, got none among {len(given)} rows "
+            f"(the first is {given['image'].iloc[0]}). Write image as the manifest does, or add sha256 to both."
+        )
+    only_listed = len(images & set(joined.only_listed))
+    return (
+        rows,
+        chosen,
+        data_of(predictions, manifest, only_predicted=len(joined.only_predicted), only_listed=only_listed),
+    )
 
 
 def _figures() -> Any:
@@ -174,11 +195,11 @@ def _told(
 
 
 def _write(report: Path, text: str, told: Told, *, photographs: dict[str, Path]) -> None:
-    from fundoscope.evaluation.page import write_page
+    from fundoscope.evaluation.page import write_evaluation
     from fundoscope.files import write_text
 
     write_text(report / ANSWER_FILE, text)
-    for path in (report / ANSWER_FILE, write_page(told, report, photographs=photographs)):
+    for path in (report / ANSWER_FILE, write_evaluation(told, report, photographs=photographs)):
         troubles.print(f"written: {path}", markup=False, soft_wrap=True)
 
 
@@ -187,20 +208,6 @@ def _files(listed: pd.DataFrame, manifest: Path) -> dict[str, Path]:
     from fundoscope.data.manifest import picture_paths
 
     return dict(zip(listed["image"].astype(str), picture_paths(listed, manifest), strict=True))
-
-
-def _data(predictions: Path, manifest: Path, joined: Joined, chosen: set[str]) -> dict[str, Any]:
-    """Which tables, to the byte, and how much of them found no match."""
-    from fundoscope.files import sha256_of
-
-    return {
-        "predictions": predictions.name,
-        "predictions_sha256": sha256_of(predictions),
-        "manifest": manifest.name,
-        "manifest_sha256": sha256_of(manifest),
-        "only_predicted": len(joined.only_predicted),
-        "only_listed": len(chosen & set(joined.only_listed)),
-    }
 
 
 def _chosen(manifest: pd.DataFrame, path: Path, split: str | None, *, unseen: bool) -> pd.DataFrame:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from fundoscope.cli.console import answers
-from fundoscope.evaluation.comparison import interval_words
 from fundoscope.evaluation.interval import Interval
 from fundoscope.evaluation.subgroups import FEW_CASES, FEW_PATIENTS, STATISTICS, Group, Subgroups
-from fundoscope.evaluation.words import METHOD_WORDS, ROWS, human_line
+from fundoscope.evaluation.words import METHOD_WORDS, ROWS, human_line, interval_words
 from fundoscope.grades import GRADE_NAMES, NOT_A_DEVICE
 
 if TYPE_CHECKING:
@@ -51,6 +50,8 @@ def print_evaluation(summary: Summary, answer: dict[str, Any], around: Whole) ->
             markup=False,
             style="dim",
         )
+    else:
+        answers.print("By source, camera, sex and the like: --subgroups, --by COLUMN, or --report.", style="dim")
     for line in _decided(summary):
         answers.print(line, markup=False)
     _print_basis(summary, answer)

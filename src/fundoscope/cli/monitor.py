@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import answers, troubles
+from fundoscope.cli.console import say, troubles
 from fundoscope.errors import BadRequest
-from fundoscope.grades import NOT_A_DEVICE
 
 if TYPE_CHECKING:
     from fundoscope.clinic.watch import Given
@@ -200,9 +199,4 @@ def _features(before: Window, now: Window, paths: tuple[Path | None, Path | None
 def _print(report: dict[str, Any]) -> None:
     from fundoscope.clinic.monitor_words import details, verdict
 
-    answers.print(verdict(report), markup=False, style="bold", soft_wrap=True)
-    for line in report["reasons"]:
-        answers.print(f"- {line}", markup=False, soft_wrap=True)
-    for line in details(report):
-        answers.print(line, markup=False, soft_wrap=True)
-    answers.print(NOT_A_DEVICE, markup=False, style="dim")
+    say(verdict(report), [*(f"- {line}" for line in report["reasons"]), *details(report)])

@@ -66,7 +66,7 @@ def info(release: Place = None, as_json: AsJson = False) -> None:
         "eyes": "both of a patient, where both were photographed" if described.eyes == 2 else "each by itself",
         "calibrated by": str(described.calibration.get("calibrator", {}).get("kind", "temperature")),
         "sets of grades": f"with {1 - described.conformal['alpha']:.0%} coverage" if described.conformal else "none",
-        "heatmap": described.heatmap,
+        "heatmap": f"{described.heatmap}, {opened.heatmap_state[1]}" if described.heatmap != "none" else "none",
         "trained on": f"{len(described.training.get('training_sha256', []))} photographs",
         "intended use": described.intended_use,
     }

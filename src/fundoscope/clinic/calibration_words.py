@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from fundoscope.decide.rescale import METHODS
+from fundoscope.pages import stored_interval_words
 
 _NAMES: Final = {
     "log_loss": "log loss",
@@ -75,12 +76,4 @@ def _preset(written: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _words(interval: Mapping[str, Any], *, signed: bool = False) -> str:
-    style = "+.4f" if signed else ".4f"
-    if interval["estimate"] is None:
-        return "n/a"
-    if interval["low"] is None:
-        return f"{interval['estimate']:{style}} (no interval)"
-    return (
-        f"{interval['estimate']:{style}} ({interval['level']:.0%} CI {interval['low']:{style}} to "
-        f"{interval['high']:{style}})"
-    )
+    return stored_interval_words(interval, style="+.4f" if signed else ".4f")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fundoscope.clinic.paper import came, markdown
 from fundoscope.clinic.reasons import order_of
-from fundoscope.grades import NOT_A_DEVICE
 
 Report = Mapping[str, Any]
 
@@ -15,17 +15,8 @@ NAMES = {"ungradable": "patients with an eye that cannot be graded", "score": "m
 
 def to_markdown(report: Report) -> str:
     """The report for people, Markdown."""
-    lines = [
-        f"# Monitoring, {report['date']}",
-        "",
-        f"**{verdict(report)}**",
-        "",
-        *(f"- {line}" for line in (*report["reasons"], *details(report))),
-        f"- fundoscope {report['fundoscope']}",
-        "",
-        NOT_A_DEVICE,
-    ]
-    return "\n".join(lines) + "\n"
+    told = [*report["reasons"], *details(report), f"fundoscope {report['fundoscope']}"]
+    return markdown(f"Monitoring, {report['date']}", verdict(report), told)
 
 
 def verdict(report: Report) -> str:
@@ -49,8 +40,8 @@ def details(report: Report) -> Iterator[str]:
     """Everything but the reasons, a line each."""
     for words, counts in (("Reference", report["reference"]), ("Now", report["now"])):
         yield (
-            f"{words} ({counts['table']}): {counts['patients']} patients ({counts['photographs']} photographs, "
-            f"{counts['not_graded']} not graded), {counts['ungradable']} with an eye that cannot be graded, "
+            f"{words} ({counts['table']}): {came(counts['patients'], counts)}, {counts['ungradable']} with an eye that "
+            "cannot be graded, "
             f"{counts['referred']} referred ({counts['referred'] / counts['patients']:.1%})."
         )
     days = "" if report["first_day"] is None else f", {report['first_day']} to {report['last_day']}"

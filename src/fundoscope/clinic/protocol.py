@@ -22,9 +22,9 @@ from fundoscope.clinic.words import to_markdown, verdict
 from fundoscope.decide.referral import OperatingPoint
 from fundoscope.errors import BadRelease, BadRequest
 from fundoscope.evaluation.interval import Interval
-from fundoscope.files import write_bytes, write_text
-from fundoscope.runtime.archive import reader
-from fundoscope.runtime.release import CARD, DESCRIPTION, OpenRelease, open_release, seal
+from fundoscope.files import write_text
+from fundoscope.runtime.copies import check_unused, copy_release
+from fundoscope.runtime.release import CARD, OpenRelease
 
 PROTOCOL: Final = "protocol.json"
 READABLE: Final = "protocol.md"
@@ -139,17 +139,14 @@ def commission_release(opened: OpenRelease, target: Path, protocol: Mapping[str,
     Raises:
         BadRequest: If the folder is in use or the protocol gives no threshold.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise BadRequest(f"{target}: expected a new or empty folder for the copy, got one in use. Name another.")
+    check_unused(target)
     if not (protocol["guaranteed"] and protocol["threshold_chosen_on_these_data"]):
         raise BadRequest(f"{target}: expected a guaranteed threshold to write into a copy, got none. Add patients.")
     original = opened.release
     readable = to_markdown(protocol)
     before = f"Decisions counted further up were made at the threshold {opened.operating_point.threshold:.6g}."
     card = f"{opened.card.rstrip()}\n\n{readable.replace('# ', '## ', 1)}\n{before}\n"
-    read = reader(opened.path)
-    kept = {name: read(name) for name in original.files if name != DESCRIPTION}
-    contents = kept | {CARD: card.encode(), PROTOCOL: to_json(protocol).encode(), READABLE: readable.encode()}
+    changed = {CARD: card.encode(), PROTOCOL: to_json(protocol).encode(), READABLE: readable.encode()}
     terms = protocol["terms"]
     point = OperatingPoint(
         name=f"commissioned {protocol['date']}: sensitivity {terms['sensitivity']:.1%} guaranteed with "
@@ -169,14 +166,8 @@ def commission_release(opened: OpenRelease, target: Path, protocol: Mapping[str,
         original,
         operating_point=point.to_dict(),
         evaluation=original.evaluation | {"commissioning": figures},
-        files={name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
     )
-    sealed = replace(copy, files=copy.files | {DESCRIPTION: seal(asdict(copy))})
-    for name, data in contents.items():
-        write_bytes(target / name, data)
-    # Last, so that an interrupted copy cannot be opened.
-    write_text(target / DESCRIPTION, sealed.to_json())
-    return open_release(target)
+    return copy_release(opened, target, copy, changed)
 
 
 def _figures(figures: Figures | None) -> dict[str, Any] | None:

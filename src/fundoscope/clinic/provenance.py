@@ -10,16 +10,14 @@ import pandas as pd
 
 from fundoscope.data.split import units_of
 from fundoscope.decide.heads import exceedance, outputs_of
+from fundoscope.decide.held_out import RAW_COLUMNS
 from fundoscope.decide.rescale import calibrated
 from fundoscope.errors import BadTable
 from fundoscope.evaluation.cases import GRADED
-from fundoscope.grades import GRADES, REFERABLE
+from fundoscope.grades import REFERABLE
 from fundoscope.runtime.release import OpenRelease, head_shares
 from fundoscope.tables import PROBABILITIES
 from fundoscope.tables.patients import texts
-
-RAW: Final = tuple(f"raw{k}" for k in range(GRADES))
-"""Columns of raw outputs; a head fills as many as it has."""
 
 OWN: Final = "the release's own predictions of patients that it did not learn from"
 OUT_OF_FOLD: Final = (
@@ -106,7 +104,7 @@ def _rescaled(rows: pd.DataFrame, opened: OpenRelease, path: Path) -> pd.DataFra
         return _votes_rescaled(rows, opened)
     names = [f"raw{k}" for k in range(outputs_of(release.head))]
     graded = np.array([(text or GRADED) == GRADED for text in texts(rows, "status")])
-    filled = [name for name in RAW if name in rows and rows.loc[graded, name].notna().all()]
+    filled = [name for name in RAW_COLUMNS if name in rows and rows.loc[graded, name].notna().all()]
     if filled != names:
         raise BadTable(
             f"{path}: expected {' to '.join(dict.fromkeys((names[0], names[-1])))} filled in and no other raw "

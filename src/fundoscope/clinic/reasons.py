@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fundoscope.clinic.paper import nameless
 from fundoscope.clinic.window import STORED, TABLE_ORDER, Window
 from fundoscope.tables.patients import texts
 
@@ -106,5 +107,5 @@ def notes(reference: Window, now: Window, charts: Sequence[Mapping[str, Any]]) -
                 f"A {what} of the referral rate is not watched: the reference leaves no room for it at this rate of "
                 "false alarms."
             )
-    if nameless := sum(name is None for name in texts(now.rows, "patient")):
-        yield f"{nameless} photographs name no patient; each was counted as one."
+    if unnamed := sum(name is None for name in texts(now.rows, "patient")):
+        yield nameless(unnamed)

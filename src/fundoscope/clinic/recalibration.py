@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -20,9 +19,8 @@ from fundoscope.decide.held_out import HeldOut
 from fundoscope.decide.referral import OperatingPoint
 from fundoscope.errors import BadRequest, BadTable
 from fundoscope.evaluation.interval import Interval
-from fundoscope.files import write_bytes, write_text
-from fundoscope.runtime.archive import reader
-from fundoscope.runtime.release import CARD, DESCRIPTION, OpenRelease, Release, head_shares, open_release, seal
+from fundoscope.runtime.copies import check_unused, copy_release
+from fundoscope.runtime.release import CARD, OpenRelease, Release, head_shares
 from fundoscope.runtime.runnable import GROUPED_BY, GradeSets
 
 CALIBRATION: Final = "calibration.json"
@@ -125,8 +123,7 @@ def check_copy(opened: OpenRelease, target: Path, *, by: str) -> None:
     Raises:
         BadRequest: If the folder is in use, or sets are told apart by what is not known of a new photograph.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise BadRequest(f"{target}: expected a new or empty folder for the copy, got one in use. Name another.")
+    check_unused(target)
     if by not in GROUPED_BY:
         raise BadRequest(
             f"--by {by}: expected {GROUPED_BY[1]}, which is all that {opened.release.id} knows of a photograph when it "
@@ -154,21 +151,8 @@ def recalibrate_release(
         BadRequest: As `check_copy`.
     """
     check_copy(opened, target, by=found.conformal.by)
-    original = opened.release
-    read = reader(opened.path)
-    dropped = (DESCRIPTION, PROTOCOL, READABLE, CALIBRATION)
-    kept = {name: read(name) for name in original.files if name not in dropped}
-    contents = kept | {CARD: _card(opened, found, written).encode(), CALIBRATION: to_json(written).encode()}
-    copy = replace(
-        _described(opened, found, written),
-        files={name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
-    )
-    sealed = replace(copy, files=copy.files | {DESCRIPTION: seal(asdict(copy))})
-    for name, data in contents.items():
-        write_bytes(target / name, data)
-    # Last, so that an interrupted copy cannot be opened.
-    write_text(target / DESCRIPTION, sealed.to_json())
-    return open_release(target)
+    changed = {CARD: _card(opened, found, written).encode(), CALIBRATION: to_json(written).encode()}
+    return copy_release(opened, target, _described(opened, found, written), changed, without=(PROTOCOL, READABLE))
 
 
 def was_commissioned(opened: OpenRelease) -> bool:

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from fundoscope import __version__
-from fundoscope.arrays import RawOutput
+from fundoscope.arrays import Grades
 from fundoscope.clinic.calibration import folds_of
 from fundoscope.clinic.provenance import UNCHECKED
 from fundoscope.clinic.recalibration import interval_to_dict
-from fundoscope.decide.calibrators import cross_fit
+from fundoscope.decide.calibrators import answer_each_fold
 from fundoscope.decide.cut_thresholds import count_passed
 from fundoscope.decide.held_out import HeldOut
 from fundoscope.decide.retinascan import RetinaScanCalibration, fit_retinascan
@@ -27,18 +27,15 @@ from fundoscope.evaluation.interval import Interval, Weights, patient_intervals
 from fundoscope.evaluation.reliability import brier_scores, calibration_errors, log_losses
 from fundoscope.grades import GRADES
 
-CUT_COLUMNS: Final = tuple(f"cut{k}" for k in range(GRADES - 1))
-"""Columns of the cut logits, beside raw0 to raw4, which are the prototypes' scores."""
-
 PLAIN: Final = RetinaScanCalibration(prototype_temperature=1.0, ordinal_temperature=1.0, thresholds=(0.0,) * 4)
 """Nothing calibrated."""
 
 
-def held_out_pair(rows: pd.DataFrame, *, held_out: bool, path: Path) -> tuple[HeldOut, RawOutput]:
-    """Held-out photographs with the prototypes' scores as `raw`, and their cut logits (photo, 4).
+def with_both_heads(rows: pd.DataFrame, *, held_out: bool, path: Path) -> HeldOut:
+    """Held-out photographs with the prototypes' scores as `raw` and the cut logits as `cuts`.
 
     Args:
-        rows: `Joined.rows`, with the columns `CUT_COLUMNS`.
+        rows: Predictions beside the manifest's rows.
         held_out: As `HeldOut.of_table`.
         path: Of the predictions; named in messages.
 
@@ -46,15 +43,12 @@ def held_out_pair(rows: pd.DataFrame, *, held_out: bool, path: Path) -> tuple[He
         BadTable: If a column is missing or not filled, or a row may be in-sample.
     """
     held = HeldOut.of_table(rows, held_out=held_out)
-    cuts = {f"raw{k}": pd.to_numeric(rows[name], errors="coerce") for k, name in enumerate(CUT_COLUMNS) if name in rows}
-    others = rows.drop(columns=[f"raw{k}" for k in range(GRADES)], errors="ignore").assign(**cuts)
-    logits = HeldOut.of_table(others, held_out=held_out).raw
-    if held.raw is None or held.raw.shape[1] != GRADES or logits is None or logits.shape[1] != len(CUT_COLUMNS):
+    if held.raw is None or held.raw.shape[1] != GRADES or held.cuts is None:
         raise BadTable(
             f"{path}: expected the prototypes' scores in raw0 to raw4 and the cut logits in cut0 to cut3 of every "
             "photograph, got some missing. Add them, or leave --preset out."
         )
-    return held, logits
+    return held
 
 
 def preset_to_dict(
@@ -85,13 +79,12 @@ def preset_to_dict(
 
 
 def preset(
-    held: HeldOut, cuts: np.ndarray, *, rng: np.random.Generator, resamples: int = 2000
+    held: HeldOut, *, rng: np.random.Generator, resamples: int = 2000
 ) -> tuple[RetinaScanCalibration, dict[str, dict[str, Interval]]]:
     """The calibration of all photographs, and figures before and cross-fitted after it.
 
     Args:
-        held: Held-out photographs, `raw` the prototypes' scores (photo, 5).
-        cuts: Their cut logits (photo, 4).
+        held: Of `with_both_heads`.
         rng: Deals the folds where there are none, and draws patients.
         resamples: Draws of patients for each interval.
 
@@ -99,11 +92,18 @@ def preset(
         BadTable: If there are too few patients.
     """
     assert held.raw is not None
+    assert held.cuts is not None
     folds, _ = folds_of(held, rng)
-    both = np.column_stack([held.raw, cuts])
-    after = cross_fit(lambda part, grades: fit_retinascan(*_apart(part), grades), _read, both, held.grades, folds)
+    both = np.column_stack([held.raw, held.cuts])
+    after = answer_each_fold(
+        lambda part, grades: fit_retinascan(*_apart(part), grades), _read, both, held.grades, folds
+    )
     figures = _figures(_read(PLAIN, both), after, held, rng=rng, resamples=resamples)
-    return fit_retinascan(held.raw, cuts, held.grades), figures
+    return _fitted(both, held.grades), figures
+
+
+def _fitted(both: np.ndarray, grades: Grades) -> RetinaScanCalibration:
+    return fit_retinascan(*_apart(both), grades)
 
 
 def _apart(both: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -139,7 +139,7 @@ def features_of(window: Window, path: Path, rng: np.random.Generator) -> tuple[l
         rng: Draws `MOST_PATIENTS` of more patients and `MOST_PHOTOGRAPHS` of more photographs of a patient.
 
     Raises:
-        BadTable: If it is no such file or holds none of the photographs.
+        BadTable: If it is no such file, or photographs were graded and it holds none of them.
     """
     hashes = texts(window.rows, "sha256")
     graded = ~np.isnan(window.photographs)
@@ -147,7 +147,7 @@ def features_of(window: Window, path: Path, rng: np.random.Generator) -> tuple[l
         names = set(stored.files)
         held = [[hashes[at] for at in each if graded[at] and hashes[at] in names] for each in window.members]
         known = [each for each in held if each]
-        if not known:
+        if graded.any() and not known:
             raise BadTable(
                 f"{path}: expected features of the photographs of {window.path}, by their sha256, got none of them "
                 f"among {len(names)}. Give the file that was written with the table."

@@ -5,27 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fundoscope.grades import NOT_A_DEVICE
+from fundoscope.clinic.paper import came, markdown, nameless
+from fundoscope.pages import stored_interval_words
 
 Protocol = Mapping[str, Any]
 
 
 def to_markdown(protocol: Protocol) -> str:
     """The protocol for people, Markdown."""
-    data = protocol["data"]
-    lines = [
-        f"# Commissioning, {protocol['date']}",
-        "",
-        f"**{verdict(protocol)}**",
-        "",
-        *(f"- {line}" for line in details(protocol)),
-        "",
-        *(f"- {key.replace('_', ' ')}: {value}" for key, value in data.items()),
-        f"- fundoscope {protocol['fundoscope']}; seal {protocol['seal']}",
-        "",
-        NOT_A_DEVICE,
-    ]
-    return "\n".join(lines) + "\n"
+    basis = [f"{key.replace('_', ' ')}: {value}" for key, value in protocol["data"].items()]
+    sealed = f"fundoscope {protocol['fundoscope']}; seal {protocol['seal']}"
+    return markdown(f"Commissioning, {protocol['date']}", verdict(protocol), details(protocol), [*basis, sealed])
 
 
 def verdict(protocol: Protocol) -> str:
@@ -50,13 +40,12 @@ def details(protocol: Protocol) -> Iterator[str]:
     """Everything else, a line each."""
     counts = protocol["counts"]
     yield (
-        f"{counts['patients'] - counts['without_reference']} patients ({counts['photographs']} photographs, "
-        f"{counts['not_graded']} not graded): {counts['referable']} referable, {counts['threatening']} "
-        f"sight-threatening; {counts['ungradable']} with an eye that could not be graded; "
+        f"{came(counts['patients'] - counts['without_reference'], counts)}: {counts['referable']} referable, "
+        f"{counts['threatening']} sight-threatening; {counts['ungradable']} with an eye that could not be graded; "
         f"{counts['without_reference']} more left out, without a reference for every eye."
     )
     if counts["without_name"]:
-        yield f"{counts['without_name']} photographs name no patient; each was counted as one."
+        yield nameless(counts["without_name"])
     if unanswered := protocol["data"].get("only_listed"):
         yield (
             f"{unanswered} photographs of the manifest have no prediction and were left out. If the system could not "
@@ -106,6 +95,8 @@ def _terms(protocol: Protocol) -> str:
 
 def _at_threshold(protocol: Protocol) -> Iterator[str]:
     figures, otherwise, expected = (protocol[key] for key in ("at_threshold", "ungradable_not_referred", "expected"))
+    if protocol["threshold_chosen_on_these_data"] and protocol["threshold"] >= 1:
+        yield "At a threshold of 1 nobody is referred but for a score of 1 or an eye that cannot be graded."
     yield f"Sensitivity: {_bound(figures['sensitivity'])}."
     yield f"Specificity: {_counted(figures['specificity'])}."
     yield (
@@ -150,8 +141,4 @@ def _counted(share: Mapping[str, Any]) -> str:
 
 
 def _range(share: Mapping[str, Any]) -> str:
-    if share["estimate"] is None:
-        return "n/a"
-    if share["low"] is None or share["high"] is None:
-        return f"{share['estimate']:.1%}"
-    return f"{share['estimate']:.1%} ({share['level']:.0%} CI {share['low']:.1%} to {share['high']:.1%})"
+    return stored_interval_words(share, style=".1%")

@@ -25,6 +25,7 @@ from jaxtyping import Bool, Float, Int
 
 from fundoscope.arrays import Grades, Probabilities, Scores
 from fundoscope.decide.held_out import HeldOut
+from fundoscope.decide.stored import check_keys
 from fundoscope.grades import GRADES
 
 UNITS: Final = {
@@ -130,9 +131,7 @@ class Conformal:
         Raises:
             ValueError: If a key is missing or unknown, or a value is not allowed.
         """
-        known = set(cls.__dataclass_fields__)
-        if set(values) != known:
-            raise ValueError(f"expected the keys {', '.join(sorted(known))}, got {', '.join(sorted(values))}")
+        check_keys(values, cls)
         numbers = {"alpha": values["alpha"], "threshold": values["threshold"], **values["groups"]}
         for name, value in numbers.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
@@ -150,7 +149,7 @@ def fit_conformal(
 
     Args:
         held: Held-out photographs; with `by`, with their `groups`. Probabilities by a calibration that was fitted on
-            others (`calibrators.cross_fit`).
+            others (`calibrators.answer_each_fold`).
         alpha: Share that may be missed, between 0 and 1.
         unit: A name in `UNITS`.
         by: Name of what `held.groups` are: each group has a threshold, and a promise, of its own (Vovk 2012). One with

@@ -5,13 +5,13 @@ Fitted on its own training photographs a network looks far surer than it is; no 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from fundoscope.arrays import Grades, Probabilities, RawOutput
 from fundoscope.errors import BadTable
@@ -21,6 +21,12 @@ from fundoscope.tables.patients import texts, unit_keys
 
 NO_FOLD: Final = -1
 """Stands for a blank `fold`."""
+
+RAW_COLUMNS: Final = tuple(f"raw{k}" for k in range(GRADES))
+"""Columns of the head's raw outputs; a head fills as many as it has."""
+
+CUT_COLUMNS: Final = tuple(f"cut{k}" for k in range(GRADES - 1))
+"""Columns of the logits of `grade > k`, where a network has them beside its head: `network.second_head`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +48,14 @@ class HeldOut:
     """The head's raw outputs; None where the table has none."""
     folds: Int[np.ndarray, " photo"] | None = None
     """Fold that each was held out in, `NO_FOLD` where blank; None: no column `fold`."""
+    cuts: Float[np.ndarray, "photo cut"] | None = None
+    """Logits of the cuts beside the head; None where the table has not all of them."""
 
     def __post_init__(self) -> None:
         count = len(self.grades)
         lengths = {"probabilities": len(self.probabilities), "patients": len(self.patients)}
         lengths |= {"groups": len(self.groups)} if self.groups else {}
-        lengths |= {name: len(each) for name in ("raw", "folds") if (each := getattr(self, name)) is not None}
+        lengths |= {name: len(each) for name in ("raw", "folds", "cuts") if (each := getattr(self, name)) is not None}
         if set(lengths.values()) != {count}:
             came = ", ".join(f"{length} {name}" for name, length in lengths.items())
             raise ValueError(f"every photograph needs one of each, got {count} grades and {came}")
@@ -84,15 +92,16 @@ class HeldOut:
             refuse_in_sample(known, trained_on)
         keys = unit_keys(known)
         number = {key: at for at, key in enumerate(dict.fromkeys(keys))}
-        raw = [name for name in (f"raw{k}" for k in range(GRADES)) if name in known and known[name].notna().all()]
         fold = _fold_column(known)
+        cuts = _filled(known, CUT_COLUMNS)
         return cls(
             probabilities=_normalised(known[list(PROBABILITIES)].to_numpy(dtype=np.float64)),
             grades=known["grade"].to_numpy(dtype=np.int64),
             patients=np.array([number[key] for key in keys], dtype=np.int64),
             groups=_groups(known, by) if by is not None else (),
-            raw=known[raw].to_numpy(dtype=np.float64) if raw else None,
+            raw=_filled(known, RAW_COLUMNS),
             folds=known[fold].fillna(NO_FOLD).to_numpy(dtype=np.int64) if fold in known else None,
+            cuts=cuts if cuts is not None and cuts.shape[1] == len(CUT_COLUMNS) else None,
         )
 
 
@@ -140,6 +149,13 @@ def _answered(rows: pd.DataFrame) -> pd.DataFrame:
             "Check that the predictions are of this manifest."
         )
     return rows[known].reset_index(drop=True)
+
+
+def _filled(rows: pd.DataFrame, names: Sequence[str]) -> RawOutput | None:
+    """Those of the columns that hold a number in every row, in order; None: there is none."""
+    numbers = {name: pd.to_numeric(rows[name], errors="coerce") for name in names if name in rows}
+    filled = [column.to_numpy(dtype=np.float64) for column in numbers.values() if column.notna().all()]
+    return np.column_stack(filled) if filled else None
 
 
 def _groups(rows: pd.DataFrame, by: str) -> tuple[str, ...]:

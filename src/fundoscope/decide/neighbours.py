@@ -11,7 +11,7 @@ import io
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from jaxtyping import Float, Int, Shaped
 from scipy.spatial.distance import cdist
 
 from fundoscope.arrays import Probabilities
+from fundoscope.decide.stored import check_keys
 from fundoscope.errors import BadRelease, BadRequest
 from fundoscope.files import write_bytes
 from fundoscope.grades import GRADES
@@ -71,9 +72,7 @@ class Voting:
         Raises:
             ValueError: If a key is missing or unknown, or a value is not allowed.
         """
-        known = {each.name for each in fields(cls)}
-        if set(mapping) != known:
-            raise ValueError(f"expected the keys {', '.join(sorted(known))}, got {', '.join(sorted(mapping))}")
+        check_keys(mapping, cls)
         return cls(**mapping)
 
 

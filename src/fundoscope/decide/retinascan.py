@@ -8,7 +8,7 @@ tuned and reported on one and the same validation set is fitted here on held-out
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from fundoscope.arrays import Grades, Probabilities, RawOutput
 from fundoscope.decide.calibrate import fit_temperature
 from fundoscope.decide.cut_thresholds import count_passed, fit_cut_thresholds
 from fundoscope.decide.heads import probabilities
+from fundoscope.decide.stored import check_keys
 from fundoscope.grades import GRADES
 
 
@@ -61,9 +62,7 @@ class RetinaScanCalibration:
         Raises:
             ValueError: If a key is missing or unknown, or a value is not allowed.
         """
-        known = {each.name for each in fields(cls)}
-        if set(values) != known:
-            raise ValueError(f"expected the keys {', '.join(sorted(known))}, got {', '.join(sorted(values))}")
+        check_keys(values, cls)
         return cls(**{**values, "thresholds": tuple(float(each) for each in values["thresholds"])})
 
 

@@ -12,7 +12,7 @@ more than alpha is about a half. Who must be sure of the one he uses wants `fund
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +23,7 @@ from fundoscope.decide.conformal import check_alpha, fewest_patients, lowest_thr
 from fundoscope.decide.heads import exceedance
 from fundoscope.decide.held_out import HeldOut
 from fundoscope.decide.referral import OperatingPoint
+from fundoscope.decide.stored import check_keys
 from fundoscope.grades import CUTS
 
 LOSSES: Final = {
@@ -100,9 +101,7 @@ class RiskControl:
         Raises:
             ValueError: If a key is missing or unknown, or a value is not allowed.
         """
-        known = {each.name for each in fields(cls)}
-        if set(values) != known:
-            raise ValueError(f"expected the keys {', '.join(sorted(known))}, got {', '.join(sorted(values))}")
+        check_keys(values, cls)
         for name in ("alpha", "threshold", "patients", "missed"):
             if isinstance(values[name], bool) or not isinstance(values[name], int | float):
                 raise ValueError(f"{name} of a risk control must be a number, got {values[name]!r}")

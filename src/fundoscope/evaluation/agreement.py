@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 from jaxtyping import Float
+from scipy import sparse
 
 from fundoscope.arrays import Grades
 from fundoscope.decide.kappa import POWERS, kappa_of
 from fundoscope.evaluation.interval import Weights
 from fundoscope.evaluation.rates import ratio
+from fundoscope.evaluation.sums import Sums, Totals, by_cell
 from fundoscope.grades import CUTS, GRADES
 
 Confusions = Float[np.ndarray, "draw grade grade"]
@@ -20,9 +24,12 @@ Values = Float[np.ndarray, " draw"]
 
 def confusions(weights: Weights, grades: Grades, answered: Grades) -> Confusions:
     """The confusion matrix of each draw."""
-    cells = np.zeros((len(grades), GRADES * GRADES))
-    cells[np.arange(len(grades)), grades * GRADES + answered] = 1
-    return np.asarray((weights @ cells).reshape(-1, GRADES, GRADES))
+    return _matrices(np.asarray(_cells(grades, answered) @ np.ascontiguousarray(weights.T)))
+
+
+def of_confusions(grades: Grades, answered: Grades, read: Callable[[Confusions], Mapping[str, Values]]) -> Sums:
+    """Statistics that are read off the confusion matrix of each draw."""
+    return Sums((_cells(grades, answered),), lambda totals: read(_matrices(totals)))
 
 
 def quadratic_kappa(grades: Grades, answered: Grades) -> float:
@@ -96,3 +103,11 @@ def cut_statistics(counts: Confusions) -> dict[str, Values]:
         values[f"{name}_f1"] = ratio(2 * hit, positive + said)
         values[f"{name}_specificity"] = ratio(counts[:, :cut, :cut].sum(axis=(1, 2)), negative)
     return values
+
+
+def _cells(grades: Grades, answered: Grades) -> sparse.csr_array:
+    return by_cell(grades * GRADES + answered, GRADES * GRADES)
+
+
+def _matrices(totals: Totals) -> Confusions:
+    return np.ascontiguousarray(totals.T).reshape(-1, GRADES, GRADES)

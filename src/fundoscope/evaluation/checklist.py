@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,12 +37,12 @@ TRIPOD: Final = (
     ("12a", "How the data were used, and divided", "partition"),
     ("12b", "How predictors were handled", ""),
     ("12c", "Type of model, and how it was built", "model"),
-    ("12d", "Heterogeneity between centres or groups", "groups"),
+    ("12d", "Heterogeneity between clusters, such as centres", "clusters"),
     ("12e", "Measures of performance", "measures"),
     ("12f", "Updating of the model", ""),
     ("12g", "How predictions were calculated", "model"),
     ("13", "Class imbalance, and what was done about it", ""),
-    ("14", "Fairness", "groups"),
+    ("14", "Fairness, and what was done for it", ""),
     ("15", "Output of the model, and thresholds", "output"),
     ("16", "Differences from the development data", ""),
     ("17", "Ethical approval", ""),
@@ -58,8 +58,8 @@ TRIPOD: Final = (
     ("20c", "Comparison with the development data", ""),
     ("21", "Participants and events in each analysis", "events"),
     ("22", "The full model", ""),
-    ("23a", "Performance with intervals", "performance"),
-    ("23b", "Heterogeneity of the performance", "groups"),
+    ("23a", "Performance with intervals, also of key groups", "performed"),
+    ("23b", "Heterogeneity of the performance between clusters", "clusters"),
     ("24", "Results of updating", ""),
     ("25", "Interpretation", ""),
     ("26", "Limitations", "limits"),
@@ -67,7 +67,8 @@ TRIPOD: Final = (
     ("27b", "What users must do", ""),
     ("27c", "Next steps", ""),
 )
-"""Collins et al., BMJ 385 (2024) e078378: number, what it asks in our words, and who answers; blank: nobody here."""
+"""Collins et al., BMJ 385 (2024) e078378, 27 items in 52 parts: number, what it asks in our words, and who answers;
+blank: nobody here."""
 
 CLAIM: Final = (
     ("1", "Title names the technology", ""),
@@ -99,7 +100,7 @@ CLAIM: Final = (
     ("27", "Ensembling", ""),
     ("28", "Metrics", "measures"),
     ("29", "Significance and uncertainty", "intervals"),
-    ("30", "Robustness, sensitivity analysis", "groups"),
+    ("30", "Robustness, sensitivity analysis", ""),
     ("31", "Explainability", ""),
     ("32", "Validation on external data", ""),
     ("33", "Flow of participants", "flow"),
@@ -113,7 +114,11 @@ CLAIM: Final = (
     ("41", "Where the protocol is", ""),
     ("42", "Funding", ""),
 )
-"""Mongan, Moy & Kahn, Radiology: Artificial Intelligence 2 (2020) e200029: the same of its 42 items."""
+"""Mongan, Moy & Kahn, Radiology: Artificial Intelligence 2 (2020) e200029: the same of its 42 items. The update of 2024
+(Tejani et al., ibid. 6, e240300) has 44 and other numbers."""
+
+CLUSTERS: Final = ("source", "site", "camera")
+"""Columns whose groups are clusters of patients, not kinds of people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +156,8 @@ def facts_of(answer: Mapping[str, Any], rows: pd.DataFrame, steps: tuple[Step, .
     boxes = {each.name: each for each in steps}
     split = f"Split {answer['split']} of the manifest" if answer["split"] else ""
     unseen = ", only patients, files and eyes that no other split has" if answer["unseen_patients"] else ""
-    groups = ", ".join(each["column"].replace("_", " ") for each in answer["subgroups"])
+    columns = [each["column"] for each in answer["subgroups"]]
+    groups = _measured_by(columns)
     referable = sum(answer["support"][2:])
     return {
         "data": _join(
@@ -188,18 +194,24 @@ def facts_of(answer: Mapping[str, Any], rows: pd.DataFrame, steps: tuple[Step, .
         "intervals": f"{answer['level']:.0%}, {answer['interval']}, {answer['resamples']} draws, "
         f"seed {answer['seed']}; AUROC also by {answer['delong']}; rates of the decision also by Clopper-Pearson and "
         "Wilson.",
-        "groups": f"Measured by {groups}, with intervals and the largest gap." if groups else "",
-        "software": f"fundoscope {answer['version']}",
+        "clusters": _measured_by([column for column in columns if column in CLUSTERS]),
+        "software": f"measured with fundoscope {answer['version']}",
         "flow": "; ".join(f"{each.words} {each.photographs}" for each in steps) + " (photographs).",
         "people": _people(rows),
         "events": "Photographs of grades 0 to 4: " + ", ".join(map(str, answer["support"])) + ".",
         "performance": _performance(answer),
+        "performed": _join(_performance(answer), groups),
         "errors": "Photographs 1, 2, 3, 4 grades off: " + ", ".join(map(str, answer["errors"]["off_by"])) + ".",
         "limits": f"{counts['without_patient']} photographs have no patient: intervals are too narrow where they are "
         "of the same person."
         if counts["without_patient"]
         else "",
     }
+
+
+def _measured_by(columns: Sequence[str]) -> str:
+    named = ", ".join(column.replace("_", " ") for column in columns)
+    return f"measured by {named}, with intervals and the largest gap" if named else ""
 
 
 def _performance(answer: Mapping[str, Any]) -> str:

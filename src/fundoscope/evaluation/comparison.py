@@ -12,12 +12,14 @@ from typing import Any, Final
 import pandas as pd
 
 from fundoscope.evaluation.interval import Interval
-from fundoscope.evaluation.pages import data_uri, environment
+from fundoscope.evaluation.pages import environment
 from fundoscope.evaluation.runs import Run, recipe_words, seed_groups
 from fundoscope.evaluation.summary import Summary
 from fundoscope.evaluation.systems import Against
+from fundoscope.evaluation.words import interval_words
 from fundoscope.files import write_bytes, write_text
 from fundoscope.grades import GRADE_NAMES, GRADES
+from fundoscope.pages import data_uri
 from fundoscope.tables import write_table
 
 HEADLINES: Final = {
@@ -145,15 +147,6 @@ def _differences(systems: Sequence[System]) -> dict[str, tuple[Cell, ...]]:
             for each in found
         )
     return rows
-
-
-def interval_words(interval: Interval, *, sign: str = "") -> str:
-    """Estimate and bounds to three decimals."""
-    if math.isnan(interval.estimate):
-        return "n/a"
-    if math.isnan(interval.low):
-        return f"{interval.estimate:{sign}z.3f} (no interval)"
-    return f"{interval.estimate:{sign}z.3f} ({interval.low:{sign}z.3f} to {interval.high:{sign}z.3f})"
 
 
 def _rounded(value: float | None) -> str:

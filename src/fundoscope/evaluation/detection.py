@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,7 @@ from fundoscope.arrays import Grades, Probabilities, Scores
 from fundoscope.evaluation.agreement import Values
 from fundoscope.evaluation.interval import Weights
 from fundoscope.evaluation.rates import ratio
+from fundoscope.evaluation.sums import Sums, Together, Totals, by_cell
 from fundoscope.grades import GRADES
 
 Answers = Bool[np.ndarray, " photo"]
@@ -30,22 +32,66 @@ def auroc(positive: Answers, scores: Scores) -> float:
 
 def aurocs(weights: Weights, positive: Answers, scores: Scores) -> Values:
     """AUROC of each draw, by weighted ranks (Mann-Whitney); NaN unless both sides were drawn."""
-    negative = np.flatnonzero(~positive)
-    negative = negative[np.argsort(scores[negative], kind="stable")]
-    up_to = np.zeros((len(weights), len(negative) + 1))
-    np.cumsum(weights[:, negative], axis=1, out=up_to[:, 1:])
-    # Negatives below a positive's score, and those below or level with it: their mean counts ties half.
-    below = np.searchsorted(scores[negative], scores[positive], side="left")
-    level = np.searchsorted(scores[negative], scores[positive], side="right")
-    drawn = weights[:, positive]
-    won = (np.einsum("dp,dp->d", drawn, up_to[:, below]) + np.einsum("dp,dp->d", drawn, up_to[:, level])) / 2
-    pairs = drawn.sum(axis=1) * up_to[:, -1]
-    return ratio(won, pairs)
+    return of_wins(positive, ~positive, scores, _auroc)(weights)["auroc"]
+
+
+def of_wins(
+    positive: Answers, negative: Answers, scores: Scores, read: Callable[[Values, Values, Values], Mapping[str, Values]]
+) -> Sums:
+    """Statistics of how many pairs of a positive and a negative photograph are ranked rightly, ties half.
+
+    Photographs are taken together in steps: as scores rise, negatives, then the positives above them.
+    Positives that tie with negatives end a step, and have won half against those.
+
+    Args:
+        positive: One side.
+        negative: The other; a photograph may be on neither.
+        scores: Of all photographs.
+        read: From the pairs won, the positives and the negatives of each draw.
+    """
+    among = np.flatnonzero(positive | negative)
+    level = np.unique(scores[among], return_inverse=True)[1]
+    levels = int(level.max(initial=-1)) + 1
+    has = [np.bincount(level, weights=side[among], minlength=levels) > 0 for side in (positive, negative)]
+    ends = has[0][:-1] & (has[1][1:] | has[1][:-1])
+    step_of = np.concatenate([np.zeros(min(levels, 1), np.int64), np.cumsum(ends)])
+    step = np.full(len(scores), -1)
+    step[among] = step_of[level]
+    ties = np.unique(step_of[has[0] & has[1]])
+    tied = np.full(len(scores), -1)
+    tied[among] = np.where((has[0] & has[1])[level], np.searchsorted(ties, step[among]), -1)
+    steps = int(step.max(initial=-1)) + 1
+
+    def of(found: Totals, wrong: Totals, level: Totals) -> Mapping[str, Values]:
+        below = np.add.accumulate(wrong, axis=0)
+        won = np.einsum("sd,sd->d", found, below) - np.einsum("sd,sd->d", found[ties], level) / 2
+        return read(won, found.sum(axis=0), wrong.sum(axis=0))
+
+    return Sums(
+        (
+            by_cell(np.where(positive, step, -1), steps),
+            by_cell(np.where(negative, step, -1), steps),
+            by_cell(np.where(negative, tied, -1), len(ties)),
+        ),
+        of,
+    )
+
+
+def of_auroc(positive: Answers, scores: Scores, name: str = "auroc") -> Sums:
+    """`aurocs`, by this name."""
+    return of_wins(positive, ~positive, scores, lambda *counts: {name: _auroc(*counts)["auroc"]})
+
+
+def _auroc(won: Values, found: Values, wrong: Values) -> dict[str, Values]:
+    return {"auroc": ratio(won, found * wrong)}
 
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """Of each draw, how much is found and wrongly called as the threshold falls from above all scores to the lowest."""
+    """Of each draw, how much is found and wrongly called as the threshold falls from above all scores to the lowest.
+
+    A threshold at which nothing more is found is left out: none is better for anything.
+    """
 
     found: Float[np.ndarray, "draw threshold"]
     """Positive photographs at or above each threshold; first 0, last all of them."""
@@ -54,15 +100,29 @@ class Curves:
 
 
 def curves(weights: Weights, positive: Answers, scores: Scores) -> Curves:
-    """The curves of each draw: one threshold above all scores, then one at each different score."""
-    order = np.argsort(-scores, kind="stable")
-    last = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
-    counted = []
-    for side in (positive, ~positive):
-        sums = np.zeros((len(weights), len(last) + 1))
-        sums[:, 1:] = np.cumsum(weights[:, order] * side[order], axis=1)[:, last]
-        counted.append(sums)
-    return Curves(counted[0], counted[1])
+    """The curves of each draw: a threshold above all scores, one at each score of a positive, one below all."""
+    found: list[Curves] = []
+
+    def keep(of: Curves) -> dict[str, Values]:
+        found.append(of)
+        return {}
+
+    of_curves(positive, scores, keep)(weights)
+    return found[0]
+
+
+def of_curves(positive: Answers, scores: Scores, read: Callable[[Curves], Mapping[str, Values]]) -> Sums:
+    """Statistics that are read off the curves of each draw."""
+    thresholds = np.unique(-scores[positive])
+    step = np.searchsorted(thresholds, -scores, side="left")
+
+    def of(hits: Totals, alarms: Totals) -> Mapping[str, Values]:
+        sides = np.zeros((2, len(hits) + 1, hits.shape[1]))
+        for counted, totals in zip(sides, (hits, alarms), strict=True):
+            np.add.accumulate(totals, axis=0, out=counted[1:])
+        return read(Curves(sides[0].T, sides[1].T))
+
+    return Sums(tuple(by_cell(np.where(side, step, -1), len(thresholds) + 1) for side in (positive, ~positive)), of)
 
 
 def average_precisions(of: Curves) -> Values:
@@ -104,37 +164,63 @@ def predictive_values(sensitivity: Values, specificity: Values, prevalence: floa
     return ratio(hit, hit + false_alarm), ratio(cleared, cleared + missed)
 
 
-def one_vs_rest(weights: Weights, grades: Grades, given: Probabilities) -> Float[np.ndarray, "draw grade"]:
-    """AUROC of each grade's probability against all other grades; NaN where a side was not drawn."""
-    return np.stack([aurocs(weights, grades == grade, given[:, grade]) for grade in range(GRADES)], axis=1)
-
-
 def one_vs_one(weights: Weights, grades: Grades, given: Probabilities) -> Values:
-    """AUROC of each grade against each other one, by either's probability, averaged evenly (Hand & Till 2001).
+    """AUROC of each grade against each other one, for each draw; see `of_pairs`."""
+    return of_pairs(grades, given)(weights)["auroc_one_vs_one"]
 
-    Over the grades that occur in `grades`; NaN for fewer than two, and where one of them was not drawn.
+
+def of_pairs(grades: Grades, given: Probabilities) -> Together:
+    """AUROC by the grades' own probabilities: one against the rest, and one against another.
+
+    `grade0_auroc`, ...: of each grade against all others, NaN where a side was not drawn; `auroc_one_vs_rest`: their
+    mean over the grades that occur; `auroc_one_vs_one`: of each occurring grade against each other one, averaged
+    evenly (Hand & Till 2001), NaN for fewer than two, and where one of them was not drawn. Of each grade's probability
+    the pairs won against each other grade give all of them.
     """
-    found = [
-        aurocs(weights[:, among], grades[among] == grade, given[among, grade])
-        for grade in np.unique(grades)
-        for other in np.unique(grades)
-        if grade != other
-        for among in [np.isin(grades, (grade, other))]
-    ]
-    return np.asarray(np.mean(found, axis=0)) if found else np.full(len(weights), np.nan)
+    occurring = np.unique(grades).tolist()
+    pairs = [(grade, other) for grade in occurring for other in occurring if grade != other]
+
+    def combine(found: Mapping[str, Values]) -> dict[str, Values]:
+        count = [found[f"photographs {grade}"] for grade in range(GRADES)]
+        nothing, everyone = np.full(len(count[0]), np.nan), sum(count)
+        own = {f"grade{grade}_auroc": nothing for grade in range(GRADES)}
+        for grade in occurring:
+            won = sum((found[f"won {one} {other}"] for one, other in pairs if one == grade), np.zeros(len(nothing)))
+            own[f"grade{grade}_auroc"] = ratio(won, count[grade] * (everyone - count[grade]))
+        each = [ratio(found[f"won {one} {other}"], count[one] * count[other]) for one, other in pairs]
+        every = [own[f"grade{grade}_auroc"] for grade in occurring]
+        return own | {
+            "auroc_one_vs_rest": np.asarray(np.mean(every, axis=0)) if every else nothing,
+            "auroc_one_vs_one": np.asarray(np.mean(each, axis=0)) if each else nothing,
+        }
+
+    counts = Sums((by_cell(grades, GRADES),), lambda rows: {f"photographs {at}": row for at, row in enumerate(rows)})
+    return Together((counts, *(_pair(grades, given, one, other) for one, other in pairs)), combine)
+
+
+def _pair(grades: Grades, given: Probabilities, one: int, other: int) -> Sums:
+    return of_wins(grades == one, grades == other, given[:, one], lambda won, *_: {f"won {one} {other}": won})
 
 
 def hit_rates(weights: Weights, positive: Answers, said: Answers) -> tuple[Values, Values]:
     """Sensitivity and specificity of each draw; NaN where nothing positive, or negative, was drawn."""
-    return _share(weights, positive, said), _share(weights, ~positive, ~said)
+    found = of_hits(positive, said)(weights)
+    return found["sensitivity"], found["specificity"]
 
 
-def _share(weights: Weights, among: Answers, hit: Answers) -> Values:
-    return ratio(weights @ (among & hit).astype(np.float64), weights @ among.astype(np.float64))
+def of_hits(positive: Answers, said: Answers) -> Sums:
+    """`sensitivity` and `specificity`; see `hit_rates`."""
+    cells = by_cell(2 * positive.astype(np.int64) + (positive == said), 4)
+
+    def read(totals: Totals) -> Mapping[str, Values]:
+        alarm, cleared, missed, hit = totals
+        return {"sensitivity": ratio(hit, hit + missed), "specificity": ratio(cleared, cleared + alarm)}
+
+    return Sums((cells,), read)
 
 
 def _best(value: _Steps, cost: _Steps, allowed: Values) -> Values:
     """The largest share of `value` that costs no more than allowed; both rise along the thresholds."""
-    affordable = cost <= allowed[:, None] * (1 + ROUNDING)
-    best = np.where(affordable, value, 0).max(axis=1)
+    last = (cost <= allowed[:, None] * (1 + ROUNDING)).sum(axis=1) - 1
+    best = value[np.arange(len(value)), last]
     return np.where(cost[:, -1] > 0, ratio(best, value[:, -1]), np.nan)

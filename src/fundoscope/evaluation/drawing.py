@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any, Final
 
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from fundoscope.evaluation.interval import Interval
 
 DPI: Final = 130
 
@@ -18,7 +21,7 @@ ACROSS: Final = 4
 LONG: Final = 28
 """Longest name written whole; of a longer one the end, which tells runs apart."""
 
-INK, SOFT, LINE, ACCENT = "#17212b", "#526070", "#d9dfe6", "#1f5f8b"
+INK, SOFT, LINE, ACCENT, FAINT = "#17212b", "#526070", "#d9dfe6", "#1f5f8b", "#9aa5b1"
 
 
 def png(figure: Figure) -> bytes:
@@ -48,6 +51,15 @@ def plain(axes: Axes, title: str) -> None:
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(LINE)
+
+
+def whisker(axes: Axes, interval: Interval, at: int, shade: str, *, width: float = 1.6) -> None:
+    """An estimate as a dot on line `at`, its interval through it; nothing where it is undefined."""
+    if math.isnan(interval.estimate):
+        return
+    axes.plot(interval.estimate, at, "o", ms=5, color=shade)
+    if not math.isnan(interval.low):
+        axes.plot((interval.low, interval.high), (at, at), color=shade, lw=width)
 
 
 def legend(figure: Figure, axes: Axes) -> None:

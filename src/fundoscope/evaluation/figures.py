@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from fundoscope.decide.abstention import Abstention
 from fundoscope.evaluation.curves import Drawn, Line
-from fundoscope.evaluation.drawing import ACCENT, INK, LINE, SOFT, colour, legend, plain, png, short
+from fundoscope.evaluation.drawing import ACCENT, FAINT, INK, LINE, SOFT, colour, legend, plain, png, short, whisker
 from fundoscope.evaluation.interval import Interval
 from fundoscope.evaluation.plots import confusions_figure
 from fundoscope.evaluation.subgroups import STATISTICS, Subgroups
@@ -183,7 +183,7 @@ def subgroups_figure(of: Subgroups, summary: Summary) -> Figure:
         if name != "calibration_error" and not math.isnan(whole := overall(summary, name)):
             axes.axvline(whole, color=SOFT, lw=1)
         for at, group in enumerate(of.groups):
-            _whisker(axes, group.intervals[name], at, "#a9b3bd" if name in group.too_small else ACCENT)
+            whisker(axes, group.intervals[name], at, FAINT if name in group.too_small else ACCENT)
         plain(axes, words)
         axes.grid(visible=False, axis="y")
         axes.set_yticks(range(len(of.groups)), [f"{short(each.value)} ({each.patients})" for each in of.groups])
@@ -202,14 +202,6 @@ def overall(summary: Summary, name: str) -> float:
         return summary.intervals[name].estimate
     decided = summary.intervals[f"decision_{name}"].estimate
     return summary.intervals[f"referable_{name}"].estimate if math.isnan(decided) else decided
-
-
-def _whisker(axes: Axes, interval: Interval, at: int, shade: str) -> None:
-    if math.isnan(interval.estimate):
-        return
-    axes.plot(interval.estimate, at, "o", ms=5, color=shade)
-    if not math.isnan(interval.low):
-        axes.plot((interval.low, interval.high), (at, at), color=shade, lw=1.6)
 
 
 def _banded(axes: Axes, line: Line, shade: object, words: str) -> None:

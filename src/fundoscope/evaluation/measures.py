@@ -9,33 +9,28 @@ import numpy as np
 from jaxtyping import Bool
 
 from fundoscope.evaluation.agreement import (
+    Confusions,
     Values,
     agreement_statistics,
     class_statistics,
-    confusions,
     cut_statistics,
     grade_statistics,
+    of_confusions,
 )
 from fundoscope.evaluation.cases import UNREADABLE, Cases
 from fundoscope.evaluation.detection import (
-    aurocs,
+    Curves,
     average_precisions,
-    curves,
-    hit_rates,
-    one_vs_one,
-    one_vs_rest,
+    of_auroc,
+    of_curves,
+    of_hits,
+    of_pairs,
     predictive_values,
     sensitivities_at,
     specificities_at,
 )
-from fundoscope.evaluation.interval import Statistics, Weights
-from fundoscope.evaluation.reliability import (
-    brier_parts,
-    brier_scores,
-    calibration_errors,
-    classwise_errors,
-    log_losses,
-)
+from fundoscope.evaluation.reliability import of_brier_parts, of_calibration, of_classwise, of_proper_scores
+from fundoscope.evaluation.sums import Sums, Together
 from fundoscope.grades import CUTS, GRADES, REFERABLE
 
 DECISION: Final = "decision"
@@ -46,7 +41,7 @@ RATES_WANTED: Final = (80, 90, 95)
 
 Mask = Bool[np.ndarray, " photo"]
 
-Measure = tuple[Mask, Statistics]
+Measure = tuple[Mask, Together]
 """Which photographs, and what is computed on them."""
 
 
@@ -61,10 +56,10 @@ def measures(cases: Cases, counted: Mask, graded: Mask, *, prevalence: float | N
         graded: Those whose answered grade is measured.
         prevalence: Share of referable photographs for which predictive values are told; None: they are not.
     """
-    found: list[Measure] = [(graded, _of_grades(cases, graded, prevalence))]
+    found: list[tuple[Mask, Sums | Together]] = [(graded, _of_grades(cases, graded, prevalence))]
     for name, cut in CUTS.items():
         scored = counted & ~np.isnan(cases.score(name))
-        found.append((scored, _of_scores(cases, scored, name, cut)))
+        found.append((scored, of_scores(cases, scored, name, cut)))
     sure = counted & ~np.isnan(cases.probabilities[:, 0])
     found.append((sure, of_probabilities(cases, sure)))
     decision = np.array(cases.decision, dtype=object)
@@ -75,76 +70,60 @@ def measures(cases: Cases, counted: Mask, graded: Mask, *, prevalence: float | N
     return _together(found)
 
 
-def of_probabilities(cases: Cases, mask: Mask) -> Statistics:
+def of_probabilities(cases: Cases, mask: Mask) -> Together:
     """Statistics of p0 to p4 as a whole: calibration, proper scores, and AUROC of each grade and of all."""
     given, reference = cases.probabilities[mask], cases.reference[mask]
-    occurring = np.unique(reference)
-
-    def statistics(weights: Weights) -> Mapping[str, Values]:
-        each = one_vs_rest(weights, reference, given)
-        own = {f"grade{grade}_auroc": each[:, grade] for grade in range(GRADES)}
-        return own | {
-            "auroc_one_vs_rest": each[:, occurring].mean(axis=1) if len(occurring) else np.full(len(weights), np.nan),
-            "auroc_one_vs_one": one_vs_one(weights, reference, given),
-            "calibration_error": calibration_errors(weights, given, reference),
-            "calibration_error_equal_mass": calibration_errors(weights, given, reference, equal_mass=True),
-            "calibration_error_classwise": classwise_errors(weights, given, reference),
-            "brier": brier_scores(weights, given, reference),
-            "log_loss": log_losses(weights, given, reference),
-        }
-
-    return statistics
+    return Together(
+        (
+            of_pairs(reference, given),
+            of_calibration(given, reference, "calibration_error"),
+            of_calibration(given, reference, "calibration_error_equal_mass", equal_mass=True),
+            of_classwise(given, reference, "calibration_error_classwise"),
+            of_proper_scores(given, reference),
+        )
+    )
 
 
-def _together(found: list[Measure]) -> list[Measure]:
-    groups: dict[bytes, list[Measure]] = {}
+def _together(found: list[tuple[Mask, Sums | Together]]) -> list[Measure]:
+    groups: dict[bytes, list[tuple[Mask, Sums | Together]]] = {}
     for measure in found:
         groups.setdefault(measure[0].tobytes(), []).append(measure)
-    return [(group[0][0], _all_of([statistics for _, statistics in group])) for group in groups.values()]
+    return [(group[0][0], Together(tuple(statistics for _, statistics in group))) for group in groups.values()]
 
 
-def _all_of(several: list[Statistics]) -> Statistics:
-    return lambda weights: {name: values for each in several for name, values in each(weights).items()}
-
-
-def _of_grades(cases: Cases, mask: Mask, prevalence: float | None) -> Statistics:
-    reference, answered = cases.reference[mask], cases.answered[mask]
-
-    def statistics(weights: Weights) -> Mapping[str, Values]:
-        counts = confusions(weights, reference, answered)
+def _of_grades(cases: Cases, mask: Mask, prevalence: float | None) -> Sums:
+    def read(counts: Confusions) -> Mapping[str, Values]:
         values = agreement_statistics(counts) | class_statistics(counts) | cut_statistics(counts)
         for grade in range(GRADES):
             values |= {f"grade{grade}_{name}": each for name, each in grade_statistics(counts, grade).items()}
         return values | _predictive(values, "referable", prevalence)
 
-    return statistics
+    return of_confusions(cases.reference[mask], cases.answered[mask], read)
 
 
-def _of_scores(cases: Cases, mask: Mask, name: str, cut: int) -> Statistics:
+def of_scores(cases: Cases, mask: Mask, name: str, cut: int) -> Together:
+    """Statistics of one cut's score, after its name in `grades.CUTS`: AUROC, precision, rates, Brier of referable."""
     positive, scores = cases.reference[mask] >= cut, cases.score(name)[mask]
 
-    def statistics(weights: Weights) -> Mapping[str, Values]:
-        of = curves(weights, positive, scores)
-        values = {"auroc": aurocs(weights, positive, scores), "average_precision": average_precisions(of)}
+    def read(of: Curves) -> Mapping[str, Values]:
+        values = {"average_precision": average_precisions(of)}
         for wanted in RATES_WANTED:
             values[f"sensitivity_at_specificity_{wanted}"] = sensitivities_at(of, wanted / 100)
             values[f"specificity_at_sensitivity_{wanted}"] = specificities_at(of, wanted / 100)
-        values |= brier_parts(weights, positive, scores) if cut == REFERABLE else {}
         return {f"{name}_{each}": found for each, found in values.items()}
 
-    return statistics
+    parts = [of_auroc(positive, scores, f"{name}_auroc"), of_curves(positive, scores, read)]
+    return Together((*parts, of_brier_parts(positive, scores, prefix=f"{name}_")) if cut == REFERABLE else tuple(parts))
 
 
-def _of_decisions(cases: Cases, mask: Mask, name: str, prevalence: float | None) -> Statistics:
-    positive = cases.reference[mask] >= REFERABLE
+def _of_decisions(cases: Cases, mask: Mask, name: str, prevalence: float | None) -> Together:
     said = np.array(cases.decision, dtype=object)[mask] != "rescreen"
 
-    def statistics(weights: Weights) -> Mapping[str, Values]:
-        sensitivity, specificity = hit_rates(weights, positive, said)
-        values = {f"{name}_sensitivity": sensitivity, f"{name}_specificity": specificity}
+    def named(found: Mapping[str, Values]) -> Mapping[str, Values]:
+        values = {f"{name}_{each}": rates for each, rates in found.items()}
         return values | _predictive(values, name, prevalence)
 
-    return statistics
+    return Together((of_hits(cases.reference[mask] >= REFERABLE, said),), named)
 
 
 def _predictive(values: Mapping[str, Values], name: str, prevalence: float | None) -> dict[str, Values]:

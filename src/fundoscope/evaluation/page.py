@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from fundoscope.evaluation.checklist import Item
-from fundoscope.evaluation.comparison import interval_words
 from fundoscope.evaluation.flow import Step, flow_text
 from fundoscope.evaluation.interval import Interval
 from fundoscope.evaluation.mistakes import Mistake, Mistakes
-from fundoscope.evaluation.pages import data_uri, environment, thumbnail
+from fundoscope.evaluation.pages import environment
 from fundoscope.evaluation.presets import Paper
 from fundoscope.evaluation.subgroups import RULE, STATISTICS, Group, Subgroups
 from fundoscope.evaluation.summary import HUMAN, Summary
-from fundoscope.evaluation.words import METHOD_WORDS, ROWS, human_line
-from fundoscope.files import write_text
+from fundoscope.evaluation.words import METHOD_WORDS, ROWS, human_line, interval_words
 from fundoscope.grades import GRADE_NAMES
+from fundoscope.pages import data_uri, number_words, write_page
+from fundoscope.photo.thumbnail import thumbnail
 
 PAGE: Final = "index.html"
+
+THUMBNAIL_PX: Final = 260
+"""Longer side of a photograph on the page."""
 
 HEADLINES: Final = ("quadratic_kappa", "referable_auroc", "decision_sensitivity", "decision_specificity")
 """Shown large, as far as they are known."""
@@ -46,7 +49,7 @@ class Told:
     """Sentences on which tables were read."""
 
 
-def write_page(told: Told, folder: Path | str, *, photographs: Mapping[str, Path]) -> Path:
+def write_evaluation(told: Told, folder: Path | str, *, photographs: Mapping[str, Path]) -> Path:
     """Write `index.html` and return its path.
 
     Args:
@@ -54,7 +57,6 @@ def write_page(told: Told, folder: Path | str, *, photographs: Mapping[str, Path
         folder: Made where absent.
         photographs: File of each image of the manifest; one that cannot be read is said to be so.
     """
-    path = Path(folder) / PAGE
     shown = {
         "told": told,
         "headlines": _headlines(told.summary),
@@ -78,8 +80,7 @@ def write_page(told: Told, folder: Path | str, *, photographs: Mapping[str, Path
         "preset": None if told.paper is None else _paper(told.paper),
         "basis": [*told.data, *_basis(told.summary)],
     }
-    write_text(path, environment(".html").get_template("evaluation.html.jinja").render(shown))
-    return path
+    return write_page(Path(folder) / PAGE, environment(".html").get_template("evaluation.html.jinja"), **shown)
 
 
 def _headlines(summary: Summary) -> list[dict[str, str]]:
@@ -95,7 +96,7 @@ def _headlines(summary: Summary) -> list[dict[str, str]]:
 def _words(summary: Summary, name: str) -> str:
     interval = summary.intervals[name]
     if math.isnan(interval.estimate) or math.isnan(interval.low):
-        value = "n/a" if math.isnan(interval.estimate) else f"{interval.estimate:.3f}"
+        value = number_words(interval.estimate)
         return f"{value} - {summary.missing[name]}" if name in summary.missing else value
     words = interval_words(interval)
     if interval.undefined:
@@ -130,7 +131,7 @@ def _subgroups(of: Subgroups) -> dict[str, Any]:
                 "between": f"{gap.highest} over {gap.lowest}",
                 "words": interval_words(gap.interval),
                 "among": gap.among,
-                "p": _number(gap.p_chance),
+                "p": number_words(gap.p_chance),
             }
             for name, gap in of.gaps.items()
         },
@@ -138,9 +139,9 @@ def _subgroups(of: Subgroups) -> dict[str, Any]:
             {
                 "value": each.value,
                 "referable": f"{each.referable_share:.0%}",
-                "score": _number(each.mean_score),
-                "grades": f"{each.grades_apart:.2f} (p {_number(each.grades_p)})",
-                "scores": f"{_number(each.scores_apart)} (p {_number(each.scores_p)})",
+                "score": number_words(each.mean_score),
+                "grades": f"{each.grades_apart:.2f} (p {number_words(each.grades_p)})",
+                "scores": f"{number_words(each.scores_apart)} (p {number_words(each.scores_p)})",
             }
             for each in of.shifts
         ],
@@ -165,7 +166,7 @@ def _worst(mistake: Mistake, photographs: Mapping[str, Path]) -> dict[str, Any]:
     path = photographs.get(mistake.image)
     return {
         "name": Path(mistake.image).name,
-        "picture": None if path is None else thumbnail(path),
+        "picture": None if path is None else thumbnail(path, longer_px=THUMBNAIL_PX),
         "reference": mistake.reference,
         "answered": mistake.answered,
         "confidence": "" if math.isnan(mistake.confidence) else f"{mistake.confidence:.0%}",
@@ -200,7 +201,3 @@ def _basis(summary: Summary) -> Sequence[str]:
             "where they are of the same person."
         )
     return lines
-
-
-def _number(value: float) -> str:
-    return "n/a" if math.isnan(value) else f"{value:.3f}"

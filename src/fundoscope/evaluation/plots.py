@@ -13,7 +13,20 @@ from matplotlib.ticker import MaxNLocator
 
 from fundoscope.evaluation.agreement import row_shares
 from fundoscope.evaluation.comparison import System
-from fundoscope.evaluation.drawing import ACROSS, INK, LINE, SOFT, colour, legend, plain, png, short
+from fundoscope.evaluation.drawing import (
+    ACCENT,
+    ACROSS,
+    FAINT,
+    INK,
+    LINE,
+    SOFT,
+    colour,
+    legend,
+    plain,
+    png,
+    short,
+    whisker,
+)
 from fundoscope.evaluation.interval import Interval
 from fundoscope.evaluation.runs import Curve
 from fundoscope.evaluation.systems import LOWER_IS_BETTER
@@ -110,7 +123,7 @@ def _confusion(axes: Axes, counts: Any, title: str) -> None:
     for (row, column), count in np.ndenumerate(counts):
         share = shares[row, column]
         words = f"{count:.0f}\n{share * 100:.0f} %" if count else "0"
-        shade = "white" if share > 0.55 else INK if count else "#9aa5b1"
+        shade = "white" if share > 0.55 else INK if count else FAINT
         axes.text(column, row, words, ha="center", va="center", fontsize=8, color=shade, linespacing=1.1)
     axes.set_title(title, fontsize=10, color=INK)
     axes.set_xticks(range(GRADES))
@@ -179,10 +192,7 @@ def _forest(axes: Axes, intervals: Sequence[Interval]) -> None:
     axes.axvline(0, color=SOFT, lw=1)
     for at, each in enumerate(intervals):
         apart = each.low > 0 or each.high < 0
-        shade = "#1f5f8b" if apart else "#8d9aa8"
-        axes.plot(each.estimate, at, "o", ms=5, color=shade)
-        if not math.isnan(each.low):
-            axes.plot((each.low, each.high), (at, at), color=shade, lw=2 if apart else 1.3)
+        whisker(axes, each, at, ACCENT if apart else FAINT, width=2.0 if apart else 1.3)
     ends = [abs(end) for each in intervals for end in (each.estimate, each.low, each.high) if not math.isnan(end)]
     reach = 1.12 * max(ends, default=0) or 0.01
     axes.set_xlim(-reach, reach)

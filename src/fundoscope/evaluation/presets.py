@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from fundoscope.evaluation.agreement import Values, confusions
+from fundoscope.evaluation.agreement import Confusions, Values, of_confusions
 from fundoscope.evaluation.cases import cases_of
-from fundoscope.evaluation.interval import Interval, Weights, patient_intervals
+from fundoscope.evaluation.interval import Interval, patient_intervals
 from fundoscope.evaluation.rates import ratio
 from fundoscope.evaluation.summary import Summary, bounds
 from fundoscope.grades import REFERABLE
@@ -129,11 +129,12 @@ def referable_accuracy(summary: Summary, rows: pd.DataFrame) -> Interval:
     graded = cases.counted(include_ungradable=summary.include_ungradable) & (cases.answered >= 0)
     reference, answered = cases.reference[graded], cases.answered[graded]
 
-    def statistics(weights: Weights) -> Mapping[str, Values]:
-        counts = confusions(weights, reference, answered)
+    def read(counts: Confusions) -> Mapping[str, Values]:
         right = counts[:, :REFERABLE, :REFERABLE].sum(axis=(1, 2)) + counts[:, REFERABLE:, REFERABLE:].sum(axis=(1, 2))
         return {ACCURACY: ratio(right, counts.sum(axis=(1, 2)))}
 
     options: dict[str, Any] = {"level": summary.level, "resamples": summary.resamples, "method": summary.method}
     rng = np.random.default_rng(summary.seed)
-    return patient_intervals(statistics, cases.patients[graded], rng=rng, **options)[ACCURACY]
+    return patient_intervals(of_confusions(reference, answered, read), cases.patients[graded], rng=rng, **options)[
+        ACCURACY
+    ]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 from jaxtyping import Int
+from scipy import sparse
 
 from fundoscope.arrays import Grades, Probabilities, Scores
 from fundoscope.evaluation.agreement import Values
 from fundoscope.evaluation.detection import Answers
 from fundoscope.evaluation.interval import Weights
 from fundoscope.evaluation.rates import ratio
+from fundoscope.evaluation.sums import Sums, Totals, by_cell, one_by_one
 from fundoscope.grades import GRADES
 
 BINS: Final = 15
@@ -33,12 +36,17 @@ def calibration_errors(
     probabilities staying together, and are those of all photographs on every draw.
     NaN where nothing was drawn.
     """
+    return of_calibration(given, grades, "error", bins=bins, equal_mass=equal_mass)(weights)["error"]
+
+
+def of_calibration(
+    given: Probabilities, grades: Grades, name: str, *, bins: int = BINS, equal_mass: bool = False
+) -> Sums:
+    """`calibration_errors`, by this name."""
     sure = given.max(axis=1)
-    right = given.argmax(axis=1) == grades
     inside = equal_mass_bins(sure, bins) if equal_mass else equal_width_bins(sure, bins)
-    excess = np.zeros((len(grades), bins))
-    excess[np.arange(len(grades)), inside] = right - sure
-    return _mean(np.abs(weights @ excess).sum(axis=1), weights)
+    excess = by_cell(inside, bins, (given.argmax(axis=1) == grades) - sure)
+    return Sums((excess, _drawn(grades)), lambda totals, drawn: {name: ratio(np.abs(totals).sum(axis=0), drawn[0])})
 
 
 def calibration_error(given: Probabilities, grades: Grades, *, bins: int = BINS) -> float:
@@ -46,18 +54,21 @@ def calibration_error(given: Probabilities, grades: Grades, *, bins: int = BINS)
     return float(calibration_errors(np.ones((1, len(grades))), given, grades, bins=bins)[0])
 
 
-def classwise_errors(weights: Weights, given: Probabilities, grades: Grades, *, bins: int = BINS) -> Values:
-    """Classwise calibration error of each draw: the ECE of every grade's own probability, averaged over the grades.
+def of_classwise(given: Probabilities, grades: Grades, name: str, *, bins: int = BINS) -> Sums:
+    """Classwise calibration error, by this name: the ECE of every grade's own probability, averaged over the grades.
 
     Kull et al., NeurIPS 2019. Bins of equal width. NaN where nothing was drawn.
     """
-    total = np.zeros(len(weights))
-    for grade in range(GRADES):
-        excess = np.zeros((len(grades), bins))
-        inside = equal_width_bins(given[:, grade], bins)
-        excess[np.arange(len(grades)), inside] = (grades == grade) - given[:, grade]
-        total += np.abs(weights @ excess).sum(axis=1)
-    return _mean(total / GRADES, weights)
+    excess = [
+        by_cell(equal_width_bins(given[:, grade], bins), bins, (grades == grade) - given[:, grade])
+        for grade in range(GRADES)
+    ]
+
+    def read(drawn: Totals, *totals: Totals) -> Mapping[str, Values]:
+        gaps = np.sum([np.abs(each).sum(axis=0) for each in totals], axis=0)
+        return {name: ratio(gaps / GRADES, drawn[0])}
+
+    return Sums((_drawn(grades), *excess), read)
 
 
 def log_losses(weights: Weights, given: Probabilities, grades: Grades) -> Values:
@@ -65,13 +76,23 @@ def log_losses(weights: Weights, given: Probabilities, grades: Grades) -> Values
 
     A probability below 2.2e-16 counts as that (as scikit-learn): one sure error must not make it infinite.
     """
-    chosen = given[np.arange(len(grades)), grades]
-    return _mean(weights @ -np.log(np.clip(chosen, np.finfo(np.float64).eps, 1)), weights)
+    return of_proper_scores(given, grades)(weights)["log_loss"]
 
 
 def brier_scores(weights: Weights, given: Probabilities, grades: Grades) -> Values:
     """Squared distance of the five probabilities from the reference, 0 to 2, for each draw (Brier 1950)."""
-    return _mean(weights @ ((given - np.eye(GRADES)[grades]) ** 2).sum(axis=1), weights)
+    return of_proper_scores(given, grades)(weights)["brier"]
+
+
+def of_proper_scores(given: Probabilities, grades: Grades) -> Sums:
+    """`brier` and `log_loss`; see `brier_scores` and `log_losses`."""
+    chosen = given[np.arange(len(grades)), grades]
+    distances = ((given - np.eye(GRADES)[grades]) ** 2).sum(axis=1)
+    losses = -np.log(np.clip(chosen, np.finfo(np.float64).eps, 1))
+    return Sums(
+        (one_by_one(distances, losses), _drawn(grades)),
+        lambda totals, drawn: {"brier": ratio(totals[0], drawn[0]), "log_loss": ratio(totals[1], drawn[0])},
+    )
 
 
 def brier_parts(weights: Weights, positive: Answers, scores: Scores, *, bins: int = BINS) -> dict[str, Values]:
@@ -82,21 +103,31 @@ def brier_parts(weights: Weights, positive: Answers, scores: Scores, *, bins: in
     so that the sum is exact. Reliability is better small, resolution large; uncertainty is the data's.
     NaN where nothing was drawn.
     """
-    inside = np.eye(bins)[equal_width_bins(scores, bins)]
+    return dict(of_brier_parts(positive, scores, bins=bins)(weights))
+
+
+def of_brier_parts(positive: Answers, scores: Scores, *, bins: int = BINS, prefix: str = "") -> Sums:
+    """`brier_parts`, each name after the prefix."""
     yes = positive.astype(np.float64)
-    drawn, hits, sums = weights @ inside, weights @ (inside * yes[:, None]), weights @ (inside * scores[:, None])
-    share, mean = np.divide([hits, sums], drawn, out=np.zeros((2, *drawn.shape)), where=drawn > 0)
-    rate = _mean(weights @ yes, weights)
-    # Sum of squares and of products about each bin's means.
-    spread = weights @ scores**2 - (sums * mean).sum(axis=1)
-    together = weights @ (scores * yes) - (sums * share).sum(axis=1)
-    return {
-        "brier": _mean(weights @ (scores - yes) ** 2, weights),
-        "brier_reliability": _mean((drawn * (mean - share) ** 2).sum(axis=1), weights),
-        "brier_resolution": _mean((drawn * (share - rate[:, None]) ** 2).sum(axis=1), weights),
-        "brier_uncertainty": rate * (1 - rate),
-        "brier_within_bin": _mean(spread - 2 * together, weights),
-    }
+    inside = equal_width_bins(scores, bins)
+
+    def read(drawn: Totals, hits: Totals, sums: Totals, single: Totals) -> Mapping[str, Values]:
+        every = drawn.sum(axis=0)
+        share, mean = np.divide([hits, sums], drawn, out=np.zeros((2, *drawn.shape)), where=drawn > 0)
+        rate = ratio(hits.sum(axis=0), every)
+        # Sums of squares and of products about each bin's means.
+        spread, together = single[0] - (sums * mean).sum(axis=0), single[1] - (sums * share).sum(axis=0)
+        parts = {
+            "brier": ratio(single[2], every),
+            "brier_reliability": ratio((drawn * (mean - share) ** 2).sum(axis=0), every),
+            "brier_resolution": ratio((drawn * (share - rate) ** 2).sum(axis=0), every),
+            "brier_uncertainty": rate * (1 - rate),
+            "brier_within_bin": ratio(spread - 2 * together, every),
+        }
+        return {prefix + name: values for name, values in parts.items()}
+
+    binned = [by_cell(inside, bins, values) for values in (None, yes, scores)]
+    return Sums((*binned, one_by_one(scores**2, scores * yes, (scores - yes) ** 2)), read)
 
 
 def equal_width_bins(scores: Scores, bins: int) -> Bins:
@@ -112,5 +143,6 @@ def equal_mass_bins(scores: Scores, bins: int) -> Bins:
     return np.searchsorted(edges, scores, side="left").astype(np.int64)
 
 
-def _mean(sums: Values, weights: Weights) -> Values:
-    return ratio(sums, weights.sum(axis=1))
+def _drawn(grades: Grades) -> sparse.csr_array:
+    """How many photographs were drawn."""
+    return one_by_one(np.ones(len(grades)))

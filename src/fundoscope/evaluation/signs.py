@@ -13,9 +13,10 @@ import pandas as pd
 from fundoscope.arrays import Scores
 from fundoscope.decide.kappa import kappa_of
 from fundoscope.evaluation.agreement import Values
-from fundoscope.evaluation.detection import Answers, aurocs, average_precisions, curves, hit_rates
-from fundoscope.evaluation.interval import Interval, Statistics, Weights, patient_intervals
+from fundoscope.evaluation.detection import Answers, average_precisions, of_auroc, of_curves, of_hits
+from fundoscope.evaluation.interval import Interval, patient_intervals
 from fundoscope.evaluation.rates import ratio
+from fundoscope.evaluation.sums import Sums, Together, Totals, by_cell
 from fundoscope.tables import patient_keys
 from fundoscope.tables.columns import SIGN_PREFIX, Column, typed
 
@@ -91,24 +92,23 @@ def evaluate_signs(
     return found
 
 
-def _statistics(positive: Answers, score: Scores, said: Answers) -> Statistics:
-    cells = np.eye(4)[positive * 2 + said]
-
-    def statistics(weights: Weights) -> Mapping[str, Values]:
-        counts = (weights @ cells).reshape(-1, 2, 2)
-        total = counts.sum(axis=(1, 2))
+def _statistics(positive: Answers, score: Scores, said: Answers) -> Together:
+    def agreement(totals: Totals) -> Mapping[str, Values]:
+        counts = np.ascontiguousarray(totals.T).reshape(-1, 2, 2)
         right = np.einsum("dgg->d", counts)
-        sensitivity, specificity = hit_rates(weights, positive, said)
         return {
-            "auroc": aurocs(weights, positive, score),
-            "average_precision": average_precisions(curves(weights, positive, score)),
-            "sensitivity": sensitivity,
-            "specificity": specificity,
-            "accuracy": ratio(right, total),
+            "accuracy": ratio(right, counts.sum(axis=(1, 2))),
             "kappa": kappa_of(counts, weights="unweighted"),
         }
 
-    return statistics
+    return Together(
+        (
+            of_auroc(positive, score),
+            of_curves(positive, score, lambda of: {"average_precision": average_precisions(of)}),
+            of_hits(positive, said),
+            Sums((by_cell(positive * 2 + said, 4),), agreement),
+        )
+    )
 
 
 def _score_column(sign: str) -> str:

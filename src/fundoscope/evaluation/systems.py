@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
-from fundoscope.evaluation.agreement import Values, agreement_statistics, class_statistics, confusions, cut_statistics
+from fundoscope.evaluation.agreement import (
+    Confusions,
+    Values,
+    agreement_statistics,
+    class_statistics,
+    cut_statistics,
+    of_confusions,
+)
 from fundoscope.evaluation.cases import Cases
-from fundoscope.evaluation.delong import Difference, auroc_difference, delong
-from fundoscope.evaluation.detection import aurocs
-from fundoscope.evaluation.interval import Interval, Weights, patient_intervals
-from fundoscope.evaluation.reliability import brier_scores, calibration_errors, log_losses
+from fundoscope.evaluation.delong import DELONG, OBUCHOWSKI, Difference, auroc_difference, delong
+from fundoscope.evaluation.detection import of_auroc
+from fundoscope.evaluation.interval import Interval, patient_intervals
+from fundoscope.evaluation.reliability import of_calibration, of_proper_scores
 from fundoscope.evaluation.significance import McNemar, holm, mcnemar
+from fundoscope.evaluation.sums import Sums, Together
 from fundoscope.grades import CUTS, REFERABLE
 
 AUROCS: Final = {f"AUROC {name.replace('_', '-')}": name for name in CUTS}
@@ -38,6 +47,9 @@ LOWER_IS_BETTER: Final = frozenset({"mean absolute error", "Brier score", "log l
 STATISTICS: Final = (*OF_GRADES, *AUROCS, "Brier score", "log loss", "calibration error")
 """Everything that is compared, in order."""
 
+ANSWERS: Final = ("grade", "referable score", "probabilities")
+"""Kinds of answer: what a table says of a photograph. Probabilities answer all three."""
+
 RIGHT: Final = ("right grade", "right referable")
 """What McNemar's test counts as right, of each patient's worst grade."""
 
@@ -51,9 +63,9 @@ class Against:
     differences: dict[str, Interval]
     """First minus other, of each statistic."""
     delong: dict[str, Difference]
-    """The same of the AUROCs, with DeLong's variance and test."""
+    """The same of the AUROCs that can be compared, with DeLong's variance and test."""
     mcnemar: dict[str, McNemar]
-    """By what counts as right; one case for each patient."""
+    """By what counts as right; one case for each patient. Empty where a system gives no grades."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +90,11 @@ def compare_systems(
 ) -> Comparison:
     """Compare each further system with the first, on the same draws of patients.
 
-    All are measured on each draw, so what makes a draw easy for all cancels.
+    All are measured on each draw, so what makes a draw easy for all cancels. Compared is what every system
+    gives for every photograph (see `common_answers`); the other statistics are NaN and no tests.
 
     Args:
-        systems: At least two; the same photographs in the same order, each with p0 to p4.
+        systems: At least two; the same photographs in the same order.
         rng: Source of every draw.
         resamples: Draws of patients.
         level: Share of draws inside an interval.
@@ -93,56 +106,99 @@ def compare_systems(
     if len(systems) < 2:
         raise ValueError(f"systems must be at least two, got {len(systems)}")
     first, *others = systems
+    answers = common_answers(systems)
+    measured = [_statistics(each, answers) for each in systems]
 
-    def differences(weights: Weights) -> Mapping[str, Values]:
-        own = _statistics(first, weights)
+    def differences(found: Mapping[str, Values]) -> dict[str, Values]:
         return {
-            f"{at} {name}": own[name] - values
-            for at, other in enumerate(others)
-            for name, values in _statistics(other, weights).items()
+            f"{at} {name}": found[f"0 {name}"] - found[f"{at + 1} {name}"]
+            for at in range(len(others))
+            for name in STATISTICS
+            if f"0 {name}" in found
         }
 
-    found = patient_intervals(differences, first.patients, rng=rng, level=level, resamples=resamples, method=method)
+    numbered = tuple(_named(each, f"{at} ") for at, each in enumerate(measured))
+    found = patient_intervals(
+        Together(numbered, differences), first.patients, rng=rng, level=level, resamples=resamples, method=method
+    )
+    nothing = Interval(math.nan, math.nan, math.nan, level, resamples)
     once = np.ones((1, len(first.patients)))
-    values = [{name: float(value[0]) for name, value in _statistics(each, once).items()} for each in systems]
-    areas, how = _delong(systems, level)
+    values = [{name: float(value[0]) for name, value in each(once).items()} for each in measured]
+    areas = _delong(systems, answers, level)
     against = tuple(
         Against(
-            {name: (values[0][name], values[at + 1][name]) for name in STATISTICS},
-            {name: found[f"{at} {name}"] for name in STATISTICS},
+            {name: (values[0].get(name, math.nan), values[at + 1].get(name, math.nan)) for name in STATISTICS},
+            {name: found.get(f"{at} {name}", nothing) for name in STATISTICS},
             areas[at],
-            _mcnemar(first, other),
+            _mcnemar(first, other) if "grade" in answers else {},
         )
         for at, other in enumerate(others)
     )
     corrected, family = _corrected(against)
+    how = OBUCHOWSKI if len(np.unique(first.patients)) < len(first.patients) else DELONG
     return Comparison(against, corrected, family, how)
 
 
-def _statistics(cases: Cases, weights: Weights) -> dict[str, Values]:
-    counts = confusions(weights, cases.reference, cases.answered)
-    graded = agreement_statistics(counts) | class_statistics(counts) | cut_statistics(counts)
-    values = {name: graded[key] for name, key in OF_GRADES.items()}
-    for name, cut in AUROCS.items():
-        values[name] = aurocs(weights, cases.reference >= CUTS[cut], cases.score(cut))
+def answers_of(cases: Cases) -> dict[str, Bool[np.ndarray, " photo"]]:
+    """For which photographs a system gives each kind of answer in `ANSWERS`."""
+    sure = ~np.isnan(cases.probabilities[:, 0])
+    return dict(zip(ANSWERS, (cases.answered >= 0, ~np.isnan(cases.score("referable")), sure), strict=True))
+
+
+def common_answers(systems: Sequence[Cases]) -> tuple[str, ...]:
+    """Kinds of answer that every system gives for every photograph, of `ANSWERS`."""
+    given = [answers_of(each) for each in systems]
+    return tuple(kind for kind in ANSWERS if all(each[kind].all() for each in given))
+
+
+def shared_answers(systems: Sequence[Cases]) -> tuple[tuple[str, ...], list[Bool[np.ndarray, " photo"]]]:
+    """Kinds of answer that every system gives for some photograph, and each system's photographs with all of them.
+
+    Those photographs that all systems have in this way are what `compare_systems` can be asked about.
+    """
+    given = [answers_of(each) for each in systems]
+    kinds = tuple(kind for kind in ANSWERS if all(each[kind].any() for each in given))
+    nothing = [np.zeros(len(each.reference), dtype=bool) for each in systems]
+    return kinds, [np.logical_and.reduce([each[kind] for kind in kinds]) for each in given] if kinds else nothing
+
+
+def _statistics(cases: Cases, answers: Collection[str]) -> Together:
+    def of_grades(counts: Confusions) -> Mapping[str, Values]:
+        graded = agreement_statistics(counts) | class_statistics(counts) | cut_statistics(counts)
+        return {name: graded[key] for name, key in OF_GRADES.items()}
+
     given, reference = cases.probabilities, cases.reference
-    values["Brier score"] = brier_scores(weights, given, reference)
-    values["log loss"] = log_losses(weights, given, reference)
-    values["calibration error"] = calibration_errors(weights, given, reference)
-    return values
+    parts: list[Sums | Together] = []
+    if "grade" in answers:
+        parts.append(of_confusions(reference, cases.answered, of_grades))
+    for name, cut in _comparable_cuts(answers).items():
+        parts.append(of_auroc(reference >= CUTS[cut], cases.score(cut), name))
+    if "probabilities" in answers:
+        proper = of_proper_scores(given, reference)
+        parts.append(Together((proper,), lambda found: {"Brier score": found["brier"], "log loss": found["log_loss"]}))
+        parts.append(of_calibration(given, reference, "calibration error"))
+    return Together(tuple(parts))
 
 
-def _delong(systems: Sequence[Cases], level: float) -> tuple[list[dict[str, Difference]], str]:
-    """For each further system the difference of each AUROC, and which variance was taken."""
+def _comparable_cuts(answers: Collection[str]) -> dict[str, str]:
+    """Of `AUROCS` those that there are scores for."""
+    needed = {cut: "referable score" if CUTS[cut] == REFERABLE else "probabilities" for cut in CUTS}
+    return {name: cut for name, cut in AUROCS.items() if needed[cut] in answers}
+
+
+def _named(statistics: Together, prefix: str) -> Together:
+    return Together((statistics,), lambda found: {prefix + name: values for name, values in found.items()})
+
+
+def _delong(systems: Sequence[Cases], answers: Collection[str], level: float) -> list[dict[str, Difference]]:
+    """For each further system the difference of each AUROC that there are scores for."""
     found: list[dict[str, Difference]] = [{} for _ in systems[1:]]
-    how = ""
-    for name, cut in AUROCS.items():
+    for name, cut in _comparable_cuts(answers).items():
         scores = np.stack([each.score(cut) for each in systems])
         of = delong(systems[0].reference >= CUTS[cut], scores, systems[0].patients)
-        how = of.method
         for at, entries in enumerate(found):
             entries[name] = auroc_difference(of, 0, at + 1, level=level)
-    return found, how
+    return found
 
 
 def _mcnemar(first: Cases, other: Cases) -> dict[str, McNemar]:

@@ -25,6 +25,7 @@ class Whole:
     """Beside a `Summary`, of the same rows with the same draws."""
 
     subgroups: tuple[Subgroups, ...]
+    """Empty where they were not asked for."""
     mistakes: Mistakes
     flow: tuple[Step, ...]
     curves: Drawn | None
@@ -53,6 +54,7 @@ def whole(
     *,
     by: Sequence[str] = (),
     review: Path | None = None,
+    with_subgroups: bool = True,
     with_curves: bool = True,
 ) -> Whole:
     """Look at the rows of a summary from all other sides.
@@ -63,7 +65,8 @@ def whole(
         listed: Rows of the manifest that are evaluated, answered or not.
         by: More columns of the manifest to divide by.
         review: Table of doubtful labels of an audit.
-        with_curves: Whether curves and abstention are wanted; they take the most time.
+        with_subgroups: Whether groups are wanted, those `by` names among them; they take the most time.
+        with_curves: Whether curves and abstention are wanted; they take time, too.
 
     Raises:
         BadRequest: If a column asked for cannot be used.
@@ -74,7 +77,7 @@ def whole(
     cases = cases_of(rows)
     counted = cases.counted(**asked)
     return Whole(
-        subgroups=subgroups(rows, by, method=summary.method, **asked, **draws),
+        subgroups=subgroups(rows, by, method=summary.method, **asked, **draws) if with_subgroups else (),
         mistakes=mistakes(rows, review=review, **asked),
         flow=flow(listed, rows, **asked),
         curves=drawn(cases, counted, **draws) if with_curves else None,

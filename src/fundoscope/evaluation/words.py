@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from fundoscope.evaluation.interval import Interval
 
 ROWS: Final = {
     "quadratic_kappa": "quadratic kappa",
@@ -55,6 +58,14 @@ ROWS: Final = {
 
 METHOD_WORDS: Final = {"percentile": "percentile", "bca": "BCa"}
 """How the methods of `interval.INTERVALS` are called."""
+
+
+def interval_words(interval: Interval, *, sign: str = "") -> str:
+    """Estimate and bounds to three decimals; `sign` is + where a plus is to be written."""
+    # The command line reads this module's words before it knows whether it will need more.
+    from fundoscope import pages
+
+    return pages.interval_words(interval.estimate, interval.low, interval.high, style=f"{sign}z.3f")
 
 
 def human_line(human: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from fundoscope.arrays import Photo
-from fundoscope.runtime.pages import data_uri
+from fundoscope.pages import picture_uri
 from fundoscope.runtime.reading import Reading
 
 PICTURE_PX: Final = 800
@@ -29,24 +29,25 @@ class Illustration:
 
     photograph: str
     overlay: str | None
-    """None where the network was not asked or exports no heatmap."""
+    """None where the network was not asked, exports no heatmap, or its heatmap is not certified."""
     width: int
     height: int
 
 
-def illustrate(pixels: Photo, reading: Reading) -> Illustration:
+def illustrate(pixels: Photo, reading: Reading, *, overlaid: bool = True) -> Illustration:
     """Draw a photograph and its overlay.
 
     Args:
         pixels: The photograph as it was decoded for `reading` (`Grader.examine` returns both).
         reading: What became of it.
+        overlaid: False where no overlay may be shown (`OpenRelease.heatmap_state`).
     """
     height, width = _fitted(pixels.shape[0], pixels.shape[1], PICTURE_PX)
     picture = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-    overlay = draw_overlay(reading)
+    overlay = draw_overlay(reading) if overlaid else None
     return Illustration(
-        data_uri(picture, "JPEG", quality=85),
-        None if overlay is None else data_uri(overlay, "WEBP", quality=70),
+        picture_uri(picture, "jpeg", quality=85),
+        None if overlay is None else picture_uri(overlay, "webp", quality=70),
         width,
         height,
     )

@@ -36,6 +36,7 @@ from fundoscope.files import write_bytes, write_text
 from fundoscope.photo.quality import Gate
 from fundoscope.photo.recipe import Recipe
 from fundoscope.runtime.archive import is_plain, reader
+from fundoscope.runtime.certificate import Certificate, heatmap_state
 from fundoscope.runtime.runnable import GradeSets, is_number, runnable
 
 Array = Shaped[np.ndarray, "..."]
@@ -48,7 +49,7 @@ MODEL: Final = "model.onnx"
 GOLDEN: Final = "golden.npz"
 CARD: Final = "MODEL_CARD.md"
 DESCRIPTION: Final = "release.json"
-OPTIONAL: Final = ("eyes", "neighbours", "descriptions", "conformal")
+OPTIONAL: Final = ("eyes", "neighbours", "descriptions", "conformal", "certificate")
 """Keys of `release.json` that may be absent: releases from before there were any have none of what they say."""
 
 
@@ -99,6 +100,8 @@ class Release:
     """Clinical description of each grade, which the report shows beside it; empty: none."""
     conformal: dict[str, Any] = field(default_factory=dict)
     """Which grades cannot be excluded: `runnable.GradeSets.to_dict()`; empty: nothing is said of that."""
+    certificate: dict[str, Any] = field(default_factory=dict)
+    """What its heatmap was tested on: `certificate.Certificate.to_dict()`; empty: it was not tested."""
 
     @property
     def temperature(self) -> float:
@@ -136,11 +139,18 @@ class OpenRelease:
     """What puts the probabilities right; None: the head's temperature alone."""
     grade_sets: GradeSets | None = None
     """Which grades cannot be excluded; None: the release does not say."""
+    certificate: Certificate | None = None
+    """What its heatmap was tested on; None: it was not."""
 
     @property
     def name(self) -> str:
         """What the column `release` holds: the id and the first twelve digits of the hash."""
         return f"{self.release.id}@{self.digest[:12]}"
+
+    @property
+    def heatmap_state(self) -> tuple[bool, str]:
+        """Whether its heatmap may be shown to people, and why, or why not."""
+        return heatmap_state(self.release.heatmap, self.certificate, self.release.files[MODEL])
 
 
 def head_shares(opened: OpenRelease, raw: RawOutput) -> Probabilities:
@@ -163,7 +173,7 @@ def write_release(
     golden: Mapping[str, Array],
     neighbours: Neighbours | None = None,
 ) -> Release:
-    """Write a release; `release.json` comes last, so that an interrupted one cannot be opened.
+    """Write a release.
 
     Args:
         folder: Made where absent; files of an earlier release in it are replaced.
@@ -190,12 +200,25 @@ def write_release(
     _check_neighbours(release, neighbours, target)
     if neighbours is not None:
         contents[NEIGHBOURS] = to_bytes(neighbours)
+    return write_sealed(target, release, contents)
+
+
+def write_sealed(folder: Path, release: Release, contents: Mapping[str, bytes]) -> Release:
+    """Write files with the description that holds their hashes and its own seal, and return it.
+
+    The description comes last, so that what was interrupted cannot be opened.
+
+    Args:
+        folder: Made where absent.
+        release: Everything but `files`.
+        contents: Every file but the description, by name.
+    """
     hashed = replace(release, files={name: _sha256(data) for name, data in contents.items()})
-    complete = replace(hashed, files=hashed.files | {DESCRIPTION: seal(asdict(hashed))})
+    sealed = replace(hashed, files=hashed.files | {DESCRIPTION: seal(asdict(hashed))})
     for name, data in contents.items():
-        write_bytes(target / name, data)
-    write_text(target / DESCRIPTION, complete.to_json())
-    return complete
+        write_bytes(folder / name, data)
+    write_text(folder / DESCRIPTION, sealed.to_json())
+    return sealed
 
 
 def open_release(path: Path | str) -> OpenRelease:
@@ -233,6 +256,7 @@ def open_release(path: Path | str) -> OpenRelease:
         neighbours=known,
         calibrator=parts.calibrator,
         grade_sets=parts.grade_sets,
+        certificate=parts.certificate,
     )
 
 
@@ -280,7 +304,7 @@ def seal(description: Mapping[str, Any]) -> str:
 _KINDS: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
     "a text": ("id version licence head heatmap intended_use task", lambda value: isinstance(value, str)),
     "an object": (
-        "recipe calibration operating_point gate training evaluation files neighbours conformal",
+        "recipe calibration operating_point gate training evaluation files neighbours conformal certificate",
         lambda value: isinstance(value, dict),
     ),
     "a list of texts": (

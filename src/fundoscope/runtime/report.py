@@ -11,13 +11,12 @@ import jinja2
 
 from fundoscope.decide.conformal import UNITS
 from fundoscope.decide.referral import DECISION_WORDS
-from fundoscope.files import write_text
 from fundoscope.grades import GRADE_NAMES, GRADES, REFERABLE
+from fundoscope.pages import environment, number_words, stored_interval_words, write_page
 from fundoscope.runtime.answers import PatientAnswer, Row, answer_patients
 from fundoscope.runtime.grader import Grader, in_order
 from fundoscope.runtime.illustration import Illustration, illustrate
 from fundoscope.runtime.listing import Listed
-from fundoscope.runtime.pages import environment
 
 PHOTOGRAPHS_PER_PAGE: Final = 200
 """A page holds its pictures itself, about 0.1 MB each; beyond this many the report is split."""
@@ -71,9 +70,7 @@ def write_report(
     written = []
     for page in pages:
         shown = {each.number: each for each in _show(grader, photographs, rows, page)}
-        target = Path(folder) / page.name
-        write_text(target, template.render(shared, page=page, shown=shown))
-        written.append(target)
+        written.append(write_page(Path(folder) / page.name, template, page=page, shown=shown, **shared))
     return tuple(written)
 
 
@@ -92,10 +89,13 @@ def _paged(answers: Sequence[PatientAnswer]) -> list[Page]:
 
 
 def _show(grader: Grader, photographs: Sequence[Listed], rows: Sequence[Row], page: Page) -> Iterator[Shown]:
+    overlaid, _ = grader.opened.heatmap_state
+
     def show(number: int) -> Shown:
         reading, pixels = grader.examine(photographs[number].path, photographs[number].fellow)
         unchanged = pixels is not None and reading.sha256 == rows[number]["sha256"]
-        illustration = illustrate(pixels, reading) if unchanged and pixels is not None else None
+        drawn = pixels if unchanged else None
+        illustration = None if drawn is None else illustrate(drawn, reading, overlaid=overlaid)
         return Shown(number, rows[number], illustration, _description(grader, rows[number]))
 
     numbers = [number for answer in page.patients for eye in answer.eyes for number in eye.photographs]
@@ -124,6 +124,8 @@ def _about_release(grader: Grader) -> dict[str, Any]:
         "threshold": opened.operating_point.threshold,
         "gate": opened.gate.to_dict(),
         "grade_sets": opened.grade_sets,
+        "heatmap_shown": opened.heatmap_state[0],
+        "heatmap_words": opened.heatmap_state[1],
         "promise": UNITS[opened.grade_sets.thresholds.unit] if opened.grade_sets else "",
         "evaluation": list(figures(opened.release.evaluation))[:EVALUATION_LINES],
     }
@@ -135,18 +137,13 @@ def figures(evaluation: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
         name = f"{prefix}{key.replace('_', ' ')}"
         if isinstance(value, Mapping):
             if {"estimate", "low", "high"} <= set(value):
-                yield name, _interval_words(value)
+                yield name, stored_interval_words(value)
             else:
                 yield from figures(value, f"{name}: ")
         elif isinstance(value, bool | int | str):
             yield name, str(value)
         elif isinstance(value, float):
-            yield name, f"{value:.3f}"
-
-
-def _interval_words(value: Mapping[str, Any]) -> str:
-    level = f"{value['level']:.0%} CI " if "level" in value else ""
-    return f"{value['estimate']:.3f} ({level}{value['low']:.3f} to {value['high']:.3f})"
+            yield name, number_words(value)
 
 
 def _templates() -> jinja2.Environment:

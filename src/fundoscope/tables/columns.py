@@ -91,6 +91,7 @@ PREDICTION_COLUMNS: Final[dict[str, Column]] = {
         for part in ("field_size", "sharpness", "exposure", "contrast", "vessels")
     },
     **{f"raw{k}": Column("number", note="the head's raw output") for k in range(GRADES)},
+    **{f"cut{k}": Column("number", note=f"a second head's logit of grade > {k}") for k in range(GRADES - 1)},
     **{f"p{k}": Column("share", note=f"probability of grade {k}") for k in range(GRADES)},
     "p_referable": Column("share", note="probability of grade 2 or above"),
     "grade": Column("whole", _GRADE, "the answer"),

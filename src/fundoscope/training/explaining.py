@@ -27,13 +27,12 @@ from fundoscope.photo.fov import find_field
 from fundoscope.photo.quality import Gate, judge, measure_quality
 from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.photo.recipe import prepare
-from fundoscope.runtime.explain import Explained
+from fundoscope.runtime.explain import Explained, Relevance
 from fundoscope.runtime.reading import Reading
 from fundoscope.training.attribution.cam import CAMS
 from fundoscope.training.attribution.explain import METHODS, Method, explain
 from fundoscope.training.attribution.targets import Target
 from fundoscope.training.config import Experiment
-from fundoscope.training.ensemble import check_alike
 from fundoscope.training.fit import WEIGHTS, load_network
 from fundoscope.training.network import GradingNetwork
 from fundoscope.training.objectives.supervised import Normalise
@@ -77,16 +76,15 @@ class Explainer:
         if canvas is None:
             return Explained(reading=reading, pixels=photograph.pixels, answer="")
         given = torch.from_numpy(self._given(canvas, fellow))[None]
-        maps, residuals = {}, {}
+        maps: dict[str, Relevance] = {}
+        residuals: dict[str, float] = {}
         for method in self.methods:
             found = explain(self.networks, Normalise(self.experiment.recipe), given, method)
             maps[method.name] = found.map[0].double().numpy()
             if found.residual is not None:
                 residuals[method.name] = float(found.residual[0])
         reading, answer = self._answered(reading, self._raw(given))
-        return Explained(
-            reading=reading, pixels=photograph.pixels, answer=answer, maps=maps, residuals=residuals
-        )
+        return Explained(reading=reading, pixels=photograph.pixels, answer=answer, maps=maps, residuals=residuals)
 
     def _read(self, photo: Path | str) -> Photograph:
         return read_photo(photo, target_px=self.experiment.recipe.decode_px)
@@ -157,10 +155,12 @@ def read_explainer(
     experiment = read_run(runs[0])
     for run in runs:
         if not (run / "final" / WEIGHTS).is_file():
-            raise BadCheckpoint(
-                f"{run}: final/{WEIGHTS} is missing; finish it: fundoscope train --resume {run}"
+            raise BadCheckpoint(f"{run}: final/{WEIGHTS} is missing; finish it: fundoscope train --resume {run}")
+        if _unnamed(read_run(run)) != _unnamed(experiment):
+            raise BadRequest(
+                f"{run}: expected the experiment of {runs[0]} with another seed, got another experiment. "
+                "Explain each alone."
             )
-        check_alike(run, runs[0], experiment)
     marks = [f"seed {read_run(run).seed} {sha256_of(run / 'final' / WEIGHTS)[:12]}" for run in runs]
     return Explainer(
         experiment=experiment,
@@ -171,6 +171,12 @@ def read_explainer(
         ),
         name=f"{experiment.name} ({', '.join(marks)})",
     )
+
+
+def _unnamed(experiment: Experiment) -> Experiment:
+    """Without what runs that are averaged may differ in."""
+    alike = replace(experiment, name="", seed=0)
+    return replace(alike, data=replace(alike.data, cache=""), fit=replace(alike.fit, export=False))
 
 
 def _judged(reading: Reading, photograph: Photograph, experiment: Experiment) -> tuple[Reading, Canvas | None]:

@@ -1,0 +1,24 @@
+"""What the clinic's papers for people have in common: their form, and sentences that stand in each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fundoscope.grades import NOT_A_DEVICE
+
+
+def markdown(title: str, verdict: str, *lists: Iterable[str]) -> str:
+    """A paper: title, the plain answer in bold, lists, and that this is no device."""
+    parts = [f"# {title}", f"**{verdict}**", *("\n".join(f"- {line}" for line in each) for each in lists), NOT_A_DEVICE]
+    return "\n\n".join(parts) + "\n"
+
+
+def came(patients: int, counts: Mapping[str, Any]) -> str:
+    """How many patients, of which photographs."""
+    return f"{patients} patients ({counts['photographs']} photographs, {counts['not_graded']} not graded)"
+
+
+def nameless(photographs: int) -> str:
+    """What became of photographs without a patient."""
+    return f"{photographs} photographs name no patient; each was counted as one."

@@ -1,0 +1,47 @@
+"""A release copied with something changed; the original stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from fundoscope.errors import BadRequest
+from fundoscope.runtime.archive import reader
+from fundoscope.runtime.release import DESCRIPTION, OpenRelease, Release, open_release, write_sealed
+
+
+def check_unused(target: Path) -> None:
+    """Nothing, or why no copy can be written there.
+
+    Raises:
+        BadRequest: If it is a file or a folder that holds something.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise BadRequest(f"{target}: expected a new or empty folder for the copy, got one in use. Name another.")
+
+
+def copy_release(
+    opened: OpenRelease,
+    target: Path,
+    description: Release,
+    changed: Mapping[str, bytes],
+    *,
+    without: Collection[str] = (),
+) -> OpenRelease:
+    """Write the copy, and open it.
+
+    Args:
+        opened: The original.
+        target: Folder for the copy, new or empty.
+        description: What the copy's `release.json` says; its hashes are filled in.
+        changed: Files that are new, or other than in the original.
+        without: Names of files that stay behind.
+
+    Raises:
+        BadRequest: As `check_unused`.
+    """
+    check_unused(target)
+    read = reader(opened.path)
+    kept = {name: read(name) for name in opened.release.files if name not in (DESCRIPTION, *without)}
+    write_sealed(target, description, {**kept, **changed})
+    return open_release(target)

@@ -1,0 +1,167 @@
+"""A folder of explanations: pictures, raw maps, and one `explanations.json`, which a run that was killed goes on from.
+
+Of each photograph: `NAME.METHOD.png` (overlays), `NAME.png` (all side by side) and `NAME.npz` (raw maps by method, and
+`field`, the pixels of the prepared photograph that show retina). What was asked stands in the JSON; a folder of another
+request is refused. Photographs whose file, request and outputs are as they were are not explained again.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image
+
+from fundoscope.errors import BadRequest
+from fundoscope.files import replacing, sha256_of, write_bytes, write_text
+from fundoscope.grades import NOT_A_DEVICE
+from fundoscope.runtime.explain import Explained, Lesions, field_on_grid, figure, overlay, share_outside
+from fundoscope.runtime.listing import Listed
+
+SCHEMA: Final = 1
+ANSWERS: Final = "explanations.json"
+SAVE_EVERY: Final = 16
+"""Photographs after which the JSON is written; a killed run explains at most so many again."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What all photographs of a folder are asked."""
+
+    network: str
+    """The release by its id and hash, or the checkpoints by theirs."""
+    methods: tuple[str, ...]
+    layers: tuple[str, ...]
+    target: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "network": self.network,
+            "methods": list(self.methods),
+            "layers": list(self.layers),
+            "target": self.target,
+        }
+
+
+def explain_listed(
+    photographs: Sequence[Listed],
+    folder: Path,
+    request: Request,
+    explain: Callable[[Listed], Explained],
+    *,
+    lesions: Callable[[Listed], Lesions] | None = None,
+    force: bool = False,
+) -> Iterator[Row]:
+    """Explain photographs into a folder, one row for each, in order; those that are done are not done again.
+
+    Args:
+        photographs: Every `image` once.
+        folder: Made where absent.
+        request: What `explain` does.
+        explain: Never raises because of the photograph.
+        lesions: Masks of a photograph, empty where nothing is known of it; None: none are drawn.
+        force: Explain all anew, whatever lies there.
+
+    Raises:
+        BadRequest: If the folder holds explanations of another request.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    done = {} if force else _read(folder / ANSWERS, request)
+    names = names_of(photographs)
+    rows: dict[str, Row] = dict(done)
+    try:
+        for count, (listed, name) in enumerate(zip(photographs, names, strict=True), start=1):
+            if not _stands(done.get(listed.image), listed, folder, name):
+                marked = None if lesions is None else lesions(listed)
+                rows[listed.image] = write_explained(explain(listed), listed.image, folder, name, request, marked)
+            yield rows[listed.image]
+            if count % SAVE_EVERY == 0:
+                _save(folder, request, rows)
+    finally:
+        if rows:
+            _save(folder, request, rows)
+
+
+def names_of(photographs: Sequence[Listed]) -> list[str]:
+    """What the files of each photograph begin with: its name, or where two have one name the whole path."""
+    stems = [each.path.stem for each in photographs]
+    uses = Counter(stems)
+    whole = ["_".join(part for part in Path(each.image).parts if part not in ("/", "..")) for each in photographs]
+    return [stem if uses[stem] == 1 else other for stem, other in zip(stems, whole, strict=True)]
+
+
+def write_explained(
+    explained: Explained, image: str, folder: Path, name: str, request: Request, lesions: Lesions | None
+) -> Row:
+    """Write one photograph's files; the row that says what became of it."""
+    reading = explained.reading
+    row: Row = {"image": image, "sha256": reading.sha256, "status": reading.status, "reason": reading.reason}
+    row |= {"answer": explained.answer, "target": request.target, "name": name, "methods": {}}
+    if not explained.maps:
+        return row
+    for method, relevance in explained.maps.items():
+        outside, residual = share_outside(reading, relevance), explained.residuals.get(method)
+        write_bytes(folder / f"{name}.{method}.png", _png(overlay(reading, relevance)))
+        row["methods"][method] = {
+            "grid": list(relevance.shape),
+            "outside_field": None if math.isnan(outside) else outside,
+            "residual": residual,
+        }
+    write_bytes(folder / f"{name}.png", _png(figure(explained, target=request.target, lesions=lesions)))
+    side = reading.side or 0
+    # Of any type: to the stub a name among them might be an option of the function.
+    arrays: dict[str, Any] = {method: each.astype(np.float32) for method, each in explained.maps.items()}
+    with replacing(folder / f"{name}.npz") as fresh:
+        np.savez_compressed(fresh, **arrays, field=field_on_grid(reading, side, side))
+    return row
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _stands(row: Row | None, listed: Listed, folder: Path, name: str) -> bool:
+    """Whether a photograph was explained, from this very file, and all that was written is there."""
+    if row is None or not row["methods"] or row["name"] != name:
+        return False
+    files = [f"{name}.png", f"{name}.npz", *(f"{name}.{method}.png" for method in row["methods"])]
+    if not all((folder / each).is_file() for each in files) or not listed.path.is_file():
+        return False
+    return bool(sha256_of(listed.path) == row["sha256"])
+
+
+def _read(path: Path, request: Request) -> dict[str, Row]:
+    if not path.exists():
+        return {}
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        came, rows = held["request"], {row["image"]: row for row in held["photographs"]}
+    except (ValueError, KeyError, TypeError):
+        raise BadRequest(f"{path}: expected explanations, got a damaged file. Delete it, or give --force.") from None
+    if came != request.to_dict():
+        raise BadRequest(
+            f"{path}: expected explanations of the same request, got those of {_words(came)}. "
+            "Choose another --out, or give --force to replace them."
+        )
+    return rows
+
+
+def _words(request: Mapping[str, Any]) -> str:
+    return f"{request.get('network')} by {', '.join(request.get('methods', []))} of {request.get('target')}"
+
+
+def _save(folder: Path, request: Request, rows: Mapping[str, Row]) -> None:
+    told = {"schema": SCHEMA, "request": request.to_dict(), "photographs": list(rows.values()), "notice": NOT_A_DEVICE}
+    write_text(folder / ANSWERS, json.dumps(told, indent=1, allow_nan=False) + "\n")

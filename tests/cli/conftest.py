@@ -1,0 +1,39 @@
+"""What the tests of the commands share: running one, and the tiny release that some of them need."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fundoscope.cli import main
+
+# Test files cannot import one another; pytest finds fixtures by the names in this module.
+_TINY = runpy.run_path(str(Path(__file__).parents[1] / "runtime" / "tiny_release.py"))
+tiny_release = _TINY["tiny_release"]
+
+Ran = tuple[int, str, str]
+
+
+@pytest.fixture(scope="session")
+def write_tiny_release() -> Callable[..., Path]:
+    """Writes a tiny release into a folder; every field can be changed."""
+    return _TINY["write_tiny_release"]
+
+
+@pytest.fixture
+def run_verb(capsys, monkeypatch) -> Callable[..., Ran]:
+    """Run a command, wide; exit status, standard output with its white space evened, standard error likewise."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(verb: str, *arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["fundoscope", verb, *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        return int(ended.value.code or 0), " ".join(shown.out.split()), " ".join(shown.err.split())
+
+    return run

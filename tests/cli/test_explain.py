@@ -1,0 +1,185 @@
+"""`fundoscope explain`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fundoscope.painting import RetinaSpec, paint_retina
+
+
+@pytest.fixture
+def retinas(tmp_path: Path) -> Path:
+    """A folder of two painted retinas."""
+    folder = tmp_path / "retinas"
+    folder.mkdir()
+    rng = np.random.default_rng(2)
+    for number in range(2):
+        photo = paint_retina(RetinaSpec(side_px=300, grade=number), rng=rng).photo
+        Image.fromarray(photo).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def explain(run_verb, tiny_release, tmp_path):
+    """Explain by the tiny release into a folder; status, standard output, standard error."""
+    return lambda *words: run_verb("explain", *words, "--release", tiny_release, "--out", tmp_path / "out")
+
+
+def told(folder: Path) -> dict[str, dict]:
+    answer = json.loads((folder / "explanations.json").read_text())
+    return {Path(row["image"]).name: row for row in answer["photographs"]}
+
+
+def test_a_releases_own_map_is_drawn_stored_and_told_without_torch(explain, retinas, tmp_path):
+    status, out, err = explain(retinas)
+
+    assert status == 0, err
+    assert "0.png: grade" in out
+    assert "its heatmap is not certified" in err
+    rows = told(tmp_path / "out")
+    assert rows["0.png"]["methods"]["grad-cam"]["grid"] == [8, 8]
+    assert 0 < rows["0.png"]["methods"]["grad-cam"]["outside_field"] < 1
+    over = np.asarray(Image.open(tmp_path / "out" / "0.grad-cam.png"))
+    assert over.shape[2] == 4
+    assert not over[0, 0, 3]
+    assert over[..., 3].any()
+    with np.load(tmp_path / "out" / "0.npz", allow_pickle=False) as raw:
+        assert sorted(raw.files) == ["field", "grad-cam"]
+        assert raw["field"].shape == (64, 64)
+        shown = np.asarray(Image.open(retinas / "0.png")).max(axis=2) > 30
+        # The prepared photograph is a square as wide as the photograph.
+        assert raw["field"].mean() == pytest.approx(shown.sum() / shown.shape[1] ** 2, abs=0.02)
+        assert raw["grad-cam"].max() == 1
+    assert np.asarray(Image.open(tmp_path / "out" / "0.png")).shape[1] > 600
+
+
+def test_what_is_explained_is_not_explained_again_unless_forced_or_changed(explain, retinas, tmp_path):
+    explain(retinas)
+    figures = [tmp_path / "out" / f"{number}.png" for number in range(2)]
+    for figure in figures:
+        figure.write_bytes(b"touched")
+
+    explain(retinas)
+    kept = [figure.read_bytes() == b"touched" for figure in figures]
+    shutil.copy(retinas / "0.png", retinas / "1.png")
+    explain(retinas)
+    changed = [figure.read_bytes() == b"touched" for figure in figures]
+    explain(retinas, "--force")
+
+    assert kept == [True, True]
+    assert changed == [True, False]
+    assert not any(figure.read_bytes() == b"touched" for figure in figures)
+
+
+def test_a_bad_photograph_costs_only_itself(explain, retinas, tmp_path):
+    Image.fromarray(np.zeros((300, 300, 3), np.uint8)).save(retinas / "black.png")
+    (retinas / "torn.png").write_bytes(b"no picture")
+
+    status, out, _ = explain(retinas)
+
+    rows = told(tmp_path / "out")
+    assert status == 1
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "0.png": "graded",
+        "1.png": "graded",
+        "black.png": "ungradable",
+        "torn.png": "unreadable",
+    }
+    assert rows["torn.png"]["reason"]
+    assert rows["torn.png"]["methods"] == {}
+    assert not (tmp_path / "out" / "black.png").exists()
+    assert "torn.png" in out
+
+
+def test_lesions_are_outlined_where_a_manifest_knows_them(explain, retinas, tmp_path):
+    mask = np.zeros((300, 300), np.uint8)
+    mask[140:160, 140:160] = 255
+    Image.fromarray(mask).save(tmp_path / "ex.png")
+    pd.DataFrame({"image": ["retinas/0.png"], "mask_ex": ["ex.png"]}).to_csv(tmp_path / "lesions.csv", index=False)
+
+    status, _, err = explain(retinas, "--lesions", tmp_path / "lesions.csv")
+
+    assert status == 0, err
+    known, unknown = (np.asarray(Image.open(tmp_path / "out" / f"{number}.png")) for number in range(2))
+    assert (known == (240, 228, 66)).all(axis=2).any()
+    assert not (unknown == (240, 228, 66)).all(axis=2).any()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--method", "occlusion"), "--method occlusion: expected what release tiny@"),
+        (("--target", "cut:2"), "--target cut:2: expected what release tiny@"),
+        (("--layers", "blocks.2"), "or give the trained run with --checkpoint."),
+        (("--checkpoint", "run"), "--release: expected it or --checkpoint, got both. Leave one out."),
+    ],
+)
+def test_a_release_answers_only_what_it_has_inside(explain, retinas, words, said):
+    status, _, err = explain(retinas, *words)
+
+    assert status == 2
+    assert said in err
+
+
+def test_lesions_need_masks_that_can_be_read(explain, retinas, tmp_path):
+    pd.DataFrame({"image": ["retinas/0.png"]}).to_csv(tmp_path / "bare.csv", index=False)
+    pd.DataFrame({"image": ["retinas/0.png"], "mask_ma": ["no.png"]}).to_csv(tmp_path / "lost.csv", index=False)
+
+    for name, said in (
+        ("bare", "expected a column of mask_ma, mask_he"),
+        ("lost", "no.png: expected a mask picture for mask_ma"),
+    ):
+        status, _, err = explain(retinas, "--lesions", tmp_path / f"{name}.csv")
+        assert (status, said in err) == (2, True), err
+
+
+def test_explanations_of_another_request_are_not_mixed_in(explain, retinas, run_verb, write_tiny_release, tmp_path):
+    explain(retinas)
+    other = write_tiny_release(tmp_path / "other", id="other")
+
+    status, _, err = run_verb("explain", retinas, "--release", other, "--out", tmp_path / "out")
+
+    assert status == 2
+    assert "expected explanations of the same request, got those of tiny@" in err
+
+
+def test_a_checkpoint_is_explained_by_several_methods(run_verb, retinas, tmp_path):
+    torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
+    from safetensors.torch import save_file
+
+    from fundoscope.training.config import experiment_from_dict
+    from fundoscope.training.fit import build_network
+
+    experiment = experiment_from_dict(
+        {
+            "name": "tiny",
+            "data": {"manifest": "none.csv"},
+            "recipe": {"side": 64},
+            "network": {"backbone": "mobilenetv2_035", "dropout": 0.0},
+        },
+        where="the test",
+    )
+    torch.manual_seed(1)
+    (tmp_path / "run" / "final").mkdir(parents=True)
+    save_file(build_network(experiment).state_dict(), tmp_path / "run" / "final" / "network.safetensors")
+    (tmp_path / "run" / "experiment.json").write_text(json.dumps(experiment.to_dict()))
+
+    status, out, err = run_verb(
+        "explain",
+        retinas / "1.png",
+        *("--checkpoint", tmp_path / "run", "--method", "grad-cam", "--method", "eigen-cam", "--layers", "blocks.2"),
+        *("--target", "cut:2", "--out", tmp_path / "out", "--json"),
+    )
+
+    assert status == 0, err
+    answer = json.loads(out)
+    assert answer["request"]["target"] == "cut:2"
+    assert list(answer["photographs"][0]["methods"]) == ["grad-cam", "eigen-cam"]
+    assert (tmp_path / "out" / "1.eigen-cam.png").is_file()

@@ -1,0 +1,51 @@
+"""A copy is a whole release, changed where it was asked for; the original stays as it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from fundoscope.errors import BadRelease, BadRequest
+from fundoscope.runtime.copies import check_unused, copy_release
+from fundoscope.runtime.release import open_release
+
+
+def test_a_copy_has_the_new_files_the_old_ones_and_not_those_left_behind(tiny_release, tmp_path):
+    opened = open_release(tiny_release)
+    before = {path.name: path.read_bytes() for path in tiny_release.iterdir()}
+
+    first = copy_release(opened, tmp_path / "first", opened.release, {"note.txt": b"one", "extra.txt": b"two"})
+    second = copy_release(
+        first, tmp_path / "second", replace(first.release, version="2"), {"note.txt": b"three"}, without=["extra.txt"]
+    )
+
+    assert (tmp_path / "second" / "note.txt").read_bytes() == b"three"
+    assert set(first.release.files) - set(second.release.files) == {"extra.txt"}
+    assert not (tmp_path / "second" / "extra.txt").exists()
+    assert (second.release.version, second.model) == ("2", opened.model)
+    assert {path.name: path.read_bytes() for path in tiny_release.iterdir()} == before
+
+
+def test_a_copy_is_sealed(tiny_release, tmp_path):
+    opened = open_release(tiny_release)
+    copy_release(opened, tmp_path / "copy", opened.release, {})
+    path = tmp_path / "copy" / "release.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": "9"}))
+
+    with pytest.raises(BadRelease, match=r"release\.json has changed since the release was made"):
+        open_release(tmp_path / "copy")
+
+
+def test_nothing_is_written_over(tiny_release, tmp_path):
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "letter.txt").write_text("dear")
+    (tmp_path / "file").write_text("")
+    opened = open_release(tiny_release)
+
+    for place in ("used", "file"):
+        with pytest.raises(BadRequest, match=f"{place}: expected a new or empty folder for the copy, got one in use"):
+            copy_release(opened, tmp_path / place, opened.release, {})
+    check_unused(tmp_path / "new")
+    assert [path.name for path in (tmp_path / "used").iterdir()] == ["letter.txt"]
