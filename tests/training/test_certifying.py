@@ -149,9 +149,10 @@ def test_runs_that_are_not_cross_validated_alike_are_refused(folded, tmp_path):
     table = pd.read_csv(moved / "out_of_fold.csv")
     table.assign(fold=1 - table["fold"]).to_csv(moved / "out_of_fold.csv", index=False)
 
-    for runs in ([first, same], [first, other]):
-        with pytest.raises(BadRequest, match="expected runs of one experiment with different seeds"):
-            read_folds(runs)
+    with pytest.raises(BadRequest, match="expected another seed than the others', got 1 again"):
+        read_folds([first, same])
+    with pytest.raises(BadRequest, match=r"with another seed, got one that differs in fit\.epochs"):
+        read_folds([first, other])
     with pytest.raises(BadRequest, match="expected runs with the same photographs in the same folds"):
         read_folds([first, moved])
     (first / "fold1" / WEIGHTS).unlink()

@@ -107,7 +107,7 @@ def test_what_the_runs_cannot_answer_is_refused(tiny: Experiment, tmp_path: Path
         ([run], ["x-ray"], {}, "--method: expected among grad-cam, .* got 'x-ray'. Name another"),
         ([run], ["occlusion"], {"layers": ["blocks.2"]}, "--layers: expected beside a method that takes layers"),
         ([run], ["grad-cam"], {"target": "cut"}, "target: expected answer, expected, grade:K"),
-        ([run, other], ["grad-cam"], {}, "expected the experiment of .* got another experiment"),
+        ([run, other], ["grad-cam"], {}, "expected the experiment of .* got one that differs in"),
     ):
         with pytest.raises(BadRequest, match=said):
             read_explainer(runs, methods, **options)

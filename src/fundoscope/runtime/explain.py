@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fundoscope.arrays import Mask, Photo
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.illustration import Overlay, lay_on_photograph
+from fundoscope.runtime.illustration import Overlay, colour, lay_on_photograph
 from fundoscope.runtime.reading import Reading
 
 OVERLAY_PX: Final = 800
@@ -121,12 +121,9 @@ def overlay(reading: Reading, relevance: Relevance, *, longer_px: int = OVERLAY_
     top = np.quantile(relevance, 1 - SHOWN_FULL, method="higher") or relevance.max()
     scaled = np.clip(relevance / top, 0, 1) if top > 0 else np.zeros(relevance.shape)
     laid = lay_on_photograph(replace(reading, heatmap=scaled.astype(np.float32)), longer_px=longer_px)
-    if laid is None or reading.field is None or reading.decoded is None:
+    if laid is None:
         raise ValueError(f"{reading.image}: reading must hold field, placement, decoded and side of a photograph")
-    height, width = laid.shape
-    inside = reading.field.scaled(height / reading.decoded[0]).mask(height, width)
-    colours = cv2.applyColorMap(np.rint(laid * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
-    return np.dstack([colours, np.rint(255 * np.sqrt(laid) * inside).astype(np.uint8)])
+    return colour(laid, reading)
 
 
 def outlined(picture: Photo, lesions: Lesions) -> Photo:

@@ -55,9 +55,18 @@ def illustrate(pixels: Photo, reading: Reading, *, overlaid: bool = True) -> Ill
 
 def draw_overlay(reading: Reading) -> Overlay | None:
     """The heatmap in colour, in the proportions of the photograph; None where there is no heatmap."""
-    relevance = lay_on_photograph(reading, longer_px=OVERLAY_PX)
-    if relevance is None or reading.field is None or reading.decoded is None:
-        return None
+    laid = lay_on_photograph(reading, longer_px=OVERLAY_PX)
+    return None if laid is None else colour(laid, reading)
+
+
+def colour(relevance: Float32[np.ndarray, "height width"], reading: Reading) -> Overlay:
+    """A map that was laid on a photograph (`lay_on_photograph`), in colour, more opaque the more relevant, 0 outside.
+
+    Raises:
+        ValueError: If no field was found in the photograph.
+    """
+    if reading.field is None or reading.decoded is None:
+        raise ValueError(f"{reading.image}: reading must hold the field and the decoded size of a photograph")
     height, width = relevance.shape
     inside = reading.field.scaled(height / reading.decoded[0]).mask(height, width)
     colours = cv2.applyColorMap(np.rint(relevance * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]

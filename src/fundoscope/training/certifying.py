@@ -31,6 +31,7 @@ from fundoscope.training.attribution.capture import LAST
 from fundoscope.training.attribution.explain import METHODS, Method, explain
 from fundoscope.training.attribution.targets import Target
 from fundoscope.training.config import Experiment
+from fundoscope.training.ensemble import check_alike
 from fundoscope.training.fit import WEIGHTS, fit, load_network
 from fundoscope.training.loader import Rows
 from fundoscope.training.network import GradingNetwork
@@ -78,18 +79,13 @@ def read_folds(runs: Sequence[Path]) -> Folded:
         BadCheckpoint: If a run has no folds, or one of them is not finished.
         BadRequest: If runs are not one experiment with different seeds on the same folds.
     """
-    experiments = [read_run(run) for run in runs]
-    first = experiments[0]
+    first = check_alike(runs)
     if first.data.folds < 2:
         raise BadCheckpoint(
             f"{runs[0]}: expected a run with folds, whose networks never saw some of the photographs, got data.folds = "
             f"{first.data.folds}. Cross-validate: fundoscope train NAME data.folds=3"
         )
-    if any(_unnamed(each) != _unnamed(first) for each in experiments) or len({e.seed for e in experiments}) < len(runs):
-        raise BadRequest(
-            "--checkpoint: expected runs of one experiment with different seeds, got others. Certify each alone"
-        )
-    tables = [_folds_of(each, run) for each, run in zip(experiments, runs, strict=True)]
+    tables = [_folds_of(read_run(run), run) for run in runs]
     if any(not _same_folds(each, tables[0]) for each in tables):
         raise BadRequest("--checkpoint: expected runs with the same photographs in the same folds, got others")
     return Folded(experiment=first, runs=tuple(runs), table=tables[0])
@@ -106,12 +102,6 @@ def _folds_of(experiment: Experiment, run: Path) -> pd.DataFrame:
 
 def _same_folds(one: pd.DataFrame, other: pd.DataFrame) -> bool:
     return dict(zip(one["sha256"], one["fold"], strict=True)) == dict(zip(other["sha256"], other["fold"], strict=True))
-
-
-def _unnamed(experiment: Experiment) -> Experiment:
-    """Without what runs that are averaged may differ in."""
-    alike = replace(experiment, name="", seed=0)
-    return replace(alike, data=replace(alike.data, cache=""), fit=replace(alike.fit, export=False))
 
 
 def read_method(words: str) -> Method:

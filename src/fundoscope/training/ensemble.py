@@ -60,11 +60,15 @@ def read_finished(runs: Sequence[Path]) -> Finished:
         BadCheckpoint: If a run is not finished.
         BadRequest: If several runs differ in more than their seed, or the release would grade by neighbours.
     """
-    experiment = read_run(runs[0])
+    experiment = check_alike(runs)
+    if len(runs) > 1 and experiment.release.neighbours:
+        raise BadRequest(
+            f"{runs[1]}: expected runs whose head grades, got release.neighbours = {experiment.release.neighbours}. "
+            "Neighbours are not averaged: export each run alone"
+        )
     folded = bool(experiment.data.folds) or experiment.domains.protocol != "none"
     name = "out_of_fold.csv" if folded else "predictions.csv"
     for run in runs:
-        _check_alike(run, runs[0], experiment)
         for needed in (run / "final" / WEIGHTS, run / name):
             if not needed.is_file():
                 raise BadCheckpoint(
@@ -126,23 +130,32 @@ def average(tables: Sequence[pd.DataFrame], reference: pd.DataFrame, experiment:
     return cross_fit(answers, grades, head, sensitivity=release.sensitivity, cuts=release.cuts)
 
 
-def _check_alike(run: Path, first: Path, experiment: Experiment) -> None:
+def check_alike(runs: Sequence[Path]) -> Experiment:
+    """The experiment of runs that differ in nothing but their seed, as the first of them names it.
+
+    Raises:
+        BadCheckpoint: If a folder holds no run.
+        BadRequest: If a run is of another experiment, or of a seed that is among them already.
+    """
+    experiment, seeds = read_run(runs[0]), {read_run(runs[0]).seed}
+    for run in runs[1:]:
+        _check_same(run, runs[0], experiment)
+        if read_run(run).seed in seeds:
+            raise BadRequest(
+                f"{run}: expected another seed than the others', got {read_run(run).seed} again. Train with seed=N"
+            )
+        seeds.add(read_run(run).seed)
+    return experiment
+
+
+def _check_same(run: Path, first: Path, experiment: Experiment) -> None:
     """Refuse a run that is not the first with another seed."""
-    if run == first:
-        return
     ours, theirs = _comparable(experiment), _comparable(read_run(run))
     differs = sorted(key for key in ours if ours[key] != theirs[key])
     if differs:
         raise BadRequest(
             f"{run}: expected the experiment of {first} with another seed, got one that differs in "
-            f"{', '.join(differs)}. Networks of different experiments are not averaged: export each alone"
-        )
-    if read_run(run).seed == experiment.seed:
-        raise BadRequest(f"{run}: expected another seed than {first}'s, got {experiment.seed} too. Train with seed=N")
-    if experiment.release.neighbours:
-        raise BadRequest(
-            f"{run}: expected runs whose head grades, got release.neighbours = {experiment.release.neighbours}. "
-            "Neighbours are not averaged: export the run alone"
+            f"{', '.join(differs)}. Networks of different experiments are not averaged: take each alone"
         )
 
 

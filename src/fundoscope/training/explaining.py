@@ -33,6 +33,7 @@ from fundoscope.training.attribution.cam import CAMS
 from fundoscope.training.attribution.explain import METHODS, Method, explain
 from fundoscope.training.attribution.targets import Target
 from fundoscope.training.config import Experiment
+from fundoscope.training.ensemble import check_alike
 from fundoscope.training.fit import WEIGHTS, load_network
 from fundoscope.training.network import GradingNetwork
 from fundoscope.training.objectives.supervised import Normalise
@@ -152,15 +153,10 @@ def read_explainer(
             f"--layers: expected beside a method that takes layers ({', '.join(CAMS)}), got {', '.join(methods)}. "
             "Leave --layers out."
         )
-    experiment = read_run(runs[0])
+    experiment = check_alike(runs)
     for run in runs:
         if not (run / "final" / WEIGHTS).is_file():
             raise BadCheckpoint(f"{run}: final/{WEIGHTS} is missing; finish it: fundoscope train --resume {run}")
-        if _unnamed(read_run(run)) != _unnamed(experiment):
-            raise BadRequest(
-                f"{run}: expected the experiment of {runs[0]} with another seed, got another experiment. "
-                "Explain each alone."
-            )
     marks = [f"seed {read_run(run).seed} {sha256_of(run / 'final' / WEIGHTS)[:12]}" for run in runs]
     return Explainer(
         experiment=experiment,
@@ -171,12 +167,6 @@ def read_explainer(
         ),
         name=f"{experiment.name} ({', '.join(marks)})",
     )
-
-
-def _unnamed(experiment: Experiment) -> Experiment:
-    """Without what runs that are averaged may differ in."""
-    alike = replace(experiment, name="", seed=0)
-    return replace(alike, data=replace(alike.data, cache=""), fit=replace(alike.fit, export=False))
 
 
 def _judged(reading: Reading, photograph: Photograph, experiment: Experiment) -> tuple[Reading, Canvas | None]:

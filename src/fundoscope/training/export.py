@@ -134,7 +134,7 @@ def _describe(finished: Finished, graph: PlainGraph, evaluation: dict[str, Any])
         training={
             "fundoscope": __version__,
             "torch": str(torch.__version__).split("+")[0],
-            "experiment": experiment.to_dict() | {"data": {**experiment.to_dict()["data"], "cache": ""}},
+            "experiment": _without_folders(experiment),
             "backbone": experiment.network.backbone,
             **_started_from(experiment.network),
             "networks": finished.runs,
@@ -165,6 +165,15 @@ def _chosen_limit(finished: Finished) -> list[str]:
     return [CHOSEN_LIMIT] if settings.keep == "best" or settings.patience else []
 
 
+def _without_folders(experiment: Experiment) -> dict[str, Any]:
+    """The resolved experiment with the names of its files, but not where they lay on the machine it was made on."""
+    values = experiment.to_dict()
+    values["data"]["cache"] = ""
+    for section, key in (("data", "manifest"), ("network", "weights"), ("network", "prototypes"), ("release", "card")):
+        values[section][key] = Path(values[section][key]).name
+    return values
+
+
 def _started_from(network: Network) -> dict[str, str]:
     """Hashes of the files that training started from; empty where there was none, or it is gone."""
     files = {"pretrained_sha256": network.weights}
@@ -180,7 +189,7 @@ LIMITS = [
 ]
 """What every release exported from a run on one source says of itself."""
 
-HEATMAP_LIMIT = "A heatmap shows what moved the grade, not where lesions are; it was not certified against lesions."
+HEATMAP_LIMIT = "A heatmap shows what moved the grade, not where lesions are."
 """What one says besides that shows a heatmap."""
 
 NO_HEATMAP_LIMIT = "It shows no heatmap: what moved the grade is not told."
