@@ -295,5 +295,5 @@ def test_the_exported_graph_agrees_with_torch_and_holds_no_second_head(
 
     check_parity(graph, model, canvases, head)
     names = [weight.name for weight in onnx.load_from_string(model).graph.initializer]
-    assert any("network.head." in name for name in names)
+    assert any("networks.0.head." in name for name in names)
     assert not [name for name in names if "second_head" in name]
