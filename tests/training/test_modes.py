@@ -142,7 +142,11 @@ def test_the_table_has_the_figures_of_each_way_with_intervals(looked_at):
 @pytest.mark.parametrize(
     ("section", "change", "message"),
     [
-        ("network", {"head": "softmax", "projection": 512}, "expected network.head 'prototype' and network.second_head 'cumulative'"),
+        (
+            "network",
+            {"head": "softmax", "projection": 512},
+            "expected network.head 'prototype' and network.second_head 'cumulative'",
+        ),
         ("fit", {"snapshots": 0}, "expected fit.snapshots of at least 1"),
     ],
 )
