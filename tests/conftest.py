@@ -21,6 +21,7 @@ def shared_data() -> Path:
     """The folder of real photographs beside the checkout; a test that needs it skips where it is absent."""
     folder = SHARED / "data"
     if not folder.is_dir():
+        # They are not in the repository (others' licences, and their size): a checkout alone is tested on paintings.
         pytest.skip("needs the real photographs in ../shared/data, which are not here")
     return folder
 
@@ -30,5 +31,6 @@ def shared_weights() -> Path:
     """The folder of pretrained weights beside the checkout; a test that needs it skips where it is absent."""
     folder = SHARED / "weights"
     if not folder.is_dir():
+        # Nor are these, which are not ours to hand on; nothing is downloaded.
         pytest.skip("needs the pretrained weights in ../shared/weights, which are not here")
     return folder

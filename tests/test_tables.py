@@ -69,7 +69,7 @@ def test_columns_of_nobodys_contract_are_kept_as_text(tmp_path):
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
 def test_what_is_written_is_read_back_the_same(tmp_path, suffix, rng):
     if suffix == ".parquet":
-        pytest.importorskip("pyarrow")
+        pytest.importorskip("pyarrow", reason="needs pyarrow (the research extra)")
     frame = pd.DataFrame({"image": ["ä, b.jpg", 'c"d.jpg', "e\nf.jpg"], "sha256": [HASHES[0], None, HASHES[2]]})
     frame["patient"] = pd.Series(["007", "NA", None], dtype=object)
     for k, column in enumerate(rng.dirichlet(np.ones(5), 3).T):
@@ -170,7 +170,7 @@ def test_a_missing_file_a_folder_and_an_unknown_suffix_are_refused(tmp_path):
 
 
 def test_a_damaged_parquet_table_is_refused(tmp_path):
-    pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow", reason="needs pyarrow (the research extra)")
     with pytest.raises(BadTable, match=r"table.parquet: expected a Parquet table, got: .*Copy or write it again"):
         read_table(written(tmp_path, b"PAR1 and then nothing", "table.parquet"))
 

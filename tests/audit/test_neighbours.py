@@ -24,6 +24,7 @@ def test_equals_sorting_all_similarities(features):
 
 
 def test_searching_cells_finds_nearly_the_same(features):
+    # Cells are faiss's own; without it every photograph is compared with every other, which is tested above.
     pytest.importorskip("faiss", reason="needs faiss (the research extra)")
 
     exact, by_cells = nearest(features, 4), nearest(features, 4, exact_up_to=10)
@@ -33,6 +34,7 @@ def test_searching_cells_finds_nearly_the_same(features):
 
 
 def test_equal_photographs_find_one_another_and_not_themselves(features):
+    # Its second limit asks for cells, which are faiss's own.
     pytest.importorskip("faiss", reason="needs faiss (the research extra)")
     twice = np.concatenate([features, features[:1]])
 

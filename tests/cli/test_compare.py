@@ -217,7 +217,8 @@ def test_the_console_shows_recipe_size_speed_and_seeds(runs):
 
 
 def test_a_report_is_a_page_by_itself_with_table_and_figures(runs, tmp_path: Path):
-    pytest.importorskip("matplotlib")
+    # A report draws figures; that one without matplotlib is refused in words is tested below.
+    pytest.importorskip("matplotlib", reason="needs matplotlib (the research extra)")
 
     done = run(app, ["compare", *runs, "--resamples", "100", "--report", str(tmp_path / "report")])
 
@@ -238,7 +239,8 @@ def test_a_report_is_a_page_by_itself_with_table_and_figures(runs, tmp_path: Pat
 
 
 def test_tables_alone_can_have_a_report_too(tables, tmp_path: Path):
-    pytest.importorskip("matplotlib")
+    # A report draws figures; that one without matplotlib is refused in words is tested below.
+    pytest.importorskip("matplotlib", reason="needs matplotlib (the research extra)")
 
     run(app, ["compare", *tables, "--resamples", "100", "--report", str(tmp_path / "report")])
 

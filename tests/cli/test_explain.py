@@ -151,6 +151,7 @@ def test_explanations_of_another_request_are_not_mixed_in(explain, retinas, run_
 
 
 def test_a_checkpoint_is_explained_by_several_methods(run_verb, retinas, tmp_path):
+    # The clinic explains by a release without torch, as all tests above do; a checkpoint is torch's.
     torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
     from safetensors.torch import save_file
 

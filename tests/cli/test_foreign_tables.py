@@ -36,7 +36,8 @@ def answer(shown: tuple[int, str, str]) -> dict[str, Any]:
 
 def test_a_table_of_grades_alone_is_evaluated(run_verb, tables, tmp_path):
     """With its page; what grades cannot tell is left open with the reason."""
-    metrics = pytest.importorskip("sklearn.metrics")
+    # The expected figure is scikit-learn's; the page needs the same extra.
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
     page = tmp_path / "page"
     found = answer(
         run_verb("evaluate", tables["good_grades"], tables["manifest"], "--resamples", 100, "--json", "--report", page)
@@ -59,7 +60,8 @@ def test_a_table_of_grades_alone_is_evaluated(run_verb, tables, tmp_path):
 
 
 def test_a_table_of_a_referable_score_alone_is_evaluated(run_verb, tables, tmp_path):
-    metrics = pytest.importorskip("sklearn.metrics")
+    # The expected figure is scikit-learn's; the page needs the same extra.
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
     page = tmp_path / "page"
     found = answer(
         run_verb("evaluate", tables["good_scores"], tables["manifest"], "--resamples", 100, "--json", "--report", page)

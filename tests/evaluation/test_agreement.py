@@ -28,7 +28,7 @@ def one(grades: np.ndarray, answered: np.ndarray) -> np.ndarray:
 
 
 def test_overall_figures_equal_scikit_learn(pairs):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
 
     values = {name: float(each[0]) for name, each in agreement_statistics(one(*pairs)).items()}
 
@@ -51,7 +51,7 @@ def test_overall_figures_equal_scikit_learn(pairs):
 
 @pytest.mark.parametrize("grade", range(5))
 def test_figures_of_each_grade_equal_scikit_learn(pairs, grade):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
     grades, answered = pairs
 
     values = {name: float(each[0]) for name, each in grade_statistics(one(*pairs), grade).items()}
@@ -78,7 +78,7 @@ def test_the_healthy_grade_counts_like_every_other(pairs):
 
 @pytest.mark.parametrize(("name", "cut"), [("any", 1), ("referable", 2), ("sight_threatening", 3)])
 def test_a_cut_turns_grades_into_yes_and_no_as_scikit_learn_counts_them(pairs, name, cut):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
     is_it, said = (each >= cut for each in pairs)
 
     values = {key: float(each[0]) for key, each in cut_statistics(one(*pairs)).items() if key.startswith(f"{name}_")}
@@ -94,7 +94,7 @@ def test_a_cut_turns_grades_into_yes_and_no_as_scikit_learn_counts_them(pairs, n
 
 
 def test_the_photographs_of_each_grade_are_counted_as_scikit_learn_counts_support(pairs):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
 
     *_, support = metrics.precision_recall_fscore_support(*pairs, labels=range(5))
 
@@ -123,7 +123,7 @@ def test_without_photographs_nothing_is_defined():
 
 @pytest.mark.parametrize("grades_used", [5, 3])
 def test_averages_over_grades_equal_scikit_learn_also_where_grades_are_missing(pairs, grades_used):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
     grades, answered = (each % grades_used for each in pairs)
 
     values = {name: float(each[0]) for name, each in class_statistics(one(grades, answered)).items()}
@@ -140,7 +140,7 @@ def test_averages_over_grades_equal_scikit_learn_also_where_grades_are_missing(p
 
 
 def test_a_grade_that_is_only_answered_lowers_macro_f1_as_in_scikit_learn():
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
     grades, answered = np.array([0, 0, 1, 1]), np.array([0, 4, 1, 1])
 
     ours = class_statistics(one(grades, answered))["macro_f1"][0]
@@ -149,7 +149,7 @@ def test_a_grade_that_is_only_answered_lowers_macro_f1_as_in_scikit_learn():
 
 
 def test_row_shares_equal_scikit_learn_and_are_open_for_a_grade_nobody_has(pairs):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
 
     shares = row_shares(one(*pairs))[0]
 

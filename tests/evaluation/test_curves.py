@@ -24,7 +24,7 @@ def lines(rows):
 
 
 def test_the_roc_curve_is_scikit_learns_read_at_the_grid(rows, lines):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
     false_alarms, found, _ = metrics.roc_curve(rows["grade"] >= 2, rows["p_referable"], drop_intermediate=False)
 
     expected = [found[false_alarms <= place + 1e-9].max() for place in GRID]

@@ -42,7 +42,7 @@ def test_equals_the_definition_with_ties_and_weights(rows):
 
 
 def test_equals_scikit_learn(rng):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
     positive, scores = rng.uniform(size=500) < 0.3, rng.uniform(size=500).round(2)
 
     assert auroc(positive, scores) == pytest.approx(metrics.roc_auc_score(positive, scores), abs=1e-10)
@@ -79,7 +79,7 @@ def scored(rng) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_average_precision_equals_scikit_learn_on_every_draw(scored):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
     positive, scores, weights = scored
 
     ours = average_precisions(curves(weights, positive, scores))
@@ -90,7 +90,7 @@ def test_average_precision_equals_scikit_learn_on_every_draw(scored):
 
 @pytest.mark.parametrize("wanted", [0.8, 0.9, 0.95])
 def test_the_best_rate_at_a_fixed_other_one_is_that_of_scikit_learns_curve(scored, wanted):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
     positive, scores, weights = scored
     of = curves(weights, positive, scores)
 
@@ -120,7 +120,7 @@ def test_one_side_alone_has_no_curve():
 
 
 def test_aurocs_over_all_grades_equal_scikit_learn(rng):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
     grades, given = rng.integers(0, 5, 90), rng.dirichlet(np.ones(5), 90).round(2)
     given[:, 0] += 1 - given.sum(axis=1)
 

@@ -29,7 +29,7 @@ def answers(rng: np.random.Generator, source: str, photographs: int = 60, grades
 
 
 def test_each_sources_figures_are_scikit_learns_as_gdrbench_computes_them(rng):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
     frame = answers(rng, "B")
 
     row = domain_table({("all others", "B"): frame}, protocol="leave_one_out", resamples=20).rows[0]
@@ -70,7 +70,7 @@ def test_the_average_counts_every_source_alike_however_large_it_is(rng):
 
 
 def test_a_source_without_a_grade_is_measured_on_the_pairs_it_has_and_the_table_says_so(rng):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
     frame = answers(rng, "B", grades=4)
     table = domain_table({("all others", "B"): frame}, protocol="leave_one_out", resamples=20)
 

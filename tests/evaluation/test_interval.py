@@ -153,7 +153,7 @@ def test_reads_as_a_sentence():
 @pytest.mark.parametrize(("hits", "total"), [(0, 1), (48, 50), (50, 50), (3, 1000)])
 @pytest.mark.parametrize("level", [0.9, 0.95])
 def test_proportions_equal_statsmodels(method, theirs, hits, total, level):
-    proportion = pytest.importorskip("statsmodels.stats.proportion")
+    proportion = pytest.importorskip("statsmodels.stats.proportion", reason="needs statsmodels (the dev extra)")
 
     low, high = proportion.proportion_confint(hits, total, alpha=1 - level, method=theirs)
 

@@ -15,7 +15,7 @@ from fundoscope.evaluation.measures import measures
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
     """`benchmarks/bootstrap.py`, which has the loop."""
-    pytest.importorskip("sklearn")
+    pytest.importorskip("sklearn", reason="needs scikit-learn (the research extra)")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
         return importlib.import_module("bootstrap")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("matplotlib")
+pytest.importorskip("matplotlib", reason="needs matplotlib (the research extra)")
 
 from tests.evaluation.test_summary import clinic_rows, refuse
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("matplotlib")
+pytest.importorskip("matplotlib", reason="needs matplotlib (the research extra)")
 
 from fundoscope.evaluation.interval import Interval
 from fundoscope.evaluation.plots import confusions_figure, curves_figure, differences_figure, grade_f1_figure, png

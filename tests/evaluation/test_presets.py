@@ -11,7 +11,7 @@ from tests.evaluation.test_summary import clinic_rows
 from fundoscope.evaluation.presets import PRESETS, preset_table
 from fundoscope.evaluation.summary import evaluate
 
-metrics = pytest.importorskip("sklearn.metrics")
+metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
 
 
 @pytest.fixture(scope="module")

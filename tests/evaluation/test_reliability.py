@@ -58,7 +58,7 @@ def graded(rng) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_log_loss_and_brier_equal_scikit_learn_on_every_draw(graded):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
     given, grades, weights = graded
     positive, score = grades >= 2, given[:, 2:].sum(axis=1)
 

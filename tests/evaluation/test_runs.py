@@ -63,8 +63,8 @@ def test_parameters_are_what_is_learned_not_what_is_counted(tmp_path: Path):
 
 
 def test_parameters_are_those_that_torch_counts(tmp_path: Path):
-    torch = pytest.importorskip("torch")
-    save_file = pytest.importorskip("safetensors.torch").save_file
+    torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
+    save_file = pytest.importorskip("safetensors.torch", reason="needs safetensors (the train extra)").save_file
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.Linear(8, 5))
     save_file(network.state_dict(), tmp_path / "network.safetensors")
 

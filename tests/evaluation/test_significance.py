@@ -29,7 +29,7 @@ def test_equals_the_published_worked_example():
 
 @pytest.mark.parametrize(("first", "second"), [(3, 9), (9, 3), (5, 5), (0, 6), (40, 61)])
 def test_the_exact_p_value_equals_statsmodels(first, second):
-    tables = pytest.importorskip("statsmodels.stats.contingency_tables")
+    tables = pytest.importorskip("statsmodels.stats.contingency_tables", reason="needs statsmodels (the dev extra)")
 
     theirs = tables.mcnemar([[10, first], [second, 4]], exact=True).pvalue
 
@@ -61,7 +61,7 @@ def test_holm_never_lowers_a_p_value_and_keeps_their_order(values):
 
 
 def test_holm_equals_statsmodels(rng):
-    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    multitest = pytest.importorskip("statsmodels.stats.multitest", reason="needs statsmodels (the dev extra)")
     values = rng.uniform(size=20) ** 3
 
     assert holm(values.tolist()) == pytest.approx(multitest.multipletests(values, method="holm")[1].tolist(), abs=1e-10)

@@ -31,7 +31,7 @@ def rows(rng) -> pd.DataFrame:
 
 
 def test_figures_of_a_sign_equal_scikit_learn(rows):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
 
     ours = evaluate_signs(rows, resamples=100)["ma"]
 

@@ -64,7 +64,7 @@ def test_the_kappa_and_its_interval_are_those_of_the_slow_loop(rng):
 
 
 def test_the_aurocs_are_scikit_learns(rng):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
     rows = clinic_rows(rng)
 
     found = quick(rows).intervals
