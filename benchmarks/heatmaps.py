@@ -8,8 +8,8 @@ its own, so that what was interrupted goes on; then FOLDER holds scores.csv and 
 with 95 % intervals, patients drawn), results.md, auroc.png, and a figure of all methods for the first photographs.
 
 Coarser than `fundoscope certify`, for the time it takes: photographs are moved by two shifts, ROAD takes a tenth and
-three tenths of the field, and weights are randomised all at once. On 22 photographs of 384 px, three runs of three
-folds of a MobileNet-EdgeTPU, a method takes 80 seconds of one core; two processes do fourteen in ten minutes.
+three tenths of the field, and weights are randomised all at once; deletion and insertion only with --deletion-steps.
+On 22 photographs of 384 px, three runs of three folds, two methods took some three minutes on two busy cores.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ STRIDES = (32, 16, 8, 4)
 """Pixels of the canvas to a cell of the grids whose best possible map is told."""
 
 MAIN = ("auroc", "energy", "pointing", "rank", "average_precision", "road_gap", "shift_pearson")
-BESIDES = ("randomised_spearman", "seed_agreement", "outside", "disc", "found")
+BESIDES = ("randomised_spearman", "seed_agreement", "outside", "disc", "found", "deletion", "insertion")
 SHOWN = 4
 """Photographs with lesions that figures are drawn of: the first ones, so that nobody chose them."""
 
@@ -64,6 +64,7 @@ class Setup:
     leave_out: list[str]
     split: list[str]
     most: int
+    deletion_steps: int
 
 
 def main() -> None:
@@ -76,6 +77,7 @@ def main() -> None:
         arguments.leave_out,
         arguments.split,
         arguments.lesion_free_most,
+        arguments.deletion_steps,
     )
     out: Path = arguments.out
     parts = out / "parts"
@@ -87,7 +89,7 @@ def main() -> None:
     if not (parts / "baselines.csv").is_file():
         _baselines(chosen).to_csv(parts / "baselines.csv", index=False)
     missing = [name for name in methods if not (parts / f"{_slug(name)}.csv").is_file()]
-    given = (arguments.runs, chosen, parts)
+    given = (arguments.runs, chosen, parts, replace(STEPS, deletion_steps=arguments.deletion_steps))
     # Each process has one thread: torch's own would share the work of one photograph less evenly.
     os.environ |= {"OMP_NUM_THREADS": "1"}
     with ProcessPoolExecutor(arguments.jobs, get_context("spawn"), initializer=_begin, initargs=given) as pool:
@@ -114,6 +116,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--leave-out", nargs="*", default=[])
     parser.add_argument("--split", nargs="*", default=[])
     parser.add_argument("--methods", nargs="*", default=[], help="as `fundoscope certify` names them")
+    parser.add_argument("--deletion-steps", type=int, default=0, help="of deletion and insertion; 0: not measured")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("runs/audit"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
@@ -148,12 +151,12 @@ _WORKER: dict[str, Any] = {}
 """What a process was given once."""
 
 
-def _begin(runs: list[Path], chosen: Chosen, parts: Path) -> None:
+def _begin(runs: list[Path], chosen: Chosen, parts: Path, steps: Steps) -> None:
     import torch
 
     torch.set_num_threads(1)
     held = Certifying(read_folds(runs), every_stage=False, each_seed=len(runs) > 1)
-    _WORKER.update(held=held, chosen=chosen, parts=parts)
+    _WORKER.update(held=held, chosen=chosen, parts=parts, steps=steps)
 
 
 def _measure(name: str) -> str:
@@ -162,7 +165,7 @@ def _measure(name: str) -> str:
     method = read_method(name)
     canvases = np.stack([each.canvas for each in chosen.photographs[:SETTLING]])
     judges = [Judge(**held.judge(fold, method, canvases)) for fold in held.folded.folds]
-    found = measure(name, chosen.photographs, judges, STEPS, baselines=False)
+    found = measure(name, chosen.photographs, judges, _WORKER["steps"], baselines=False)
     maps: dict[str, Any] = {str(at): given.astype(np.float32) for at, given in enumerate(found.maps)}
     np.savez_compressed(parts / f"{_slug(name)}.npz", **maps)
     rows, columns = found.maps[0].shape
@@ -258,7 +261,7 @@ def _main(scores: pd.DataFrame, against: pd.DataFrame, methods: Sequence[str], g
 
 
 def _besides(scores: pd.DataFrame, methods: Sequence[str]) -> Iterator[str]:
-    columns = [*MAIN[5:], *BESIDES]
+    columns = [name for name in (*MAIN[5:], *BESIDES) if name in set(scores["score"])]
     yield from _head("map", *(name.replace("_", " ") for name in columns))
     for name in methods:
         yield _row(name, *(_cell(scores, method=name, lesions=ANY, score=score) for score in columns))

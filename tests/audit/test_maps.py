@@ -147,7 +147,7 @@ def test_the_same_photographs_give_the_same_table_on_one_thread_or_two():
     ]
 
     assert both[0].equals(both[1])
-    assert {"road_gap", "deletion", "seed_agreement"} <= set(both[0])
+    assert {"road_gap", "deletion", "insertion", "seed_agreement"} <= set(both[0])
     assert {CENTRE, VESSELS} < set(both[0]["method"])
 
 

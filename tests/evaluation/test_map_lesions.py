@@ -13,7 +13,6 @@ from fundoscope.evaluation.map_lesions import (
     lesion_cells,
     lesion_table,
     size_names,
-    touched_cells,
 )
 
 FIELD = np.ones((60, 60), bool)
@@ -146,14 +145,6 @@ def test_lesions_share_cells_with_others_and_the_summary_takes_medians():
     assert summary.loc[("6x6", "ma"), "of_cell"] == pytest.approx(0.01)
     assert summary.loc[("2x2", "he"), "share"] == pytest.approx(np.median([2, 9]) / 3600)
     assert summary.loc[("2x2", "he"), "share_high"] == pytest.approx(np.quantile([2, 9], 0.75) / 3600)
-
-
-def test_few_pixels_of_lesion_touch_much_of_the_field():
-    touched, lesion = touched_cells(marked((1, 1, 1, 1), (59, 59, 1, 1)), FIELD, (2, 2))
-
-    assert touched == 0.5
-    assert lesion == pytest.approx(2 / 1800)
-    assert touched_cells(marked(), FIELD, (2, 2))[0] == 0
 
 
 def test_wrong_use_is_refused_with_what_to_do(rng):

@@ -8,7 +8,6 @@ from scipy import stats
 
 from fundoscope.evaluation.map_stability import (
     likeness,
-    randomisation,
     seed_agreement,
     shift_stability,
     shifted,
@@ -65,17 +64,6 @@ def test_a_map_is_like_itself_at_any_scale_and_like_nothing_where_it_is_even(rng
     for even in (np.zeros((SIDE, SIDE)), np.ones((SIDE, SIDE))):
         assert np.isnan(list(likeness(relevance, even).to_dict().values())).all()
     assert np.isnan(likeness(relevance[:8], relevance[:8]).ssim)
-
-
-def test_a_cascade_is_one_row_for_each_stage_in_its_order(rng):
-    original = rng.random((SIDE, SIDE))
-    stages = {"head": original + 0.1 * rng.random((SIDE, SIDE)), "block4": rng.random((SIDE, SIDE))}
-
-    table = randomisation(original, stages)
-
-    assert table["stage"].tolist() == ["head", "block4"]
-    assert table["spearman"][0] > 0.9 > 0.2 > abs(table["spearman"][1])
-    assert table.iloc[1, 1:].to_dict() == pytest.approx(likeness(original, stages["block4"]).to_dict())
 
 
 def test_agreement_of_seeds_is_the_mean_over_pairs(rng):
@@ -139,8 +127,6 @@ def test_wrong_use_is_refused_with_what_to_do(rng):
         likeness(relevance, relevance, within=~field)
     with pytest.raises(ValueError, match=r"maps must be finite to be compared"):
         ssim(relevance, np.full((SIDE, SIDE), np.inf))
-    with pytest.raises(ValueError, match=r"stages must hold at least one map, got none"):
-        randomisation(relevance, {})
     with pytest.raises(ValueError, match=r"maps must hold those of at least 2 networks, got 1"):
         seed_agreement([relevance])
     with pytest.raises(ValueError, match=r"explain must give a map for each of 7 photographs, got 1"):

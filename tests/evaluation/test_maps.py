@@ -14,7 +14,6 @@ from fundoscope.evaluation.map_baselines import (
     centre_blob,
     chance_scores,
     chance_stray,
-    random_map,
     uniform_map,
     vessel_map,
 )
@@ -235,15 +234,6 @@ def test_a_blob_peaks_in_the_middle_and_falls_to_the_gaussians_height_at_its_wid
     assert blob[50, 70] == pytest.approx(np.exp(-0.5), abs=0.03)
     assert not blob[~field].any()
     np.testing.assert_allclose(blob, blob.T)
-
-
-def test_random_maps_stay_in_the_field_and_differ(rng):
-    field, _ = scene(rng)
-
-    first, second = random_map(field, (7, 7), rng), random_map(field, (7, 7), rng)
-
-    assert not first[~field].any()
-    assert np.abs(first - second).max() > 0.1
 
 
 def painted() -> tuple[Canvas, np.ndarray]:

@@ -9,6 +9,7 @@ from PIL import Image
 from fundoscope.decide.heads import probabilities
 from fundoscope.decide.neighbours import Neighbours, Voting
 from fundoscope.runtime import grader as grader_module
+from fundoscope.runtime import looking
 from fundoscope.runtime.grader import AHEAD_PER_THREAD, Grader, in_order
 from fundoscope.runtime.release import write_release
 from fundoscope.tables import PREDICTION_COLUMNS
@@ -118,7 +119,7 @@ def test_a_refused_picture_of_a_retina_keeps_its_probabilities_but_has_no_grade(
 
 
 def test_a_fault_with_one_photograph_is_confined_to_it(tiny_release, retinas, monkeypatch):
-    prepare = grader_module.prepare
+    prepare = looking.prepare
     calls = []
 
     def faulty(*arguments, **options):
@@ -127,7 +128,7 @@ def test_a_fault_with_one_photograph_is_confined_to_it(tiny_release, retinas, mo
             raise ZeroDivisionError("half a retina")
         return prepare(*arguments, **options)
 
-    monkeypatch.setattr(grader_module, "prepare", faulty)
+    monkeypatch.setattr(looking, "prepare", faulty)
     readings = list(Grader.open(tiny_release, threads=1).grade_many(retinas[:3]))
 
     assert [reading.status for reading in readings] == ["graded", "unreadable", "graded"]

@@ -17,7 +17,6 @@ from fundoscope.tables import read_table
 from fundoscope.training import graph as graph_module
 from fundoscope.training.config import experiment_from_dict
 from fundoscope.training.graph import PlainGraph, ReleaseGraph, check_parity, release_graph, run_onnx, to_onnx
-from fundoscope.training.heads import Head
 from fundoscope.training.network import GradingNetwork
 from fundoscope.training.objectives.supervised import Normalise
 from fundoscope.training.run import train
@@ -53,17 +52,6 @@ def test_a_heatmap_is_exported_only_where_its_closed_form_holds(
     network = GradingNetwork(Network(backbone=backbone, size=size), side=64)
 
     assert release_graph(network, normalise, canvases[:1]).heatmap == heatmap
-
-
-def test_a_head_that_cannot_say_what_moved_it_is_exported_without_a_heatmap(normalise: Normalise, canvases: np.ndarray):
-    class Silent(Head):
-        def read(self, embedded: torch.Tensor) -> torch.Tensor:
-            return embedded[:, :4]
-
-    network = GradingNetwork(Network(backbone="cnn3"))
-    network.head = Silent(network.features)
-
-    assert release_graph(network, normalise, canvases).heatmap == "none"
 
 
 @pytest.mark.parametrize("flip_average", [False, True])

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from fundoscope.arrays import Canvas, Canvases
 from fundoscope.audit.map_tests import CENTRE, VESSELS
 from fundoscope.evaluation.map_baselines import centre_blob, vessel_map
-from fundoscope.evaluation.map_faithfulness import Score, deletion, field_mean, road
+from fundoscope.evaluation.map_faithfulness import Score, deletion, field_mean, insertion, road
 from fundoscope.evaluation.map_stability import SHIFTS, likeness, seed_agreement, shift_stability
 from fundoscope.evaluation.map_table import ANY, NONE, Scene, map_table
 from fundoscope.evaluation.maps import Relevance, lay
@@ -68,7 +68,7 @@ class Steps:
     road_fractions: tuple[float, ...] = ROAD_FRACTIONS
     """Empty: not measured."""
     deletion_steps: int = 0
-    """0: not measured."""
+    """Of deletion and of insertion; 0: not measured."""
     tolerance_px: float = 0.0
     """Of the pointing game."""
     seed: int = 0
@@ -194,8 +194,9 @@ def _asked(
             told["road_gap"] = gone.gap
         if steps.deletion_steps:
             mean = field_mean(each.canvas, visible)
-            trace = deletion(score, each.canvas, laid[at], mean, visible, rng=rng, steps=steps.deletion_steps)
-            told["deletion"] = trace.area
+            for name, erase in (("deletion", deletion), ("insertion", insertion)):
+                trace = erase(score, each.canvas, laid[at], mean, visible, rng=rng, steps=steps.deletion_steps)
+                told[name] = trace.area
         return told
 
     return in_order(ask, range(len(photographs)), threads=steps.threads)

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from scipy import ndimage
 
 from fundoscope.arrays import Canvas
-from fundoscope.evaluation.maps import MapScores, Region, Relevance, Stray, check_field, check_shapes, lay, near
+from fundoscope.evaluation.maps import MapScores, Region, Relevance, Stray, check_field, check_shapes, near
 
 VESSEL_SHARES: Final = (0.006, 0.012, 0.02)
 """Widths (sigma) at which vessels are looked for, as shares of the field's radius."""
@@ -84,15 +84,6 @@ def centre_blob(field: Region, *, sigma: float = 0.5) -> Laid:
     rows, columns = np.ogrid[: field.shape[0], : field.shape[1]]
     width = sigma * np.sqrt(field.sum() / np.pi)
     return np.asarray(np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * width**2)) * field)
-
-
-def random_map(field: Region, grid: tuple[int, int], rng: np.random.Generator) -> Laid:
-    """Uniform random values on a grid, laid on the canvas as any map of that resolution is, 0 outside the field.
-
-    Fairer than noise in each pixel: neighbours of a real map are alike, and so are these.
-    """
-    check_field(uniform_map(field), field)
-    return np.asarray(lay(rng.random(grid), *field.shape) * field)
 
 
 def best_on_grid(lesions: Region, field: Region, grid: tuple[int, int]) -> Relevance:

@@ -17,7 +17,6 @@ from jaxtyping import Bool, Float, Int
 
 from fundoscope.evaluation.map_baselines import grid_cells
 from fundoscope.evaluation.maps import Region, Relevance, check_field, check_map, check_shapes
-from fundoscope.evaluation.rates import ratio
 
 SIZES: Final[dict[str, tuple[float, float]]] = {
     "below 0.002 %": (0.0, 0.00002),
@@ -212,22 +211,6 @@ def cell_summary(table: pd.DataFrame) -> pd.DataFrame:
             row |= {column: middle, f"{column}_low": low, f"{column}_high": high}
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def touched_cells(lesions: Region, field: Region, grid: tuple[int, int]) -> tuple[float, float]:
-    """Of the field: the share in cells that hold any lesion, and the share that is lesion in those cells.
-
-    The second is the best precision that a map of whole cells can have at full sensitivity.
-
-    Raises:
-        ValueError: If shapes differ, the field is empty, or the grid is finer than the canvas.
-    """
-    inside = components(lesions, field).labels > 0
-    cells = grid_cells(field.shape, grid)
-    size = grid[0] * grid[1]
-    filled, seen = np.bincount(cells[inside], minlength=size), np.bincount(cells[field], minlength=size)
-    touched = float(seen[filled > 0].sum())
-    return touched / float(field.sum()), float(ratio(np.array(float(filled.sum())), np.array(touched)))
 
 
 def _sorted(shares: Shares, sizes: Mapping[str, tuple[float, float]]) -> dict[str, Bool[np.ndarray, " lesion"]]:

@@ -8,7 +8,7 @@ and close where only the seed differs or the photograph was moved by some pixels
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -102,24 +102,6 @@ def ssim(first: AnyMap, second: AnyMap, *, within: Region | None = None) -> floa
         (mean_one**2 + mean_other**2 + c1) * (spread[0] + spread[1] + c2)
     )
     return float(alike[edge:-edge, edge:-edge][centres].mean())
-
-
-def randomisation(original: AnyMap, stages: Mapping[str, AnyMap], *, within: Region | None = None) -> pd.DataFrame:
-    """How alike a map stays as more and more of the network is randomised; it should not stay alike.
-
-    Adebayo et al., NeurIPS 2018. Cascading: each stage randomises one more layer, from the output towards the input;
-    whoever has the checkpoint makes the maps. Label randomisation has one stage: a network trained on shuffled labels.
-
-    Returns:
-        One row for each stage, in order: stage, spearman, ssim, pearson.
-
-    Raises:
-        ValueError: As `likeness`, or if there is no stage.
-    """
-    if not stages:
-        raise ValueError("stages must hold at least one map, got none; randomise the output layer at least")
-    rows = [{"stage": name, **likeness(original, each, within=within).to_dict()} for name, each in stages.items()]
-    return pd.DataFrame(rows)
 
 
 def seed_agreement(maps: Sequence[AnyMap], *, within: Region | None = None) -> float:

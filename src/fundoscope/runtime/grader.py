@@ -34,6 +34,7 @@ from fundoscope.photo.fov import find_field
 from fundoscope.photo.quality import judge, measure_quality
 from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.photo.recipe import prepare
+from fundoscope.runtime.looking import look
 from fundoscope.runtime.network import Network, Pair, open_network
 from fundoscope.runtime.reading import FELLOW_WORDS, Reading
 from fundoscope.runtime.release import OpenRelease, default_release, head_shares, open_release
@@ -136,34 +137,10 @@ class Grader:
     def _judge(
         self, reading: Reading, photograph: Photograph | Photo, fellow: Path | str | Photo | None
     ) -> tuple[Reading, Photo]:
-        if isinstance(photograph, np.ndarray):
-            pixels = photograph
-        else:
-            pixels = photograph.pixels
-            reading = replace(
-                reading,
-                sha256=photograph.sha256,
-                patient=photograph.patient,
-                eye=photograph.eye,
-                taken=photograph.taken,
-            )
-        field = find_field(pixels)
-        parts = measure_quality(pixels, field)
-        verdict = judge(parts, self.opened.gate)
-        reading = replace(
-            reading,
-            status="graded" if verdict.gradable else "ungradable",
-            reason=verdict.reason,
-            quality=verdict.quality,
-            parts=parts,
-            field=field,
-            decoded=(pixels.shape[0], pixels.shape[1]),
-        )
-        if field is None:
-            return replace(reading, status="ungradable"), pixels
-        prepared = prepare(pixels, self.opened.recipe, field=field)
-        reading = replace(reading, placement=prepared.placement, side=len(prepared.canvas))
-        reading, canvases = self._join(reading, prepared.canvas, fellow)
+        reading, pixels, canvas = look(reading, photograph, self.opened.recipe, self.opened.gate)
+        if canvas is None:
+            return reading, pixels
+        reading, canvases = self._join(reading, canvas, fellow)
         outputs = self._network.run(canvases[None])
         heatmap = None if outputs.heatmap is None else outputs.heatmap[0]
         reading = replace(reading, features=outputs.features[0], heatmap=heatmap)

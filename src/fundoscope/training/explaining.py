@@ -16,6 +16,7 @@ import fundoscope.training.guard
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from scipy.special import expit
 
 from fundoscope.arrays import Canvas, RawOutput
 from fundoscope.decide.heads import exceedance, probabilities
@@ -23,11 +24,10 @@ from fundoscope.decide.referral import CANNOT_GRADE
 from fundoscope.errors import BadCheckpoint, BadRequest, UnreadablePhotograph
 from fundoscope.files import sha256_of
 from fundoscope.grades import GRADE_NAMES, REFERABLE
-from fundoscope.photo.fov import find_field
-from fundoscope.photo.quality import Gate, judge, measure_quality
+from fundoscope.photo.quality import Gate
 from fundoscope.photo.read import Photograph, read_photo
-from fundoscope.photo.recipe import prepare
 from fundoscope.runtime.explain import Explained, Relevance
+from fundoscope.runtime.looking import look
 from fundoscope.runtime.reading import Reading
 from fundoscope.training.attribution.cam import CAMS
 from fundoscope.training.attribution.explain import METHODS, Method, explain
@@ -73,9 +73,9 @@ class Explainer:
             photograph = self._read(photo)
         except UnreadablePhotograph as problem:
             return Explained(reading=replace(reading, reason=str(problem)), pixels=None, answer="")
-        reading, canvas = _judged(reading, photograph, self.experiment)
-        if canvas is None:
-            return Explained(reading=reading, pixels=photograph.pixels, answer="")
+        reading, pixels, canvas = look(reading, photograph, self.experiment.recipe, Gate())
+        if canvas is None or reading.status != "graded":
+            return Explained(reading=reading, pixels=pixels, answer="")
         given = torch.from_numpy(self._given(canvas, fellow))[None]
         maps: dict[str, Relevance] = {}
         residuals: dict[str, float] = {}
@@ -85,7 +85,7 @@ class Explainer:
             if found.residual is not None:
                 residuals[method.name] = float(found.residual[0])
         reading, answer = self._answered(reading, self._raw(given))
-        return Explained(reading=reading, pixels=photograph.pixels, answer=answer, maps=maps, residuals=residuals)
+        return Explained(reading=reading, pixels=pixels, answer=answer, maps=maps, residuals=residuals)
 
     def _read(self, photo: Path | str) -> Photograph:
         return read_photo(photo, target_px=self.experiment.recipe.decode_px)
@@ -101,8 +101,8 @@ class Explainer:
             except UnreadablePhotograph:
                 return np.stack([canvas, other])
             blank = Reading(image=str(fellow), status="", reason="", decision="", release="", graded_at="")
-            usable = _judged(blank, photograph, self.experiment)[1]
-            other = other if usable is None else usable
+            seen, _, usable = look(blank, photograph, self.experiment.recipe, Gate())
+            other = other if usable is None or seen.status != "graded" else usable
         return np.stack([canvas, other])
 
     def _raw(self, given: UInt8[torch.Tensor, "1 *eyes side side 3"]) -> RawOutput:
@@ -116,7 +116,7 @@ class Explainer:
         reading = replace(reading, raw=tuple(raw[0].tolist()))
         target = target_of(self.experiment.data)
         if target.kind == "signs":
-            shares = 1 / (1 + np.exp(-raw[0]))
+            shares = expit(raw[0])
             said = [f"{name} {share:.2f}" for name, share in zip(target.labels, shares, strict=True)]
             return reading, ", ".join(said)
         if target.kind == "classes":
@@ -167,25 +167,3 @@ def read_explainer(
         ),
         name=f"{experiment.name} ({', '.join(marks)})",
     )
-
-
-def _judged(reading: Reading, photograph: Photograph, experiment: Experiment) -> tuple[Reading, Canvas | None]:
-    """What a release's gate says of a photograph, and the canvas where it is gradable."""
-    pixels = photograph.pixels
-    found = find_field(pixels)
-    parts = measure_quality(pixels, found)
-    verdict = judge(parts, Gate())
-    reading = replace(
-        reading,
-        sha256=photograph.sha256,
-        status="graded" if verdict.gradable and found is not None else "ungradable",
-        reason=verdict.reason,
-        quality=verdict.quality,
-        parts=parts,
-        field=found,
-        decoded=(pixels.shape[0], pixels.shape[1]),
-    )
-    if found is None or reading.status != "graded":
-        return reading, None
-    prepared = prepare(pixels, experiment.recipe, field=found)
-    return replace(reading, placement=prepared.placement, side=len(prepared.canvas)), prepared.canvas

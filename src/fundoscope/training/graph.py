@@ -4,7 +4,7 @@ The graph takes prepared photographs as they are (uint8) and normalises them its
 caller can forget it. The heatmap is Grad-CAM on the last feature map A: for pooled features
 f = mean(A), d(score)/dA is d(score)/df divided by the number of cells, so the map is
 relu(sum_c d(score)/df_c * A_c) in closed form (Selvaraju et al., ICCV 2017, eq. 1 and 2). Networks that pool otherwise
-(transformers, VGG, MobileNetV3), and heads without that gradient, are exported with `heatmap: none`. With both eyes
+(transformers, VGG, MobileNetV3) have theirs traced (`traced`) or none. With both eyes
 the map is the graded photograph's: the score's gradient with respect to its own half of what the head reads.
 
 Several networks of one experiment may be exported as their mean (`ensemble`).
@@ -24,7 +24,6 @@ from torch import Tensor, nn
 
 from fundoscope.decide.heads import probabilities
 from fundoscope.errors import BadRelease
-from fundoscope.training.heads import Head
 from fundoscope.training.network import GradingNetwork
 from fundoscope.training.objectives.supervised import Normalise
 
@@ -165,8 +164,7 @@ def release_graph(
 ) -> PlainGraph:
     """The graph to export: with a heatmap where it has a closed form, which a few photographs tell, else without."""
     mapped = ReleaseGraph(networks, normalise)
-    says_why = all(type(each.head).relevance is not Head.relevance for each in mapped.networks)
-    return mapped if says_why and pools_plainly(mapped, canvases) else PlainGraph(networks, normalise)
+    return mapped if pools_plainly(mapped, canvases) else PlainGraph(networks, normalise)
 
 
 def to_onnx(graph: PlainGraph, side: int) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Final
 
@@ -62,7 +63,7 @@ class Stem(nn.Module):
         return pulled
 
 
-class Head(nn.Module):
+class Head(nn.Module, ABC):
     """What the heads have in common: the optional hidden layer, from which `read` makes the raw output.
 
     A second head stands on the first one's hidden layer: it reads what `embed` gives.
@@ -81,13 +82,13 @@ class Head(nn.Module):
         embedded: Tensor = self.stem(features)
         return embedded
 
+    @abstractmethod
     def read(self, embedded: Embedded) -> Raw:
         """The raw output from what `embed` gives."""
-        raise NotImplementedError
 
+    @abstractmethod
     def relevance(self, features: Features, raw: Raw) -> Features:
         """Gradient of the score that stands for the answer."""
-        raise NotImplementedError
 
 
 class Softmax(Head):

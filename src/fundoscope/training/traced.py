@@ -22,6 +22,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
 from fundoscope.errors import BadRequest
+from fundoscope.runtime.runnable import HEATMAPS
 from fundoscope.training.attribution.capture import token_grid
 from fundoscope.training.attribution.explain import Method, answer_and_explain
 from fundoscope.training.attribution.targets import Target
@@ -30,16 +31,8 @@ from fundoscope.training.network import GradingNetwork
 from fundoscope.training.objectives.supervised import Normalise
 from fundoscope.training.sections import Release
 
-TRACEABLE: Final = (
-    "grad-cam",
-    "grad-cam++",
-    "hires-cam",
-    "layer-cam",
-    "rollout",
-    "grad-rollout",
-    "last-attention",
-)
-"""Ways of explaining that can be exported."""
+TRACEABLE: Final = tuple(name for name in HEATMAPS if name != "none")
+"""Ways of explaining that can be exported: those that a release may name."""
 
 
 def heatmap_graph(
