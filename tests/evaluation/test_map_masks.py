@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fundoscope.evaluation.map_masks import cover, field_on_canvas, mask_on_canvas
-from fundoscope.photo.fov import Field
+from fundoscope.evaluation.map_masks import cover, mask_on_canvas
 from fundoscope.photo.recipe import Placement, Recipe, prepare
 
 
@@ -59,21 +58,6 @@ def test_a_mask_beyond_the_canvas_or_empty_leaves_nothing():
 
     assert not mask_on_canvas(drawn, placement, 20, size=(50, 50)).any()
     assert not mask_on_canvas(~drawn, placement, 20, size=(50, 50)).any()
-
-
-def test_a_field_that_the_frame_cuts_off_ends_where_the_photograph_ends():
-    """A circle of 100 pixels across in a frame of 60 rows: above and below there is no retina to be wrong about."""
-    photo = np.full((60, 120, 3), 90, np.uint8)
-    circle = Field(30.0, 60.0, 50.0, 1.0)
-
-    prepared = prepare(photo, Recipe(side=100), field=circle)
-    field = field_on_canvas(prepared, size=(60, 120))
-
-    assert not field[:20].any()
-    assert not field[80:].any()
-    np.testing.assert_array_equal(field, prepared.canvas[..., 0] > 0)
-    whole = prepare(photo, Recipe(side=100, crop="square"))
-    assert field_on_canvas(whole, size=(60, 120)).sum() == pytest.approx(100 * 50, abs=100)
 
 
 def test_a_mask_of_another_shape_is_refused():

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.photo.fov import Field
-from fundoscope.photo.recipe import CROPS, ENHANCEMENTS, Placement, Recipe, lit_rows, normalise, prepare
+from fundoscope.photo.recipe import CROPS, ENHANCEMENTS, Placement, Recipe, lit_rows, normalise, prepare, shown_retina
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +227,21 @@ def test_a_real_photograph_is_prepared_by_every_recipe(shared_data):
         for enhance in ENHANCEMENTS:
             prepared = prepare(photo, Recipe(side=256, crop=crop, enhance=enhance))
             assert prepared.canvas.std() > 8
+
+
+def test_a_field_that_the_frame_cuts_off_ends_where_the_photograph_ends():
+    """A circle of 100 pixels across in a frame of 60 rows: above and below there is no retina to be wrong about."""
+    photo = np.full((60, 120, 3), 90, np.uint8)
+    circle = Field(30.0, 60.0, 50.0, 1.0)
+
+    prepared = prepare(photo, Recipe(side=100), field=circle)
+    field = shown_retina(prepared.placement, circle, size=(60, 120), side=100)
+
+    assert not field[:20].any()
+    assert not field[80:].any()
+    np.testing.assert_array_equal(field, prepared.canvas[..., 0] > 0)
+    whole = prepare(photo, Recipe(side=100, crop="square"))
+    everything = shown_retina(whole.placement, None, size=(60, 120), side=100)
+    assert everything.sum() == pytest.approx(100 * 50, abs=100)
+    coarse = shown_retina(whole.placement, None, size=(60, 120), side=100, grid=(4, 10))
+    assert coarse.tolist() == [[False] * 10, [True] * 10, [True] * 10, [False] * 10]

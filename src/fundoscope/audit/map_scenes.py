@@ -15,11 +15,11 @@ from jaxtyping import Bool
 from fundoscope.audit.maps import Photographed
 from fundoscope.data.manifest import picture_paths
 from fundoscope.errors import BadTable
-from fundoscope.evaluation.map_masks import field_on_canvas, mask_on_canvas
+from fundoscope.evaluation.map_masks import mask_on_canvas
 from fundoscope.evaluation.map_table import Scene
 from fundoscope.photo.fov import find_field
 from fundoscope.photo.read import read_photo
-from fundoscope.photo.recipe import Prepared, Recipe, prepare
+from fundoscope.photo.recipe import Prepared, Recipe, prepare, shown_retina
 from fundoscope.tables.patients import texts
 
 LESIONS: Final = {
@@ -60,11 +60,12 @@ def read_photographs(
     for at, path in enumerate(picture_paths(frame, manifest)):
         pixels = read_photo(path, target_px=recipe.decode_px).pixels
         size = pixels.shape[0], pixels.shape[1]
-        prepared = prepare(pixels, recipe, field=find_field(pixels))
+        field = find_field(pixels)
+        prepared = prepare(pixels, recipe, field=field)
         masks = _masks(frame.iloc[at], manifest.parent, prepared, size) if lesions else {}
         scene = Scene(
             image=names[at],
-            field=field_on_canvas(prepared, size=size),
+            field=shown_retina(prepared.placement, field, size=size, side=len(prepared.canvas)),
             lesions={name: mask for name, mask in masks.items() if name != DISC},
             disc=masks.get(DISC),
             patient=patients[at],

@@ -1,4 +1,4 @@
-"""Masks on the prepared photograph: what was drawn on the photograph, and where retina is to be seen at all."""
+"""Masks on the prepared photograph, of what was drawn on the photograph."""
 
 from __future__ import annotations
 
@@ -10,31 +10,13 @@ from jaxtyping import Bool, Float
 from scipy import ndimage, sparse
 
 from fundoscope.arrays import Mask
-from fundoscope.photo.recipe import Placement, Prepared
+from fundoscope.photo.recipe import Placement
 
 COVERED: Final = 0.5
 """Share of a pixel of the canvas from which on it belongs to the lesion."""
 
 ASPECT_APART: Final = 0.02
 """A mask may be of another resolution than the photograph, but not of another shape by more than this."""
-
-
-def field_on_canvas(prepared: Prepared, *, size: tuple[int, int]) -> Mask:
-    """Pixels of the canvas that show retina: the circle of the field of view, as far as the photograph reaches.
-
-    Many cameras cut the circle off above and below. What lies beyond the frame is black on the canvas: counted as
-    field it would be the easiest lesion-free ground, and flatter every map.
-
-    Args:
-        prepared: All of the photograph counts where no field was found.
-        size: (height, width) of the photograph that was prepared.
-    """
-    side = prepared.canvas.shape[0]
-    centres = np.arange(side) + 0.5
-    top, left = prepared.placement.to_canvas(0.0, 0.0)
-    bottom, right = prepared.placement.to_canvas(float(size[0]), float(size[1]))
-    shown = ((centres > top) & (centres < bottom))[:, None] & ((centres > left) & (centres < right))[None, :]
-    return shown if prepared.field is None else np.asarray(shown & prepared.field.mask(side, side))
 
 
 def mask_on_canvas(

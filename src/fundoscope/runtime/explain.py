@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from fundoscope.arrays import Mask, Photo
+from fundoscope.photo.recipe import shown_retina
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.illustration import Overlay, colour, lay_on_photograph
 from fundoscope.runtime.reading import Reading
@@ -92,12 +93,7 @@ def field_on_grid(reading: Reading, rows: int, columns: int) -> Mask:
     """
     if reading.field is None or reading.placement is None or reading.decoded is None or reading.side is None:
         raise ValueError(f"{reading.image}: reading must hold field, placement, decoded and side of a photograph")
-    down = (np.arange(rows) + 0.5) * reading.side / rows
-    along = (np.arange(columns) + 0.5) * reading.side / columns
-    place, circle, (height, width) = reading.placement, reading.field, reading.decoded
-    y, x = (down - place.row_offset) / place.scale, (along - place.column_offset) / place.column_scale
-    framed = ((y > 0) & (y < height))[:, None] & ((x > 0) & (x < width))
-    return np.asarray(framed & ((y - circle.row)[:, None] ** 2 + (x - circle.column) ** 2 <= circle.radius**2))
+    return shown_retina(reading.placement, reading.field, size=reading.decoded, side=reading.side, grid=(rows, columns))
 
 
 def share_outside(reading: Reading, relevance: Relevance) -> float:
