@@ -48,7 +48,8 @@ try:
     main()
 except SystemExit:
     pass
-print("LOADED", sorted({"onnxruntime", "torch", "pandas", "cv2", "scipy", "pydicom", "sklearn"} & set(sys.modules)))
+heavy = {"onnxruntime", "openvino", "torch", "pandas", "cv2", "scipy", "pydicom", "sklearn"}
+print("LOADED", sorted(heavy & set(sys.modules)))
 """
 
 

@@ -202,6 +202,16 @@ def test_rows_of_another_release_or_of_other_options_are_not_mixed_in(grader, re
     assert part_path(out).exists()
 
 
+def test_rows_that_another_program_computed_are_not_mixed_in(grader, retinas, tmp_path):
+    """OpenVINO's answers agree with onnxruntime's within a tolerance; to the last digit they are others."""
+    out = tmp_path / "results.csv"
+    write_part(out, grader, json.dumps({"row": grader.grade(retinas[0]).row()}))
+    grader.program = "openvino 2026.4.1"
+
+    with pytest.raises(BadRequest, match=r"expected an unfinished run of the same release and options, got another's"):
+        grade_to_table(grader, listed(retinas[:2]), out)
+
+
 def test_damage_in_the_middle_of_a_part_file_is_not_passed_over(grader, retinas, tmp_path):
     out = tmp_path / "results.csv"
     write_part(out, grader, "garbage", json.dumps({"row": grader.grade(retinas[0]).row()}))

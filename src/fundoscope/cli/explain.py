@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundoscope.cli.console import answers, troubles
-from fundoscope.cli.grade import printable
+from fundoscope.cli.grade import Backend, ByBackend, printable
 from fundoscope.errors import BadRequest, BadTable, MissingExtra
 from fundoscope.grades import NOT_A_DEVICE
 
@@ -32,6 +32,10 @@ def explain(
         list[Path] | None,
         typer.Option(help="Folder of a finished run instead, for any method; of several seeds their mean: repeat."),
     ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(help="Run of another network, whose maps stand beside those of --checkpoint: repeat for more."),
+    ] = None,
     method: Annotated[
         list[str] | None, typer.Option(help=f"How, with --checkpoint; repeat for more. Default: {DEFAULT_METHOD}.")
     ] = None,
@@ -50,6 +54,7 @@ def explain(
     ] = Path("explanations"),
     force: Annotated[bool, typer.Option("--force", help="Explain anew what lies there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")] = False,
+    backend: ByBackend = Backend.onnxruntime,
 ) -> None:
     """Show what moved a network's answer: overlays, a figure of all methods side by side, and the raw maps.
 
@@ -57,13 +62,20 @@ def explain(
     """
     if release is not None and checkpoint:
         raise BadRequest("--release: expected it or --checkpoint, got both. Leave one out.")
+    if checkpoint and backend is not Backend.onnxruntime:
+        raise BadRequest(f"--backend {backend}: expected a release, got --checkpoint. Leave one out.")
+    if beside and (layers or not checkpoint):
+        raise BadRequest(
+            "--beside: expected it with --checkpoint and without --layers, which each network has of its own, got "
+            f"{'--layers' if layers else 'no --checkpoint'}."
+        )
     from fundoscope.runtime.explanations import explain_listed
     from fundoscope.runtime.listing import list_photographs
 
     if checkpoint:
-        request, one = _by_checkpoint(checkpoint, method or [DEFAULT_METHOD], layers or [], target)
+        request, one = _by_checkpoint(checkpoint, beside or [], method or [DEFAULT_METHOD], layers or [], target)
     else:
-        request, one = _by_release(release, method or [], layers or [], target)
+        request, one = _by_release(release, backend, method or [], layers or [], target)
     marked = None if lesions is None else _lesions(lesions)
     listing = list_photographs(paths)
     for sentence in (*listing.notes, *listing.troubles):
@@ -82,13 +94,13 @@ def explain(
 
 
 def _by_release(
-    release: Path | None, methods: list[str], layers: list[str], target: str
+    release: Path | None, backend: Backend, methods: list[str], layers: list[str], target: str
 ) -> tuple[Request, Callable[[Listed], Explained]]:
     from fundoscope.runtime.explain import by_release
     from fundoscope.runtime.explanations import Request
     from fundoscope.runtime.grader import Grader
 
-    grader = Grader.open(release)
+    grader = Grader.open(release, backend=backend.value)
     name, own = grader.opened.name, grader.opened.release.heatmap
     if own == "none":
         raise BadRequest(f"{name}: expected a release with a heatmap, got one without. Give --checkpoint instead.")
@@ -102,21 +114,27 @@ def _by_release(
     shown, why = grader.opened.heatmap_state
     if not shown:
         troubles.print(printable(f"{name}: its heatmap is {why}. Reports do not show it."), soft_wrap=True)
-    request = Request(network=name, methods=(own,), layers=(), target=target)
+    # What lies there by another program is not passed off as this one's.
+    network = name if backend is Backend.onnxruntime else f"{name}, computed by {grader.program}"
+    request = Request(network=network, methods=(own,), layers=(), target=target)
     return request, lambda listed: by_release(grader, listed.path, listed.fellow)
 
 
 def _by_checkpoint(
-    runs: list[Path], methods: list[str], layers: list[str], target: str
+    runs: list[Path], beside: list[Path], methods: list[str], layers: list[str], target: str
 ) -> tuple[Request, Callable[[Listed], Explained]]:
     from fundoscope.runtime.explanations import Request
 
     try:
-        from fundoscope.training.explaining import read_explainer
+        from fundoscope.training.explaining import read_explainer, read_side_by_side
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("fundoscope"):
             raise
         raise MissingExtra("--checkpoint", "train") from error
+    if beside:
+        several = read_side_by_side([runs, *([run] for run in beside)], methods, target=target)
+        request = Request(network=several.name, methods=several.map_names, layers=(), target=target)
+        return request, lambda listed: several.explain(listed.path, listed.fellow)
     explainer = read_explainer(runs, methods, layers=layers, target=target)
     names = tuple(each.name for each in explainer.methods)
     request = Request(network=explainer.name, methods=names, layers=tuple(layers), target=target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,18 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell has it."""
 
 
+class Backend(StrEnum):
+    """Programs that compute a release's network."""
+
+    onnxruntime = "onnxruntime"
+    openvino = "openvino"
+
+
+ByBackend = Annotated[
+    Backend, typer.Option(help="What computes the network; OpenVINO only where it gives the release's golden outputs.")
+]
+
+
 def grade(
     paths: Annotated[
         list[Path] | None,
@@ -52,6 +65,7 @@ def grade(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Photographs worked on side by side. Default: one for each core.")
     ] = None,
+    backend: ByBackend = Backend.onnxruntime,
 ) -> None:
     """Grade diabetic retinopathy in photographs of the retina.
 
@@ -65,7 +79,7 @@ def grade(
     listing = list_photographs(paths or [], manifest=manifest)
     for sentence in (*listing.notes, *listing.troubles):
         troubles.print(printable(sentence), soft_wrap=True)
-    grader = Grader.open(release, threads=threads)
+    grader = Grader.open(release, threads=threads, backend=backend.value)
     if grader.opened.release.eyes == 2 and (alone := sum(each.fellow is None for each in listing.photographs)):
         troubles.print(
             f"{grader.opened.name} grades an eye together with its fellow: {alone} of {len(listing.photographs)} "
@@ -128,8 +142,8 @@ def _answer(
     patients = [answer for answer in answer_patients(rows) if answer.patient is not None]
     if as_json:
         told = [_patient_as_json(answer) for answer in patients]
-        text = {"release": grader.opened.name, "photographs": rows, "patients": told, "notice": NOT_A_DEVICE}
-        typer.echo(json.dumps(text, indent=2))
+        about = {"release": grader.opened.name, "computed_by": grader.program}
+        typer.echo(json.dumps(about | {"photographs": rows, "patients": told, "notice": NOT_A_DEVICE}, indent=2))
         return
     if len(rows) <= SHOWN_ROWS:
         answers.print(_photograph_table(rows))
@@ -140,7 +154,7 @@ def _answer(
     answers.print(_counted(rows, patients))
     for path in (*written, *pages[:1]):
         answers.print(printable(f"Written: {path}"), soft_wrap=True)
-    answers.print(f"Release {grader.opened.name}. {NOT_A_DEVICE}", markup=False)
+    answers.print(f"Release {grader.opened.name}, computed by {grader.program}. {NOT_A_DEVICE}", markup=False)
 
 
 def _photograph_table(rows: Sequence[dict[str, Any]]) -> Table:

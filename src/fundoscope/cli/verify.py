@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fundoscope.cli.console import answers
+from fundoscope.cli.grade import Backend, ByBackend
 from fundoscope.grades import NOT_A_DEVICE
 
 Place = Annotated[
@@ -21,7 +22,7 @@ Place = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 
-def verify(release: Place = None, as_json: AsJson = False) -> None:
+def verify(release: Place = None, as_json: AsJson = False, backend: ByBackend = Backend.onnxruntime) -> None:
     """Check a release: hashes, network, and its golden outputs computed again on this machine.
 
     Exit status: 0 if all is well, 2 if not.
@@ -29,7 +30,7 @@ def verify(release: Place = None, as_json: AsJson = False) -> None:
     from fundoscope.runtime.release import default_release
     from fundoscope.runtime.verification import verify_release
 
-    found = verify_release(default_release() if release is None else release)
+    found = verify_release(default_release() if release is None else release, backend=backend.value)
     if as_json:
         checks = [asdict(check) for check in found.checks]
         told = {"path": str(found.path), "release": found.name, "passed": found.passed, "checks": checks}

@@ -26,6 +26,7 @@ from fundoscope.errors import BadRequest
 from fundoscope.files import replacing
 from fundoscope.runtime.grader import Grader, in_order
 from fundoscope.runtime.listing import Listed
+from fundoscope.runtime.network import DEFAULT_BACKEND
 from fundoscope.runtime.reading import Reading
 from fundoscope.tables import write_table
 
@@ -67,6 +68,9 @@ def grade_to_table(
     _try_out(grader, table)
     part = part_path(table)
     header = {"part": PART_FORMAT, "release": grader.opened.digest, "features": features}
+    if not grader.program.startswith(DEFAULT_BACKEND):
+        # What another program computed agrees within a tolerance only: one table is of one program.
+        header["computed_by"] = grader.program
     fellows = {each.image: _fellow(grader, each) for each in photographs}
     done = _resume(part, header, fellows)
     left = [each for each in photographs if each.image not in done]

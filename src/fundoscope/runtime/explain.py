@@ -65,6 +65,12 @@ class Explained:
     """By the name of the method; empty where it was not explained."""
     residuals: Mapping[str, float] = field(default_factory=dict)
     """Of a method that accounts for its whole score: what it missed of it."""
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    """Of maps of other networks, which may take the photograph otherwise: by what their maps are laid on it."""
+
+    def reading_of(self, name: str) -> Reading:
+        """By what a map is laid on the photograph."""
+        return self.readings.get(name, self.reading)
 
 
 def by_release(grader: Grader, photo: Path | str, fellow: Path | str | None = None) -> Explained:
@@ -139,14 +145,17 @@ def figure(explained: Explained, *, target: str, lesions: Lesions | None = None)
     if explained.pixels is None:
         raise ValueError("explained must hold the photograph's pixels")
     picture = _shrunk(explained.pixels, PANEL_PX)
-    shown = [(picture, Path(explained.reading.image).name, explained.answer)]
+    # One network's answer stands under the photograph; of several, each under its own maps.
+    shown = [(picture, Path(explained.reading.image).name, "" if explained.readings else explained.answer)]
     if lesions is not None:
         present = [column for column in lesions if lesions[column].any()]
         shown.append((outlined(picture.copy(), lesions), "Lesions" if present else "No lesions marked", ""))
     for name, relevance in explained.maps.items():
-        over = overlay(explained.reading, relevance, longer_px=PANEL_PX)
+        over = overlay(explained.reading_of(name), relevance, longer_px=PANEL_PX)
         rows, columns = relevance.shape
-        shown.append((_blended(picture, over), name, f"of {target}, {rows} x {columns} cells"))
+        own = explained.readings.get(name)
+        said = "" if own is None or own.grade is None else f"grade {own.grade}; "
+        shown.append((_blended(picture, over), name, f"{said}of {target}, {rows} x {columns} cells"))
     page = _side_by_side(shown)
     return page if not lesions else _with_legend(page, [column for column in lesions if lesions[column].any()])
 

@@ -1,8 +1,9 @@
 """A folder of explanations: pictures, raw maps, and one `explanations.json`, which a run that was killed goes on from.
 
 Of each photograph: `NAME.METHOD.png` (overlays), `NAME.png` (all side by side) and `NAME.npz` (raw maps by method, and
-`field`, the pixels of the prepared photograph that show retina). What was asked stands in the JSON; a folder of another
-request is refused. Photographs whose file, request and outputs are as they were are not explained again.
+`field`, the pixels of the prepared photograph that show retina). Where networks stand beside one another METHOD is
+`NETWORK.METHOD`, and each map has a `NETWORK.METHOD.field` of its own. What was asked stands in the JSON; a folder of
+another request is refused. Photographs whose file, request and outputs are as they were are not explained again.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
+from fundoscope.arrays import Mask
 from fundoscope.errors import BadRequest
 from fundoscope.files import replacing, sha256_of, write_bytes, write_text
 from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.runtime.explain import Explained, Lesions, field_on_grid, figure, overlay, share_outside
 from fundoscope.runtime.listing import Listed
+from fundoscope.runtime.reading import Reading
 
 SCHEMA: Final = 1
 ANSWERS: Final = "explanations.json"
@@ -110,20 +113,27 @@ def write_explained(
     if not explained.maps:
         return row
     for method, relevance in explained.maps.items():
-        outside, residual = share_outside(reading, relevance), explained.residuals.get(method)
-        write_bytes(folder / f"{name}.{method}.png", _png(overlay(reading, relevance)))
+        laid_by, residual = explained.reading_of(method), explained.residuals.get(method)
+        outside = share_outside(laid_by, relevance)
+        write_bytes(folder / f"{name}.{method}.png", _png(overlay(laid_by, relevance)))
         row["methods"][method] = {
             "grid": list(relevance.shape),
             "outside_field": None if math.isnan(outside) else outside,
             "residual": residual,
         }
     write_bytes(folder / f"{name}.png", _png(figure(explained, target=request.target, lesions=lesions)))
-    side = reading.side or 0
     # Of any type: to the stub a name among them might be an option of the function.
     arrays: dict[str, Any] = {method: each.astype(np.float32) for method, each in explained.maps.items()}
+    arrays |= {"field": _field(reading)} | {f"{of}.field": _field(each) for of, each in explained.readings.items()}
     with replacing(folder / f"{name}.npz") as fresh:
-        np.savez_compressed(fresh, **arrays, field=field_on_grid(reading, side, side))
+        np.savez_compressed(fresh, **arrays)
     return row
+
+
+def _field(reading: Reading) -> Mask:
+    """Pixels of the prepared photograph that show retina."""
+    side = reading.side or 0
+    return field_on_grid(reading, side, side)
 
 
 def _png(pixels: np.ndarray) -> bytes:

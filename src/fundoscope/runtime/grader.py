@@ -1,7 +1,7 @@
 """From a photograph to its grade with a release, on the CPU: one photograph, or many with every core busy.
 
 A photograph is read, judged, prepared and put through the network, all by one thread; several threads do so side
-by side (Pillow, OpenCV and onnxruntime let go of Python's lock while they compute). No photograph shares a batch
+by side (Pillow, OpenCV and the network let go of Python's lock while they compute). No photograph shares a batch
 with another and no forward pass is split over cores, so that an answer depends on the photograph and the release
 alone: not on its neighbours, the number of threads or their timing. A release of both eyes is given the photograph
 of the other eye too, its fellow, read and prepared anew for each; that is the one thing more that its answer depends
@@ -35,7 +35,7 @@ from fundoscope.photo.quality import judge, measure_quality
 from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.photo.recipe import prepare
 from fundoscope.runtime.looking import look
-from fundoscope.runtime.network import Network, Pair, open_network
+from fundoscope.runtime.network import DEFAULT_BACKEND, Network, Pair, open_network
 from fundoscope.runtime.reading import FELLOW_WORDS, Reading
 from fundoscope.runtime.release import OpenRelease, default_release, head_shares, open_release
 
@@ -60,24 +60,33 @@ class Grader:
     def __init__(self, opened: OpenRelease, network: Network, *, threads: int) -> None:
         self.opened = opened
         self.threads = threads
+        self.program = network.program
+        """Name and version of what computes the release's network."""
         self._network = network
 
     @classmethod
-    def open(cls, release: Path | str | None = None, *, threads: int | None = None) -> Grader:
+    def open(
+        cls, release: Path | str | None = None, *, threads: int | None = None, backend: str = DEFAULT_BACKEND
+    ) -> Grader:
         """Open a release.
 
         Args:
             release: Folder or `.zip`; None for the one that ships with the package.
             threads: Photographs worked on side by side; None for as many as there are cores.
+            backend: What computes the network, one of `network.BACKENDS`; any but onnxruntime must first give the
+                release's golden outputs.
 
         Raises:
-            BadRelease: If it is damaged or cannot be run by this version.
+            BadRelease: If it is damaged or cannot be run by this version, or not by this backend.
+            BadRequest: If there is no such backend.
+            MissingExtra: If the backend is not installed.
             ValueError: If `threads` is below 1.
         """
         if threads is not None and threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
         opened = open_release(default_release() if release is None else release)
-        return cls(opened, open_network(opened), threads=threads or available_cores())
+        side_by_side = threads or available_cores()
+        return cls(opened, open_network(opened, callers=side_by_side, backend=backend), threads=side_by_side)
 
     def grade(self, photo: Path | str | Photo, fellow: Path | str | Photo | None = None) -> Reading:
         """Read and grade one photograph: a file, or upright 8-bit RGB pixels.

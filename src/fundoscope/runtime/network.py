@@ -1,27 +1,28 @@
-"""A release's network, run by onnxruntime on the CPU: prepared photographs in, raw output, features and heatmap out."""
+"""A release's network on the CPU: prepared photographs in, raw output, features and heatmap out.
+
+onnxruntime computes it, or another program where that is asked for and installed, which must then give the release's
+golden outputs before it is asked anything else.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from fundoscope.arrays import Canvases, RawOutput
-from fundoscope.decide.heads import outputs_of
-from fundoscope.errors import BadRelease
+from fundoscope.errors import BadRequest
+from fundoscope.runtime.golden import accept
 from fundoscope.runtime.release import OpenRelease
+from fundoscope.runtime.sessions import Pair, Pairs, Session, open_onnxruntime
 
-Pairs = UInt8[np.ndarray, "photo 2 side side 3"]
-"""What a both-eyes network takes: prepared photographs, each followed by the same patient's other eye; all zeros
-where there is none, which no prepared photograph is."""
+__all__ = ["BACKENDS", "DEFAULT_BACKEND", "Network", "Outputs", "Pair", "Pairs", "load_network", "open_network"]
 
-Pair = UInt8[np.ndarray, "2 side side 3"]
-"""One of them."""
-
-Shape = tuple[int | None, ...]
-"""Lengths of an array's axes; None where any length is right."""
+DEFAULT_BACKEND: Final = "onnxruntime"
+BACKENDS: Final = (DEFAULT_BACKEND, "openvino")
+"""Programs that compute a graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,89 +38,54 @@ class Outputs:
 
 
 class Network:
-    """An onnxruntime session whose inputs and outputs were checked. Safe to call from several threads at once."""
+    """A graph whose inputs and outputs were checked. Safe to call from several threads at once."""
 
-    def __init__(self, session: Any, *, has_heatmap: bool) -> None:
+    def __init__(self, session: Session, *, has_heatmap: bool) -> None:
+        self.program = session.program
+        """Name and version of what computes it."""
         self._session = session
         self._names = ["raw", "features", "heatmap"] if has_heatmap else ["raw", "features"]
 
     def run(self, canvases: Canvases | Pairs) -> Outputs:
         """One forward pass; the heatmap, of the first photograph of a pair, comes out of the same pass."""
-        raw, features, *heatmap = self._session.run(self._names, {"canvases": canvases})
+        raw, features, *heatmap = self._session.run(self._names, canvases)
         return Outputs(raw, features, heatmap[0] if heatmap else None)
 
 
-def open_network(opened: OpenRelease, *, threads: int = 1) -> Network:
+def open_network(opened: OpenRelease, *, threads: int = 1, callers: int = 1, backend: str = DEFAULT_BACKEND) -> Network:
     """Load the release's graph for the CPU.
 
     Args:
         opened: A release as `release.open_release` returns it.
-        threads: Cores that one forward pass may use. With 1 it runs wholly in the thread that asked, so that
-            as many passes as there are such threads run side by side.
+        threads: Cores that one forward pass may use. With 1, as many passes as there are callers run side by side.
+        callers: Threads that will ask at a time. onnxruntime takes any number; OpenVINO lets more of them wait.
+        backend: One of `BACKENDS`. Of any but onnxruntime the golden outputs are computed and compared first.
 
     Raises:
-        BadRelease: If onnxruntime cannot load the graph, or its inputs and outputs are not the contract's.
+        BadRelease: If the backend cannot load the graph, its inputs and outputs are not the contract's, or the
+            backend does not compute the release's golden outputs, the heatmap among them.
+        BadRequest: If there is no such backend.
+        MissingExtra: If it is not installed.
     """
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Idle threads that spin would slow the decoding beside them.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    try:
-        session = ort.InferenceSession(opened.model, options, providers=["CPUExecutionProvider"])
-    except Exception as problem:  # onnxruntime's own exceptions share no base but Exception
-        raise BadRelease(
-            f"{opened.path}: onnxruntime {ort.__version__} cannot load model.onnx: {_first_line(problem)}. "
-            "Install a newer onnxruntime, or export the release again."
-        ) from None
-    _check_ports(session, opened)
-    return Network(session, has_heatmap=opened.release.heatmap != "none")
+    network = load_network(opened, threads=threads, callers=callers, backend=backend)
+    if backend != DEFAULT_BACKEND:
+        accept(opened, network)
+    return network
 
 
-def _check_ports(session: Any, opened: OpenRelease) -> None:
-    release, side = opened.release, opened.recipe.side
-    eyes: Shape = () if release.eyes == 1 else (release.eyes,)
-    taken: dict[str, tuple[str, Shape]] = {"canvases": ("tensor(uint8)", (None, *eyes, side, side, 3))}
-    _check_port(session.get_inputs(), taken, opened, "inputs")
-    outputs: dict[str, tuple[str, Shape]] = {
-        "raw": ("tensor(float)", (None, outputs_of(release.head))),
-        "features": ("tensor(float)", (None, release.features)),
-    }
-    if release.heatmap != "none":
-        outputs["heatmap"] = ("tensor(float)", (None, None, None))
-    _check_port(session.get_outputs(), outputs, opened, "outputs")
-
-
-def _check_port(ports: list[Any], expected: dict[str, tuple[str, Shape]], opened: OpenRelease, what: str) -> None:
-    found = {port.name: (port.type, tuple(port.shape)) for port in ports}
-    fits = set(found) == set(expected) and all(
-        found[name][0] == kind and _agrees(found[name][1], shape) for name, (kind, shape) in expected.items()
-    )
-    if not fits:
-        raise BadRelease(
-            f"{opened.path}: the {what} of model.onnx must be {_described(expected)}, got {_described(found)}. "
-            "Export the release again."
-        )
-
-
-def _agrees(found: tuple[int | str | None, ...], expected: Shape) -> bool:
-    """Whether lengths agree; what the graph leaves open (a name or nothing) may be anything."""
-    return len(found) == len(expected) and all(
-        not isinstance(length, int) or wanted is None or length == wanted
-        for length, wanted in zip(found, expected, strict=True)
+def load_network(opened: OpenRelease, *, threads: int = 1, callers: int = 1, backend: str = DEFAULT_BACKEND) -> Network:
+    """As `open_network`, without the golden outputs: for whoever compares them and says what came of it."""
+    return Network(
+        _session(opened, threads=threads, callers=callers, backend=backend),
+        has_heatmap=opened.release.heatmap != "none",
     )
 
 
-def _described(ports: dict[str, Any]) -> str:
-    return "; ".join(f"{name} {kind} {_lengths(shape)}" for name, (kind, shape) in ports.items())
+def _session(opened: OpenRelease, *, threads: int, callers: int, backend: str) -> Session:
+    if backend == DEFAULT_BACKEND:
+        return open_onnxruntime(opened, threads=threads)
+    if backend == "openvino":
+        from fundoscope.runtime.openvino_session import open_openvino
 
-
-def _lengths(shape: tuple[int | str | None, ...]) -> str:
-    return "(" + ", ".join("any" if length is None else str(length) for length in shape) + ")"
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem).splitlines() or [type(problem).__name__])[0][:200]
+        return open_openvino(opened, threads=threads, callers=callers)
+    raise BadRequest(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}. Choose one of them.")

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from fundoscope.errors import BadRelease
-from fundoscope.runtime.network import Network, Outputs, open_network
-from fundoscope.runtime.release import Array, OpenRelease, open_release
+from fundoscope.runtime.golden import Check, golden_checks
+from fundoscope.runtime.network import DEFAULT_BACKEND, load_network
+from fundoscope.runtime.release import open_release
+
+__all__ = ["Check", "Verification", "verify_release"]
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at."""
-
-    name: str
-    passed: bool
-    detail: str
-    """What was found, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +33,17 @@ class Verification:
         return all(check.passed for check in self.checks)
 
 
-def verify_release(path: Path | str) -> Verification:
-    """Compare every hash, load the network, compute the golden outputs again. Raises nothing: failures are checks."""
+def verify_release(path: Path | str, *, backend: str = DEFAULT_BACKEND) -> Verification:
+    """Compare every hash, load the network, compute the golden outputs again. Failures are checks, not errors.
+
+    Args:
+        path: Folder or `.zip`.
+        backend: One of `network.BACKENDS`, which computes them.
+
+    Raises:
+        BadRequest: If there is no such backend.
+        MissingExtra: If it is not installed.
+    """
     checks: list[Check] = []
     place = Path(path)
     name = ""
@@ -56,9 +56,12 @@ def verify_release(path: Path | str) -> Verification:
         )
         name = opened.name
         network = _try(
-            checks, "network", lambda: open_network(opened), lambda _: "loads; inputs and outputs fit the release"
+            checks,
+            "network",
+            lambda: load_network(opened, backend=backend),
+            lambda found: f"loads in {found.program}; inputs and outputs fit the release",
         )
-        checks.extend(_golden_checks(opened, network))
+        checks.extend(golden_checks(opened, network))
     return Verification(place, name, tuple(checks))
 
 
@@ -70,24 +73,3 @@ def _try(checks: list[Check], name: str, step: Callable[[], Result], words: Call
         raise
     checks.append(Check(name, True, words(result)))
     return result
-
-
-def _golden_checks(opened: OpenRelease, network: Network) -> Iterator[Check]:
-    # One photograph at a time, as in grading.
-    canvases = opened.golden["canvases"]
-    outputs = [network.run(canvases[i : i + 1]) for i in range(len(canvases))]
-    for name in ("raw", "features", "heatmap"):
-        if name in opened.golden:
-            yield _compare(name, outputs, opened.golden[name], opened.release.golden_tolerance)
-
-
-def _compare(name: str, outputs: list[Outputs], golden: Array, tolerance: float) -> Check:
-    got = np.concatenate([getattr(each, name) for each in outputs])
-    title = f"golden {name}"
-    if got.shape != golden.shape:
-        return Check(title, False, f"expected the shape {golden.shape}, got {got.shape}")
-    scale = max(1.0, float(np.abs(golden).max()))
-    deviation = float(np.abs(got - golden).max()) / scale
-    # Written so that NaN fails.
-    passed = deviation <= tolerance
-    return Check(title, passed, f"{len(golden)} photographs, largest deviation {deviation:.1e} (at most {tolerance:g})")

@@ -6,7 +6,8 @@ uncalibrated: calibration is made with a release.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +31,8 @@ from fundoscope.runtime.explain import Explained, Relevance
 from fundoscope.runtime.looking import look
 from fundoscope.runtime.reading import Reading
 from fundoscope.training.attribution.cam import CAMS
-from fundoscope.training.attribution.explain import METHODS, Method, explain
+from fundoscope.training.attribution.capture import attends
+from fundoscope.training.attribution.explain import METHODS, NEEDS_ATTENTION, Method, explain
 from fundoscope.training.attribution.targets import Target
 from fundoscope.training.config import Experiment
 from fundoscope.training.ensemble import check_alike
@@ -127,6 +129,69 @@ class Explainer:
             reading, grade=grade, probabilities=tuple(given[0].tolist()), p_referable=referable, status="graded"
         )
         return reading, f"grade {grade} {GRADE_NAMES[grade]}, P(referable) {referable:.2f}, uncalibrated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideBySide:
+    """Networks of different experiments, each explained by those of the methods that it has what they need for."""
+
+    explainers: Mapping[str, Explainer]
+    """By what the network is called."""
+
+    @property
+    def name(self) -> str:
+        """Of all of them."""
+        return "; ".join(f"{label}: {each.name}" for label, each in self.explainers.items())
+
+    @property
+    def map_names(self) -> tuple[str, ...]:
+        """`NETWORK.METHOD` of every map."""
+        return tuple(f"{label}.{method.name}" for label, each in self.explainers.items() for method in each.methods)
+
+    def explain(self, photo: Path | str, fellow: Path | str | None = None) -> Explained:
+        """As `Explainer.explain`; the reading is the first network's, each map has its own network's beside it."""
+        found = {label: each.explain(photo, fellow) for label, each in self.explainers.items()}
+        named = [(f"{label}.{name}", each, name) for label, each in found.items() for name in each.maps]
+        first = next(iter(found.values()))
+        return replace(
+            first,
+            answer="; ".join(f"{label}: {each.answer}" for label, each in found.items() if each.answer),
+            maps={key: each.maps[name] for key, each, name in named},
+            residuals={key: each.residuals[name] for key, each, name in named if name in each.residuals},
+            readings={key: each.reading for key, each, _ in named},
+        )
+
+
+def read_side_by_side(runs: Sequence[Sequence[Path]], methods: Sequence[str], *, target: str = "answer") -> SideBySide:
+    """Load networks whose maps are to be shown beside one another.
+
+    Args:
+        runs: Of each network its run, or several that differ in their seed.
+        methods: Names in `METHODS`; a network without attention leaves out those that follow it.
+        target: As `Target.parse` reads it.
+
+    Raises:
+        BadCheckpoint: If a run is not finished.
+        BadRequest: If a method or target is not known, or a network has what none of the methods needs.
+    """
+    read = [read_explainer(each, methods, target=target) for each in runs]
+    usable = []
+    for each, own in zip(read, runs, strict=True):
+        attentive = attends(each.networks[0].backbone)
+        fitting = tuple(method for method in each.methods if attentive or method.name not in NEEDS_ATTENTION)
+        if not fitting:
+            raise BadRequest(
+                f"{own[0]}: expected a transformer for {', '.join(methods)}, got "
+                f"{each.experiment.network.backbone}. Give a method that it has, such as --method grad-cam."
+            )
+        usable.append(replace(each, methods=fitting))
+    backbones = [each.experiment.network.backbone for each in usable]
+    often = Counter(backbones)
+    labels = [
+        backbone if often[backbone] == 1 else f"{backbone}-{number}"
+        for number, backbone in enumerate(backbones, start=1)
+    ]
+    return SideBySide(explainers=dict(zip(labels, usable, strict=True)))
 
 
 def read_explainer(

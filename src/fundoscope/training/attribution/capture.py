@@ -113,6 +113,15 @@ def as_maps(tokens_or_maps: Tensor, grid: Grid | None, layer: str) -> Maps:
     )
 
 
+def attends(backbone: nn.Module) -> bool:
+    """Whether it is a transformer whose every token looks at every token, so that its attention can be followed."""
+    network: Any = backbone
+    if isinstance(backbone, ClipImageTower):
+        return True
+    blocks = [getattr(block, "attn", None) for block in getattr(network, "blocks", [])]
+    return bool(blocks) and all(hasattr(each, "attn_drop") and hasattr(each, "fused_attn") for each in blocks)
+
+
 @contextmanager
 def captured_attention(backbone: nn.Module) -> Iterator[list[Attention]]:
     """Collects the softmax attention of every block, in the order of the blocks, whatever order they are called in.
@@ -127,12 +136,12 @@ def captured_attention(backbone: nn.Module) -> Iterator[list[Attention]]:
         blocks = [block.attn for block in network.visual.transformer.resblocks]
         undo = [_watch_multihead(attention, held, at) for at, attention in enumerate(blocks)]
     else:
-        blocks = [getattr(block, "attn", None) for block in getattr(network, "blocks", [])]
-        if not blocks or not all(hasattr(each, "attn_drop") and hasattr(each, "fused_attn") for each in blocks):
+        if not attends(backbone):
             raise BadRequest(
                 f"method: expected a vision transformer, whose blocks attend to all tokens, got "
                 f"{type(backbone).__name__}. Choose grad-cam"
             )
+        blocks = [block.attn for block in network.blocks]
         undo = [_watch(attention, held, at) for at, attention in enumerate(blocks)]
     try:
         yield found

@@ -243,6 +243,9 @@ SLOW: Final[dict[str, Callable[[ScoreOf, Tensor, Normalise, Method], Attribution
 }
 """References that ask the networks many times."""
 
+NEEDS_ATTENTION: Final = tuple(_JOIN)
+"""What only a transformer can be explained by."""
+
 IN_ONE_PASS: Final = (*CAMS, *_JOIN)
 """What a pass forward and one backward give."""
 
