@@ -169,7 +169,24 @@ def test_speed_is_over_all_fits_and_time_only_where_every_fit_was_timed(tmp_path
     assert (found.photographs_per_second, found.minutes) == (5.0, None)
 
 
-def test_of_a_resumed_fit_the_speed_is_known_but_not_the_time(tmp_path: Path):
+@pytest.mark.parametrize(("first_steps", "minutes"), [((0, 20), 1.0), ((0, 0), 1.0), ((0, 21), None), ((4, 20), None)])
+def test_the_time_of_a_resumed_fit_is_known_where_its_attempts_leave_no_gap(tmp_path: Path, first_steps, minutes):
+    run = write_run(tmp_path / "run")
+    for log in ("log", "log2"):
+        write_log(run / "final", log, [(0, 0, 1.0, "")])
+    attempts = [
+        {"first_step": first, "last_step": last, "seconds": 30, "photographs": 150}
+        for first, last in zip(first_steps, (20, 40), strict=True)
+    ]
+    told = {"seconds": 60, "photographs": 300, "threads": 2, "device": "cpu", "attempts": attempts}
+    (run / "final" / "timing.json").write_text(json.dumps(told))
+
+    found = read_run_folder(run)
+
+    assert (found.photographs_per_second, found.minutes) == (5.0, minutes)
+
+
+def test_of_a_fit_resumed_by_an_earlier_version_the_speed_is_known_but_not_the_time(tmp_path: Path):
     run = write_run(tmp_path / "run")
     for attempt in ("log", "log2"):
         write_log(run / "final", attempt, [(0, 0, 1.0, "")])

@@ -21,7 +21,7 @@ from fundoscope.tables import read_table
 from fundoscope.training import graph as graph_module
 from fundoscope.training.config import Experiment
 from fundoscope.training.export import export_run
-from fundoscope.training.fit import WEIGHTS, load_network
+from fundoscope.training.fit import TIMING, WEIGHTS, load_network
 from fundoscope.training.graph import ReleaseGraph, check_parity, check_pooling
 from fundoscope.training.objectives.supervised import Normalise
 from fundoscope.training.predict import neighbours_of, run_network
@@ -82,8 +82,8 @@ run.train(experiment_from_dict(json.loads(sys.argv[1]), where="argv"), Path(sys.
 
 
 def test_a_killed_run_continues_to_the_same_weights(tiny: Experiment, tmp_path: Path):
-    """Killed in the middle of the second of two epochs; the checkpoint is a step old."""
-    tiny = with_(with_(tiny, "fit", ema=0.9), "lesions", weight=0.5)
+    """Killed in the middle of the second of two epochs, which rebalances; the checkpoint is a step old."""
+    tiny = with_(with_(tiny, "fit", ema=0.9, epochs=1, rebalance_epochs=1, snapshots=2), "lesions", weight=0.5)
     train(tiny, tmp_path / "whole", progress=False)
 
     killed = subprocess.run(
@@ -96,7 +96,11 @@ def test_a_killed_run_continues_to_the_same_weights(tiny: Experiment, tmp_path: 
     assert not (tmp_path / "killed" / "final" / WEIGHTS).exists()
     train(tiny, tmp_path / "killed", progress=False)
 
-    assert same(weights(tmp_path / "whole" / "final"), weights(tmp_path / "killed" / "final"))
+    whole, ended = (sorted((tmp_path / name).rglob("*.safetensors")) for name in ("whole", "killed"))
+    assert [path.name for path in ended] == ["network.safetensors", "epoch000.safetensors", "epoch001.safetensors"]
+    assert all(same(load_file(first), load_file(second)) for first, second in zip(whole, ended, strict=True))
+    first, second = json.loads((tmp_path / "killed" / "final" / TIMING).read_text())["attempts"]
+    assert (first["first_step"], first["last_step"], second["first_step"], second["last_step"]) == (0, 4, 4, 6)
 
 
 def test_a_finished_part_is_not_done_again(tiny: Experiment, tmp_path: Path):
@@ -261,8 +265,9 @@ def test_accumulated_passes_make_one_step(tiny: Experiment, tmp_path: Path, name
 
     train(tiny, tmp_path / "run", progress=False)
 
-    last = torch.load(tmp_path / "run" / "final" / "checkpoints" / "last.ckpt", weights_only=True)
-    assert last["global_step"] == 1
+    timing = json.loads((tmp_path / "run" / "final" / TIMING).read_text())
+    assert timing["photographs"] == 20
+    assert [each["last_step"] for each in timing["attempts"]] == [1]
 
 
 def test_out_of_fold_votes_are_those_of_the_other_folds_photographs(tiny: Experiment, tmp_path: Path):

@@ -58,6 +58,14 @@ class Timing:
     """Shown in all epochs together."""
     threads: int
     device: str
+    attempts: tuple[tuple[int, int], ...] = ()
+    """First and last step of each, where a fit was killed and resumed; empty where an earlier version did not say."""
+
+    @property
+    def gapless(self) -> bool:
+        """Whether the attempts that were timed reach from the first step to the last."""
+        ends = [last for _, last in self.attempts]
+        return bool(ends) and all(first <= end for (first, _), end in zip(self.attempts, [0, *ends], strict=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,7 @@ class Run:
     """Numbers that are learned or frozen, in the whole stored network; None where no network is stored."""
     timings: tuple[Timing, ...]
     timed_whole: bool
-    """Whether every fit was timed, and in one attempt: a resumed fit times its last attempt only."""
+    """Whether every fit was timed from its first step; of a resumed one an earlier version timed the last attempt."""
 
     @property
     def manifest(self) -> Path:
@@ -125,8 +133,9 @@ def read_run_folder(folder: Path | str) -> Run:
     curves = tuple(curve for curve in map(_curve, fits) if curve.losses or curve.kappas)
     stored = [fit / WEIGHTS for fit in fits if (fit / WEIGHTS).is_file()]
     parameters = count_parameters(stored[-1]) if stored else None
-    timings = tuple(each for fit in fits if (each := _timing(fit / TIMING)) is not None)
-    whole = bool(fits) and len(timings) == len(fits) and all(len(_logs(fit)) < 2 for fit in fits)
+    timed = [(fit, _timing(fit / TIMING)) for fit in fits]
+    timings = tuple(each for _, each in timed if each is not None)
+    whole = bool(fits) and all(each is not None and (each.gapless or len(_logs(fit)) < 2) for fit, each in timed)
     return Run(place, experiment, table, curves, parameters, timings, whole)
 
 
@@ -285,7 +294,11 @@ def _timing(path: Path) -> Timing | None:
     values = _json(path)
     try:
         found = Timing(
-            float(values["seconds"]), int(values["photographs"]), int(values["threads"]), str(values["device"])
+            float(values["seconds"]),
+            int(values["photographs"]),
+            int(values["threads"]),
+            str(values["device"]),
+            tuple((int(each["first_step"]), int(each["last_step"])) for each in values.get("attempts", ())),
         )
         if not found.seconds >= 0:
             raise ValueError(f"{found.seconds} seconds")

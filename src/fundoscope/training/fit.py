@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Mapping
@@ -24,9 +23,8 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor, nn
 
 from fundoscope.errors import BadCheckpoint, BadExperiment
-from fundoscope.files import write_text
 from fundoscope.training.backbone import takes_one_side
-from fundoscope.training.callbacks import SNAPSHOTS, Snapshots, Timing, write_weights
+from fundoscope.training.callbacks import SNAPSHOTS, Checkpoints, Snapshots, Timing, write_weights
 from fundoscope.training.config import Experiment
 from fundoscope.training.loader import Augmented, ResumableLoader, Rows, still_loader
 from fundoscope.training.network import GradingNetwork
@@ -53,7 +51,7 @@ WEIGHTS = "network.safetensors"
 """File of a finished fit: the network's weights, fp32."""
 
 TIMING = "timing.json"
-"""Beside it: seconds and photographs of the attempt that finished, threads and device."""
+"""Beside it: seconds and photographs of all attempts together, and of each with its steps; see `callbacks.Timing`."""
 
 
 class Course(L.LightningModule):
@@ -137,7 +135,7 @@ def fit(
     if (started := processes()).world > 1:
         _warn_of_batch_statistics(network, started)
     watched = still_loader(validate, batch=settings.batch) if validate is not None and len(validate) else None
-    beside: list[Callback] = [timing := Timing()]
+    beside: list[Callback] = [Timing(folder / TIMING)]
     if settings.snapshots:
         first = settings.epochs + settings.rebalance_epochs - settings.snapshots
         beside.append(Snapshots(network, folder / SNAPSHOTS, first))
@@ -149,7 +147,6 @@ def fit(
         wait_for_all()
         _take_best(course, folder)
     if trainer.is_global_zero:
-        write_text(folder / TIMING, json.dumps(timing.to_dict(course.device.type), indent=2) + "\n")
         write_weights(network, folder / WEIGHTS)
     wait_for_all()
     return network.eval()
@@ -204,13 +201,7 @@ def _trainer(experiment: Experiment, folder: Path, watched: bool, progress: bool
     settings, monitor = experiment.fit, MONITOR[target_of(experiment.data).kind]
     callbacks: list[Callback] = [
         *beside,
-        ModelCheckpoint(
-            dirpath=folder / "checkpoints",
-            filename="last",
-            every_n_train_steps=settings.checkpoint_steps,
-            save_top_k=1,
-            enable_version_counter=False,
-        ),
+        Checkpoints(folder / "checkpoints", settings.checkpoint_steps),
     ]
     if settings.ema:
         callbacks.append(EMAWeightAveraging(decay=settings.ema))

@@ -35,9 +35,7 @@ class Fusion(nn.Module):
         """
         own, fellows = pairs.unbind(1)
         there = fellows.flatten(1).abs().amax(dim=1) > 0
-        laid = torch.cat([own, fellows[there] if self.training else fellows])
-        # Of narrow layers and an odd number of pictures torch 2.13's convolutions crash going backwards, channels last.
-        return laid.contiguous(), there
+        return torch.cat([own, fellows[there] if self.training else fellows]), there
 
     def forward(
         self, pooled: Float[Tensor, "picture feature"], there: Bool[Tensor, " photo"]
