@@ -37,6 +37,7 @@ from fundoscope.evaluation.detection import of_auroc
 from fundoscope.evaluation.interval import Statistics, patient_intervals
 from fundoscope.evaluation.measures import RATES_WANTED, measures, of_probabilities, of_scores
 from fundoscope.evaluation.reliability import BINS, equal_mass_bins, equal_width_bins
+from fundoscope.evaluation.subgroups import statistics_by_group, statistics_of
 from fundoscope.evaluation.sums import Together
 from fundoscope.grades import CUTS, GRADES, REFERABLE
 
@@ -45,6 +46,9 @@ GRADE_SHARES = (0.735, 0.070, 0.151, 0.025, 0.019)
 
 LUCK = 0.5
 """Standard deviation, in grades, of what all photographs of a patient err by; each alone errs by as much again."""
+
+SITES = 5
+"""Patients in turn are of one of so many."""
 
 TOLERANCE = 1e-10
 
@@ -84,7 +88,7 @@ def painted(photographs: int, rng: np.random.Generator) -> Cases:
 
 
 def contests(cases: Cases) -> list[Contest]:
-    """The groups of figures that one pass gives, and last all that `evaluate` draws for on this table."""
+    """The groups of figures that one pass gives, all that `evaluate` draws for on this table, and those by site."""
     referable, score = cases.reference >= REFERABLE, cases.score("referable")
     everyone = np.ones(len(cases.reference), dtype=bool)
     ((_, everything),) = measures(cases, everyone, everyone)
@@ -110,7 +114,15 @@ def contests(cases: Cases) -> list[Contest]:
         ),
         Contest("probabilities", of_probabilities(cases, everyone), looped(*probabilities)),
         Contest("everything", everything, looped(*grades, *scores, *probabilities)),
+        Contest(
+            "subgroups", statistics_by_group([statistics_of(cases, site) for site in sites(cases)]), looped(loop_sites)
+        ),
     ]
+
+
+def sites(cases: Cases) -> list[np.ndarray]:
+    """Which photographs are of each site."""
+    return [cases.patients % SITES == at for at in range(SITES)]
 
 
 def loop_kappas(cases: Cases, rows: np.ndarray) -> Figures:
@@ -235,6 +247,25 @@ def loop_decisions(cases: Cases, rows: np.ndarray) -> Figures:
     for name in ("decision", "decision_cannot_grade_as_refer"):
         found[f"{name}_sensitivity"] = float(metrics.recall_score(positive, said))
         found[f"{name}_specificity"] = float(metrics.recall_score(~positive, ~said))
+    return found
+
+
+def loop_sites(cases: Cases, rows: np.ndarray) -> Figures:
+    """What subgroups are measured by, of each site."""
+    found = {}
+    for at, site in enumerate(sites(cases)):
+        own = rows[site[rows]]
+        reference, answered, given = cases.reference[own], cases.answered[own], cases.probabilities[own]
+        decided, sure = loop_decisions(cases, own), given.max(axis=1)
+        values = {
+            "quadratic_kappa": metrics.cohen_kappa_score(reference, answered, weights="quadratic"),
+            "accuracy": metrics.accuracy_score(reference, answered),
+            "referable_auroc": loop_auroc(cases, own)["referable_auroc"],
+            "sensitivity": decided["decision_sensitivity"],
+            "specificity": decided["decision_specificity"],
+            "calibration_error": gap(equal_width_bins(sure, BINS), given.argmax(axis=1) == reference, sure),
+        }
+        found |= {f"{at} {name}": float(value) for name, value in values.items()}
     return found
 
 

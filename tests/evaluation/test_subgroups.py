@@ -10,8 +10,13 @@ import pandas as pd
 import pytest
 from tests.evaluation.test_summary import clinic_rows, refuse
 
-from fundoscope.evaluation.interval import proportion_interval
-from fundoscope.evaluation.subgroups import FEW_PATIENTS, STATISTICS, subgroups
+from fundoscope.evaluation import subgroups as subgroups_module
+from fundoscope.evaluation.agreement import agreement_statistics, confusions
+from fundoscope.evaluation.cases import Cases, cases_of
+from fundoscope.evaluation.detection import aurocs, hit_rates
+from fundoscope.evaluation.interval import INTERVALS, Statistics, patient_intervals, proportion_interval
+from fundoscope.evaluation.reliability import calibration_errors
+from fundoscope.evaluation.subgroups import FEW_PATIENTS, STATISTICS, statistics_by_group, statistics_of, subgroups
 from fundoscope.evaluation.summary import evaluate
 
 
@@ -148,3 +153,71 @@ def test_the_gap_as_json_names_both_groups(rows):
     assert set(answer["gaps"]["accuracy"]) == {
         *("highest", "lowest", "among", "p_chance", "estimate", "low", "high", "undefined")
     }
+
+
+def photograph_by_photograph(cases: Cases, inside: list[np.ndarray], pair: tuple[int, int]) -> Statistics:
+    """`STATISTICS` of each group, each from the weights of its own photographs: what sums over patients must equal."""
+    ill, score = cases.reference >= 2, cases.score("referable")
+    decision = np.array(cases.decision, dtype=object)
+
+    def of_group(weights: np.ndarray, counted: np.ndarray) -> dict[str, np.ndarray]:
+        graded, scored = counted & (cases.answered >= 0), counted & ~np.isnan(score)
+        sure, decided = (
+            counted & ~np.isnan(cases.probabilities[:, 0]),
+            counted & np.isin(decision, ["refer", "rescreen"]),
+        )
+        agreed = agreement_statistics(confusions(weights[:, graded], cases.reference[graded], cases.answered[graded]))
+        hit, cleared = hit_rates(weights[:, decided], ill[decided], decision[decided] == "refer")
+        return {
+            "quadratic_kappa": agreed["quadratic_kappa"],
+            "accuracy": agreed["accuracy"],
+            "referable_auroc": aurocs(weights[:, scored], ill[scored], score[scored]),
+            "sensitivity": hit,
+            "specificity": cleared,
+            "calibration_error": calibration_errors(weights[:, sure], cases.probabilities[sure], cases.reference[sure]),
+        }
+
+    def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
+        each = [of_group(weights, counted) for counted in inside]
+        found = {f"{at} {name}": values for at, of in enumerate(each) for name, values in of.items()}
+        return found | {f"gap {name}": each[pair[0]][name] - each[pair[1]][name] for name in STATISTICS}
+
+    return statistics
+
+
+@pytest.mark.parametrize("method", INTERVALS)
+def test_over_patients_and_photograph_by_photograph_all_intervals_are_one(rows, rng, method: str):
+    """Groups that cut through patients, photographs without scores, refused ones, and a group of nobody."""
+    patchy = refuse(rows, [0, 1, 7])
+    patchy.loc[10:14, ["p_referable", *(f"p{k}" for k in range(5))]] = np.nan
+    cases = cases_of(patchy)
+    counted, codes = cases.counted(include_ungradable=True), rng.integers(0, 3, len(rows))
+    inside = [counted & (codes == at) for at in range(4)]
+
+    quick, slow = (
+        patient_intervals(
+            statistics, cases.patients, rng=np.random.default_rng(4), resamples=200, level=0.9, method=method
+        )
+        for statistics in (
+            statistics_by_group([statistics_of(cases, each) for each in inside], dict.fromkeys(STATISTICS, (2, 0))),
+            photograph_by_photograph(cases, inside, (2, 0)),
+        )
+    )
+
+    assert quick.keys() == slow.keys()
+    assert len(quick) == 5 * len(STATISTICS)
+    for name, ours in quick.items():
+        theirs = slow[name]
+        assert (ours.estimate, ours.low, ours.high) == pytest.approx(
+            (theirs.estimate, theirs.low, theirs.high), abs=1e-10, nan_ok=True
+        ), name
+        assert ours.undefined == theirs.undefined, name
+
+
+def test_however_many_shuffles_come_at_once_chance_is_the_same(rows, monkeypatch):
+    found = []
+    for block in (1, 10**6):
+        monkeypatch.setattr(subgroups_module, "PATIENT_BLOCK", block)
+        found.append(subgroups(rows, resamples=100)[0].to_dict()["gaps"])
+
+    assert found[0] == found[1]

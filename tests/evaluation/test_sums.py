@@ -75,3 +75,23 @@ def test_a_photograph_of_no_cell_is_in_no_sum():
 def test_only_what_is_made_of_sums_is_taken_over_patients(rng):
     assert isinstance(mean_and_counts(np.ones(3), np.zeros(3, int)), OfPatients)
     assert not isinstance(plainly(np.ones(3), np.zeros(3, int)), OfPatients)
+
+
+def test_among_more_photographs_only_those_inside_are_measured(rng):
+    values, cells, inside = rng.uniform(size=9), rng.integers(-1, 3, 9), rng.permutation(20) < 9
+    weights = rng.integers(0, 3, (4, 20)).astype(float)
+    mean = Sums((one_by_one(values), one_by_one(np.ones(9))), lambda sums, drawn: {"mean": sums[0] / (drawn[0] + 1)})
+    counts = Sums((by_cell(cells, 3),), lambda rows: {f"cell {at}": row for at, row in enumerate(rows)})
+
+    for few in (mean, counts):
+        found, expected = few.among(inside)(weights), few(weights[:, inside])
+        assert found.keys() == expected.keys()
+        for name, ours in found.items():
+            assert ours.tolist() == pytest.approx(expected[name].tolist(), abs=1e-12), name
+
+
+def test_among_photographs_of_whom_none_is_inside_nothing_is_counted():
+    nobody = Sums((by_cell(np.zeros(0, int), 3),), lambda rows: {"drawn": rows.sum(axis=0)}).among(np.zeros(5, bool))
+
+    assert nobody(np.ones((2, 5)))["drawn"].tolist() == [0, 0]
+    assert nobody.of_patients(np.array([0, 0, 1, 1, 2]))(np.ones((2, 3)))["drawn"].tolist() == [0, 0]

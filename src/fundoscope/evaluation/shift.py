@@ -12,6 +12,7 @@ from jaxtyping import Float
 from fundoscope.arrays import Scores
 from fundoscope.evaluation.cases import Cases
 from fundoscope.evaluation.groups import Codes, Grouping, chance, shuffled
+from fundoscope.evaluation.interval import PATIENT_BLOCK
 from fundoscope.evaluation.measures import Mask
 from fundoscope.evaluation.rates import ratio
 from fundoscope.evaluation.significance import holm
@@ -59,7 +60,7 @@ def shifts(
         return ()
     tested = held if len(held) > 2 else held[:1]
     score = cases.score("referable")
-    dealt = np.stack([own.codes, *shuffled(own, cases.patients, rng, shuffles)])
+    dealt = np.stack([own.codes, *shuffled(own, cases.patients, rng, shuffles)]).astype(np.int32)
     grades = np.array([_grades_apart(cases.reference, dealt, at) for at in tested])
     scores = np.array([scores_apart(score, dealt, at) for at in tested])
     grades_p, scores_p = (holm([chance(float(each[0]), each[1:]) for each in found]) for found in (grades, scores))
@@ -82,26 +83,32 @@ def scores_apart(scores: Scores, dealt: np.ndarray, at: int) -> Float[np.ndarray
 
     Args:
         scores: NaN where there is none; those are left out.
-        dealt: Codes of the groups, one row for each dealing; -1 is in none.
+        dealt: Codes of the groups, one row for each dealing; -1 is in none, the same photographs in each.
         at: The group.
     """
     known = np.flatnonzero(~np.isnan(scores))
     order = known[np.argsort(scores[known], kind="stable")]
     last = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
-    codes = dealt[:, order]
-    inside, outside = codes == at, (codes >= 0) & (codes != at)
-    below = [
-        ratio(np.cumsum(side, axis=1)[:, last].astype(float), side.sum(axis=1)[:, None]) for side in (inside, outside)
-    ]
-    apart = np.abs(below[0] - below[1])
-    return np.asarray(apart.max(axis=1)) if len(last) else np.full(len(dealt), np.nan)
+    if not len(last):
+        return np.full(len(dealt), np.nan)
+    # Who is in a group at all is the same however groups are dealt out: the others are all of them less this group.
+    everyone = np.cumsum(dealt[0, order] >= 0)[last].astype(np.float64)
+    apart = np.empty(len(dealt))
+    block = max(1, PATIENT_BLOCK // len(order))
+    for start in range(0, len(dealt), block):
+        below = np.cumsum(dealt[start : start + block, order] == at, axis=1, dtype=np.int32)[:, last]
+        inside, every = below[:, -1:].astype(np.float64), everyone[-1]
+        furthest = np.abs(below - inside * (everyone / max(every, 1.0))).max(axis=1)
+        apart[start : start + block] = ratio(furthest * every, (inside * (every - inside))[:, 0])
+    return apart
 
 
 def _grades_apart(reference: Codes, dealt: np.ndarray, at: int) -> Float[np.ndarray, " deal"]:
     """Total variation distance between a group's grades and the others'."""
-    inside, outside = dealt == at, (dealt >= 0) & (dealt != at)
     is_it = np.eye(GRADES)[reference]
-    shares = [ratio(side @ is_it, side.sum(axis=1)[:, None]) for side in (inside, outside)]
+    everyone = (dealt[0] >= 0) @ is_it
+    inside = (dealt == at) @ is_it
+    shares = [ratio(side, side.sum(axis=1)[:, None]) for side in (inside, everyone - inside)]
     return np.asarray(np.abs(shares[0] - shares[1]).sum(axis=1) / 2)
 
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from fundoscope.evaluation.agreement import Values, agreement_statistics, confusions
+from fundoscope.decide.kappa import kappa_of
+from fundoscope.evaluation.agreement import Confusions, Values, of_confusions
 from fundoscope.evaluation.cases import Cases, cases_of
-from fundoscope.evaluation.detection import aurocs, hit_rates
+from fundoscope.evaluation.detection import of_auroc, of_hits
 from fundoscope.evaluation.groups import Grouping, chance, groupings, shuffled
-from fundoscope.evaluation.interval import Interval, Statistics, Weights, patient_intervals, proportion_interval
+from fundoscope.evaluation.interval import PATIENT_BLOCK, Interval, patient_intervals, proportion_interval
 from fundoscope.evaluation.measures import Mask
-from fundoscope.evaluation.reliability import calibration_errors
+from fundoscope.evaluation.rates import ratio
+from fundoscope.evaluation.reliability import of_calibration
 from fundoscope.evaluation.shift import Shift, shifts
 from fundoscope.evaluation.summary import bounds
+from fundoscope.evaluation.sums import Found, Together
 from fundoscope.grades import REFERABLE
 
 STATISTICS: Final = {
@@ -161,36 +165,59 @@ def subgroups(
     return tuple(found)
 
 
-def statistics_of(cases: Cases, counted: Mask) -> Statistics:
+def statistics_of(cases: Cases, counted: Mask) -> Together:
     """`STATISTICS` of weights on all photographs, of which only those counted are measured."""
-    graded = np.flatnonzero(counted & (cases.answered >= 0))
-    scored = np.flatnonzero(counted & ~np.isnan(cases.score("referable")))
-    sure = np.flatnonzero(counted & ~np.isnan(cases.probabilities[:, 0]))
+    ill, score = cases.reference >= REFERABLE, cases.score("referable")
+    graded = counted & (cases.answered >= 0)
+    scored = counted & ~np.isnan(score)
+    sure = counted & ~np.isnan(cases.probabilities[:, 0])
     decided, said = _decided(cases, counted)
-    ill = cases.reference >= REFERABLE
+    return Together(
+        (
+            of_confusions(cases.reference[graded], cases.answered[graded], _agreed).among(graded),
+            of_auroc(ill[scored], score[scored], "referable_auroc").among(scored),
+            of_hits(ill[decided], said[decided]).among(decided),
+            of_calibration(cases.probabilities[sure], cases.reference[sure], "calibration_error").among(sure),
+        )
+    )
 
-    def statistics(weights: Weights) -> Mapping[str, Values]:
-        agreed = agreement_statistics(confusions(weights[:, graded], cases.reference[graded], cases.answered[graded]))
-        hit, cleared = hit_rates(weights[:, decided], ill[decided], said[decided])
-        return {
-            "quadratic_kappa": agreed["quadratic_kappa"],
-            "accuracy": agreed["accuracy"],
-            "referable_auroc": aurocs(weights[:, scored], ill[scored], cases.score("referable")[scored]),
-            "sensitivity": hit,
-            "specificity": cleared,
-            "calibration_error": calibration_errors(weights[:, sure], cases.probabilities[sure], cases.reference[sure]),
+
+def statistics_by_group(groups: Sequence[Together], pairs: Mapping[str, tuple[int, int]] | None = None) -> Together:
+    """Those of every group on the same draws, and differences between two.
+
+    Args:
+        groups: As `statistics_of` gives them.
+        pairs: Which groups differ, by the name in `STATISTICS` of what they differ in.
+
+    Returns:
+        `0 accuracy`, `1 accuracy`, ..., by the group's place; `gap accuracy`: of the first of the pair from the second.
+    """
+
+    def combine(found: Found) -> Found:
+        gaps = {
+            _gap(name): found[_key(top, name)] - found[_key(low, name)] for name, (top, low) in (pairs or {}).items()
         }
+        return {**found, **gaps}
 
-    return statistics
+    return Together(tuple(_numbered(at, each) for at, each in enumerate(groups)), combine)
 
 
-def _decided(cases: Cases, counted: Mask) -> tuple[np.ndarray, Mask]:
-    """Photographs that were decided on, and of all of them whether they were referred."""
+def _numbered(at: int, group: Together) -> Together:
+    return Together((group,), lambda found: {_key(at, name): values for name, values in found.items()})
+
+
+def _agreed(counts: Confusions) -> Mapping[str, Values]:
+    right = np.einsum("dgg->d", counts)
+    return {"quadratic_kappa": kappa_of(counts), "accuracy": ratio(right, counts.sum(axis=(1, 2)))}
+
+
+def _decided(cases: Cases, counted: Mask) -> tuple[Mask, Mask]:
+    """Whether each photograph was decided on and counts, and whether it was referred."""
     decision = np.array(cases.decision, dtype=object)
     if any(cases.decision):
         inside = np.isin(decision, ["refer", "rescreen"])
-        return np.flatnonzero(inside & counted), np.asarray(decision == "refer", dtype=bool)
-    return np.flatnonzero(counted & (cases.answered >= 0)), np.asarray(cases.answered >= REFERABLE)
+        return inside & counted, np.asarray(decision == "refer", dtype=bool)
+    return counted & (cases.answered >= 0), np.asarray(cases.answered >= REFERABLE)
 
 
 class _Divided:
@@ -207,15 +234,7 @@ class _Divided:
 
     def intervals(self, **options: Any) -> dict[str, Interval]:
         """Of every group and every gap, on the same draws."""
-
-        def statistics(weights: Weights) -> Mapping[str, Values]:
-            found = [each(weights) for each in self.each]
-            values = {_key(at, name): of for at, each in enumerate(found) for name, of in each.items()}
-            return values | {
-                f"gap {name}": found[top][name] - found[low][name] for name, (top, low) in self.pairs.items()
-            }
-
-        return patient_intervals(statistics, self.cases.patients, **options)
+        return patient_intervals(statistics_by_group(self.each, self.pairs), self.cases.patients, **options)
 
     def group(self, at: int, spread: Mapping[str, Interval]) -> Group:
         """One group, from the intervals of all."""
@@ -249,19 +268,30 @@ class _Divided:
         """The largest gap of each statistic, beside the largest that chance makes."""
         if not self.pairs:
             return {}
-        all_of = statistics_of(self.cases, self.counted)
-        dealt = np.stack(list(shuffled(self.grouping, self.cases.patients, rng, shuffles)))
-        by_chance = [all_of((dealt == at).astype(np.float64)) for at in range(len(self.grouping.values))]
+        by_chance = self._by_chance(rng, shuffles)
         gaps = {}
         for name, (top, low) in self.pairs.items():
             fit = self._fit(name)
-            values = np.stack([by_chance[at][name] for at in fit])
+            values = np.stack([by_chance[_key(at, name)] for at in fit])
             reach = np.fmax.reduce(values) - np.fmin.reduce(values)
-            interval = spread[f"gap {name}"]
+            interval = spread[_gap(name)]
             p = chance(interval.estimate, reach[~np.isnan(reach)])
             names = self.grouping.values
             gaps[name] = Gap(names[top], names[low], interval, len(fit), p)
         return gaps
+
+    def _by_chance(self, rng: np.random.Generator, shuffles: int) -> dict[str, Values]:
+        """Of every group that is in a gap the statistics after each shuffle, named as `statistics_by_group` does."""
+        all_of = statistics_of(self.cases, self.counted)
+        compared = sorted({at for name in self.pairs for at in self._fit(name)})
+        dealt = shuffled(self.grouping, self.cases.patients, rng, shuffles)
+        found: dict[str, list[Values]] = {}
+        while some := list(islice(dealt, max(1, PATIENT_BLOCK // len(self.counted)))):
+            codes = np.stack(some)
+            for at in compared:
+                for name, values in all_of((codes == at).astype(np.float64)).items():
+                    found.setdefault(_key(at, name), []).append(values)
+        return {key: np.concatenate(values) for key, values in found.items()}
 
     def _furthest(self, name: str) -> tuple[int, int] | None:
         fit = self._fit(name)
@@ -288,6 +318,10 @@ class _Divided:
 
 def _key(at: int, name: str) -> str:
     return f"{at} {name}"
+
+
+def _gap(name: str) -> str:
+    return f"gap {name}"
 
 
 def _plain(value: float) -> float | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from scipy import sparse
 
 from fundoscope.evaluation.interval import Weights
@@ -40,6 +40,14 @@ class Sums:
         """The same of how often each patient was drawn, who are numbered from 0."""
         photographs = sparse.csr_array((np.ones(len(owner)), owner, np.arange(len(owner) + 1)))
         return Sums(tuple(sparse.csr_array(block @ photographs) for block in self.terms), self.read)
+
+    def among(self, inside: Bool[np.ndarray, " photo"]) -> Sums:
+        """The same of weights on more photographs, those inside being the ones that are measured, in their order."""
+        places = np.flatnonzero(inside)
+        chosen = sparse.csr_array(
+            (np.ones(len(places)), places, np.arange(len(places) + 1)), shape=(len(places), len(inside))
+        )
+        return Sums(tuple(sparse.csr_array(block @ chosen) for block in self.terms), self.read)
 
 
 @dataclass(frozen=True, slots=True)
