@@ -1,8 +1,11 @@
-"""Fixtures every room uses: where the real photographs lie, and a generator with a fixed seed."""
+"""Fixtures every room uses: where the real photographs lie, a generator with a fixed seed, runs nobody trained."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,3 +37,32 @@ def shared_weights() -> Path:
         # Nor are these, which are not ours to hand on; nothing is downloaded.
         pytest.skip("needs the pretrained weights in ../shared/weights, which are not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def untrained_run() -> Callable[..., Path]:
+    """Writes the run folder of an experiment and a seed as training leaves it, of networks that nobody trained."""
+    # The clinic is tested without torch: nothing of training is imported before a test asks for a run.
+    pytest.importorskip("torch", reason="needs torch (the train extra)")
+    return _untrained_run
+
+
+def _untrained_run(experiment: Any, run: Path, *, seed: int = 1) -> Path:
+    """Every network is there already, so that training has only to answer: seconds of learning are saved."""
+    import torch
+
+    from fundoscope.training.callbacks import write_weights
+    from fundoscope.training.fit import WEIGHTS, build_network
+    from fundoscope.training.run import fold_networks, train
+
+    experiment = replace(experiment, seed=seed)
+    for number, folder in enumerate([*fold_networks(experiment, run), run / "final"]):
+        torch.manual_seed(10 * seed + number)
+        network = build_network(experiment).eval()
+        with torch.no_grad():
+            for weight in network.head.parameters():
+                weight.add_(torch.randn_like(weight) * 0.3)  # a new head answers every photograph alike
+        folder.mkdir(parents=True)
+        write_weights(network, folder / WEIGHTS)
+    train(experiment, run, progress=False)
+    return run

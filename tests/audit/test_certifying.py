@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,18 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fundoscope.audit.certifying import asked_of, choose
+from fundoscope.audit.certifying import asked_of, choose, own_judge
 from fundoscope.audit.map_scenes import read_photographs
 from fundoscope.audit.map_seen import LEARNT, Known
 from fundoscope.errors import BadRequest, BadTable
 from fundoscope.files import sha256_of
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.photo.recipe import Recipe
+from fundoscope.runtime.network import open_network
+from fundoscope.runtime.release import open_release
+
+# Test files cannot import one another; pytest finds fixtures by the names in this module.
+pair_release = runpy.run_path(str(Path(__file__).parents[1] / "runtime" / "tiny_release.py"))["pair_release"]
 
 RECIPE = Recipe(side=96, crop="circle")
 
@@ -108,3 +114,32 @@ def test_with_folds_each_photograph_goes_to_its_own_and_what_none_saw_is_dealt_o
     assert [each.judge for each in chosen.photographs] == [1, 1, 0, 0]
     assert [bool(each.scene.marked) for each in chosen.photographs] == [True, True, True, False]
     assert chosen.counts()["lesion_free"] == 1
+    with_release = choose(
+        [asked, free], RECIPE, known=known, learnt=set(table["sha256"]), cache=tmp_path / "cache", threads=1
+    )
+    assert with_release.left_out == ({"image": "0.jpg", "why": LEARNT},), "a release learnt from every fold"
+
+
+def test_a_photograph_of_no_known_patient_counts_as_a_patient_of_its_own(manifest, tmp_path):
+    pd.read_csv(manifest).drop(columns="patient").to_csv(manifest, index=False)
+
+    chosen = choose(
+        [asked_of(manifest, lesions=True)], RECIPE, known=None, learnt=(), cache=tmp_path / "cache", threads=1
+    )
+
+    assert (chosen.counts()["lesions"], chosen.counts()["patients"]) == (3, 3)
+
+
+def test_a_release_of_both_eyes_judges_each_photograph_without_the_other_eye(pair_release, rng):
+    opened = open_release(pair_release)
+    network = open_network(opened)
+    canvases = rng.integers(0, 255, (3, 64, 64, 3), dtype=np.uint8)
+
+    judge = own_judge(opened, network)
+
+    alone = network.run(np.stack([canvases, np.zeros_like(canvases)], axis=1))
+    assert alone.heatmap is not None
+    np.testing.assert_allclose(judge.maps(canvases), np.maximum(alone.heatmap, 0), atol=1e-6)
+    assert len(set(judge.score(canvases).round(6))) > 1
+    beside = network.run(np.stack([canvases, canvases], axis=1)).raw
+    assert not np.allclose(beside, alone.raw), "the other eye would have mattered"

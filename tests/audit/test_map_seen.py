@@ -35,6 +35,8 @@ def ask(save, tmp_path, learnt, photographs, *, patients=None, known=True):
     paths = [save(f"asked/{name}.jpg", photo, quality=80) for name, photo in photographs.items()]
     frame = pd.DataFrame({"image": [str(path) for path in paths], "source": "lesions"})
     frame["patient"] = patients or [None] * len(paths)
+    # What a manifest was told before of pictures and eyes says nothing of these.
+    frame = frame.assign(duplicate_group="d", eye_group="e", fold=7)
     hashes = set(learnt.frame["sha256"])
     given = learnt if known else None
     return seen_by(frame, paths, given, learnt=hashes, cache=tmp_path / "cache", threads=1)
@@ -79,3 +81,12 @@ def test_a_patient_in_two_folds_has_no_judge(save, tmp_path, learnt):
     seen = ask(save, tmp_path, learnt, {"one": painted(0), "two": painted(1)}, patients=["q", "q"])
 
     assert [each.refused for each in seen] == [SEVERAL, SEVERAL]
+
+
+def test_one_with_a_photograph_that_every_network_learnt_from_has_no_judge(save, tmp_path, learnt):
+    """One patient: a photograph that a fold held out, and another that no fold did."""
+    partly = Known(frame=learnt.frame.assign(fold=[0, pd.NA, 0, 1]), manifest=learnt.manifest)
+
+    seen = ask(save, tmp_path, partly, {"held": painted(0), "not": painted(1)}, patients=["q", "q"])
+
+    assert [each.refused for each in seen] == [LEARNT, LEARNT]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from fundoscope.audit.certifying import write_certified
 from fundoscope.files import sha256_of
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.runtime.release import open_release
@@ -45,7 +47,11 @@ def test_a_release_nobody_trained_is_not_certified_and_its_copy_says_why(run_ver
     assert copy.certificate.photographs["lesions"] == 3
     assert not copy.heatmap_state[0]
     assert "tested and failed" in copy.heatmap_state[1]
-    assert "## Heatmap" in copy.card
+    assert copy.card.startswith(open_release(tiny_release).card.rstrip())
+    assert copy.card.count("## Heatmap") == 1
+    again = write_certified(copy, replace(copy.certificate, made_at="2031-01-01"), tmp_path / "again")
+    assert again.card.count("## Heatmap") == 1
+    assert again.card.rstrip().endswith("(2031-01-01).")
     assert copy.model == open_release(tiny_release).model
     status, out, _ = run_verb("info", tmp_path / "copy")
     assert "not certified: tested and failed" in out
@@ -65,10 +71,21 @@ def test_what_the_release_learnt_from_must_be_sought_and_is_marked(run_verb, wri
     assert told["photographs"]["lesions"] == 1
     assert [each["image"] for each in told["photographs"]["left_out"]] == ["0.jpg"]
     assert told["judged_by"] == "the release's own network"
+    status, out, err = run_verb(*words, "--held-out", "--leave-out", "2", "--json")
+    assert status == 1, err
+    assert [each["image"] for each in json.loads(out)["photographs"]["left_out"]] == ["0.jpg"], "the same file at least"
+    pd.read_csv(lesions).iloc[1:].to_csv(lesions.with_name("part.csv"), index=False)
+    status, _, err = run_verb(*words, "--trained-on", lesions.with_name("part.csv"))
+    assert status == 2
+    assert "part.csv: expected all 2 photographs that tiny" in err
+    assert "got 1 of them" in err
 
 
 def test_what_needs_a_checkpoint_is_refused_without_one(run_verb, tiny_release, write_tiny_release, lesions, tmp_path):
     status, _, err = run_verb("certify", tiny_release, "--lesions", lesions, "--methods", "grad-cam")
+    assert status == 2
+    assert "expected --checkpoint beside them, got none" in err
+    status, _, err = run_verb("certify", tiny_release, "--lesions", lesions, "--label-randomisation", 1)
     assert status == 2
     assert "expected --checkpoint beside them, got none" in err
     status, _, err = run_verb("certify", tiny_release, "--lesions", lesions, "--checkpoint", tmp_path)

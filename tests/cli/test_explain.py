@@ -150,27 +150,23 @@ def test_explanations_of_another_request_are_not_mixed_in(explain, retinas, run_
     assert "expected explanations of the same request, got those of tiny@" in err
 
 
-def test_a_checkpoint_is_explained_by_several_methods(run_verb, retinas, tmp_path):
+def test_a_checkpoint_is_explained_by_several_methods(run_verb, untrained_run, retinas, tmp_path):
     # The clinic explains by a release without torch, as all tests above do; a checkpoint is torch's.
-    torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
-    from safetensors.torch import save_file
-
     from fundoscope.training.config import experiment_from_dict
-    from fundoscope.training.fit import build_network
 
+    listed = pd.DataFrame({"image": ["0.png", "1.png"], "patient": ["a", "b"], "grade": [0, 1], "split": "train"})
+    listed.to_csv(retinas / "manifest.csv", index=False)
+    manifest, cache = str(retinas / "manifest.csv"), str(tmp_path / "cache")
     experiment = experiment_from_dict(
         {
             "name": "tiny",
-            "data": {"manifest": "none.csv"},
+            "data": {"manifest": manifest, "cache": cache, "validate": []},
             "recipe": {"side": 64},
             "network": {"backbone": "mobilenetv2_035", "dropout": 0.0},
         },
         where="the test",
     )
-    torch.manual_seed(1)
-    (tmp_path / "run" / "final").mkdir(parents=True)
-    save_file(build_network(experiment).state_dict(), tmp_path / "run" / "final" / "network.safetensors")
-    (tmp_path / "run" / "experiment.json").write_text(json.dumps(experiment.to_dict()))
+    untrained_run(experiment, tmp_path / "run")
 
     status, out, err = run_verb(
         "explain",
@@ -184,3 +180,19 @@ def test_a_checkpoint_is_explained_by_several_methods(run_verb, retinas, tmp_pat
     assert answer["request"]["target"] == "cut:2"
     assert list(answer["photographs"][0]["methods"]) == ["grad-cam", "eigen-cam"]
     assert (tmp_path / "out" / "1.eigen-cam.png").is_file()
+
+    beside = ("--checkpoint", tmp_path / "run", "--beside", tmp_path / "run", "--out", tmp_path / "beside", "--json")
+    status, out, err = run_verb("explain", retinas / "1.png", *beside)
+    assert status == 0, err
+    answer = json.loads(out)
+    assert answer["request"]["methods"] == ["mobilenetv2_035-1.grad-cam", "mobilenetv2_035-2.grad-cam"]
+    assert list(answer["photographs"][0]["methods"]) == answer["request"]["methods"]
+    status, _, err = run_verb("explain", retinas / "1.png", *beside, "--layers", "blocks.2")
+    assert (status, "--beside: expected it with --checkpoint and without --layers" in err) == (2, True), err
+
+
+def test_networks_beside_a_release_are_refused(explain, retinas, tmp_path):
+    status, _, err = explain(retinas, "--beside", tmp_path)
+
+    assert status == 2
+    assert "got no --checkpoint" in err

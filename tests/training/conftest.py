@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -40,16 +41,36 @@ def painted_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "manifest.csv"
 
 
-@pytest.fixture
-def tiny(painted_manifest: Path, tmp_path: Path) -> Experiment:
+def smallest(manifest: Path, cache: Path, *, folds: int = 0) -> Experiment:
     """A MobileNetV2 at a third of its width on 64-pixel pictures: seconds, not minutes."""
     return experiment_from_dict(
         {
             "name": "tiny",
-            "data": {"manifest": str(painted_manifest), "cache": str(tmp_path / "cache")},
+            "data": {"manifest": str(manifest), "cache": str(cache), "folds": folds},
             "recipe": {"side": 64, "crop": "square"},
             "network": {"backbone": "mobilenetv2_035", "dropout": 0.0},
-            "fit": {"epochs": 2, "batch": 8, "precision": "32-true", "checkpoint_steps": 1},
+            "fit": {"epochs": 2, "batch": 8, "precision": "32-true", "checkpoint_steps": 1, "final": folds > 0},
         },
         where="the test",
     )
+
+
+@pytest.fixture
+def tiny(painted_manifest: Path, tmp_path: Path) -> Experiment:
+    """The smallest experiment, with prepared photographs of its own."""
+    return smallest(painted_manifest, tmp_path / "cache")
+
+
+@pytest.fixture(scope="session")
+def folded(painted_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """The smallest experiment in two folds, then on all; photographs are prepared once for all tests."""
+    return smallest(painted_manifest, tmp_path_factory.mktemp("prepared"), folds=2)
+
+
+@pytest.fixture(scope="session")
+def folded_runs(
+    folded: Experiment, untrained_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """Its runs of two seeds, for tests that only read: what is to be changed is copied first."""
+    folder = tmp_path_factory.mktemp("folded")
+    return untrained_run(folded, folder / "s1", seed=1), untrained_run(folded, folder / "s2", seed=2)

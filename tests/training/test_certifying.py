@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +13,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 
-import itertools
+from safetensors.torch import load_file
 
-from safetensors.torch import save_file
-
-from fundoscope.data.split import fold_by_patient
 from fundoscope.errors import BadCheckpoint, BadRequest
+from fundoscope.tables import read_table
+from fundoscope.training import certifying
 from fundoscope.training.certifying import (
     Certifying,
     cascade,
@@ -32,23 +34,10 @@ from fundoscope.training.fit import WEIGHTS, build_network
 from fundoscope.training.run import training_rows
 
 
-def cross_validated(experiment: Experiment, run: Path, seed: int) -> Path:
-    """A run folder as cross-validation leaves it, of networks that nobody trained."""
-    experiment = replace(experiment, seed=seed)
-    rows = training_rows(experiment, ("train",), lambda _: None)
-    for fold in range(2):
-        torch.manual_seed(10 * seed + fold)
-        (run / f"fold{fold}").mkdir(parents=True)
-        save_file(build_network(experiment).state_dict(), run / f"fold{fold}" / WEIGHTS)
-    (run / "experiment.json").write_text(json.dumps(experiment.to_dict()), encoding="utf-8")
-    table = fold_by_patient(rows.frame, folds=2)[["image", "patient", "fold"]]
-    table.assign(sha256=[each.sha256 for each in rows.stored]).to_csv(run / "out_of_fold.csv", index=False)
-    return run
-
-
 @pytest.fixture
-def folded(tiny: Experiment) -> Experiment:
-    return replace(tiny, data=replace(tiny.data, folds=2))
+def own_run(folded_runs: tuple[Path, Path], tmp_path: Path) -> Path:
+    """A copy of a run, for tests that write into it."""
+    return shutil.copytree(folded_runs[0], tmp_path / "own")
 
 
 @pytest.fixture
@@ -56,16 +45,17 @@ def canvases() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), dtype=np.uint8)
 
 
-def test_the_networks_of_a_fold_are_one_of_each_run_and_their_mean_is_explained(folded, tmp_path, canvases):
-    runs = [cross_validated(folded, tmp_path / f"s{seed}", seed) for seed in (1, 2)]
-
-    found = read_folds(runs)
+def test_the_networks_of_a_fold_are_one_of_each_run_and_their_mean_is_explained(folded_runs, canvases):
+    found = read_folds(folded_runs)
 
     assert found.folds == (0, 1)
     held = Certifying(found, each_seed=True)
     networks = held.networks(1)
     assert len(networks) == 2
     assert held.networks(1) is networks, "loaded once"
+    for network, run in zip(networks, folded_runs, strict=True):
+        weights = load_file(run / "fold1" / WEIGHTS)
+        assert all(torch.equal(weight, weights[name]) for name, weight in network.state_dict().items())
     judge = held.judge(1, read_method("grad-cam"), canvases)
     assert judge["maps"](canvases).shape == (3, 2, 2)
     assert judge["score"](canvases).shape == (3,)
@@ -76,10 +66,11 @@ def test_the_networks_of_a_fold_are_one_of_each_run_and_their_mean_is_explained(
     both = judge["score"](canvases)
     assert (both >= np.minimum(*one) - 1e-6).all()
     assert (both <= np.maximum(*one) + 1e-6).all()
+    assert not any(np.allclose(both, alone) for alone in one)
 
 
-def test_randomising_goes_from_the_head_to_the_first_layer_and_leaves_the_networks_alone(folded, tmp_path, canvases):
-    network = read_folds([cross_validated(folded, tmp_path / "s1", 1)]).networks(0)[0]
+def test_randomising_goes_from_the_head_to_the_first_layer_and_leaves_the_networks_alone(folded, folded_runs, canvases):
+    network = read_folds(folded_runs[:1]).networks(0)[0]
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
     changed = []
 
@@ -96,8 +87,10 @@ def test_randomising_goes_from_the_head_to_the_first_layer_and_leaves_the_networ
     assert weights <= changed[-1][1]
 
 
-def test_a_wholly_randomised_network_still_tells_photographs_apart_and_is_drawn_by_its_seed(folded, tmp_path, canvases):
-    found = read_folds([cross_validated(folded, tmp_path / "s1", 1)])
+def test_a_wholly_randomised_network_still_tells_photographs_apart_and_is_drawn_by_its_seed(
+    folded, folded_runs, canvases
+):
+    found = read_folds(folded_runs[:1])
     networks, method = found.networks(0), read_method("grad-cam:blocks.2")
 
     def last(seed: int) -> np.ndarray:
@@ -128,12 +121,12 @@ def test_shuffled_grades_are_the_same_grades_on_other_photographs_and_their_lesi
     assert all(other.lesions[at] is rows.lesions[order[at]] for at in range(len(rows)))
 
 
-def test_the_network_that_learnt_shuffled_grades_is_trained_once_for_its_budget(folded, tmp_path):
-    found = read_folds([cross_validated(folded, tmp_path / "s1", 1)])
+def test_the_network_that_learnt_shuffled_grades_is_trained_once_for_its_budget(own_run):
+    found = read_folds([own_run])
 
     fold, network = shuffled_network(found, epochs=1)
 
-    (folder,) = (tmp_path / "s1").glob("shuffled-*")
+    (folder,) = own_run.glob("shuffled-*")
     assert (fold, folder.name) == (0, "shuffled-fold0-epochs1-seed0")
     written = (folder / WEIGHTS).stat().st_mtime_ns
     again = shuffled_network(found, epochs=1)[1]
@@ -141,11 +134,42 @@ def test_the_network_that_learnt_shuffled_grades_is_trained_once_for_its_budget(
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
 
 
-def test_runs_that_are_not_cross_validated_alike_are_refused(folded, tmp_path):
-    first = cross_validated(folded, tmp_path / "s1", 1)
-    same = cross_validated(folded, tmp_path / "again", 1)
-    other = cross_validated(replace(folded, fit=replace(folded.fit, epochs=9)), tmp_path / "other", 2)
-    moved = cross_validated(folded, tmp_path / "moved", 3)
+def test_the_network_of_shuffled_grades_learns_from_the_other_folds_alone(folded, folded_runs, monkeypatch):
+    """For the budget asked for, not the experiment's; its fold's photographs it never sees, so it may judge them."""
+    given = []
+
+    def remembered(experiment, rows, *_, **__):
+        given.append((experiment, rows))
+        return build_network(experiment).eval()
+
+    monkeypatch.setattr(certifying, "fit", remembered)
+    found = read_folds(folded_runs)
+
+    fold, network = shuffled_network(found, epochs=5)
+
+    ((experiment, rows),) = given
+    others = found.table[found.table["fold"] != fold]
+    assert (fold, experiment.fit.epochs) == (0, 5)
+    assert sorted(rows.frame["image"]) == sorted(others["image"])
+    listed = read_table(found.where).set_index("image")["grade"].loc[rows.frame["image"]].to_numpy(int)
+    assert sorted(rows.grades) == sorted(listed)
+    assert (rows.grades != listed).any()
+    held = Certifying(found, shuffled=(fold, network))
+    method, canvases = read_method("grad-cam"), rows.stored[0].canvas()[None]
+    assert held.judge(0, method, canvases)["shuffled"] is not None
+    assert held.judge(1, method, canvases)["shuffled"] is None, "which learnt from that fold's photographs"
+
+
+def test_runs_that_are_not_cross_validated_alike_are_refused(
+    folded: Experiment,
+    folded_runs: tuple[Path, Path],
+    own_run: Path,
+    untrained_run: Callable[..., Path],
+    tmp_path: Path,
+):
+    first, same = own_run, shutil.copytree(folded_runs[0], tmp_path / "again")
+    other = untrained_run(replace(folded, fit=replace(folded.fit, epochs=9)), tmp_path / "other", seed=2)
+    moved = shutil.copytree(folded_runs[1], tmp_path / "moved")
     table = pd.read_csv(moved / "out_of_fold.csv")
     table.assign(fold=1 - table["fold"]).to_csv(moved / "out_of_fold.csv", index=False)
 

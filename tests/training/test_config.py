@@ -12,6 +12,7 @@ pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.errors import BadExperiment
 from fundoscope.training.config import experiment_from_dict, first_comment, read_experiment, shipped_experiments
+from fundoscope.training.unread import READERS
 
 SMALL = 'name = "small"\n[recipe]\nside = 64\n'
 
@@ -96,6 +97,51 @@ def test_the_resolved_file_reads_back_as_itself(tmp_path: Path):
 def test_what_is_wrong_is_named_by_its_key(tmp_path: Path, override: str, message: str):
     with pytest.raises(BadExperiment, match=re.escape(message)):
         read_experiment(written(tmp_path, SMALL), override.split())
+
+
+TWO_HEADS = "network.second_head=prototype loss.second=focal"
+OPTIONS = [
+    # an option beside its default; where nothing reads it; where something does
+    ("network.hidden_dropout=0.5", "", "network.hidden=32"),
+    ("network.projection=64", "network.head=softmax loss.name=cross_entropy", TWO_HEADS),
+    ("network.projection=64", "", "network.head=prototype loss.name=cross_entropy"),
+    ("network.fellow_dropout=0.5", "", "network.eyes=2"),
+    ("lesions.index=-1", "", "lesions.weight=0.5"),
+    ("lesions.positive=2", "", "lesions.weight=0.5"),
+    ("loss.focal_gamma=3", "network.head=softmax loss.name=cross_entropy", "network.head=softmax loss.name=focal"),
+    ("loss.focal_gamma=3", "", TWO_HEADS),
+    ("loss.second_weight=1", "", TWO_HEADS),
+    ("contrast.temperature=0.2", "", "contrast.weight=0.5 augment.blur=0.5"),
+    ("optimiser.milestones=[0.3]", "optimiser.schedule=constant", "optimiser.schedule=steps"),
+    ("optimiser.milestone_factor=0.2", "optimiser.schedule=constant", "optimiser.schedule=steps"),
+    ("optimiser.momentum=0.5", "", "optimiser.name=sgd"),
+    ("optimiser.floor=0.1", "optimiser.schedule=steps", ""),
+    ("fit.rebalance_rate=0.2", "", "fit.rebalance_epochs=1"),
+    ("fit.keep=best", "data.validate=[]", ""),
+    ("fit.keep=best", "data.validate=[]", "data.validate=[] data.folds=2"),
+    ("fit.keep=best", "data.validate=[]", "domains.protocol=leave_one_out"),
+    ("fit.patience=3", "data.validate=[]", "data.validate=[] data.folds=2"),
+    ("release.neighbour_metric=cosine", "", "release.neighbours=3"),
+    ("release.neighbour_metric=cosine", "", "fit.compare_modes=true"),
+    ("release.neighbour_weights=distance", "", "release.neighbours=3"),
+    ("release.heatmap_layers=['a']", "release.heatmap=none", "release.heatmap=layer-cam"),
+    ("domains.targets=['a']", "", "domains.protocol=leave_one_out"),
+    ("domains.never_train=['a']", "", "domains.protocol=leave_one_out"),
+]
+
+
+@pytest.mark.parametrize(("option", "unread", "read"), OPTIONS)
+def test_an_option_is_taken_only_where_something_reads_it(tmp_path: Path, option: str, unread: str, read: str):
+    key = option.partition("=")[0]
+
+    with pytest.raises(BadExperiment, match=rf"^{re.escape(key)}: expected .*, which alone reads it, got"):
+        read_experiment(written(tmp_path, SMALL), [option, *unread.split()])
+    read_experiment(written(tmp_path, SMALL), [option, *read.split()])
+    read_experiment(written(tmp_path, SMALL), unread.split())
+
+
+def test_every_option_that_may_be_unread_is_tried():
+    assert {option.partition("=")[0] for option, _, _ in OPTIONS} == set(READERS)
 
 
 def test_two_heads_with_a_loss_each_and_two_losses_of_one_head_are_read(tmp_path: Path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 pytest.importorskip("onnx", reason="needs the train extra")
 
-from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from fundoscope.cli import app
-from fundoscope.data.split import fold_by_patient
 from fundoscope.decide.heads import expected_grade, probabilities
 from fundoscope.errors import BadCheckpoint, BadRequest
 from fundoscope.runtime.release import open_release
@@ -24,47 +23,37 @@ from fundoscope.tables import read_table, write_table
 from fundoscope.training.config import Experiment
 from fundoscope.training.ensemble import read_finished
 from fundoscope.training.export import CHOSEN_LIMIT, export_run
-from fundoscope.training.fit import WEIGHTS, build_network
 from fundoscope.training.graph import HALF_TOLERANCE, ReleaseGraph
 from fundoscope.training.objectives.supervised import Normalise
-from fundoscope.training.predict import answer
-from fundoscope.training.run import note_photographs, training_rows
 
 
-def finished(experiment: Experiment, run: Path, seed: int) -> Path:
-    """A run folder as training leaves it, of a network nobody trained: only what exporting reads is of interest."""
-    experiment = replace(experiment, seed=seed)
-    torch.manual_seed(seed)
-    network = build_network(experiment).eval()
-    with torch.no_grad():
-        for weight in network.head.parameters():
-            weight.add_(torch.randn_like(weight) * 0.3)
-    (run / "final").mkdir(parents=True)
-    save_file(network.state_dict(), run / "final" / WEIGHTS)
-    (run / "experiment.json").write_text(json.dumps(experiment.to_dict()), encoding="utf-8")
-    rows = training_rows(experiment, ("train",), lambda _: None)
-    note_photographs(rows, run)
-    folds = fold_by_patient(rows.frame, folds=2)["fold"].to_numpy(int)
-    tables = [answer(network, experiment, rows, rows.take(np.flatnonzero(folds == k)), fold=k) for k in (0, 1)]
-    write_table(pd.concat(tables, ignore_index=True), run / "out_of_fold.csv")
-    return run
+@pytest.fixture(scope="module")
+def small(folded: Experiment) -> Experiment:
+    """Three convolutions, which are exported in a tenth of the time."""
+    return replace(folded, network=replace(folded.network, backbone="cnn3"))
+
+
+@pytest.fixture(scope="module")
+def two_runs(
+    small: Experiment, untrained_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> list[Path]:
+    """Two seeds of it, for tests that only read."""
+    folder = tmp_path_factory.mktemp("runs")
+    return [untrained_run(small, folder / f"s{seed}", seed=seed) for seed in (1, 2)]
 
 
 @pytest.fixture
-def folded(tiny: Experiment) -> Experiment:
-    return replace(tiny, data=replace(tiny.data, folds=2))
-
-
-def two_runs(experiment: Experiment, folder: Path) -> list[Path]:
-    return [finished(experiment, folder / f"s{seed}", seed) for seed in (1, 2)]
+def own_runs(two_runs: list[Path], tmp_path: Path) -> list[Path]:
+    """Copies of them, for tests that change one."""
+    return [shutil.copytree(run, tmp_path / "own" / run.name) for run in two_runs]
 
 
 @pytest.mark.parametrize(("head", "loss"), [("coral", "coral"), ("softmax", "cross_entropy")])
 def test_the_release_of_two_runs_answers_the_mean_of_both_and_shows_what_moved_it(
-    folded: Experiment, tmp_path: Path, head: str, loss: str
+    small: Experiment, untrained_run: Callable[..., Path], tmp_path: Path, head: str, loss: str
 ):
-    experiment = replace(folded, network=replace(folded.network, head=head), loss=replace(folded.loss, name=loss))
-    runs = two_runs(experiment, tmp_path)
+    experiment = replace(small, network=replace(small.network, head=head), loss=replace(small.loss, name=loss))
+    runs = [untrained_run(experiment, tmp_path / f"s{seed}", seed=seed) for seed in (1, 2)]
     held_out = tmp_path / "held_out.csv"
 
     export_run(runs, tmp_path / "mean", held_out=held_out)
@@ -93,8 +82,8 @@ def test_the_release_of_two_runs_answers_the_mean_of_both_and_shows_what_moved_i
     assert CHOSEN_LIMIT not in opened.release.limits
 
 
-def test_held_out_predictions_are_matched_by_photograph_and_calibrated_across_folds(folded: Experiment, tmp_path: Path):
-    runs = two_runs(folded, tmp_path)
+def test_held_out_predictions_are_matched_by_photograph_and_calibrated_across_folds(own_runs: list[Path]):
+    runs = own_runs
     expected = read_finished(runs).answers
     table = read_table(runs[1] / "out_of_fold.csv")
 
@@ -110,25 +99,26 @@ def test_held_out_predictions_are_matched_by_photograph_and_calibrated_across_fo
     assert set(found["decision"]) <= {"refer", "rescreen"}
 
 
-def test_of_one_network_nothing_is_averaged(folded: Experiment, tmp_path: Path):
-    run = finished(folded, tmp_path / "s1", 1)
-    network = read_finished([run]).networks[0]
+def test_of_one_network_nothing_is_averaged(small: Experiment, two_runs: list[Path]):
+    network = read_finished(two_runs[:1]).networks[0]
 
-    alone = ReleaseGraph(network, Normalise(folded.recipe))
+    alone = ReleaseGraph(network, Normalise(small.recipe))
 
-    twice = ReleaseGraph([network, network], Normalise(folded.recipe))
+    twice = ReleaseGraph([network, network], Normalise(small.recipe))
     canvases = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8)
     with torch.inference_mode():
         for one, both in zip(alone(canvases)[::2], twice(canvases)[::2], strict=True):
             torch.testing.assert_close(one, both)
 
 
-def test_runs_that_are_not_one_experiment_are_not_averaged(folded: Experiment, tmp_path: Path):
-    first = finished(folded, tmp_path / "s1", 1)
-    same = finished(folded, tmp_path / "again", 1)
-    other = finished(replace(folded, fit=replace(folded.fit, epochs=3)), tmp_path / "other", 2)
-    voting = replace(folded, release=replace(folded.release, neighbours=3))
-    voters = [finished(voting, tmp_path / f"v{seed}", seed) for seed in (1, 2)]
+def test_runs_that_are_not_one_experiment_are_not_averaged(
+    small: Experiment, two_runs: list[Path], untrained_run: Callable[..., Path], tmp_path: Path
+):
+    first = two_runs[0]
+    same = shutil.copytree(first, tmp_path / "again")
+    other = untrained_run(replace(small, fit=replace(small.fit, epochs=3)), tmp_path / "other", seed=2)
+    voting = replace(small, release=replace(small.release, neighbours=3))
+    voters = [untrained_run(voting, tmp_path / f"v{seed}", seed=seed) for seed in (1, 2)]
 
     with pytest.raises(BadRequest, match=r"another seed, got one that differs in fit\.epochs"):
         read_finished([first, other])
@@ -140,8 +130,8 @@ def test_runs_that_are_not_one_experiment_are_not_averaged(folded: Experiment, t
         export_run([first, other])
 
 
-def test_runs_with_other_folds_or_photographs_are_not_averaged(folded: Experiment, tmp_path: Path):
-    runs = two_runs(folded, tmp_path)
+def test_runs_with_other_folds_or_photographs_are_not_averaged(own_runs: list[Path]):
+    runs = own_runs
     table = read_table(runs[1] / "out_of_fold.csv")
 
     write_table(table.assign(fold=1 - table["fold"]), runs[1] / "out_of_fold.csv")
@@ -158,9 +148,11 @@ def test_runs_with_other_folds_or_photographs_are_not_averaged(folded: Experimen
         read_finished(runs)
 
 
-def test_half_the_bits_are_half_the_file_and_the_same_answers(folded: Experiment, tmp_path: Path):
-    chosen = replace(folded, fit=replace(folded.fit, keep="best"))
-    runs = two_runs(chosen, tmp_path)
+def test_half_the_bits_are_half_the_file_and_the_same_answers(
+    small: Experiment, untrained_run: Callable[..., Path], tmp_path: Path
+):
+    chosen = replace(small, fit=replace(small.fit, keep="best"))
+    runs = [untrained_run(chosen, tmp_path / f"s{seed}", seed=seed) for seed in (1, 2)]
 
     result = CliRunner().invoke(
         app, ["export", *map(str, runs), "--out", str(tmp_path / "r"), "--half", "--held-out", str(tmp_path / "h.csv")]
@@ -173,7 +165,7 @@ def test_half_the_bits_are_half_the_file_and_the_same_answers(folded: Experiment
     stored = sum(weight.numel() for each in networks for weight in each.state_dict().values())
     assert len(opened.model) < 0.6 * 4 * stored
     with torch.inference_mode():
-        whole = ReleaseGraph(networks, Normalise(folded.recipe))(torch.from_numpy(opened.golden["canvases"]))[0].numpy()
+        whole = ReleaseGraph(networks, Normalise(small.recipe))(torch.from_numpy(opened.golden["canvases"]))[0].numpy()
     assert 0 < np.abs(whole - opened.golden["raw"]).max() < HALF_TOLERANCE
     assert opened.golden["raw"].dtype == np.float32
     assert CHOSEN_LIMIT in opened.release.limits, "its epoch was chosen on what it is calibrated on"

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from fundoscope import __version__
 from fundoscope.arrays import Canvases, Scores
@@ -36,8 +36,8 @@ LESION_FREE_GRADE: Final = 0
 
 OWN: Final = "the release's own network"
 
-UNTESTED: Final = "certified against lesions"
-"""Words of a release's limits that a certificate puts right."""
+HEADING: Final = "\n\n## Heatmap\n\n"
+"""Of the last section of a card, which tells the certificate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +173,7 @@ def _judge(told: Seen, at: int, folds: Sequence[int]) -> int | str:
 def own_judge(opened: OpenRelease, network: Network) -> Judge:
     """A release as its own judge: the map that it shows, and the grade that it expects."""
 
-    def given(canvases: Canvases) -> Canvases:
+    def given(canvases: Canvases) -> UInt8[np.ndarray, "photo *eyes side side 3"]:
         return canvases if opened.release.eyes == 1 else np.stack([canvases, np.zeros_like(canvases)], axis=1)
 
     def maps(canvases: Canvases) -> Float[np.ndarray, "photo map_row map_column"]:
@@ -251,24 +251,17 @@ def certificate_of(
 
 
 def write_certified(opened: OpenRelease, certificate: Certificate, folder: Path) -> OpenRelease:
-    """A copy of the release with the certificate in it; its card and its limits say what came of it.
+    """A copy of the release with the certificate in it; its card says what came of it, of an earlier one no more.
 
     Raises:
         BadRequest: If the folder is in use.
     """
-    limits = [_limit(each, certificate) for each in opened.release.limits]
-    card = opened.card
-    for old, new in zip(opened.release.limits, limits, strict=True):
-        card = card.replace(old, new)
-    card = f"{card.rstrip()}\n\n## Heatmap\n\n{certificate.own.words()} ({certificate.made_at}).\n"
-    description = replace(opened.release, certificate=certificate.to_dict(), limits=limits)
+    card, heading, said = opened.card.rstrip().rpartition(HEADING)
+    if not heading or "\n#" in said:
+        card = opened.card.rstrip()
+    card = f"{card}{HEADING}{certificate.own.words()} ({certificate.made_at}).\n"
+    description = replace(opened.release, certificate=certificate.to_dict())
     return copy_release(opened, folder, description, {CARD: card.encode()})
-
-
-def _limit(text: str, certificate: Certificate) -> str:
-    if UNTESTED not in text:
-        return text
-    return f"A heatmap shows what moved the grade, not where lesions are; it is {certificate.own.words()}."
 
 
 def own_method(opened: OpenRelease) -> str:

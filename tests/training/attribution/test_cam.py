@@ -8,7 +8,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.photo.recipe import Recipe
-from fundoscope.training.attribution.cam import CAMS, eigen_cam, fuse, grad_cam, grad_cam_plus_plus, hires_cam
+from fundoscope.training.attribution.cam import (
+    CAMS,
+    eigen_cam,
+    fuse,
+    grad_cam,
+    grad_cam_plus_plus,
+    hires_cam,
+    layer_cam,
+)
 from fundoscope.training.attribution.explain import Method, explain
 from fundoscope.training.attribution.targets import Target
 from fundoscope.training.network import GradingNetwork
@@ -102,6 +110,14 @@ def test_grad_cam_takes_the_mean_gradient_of_a_channel_and_hires_cam_each_place_
 
     assert grad_cam(activations, gradients)[0, 0, 0] == 0.5
     assert hires_cam(activations, gradients)[0, 0, 0] == -1.0
+
+
+def test_layer_cam_lets_only_what_raises_the_score_speak_and_keeps_what_was_suppressed_negative():
+    """A layer without a rectifier has activations below 0: where more of such a channel would raise the score."""
+    activations = torch.tensor([[[[2.0, -2.0]], [[3.0, 3.0]]]])
+    gradients = torch.tensor([[[[1.0, 1.0]], [[-1.0, 1.0]]]])
+
+    torch.testing.assert_close(layer_cam(activations, gradients), torch.tensor([[[2.0, 1.0]]]))
 
 
 def test_layers_are_fused_on_the_finest_grid_by_their_largest(held: tuple[torch.Tensor, torch.Tensor]):

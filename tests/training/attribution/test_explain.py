@@ -81,6 +81,10 @@ def test_integrated_gradients_add_up_to_the_difference_of_the_scores(canvases: t
     given, residual = integrated_gradients(lambda x: (x * linear).sum(dim=(1, 2, 3)), pictures, baseline, steps=1)
     torch.testing.assert_close(given, pictures * linear)
     torch.testing.assert_close(residual, torch.zeros(2), atol=1e-5, rtol=0)
+    # In the middle of each step a gradient that grows evenly is its own mean, so that one step is enough.
+    given, residual = integrated_gradients(lambda x: (x**2).sum(dim=(1, 2, 3)), pictures, baseline, steps=1)
+    torch.testing.assert_close(given, pictures**2)
+    torch.testing.assert_close(residual, torch.zeros(2), atol=1e-4, rtol=0)
 
 
 def test_what_is_covered_marks_where_the_score_came_from():
@@ -94,6 +98,28 @@ def test_what_is_covered_marks_where_the_score_came_from():
     torch.testing.assert_close(given, expected)
     raised = occlusion(lambda x: -x.sum(dim=(1, 2, 3)), pictures, torch.zeros_like(pictures), window=4, stride=4)
     assert not raised.any(), "a square whose loss raises the score spoke against it"
+
+
+def test_where_squares_overlap_each_place_gets_the_mean_fall_of_those_that_cover_it(rng: np.random.Generator):
+    window, stride, side = 4, 2, 8
+    picture = rng.random((side, side)).astype(np.float32)
+    squares = [
+        (slice(top, min(side, top + window)), slice(left, min(side, left + window)))
+        for top in range(0, side, stride)
+        for left in range(0, side, stride)
+    ]
+    falls, covered = np.zeros((side, side)), np.zeros((side, side))
+    for square in squares:
+        falls[square] += picture[square].sum()
+        covered[square] += 1
+    expected = (falls / covered).reshape(side // stride, stride, side // stride, stride).mean(axis=(1, 3))
+
+    pictures = torch.from_numpy(picture)[None, None].repeat(1, 3, 1, 1)
+    given = occlusion(
+        lambda x: x[:, 0].sum(dim=(1, 2)), pictures, torch.zeros_like(pictures), window=window, stride=stride
+    )
+
+    np.testing.assert_allclose(given[0].numpy(), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -93,5 +93,7 @@ def test_targets_that_the_head_does_not_know_are_refused():
         score(Softmax(6, outputs=3), torch.zeros(1, 3), Target("cut", 1))
     with pytest.raises(BadRequest, match="expected a network that grades, got a signs head"):
         score(Signs(6, outputs=4), torch.zeros(1, 4), Target("expected"))
+    with pytest.raises(BadRequest, match="expected a network that grades, got a signs head"):
+        score(Signs(6, outputs=4), torch.zeros(1, 4), Target("grade", 0))
     with pytest.raises(BadRequest, match="expected a network of several signs for sign:0, got a coral head"):
         score(Coral(6), torch.zeros(1, 4), Target("sign", 0))
