@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+APART = "FUNDOSCOPE_TEST_OPENVINO"
+"""Set in the process that `tests/runtime/test_openvino_apart.py` starts."""
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked openvino run in a process of their own: beside torch's training the whole process was seen to crash."""
+    # Looked for, not imported: its import would call its makers, which only the program's own import prevents.
+    reason = (
+        "needs the openvino extra" if find_spec("openvino") is None else "run by tests/runtime/test_openvino_apart.py"
+    )
+    for item in items:
+        if item.get_closest_marker("openvino") and (find_spec("openvino") is None or APART not in os.environ):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import runpy
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,7 @@ from fundoscope.runtime.release import write_release
 
 _TINY = runpy.run_path(str(Path(__file__).parents[1] / "runtime" / "tiny_release.py"))
 tiny_release = _TINY["tiny_release"]
-# Looked for, not imported: its import would call its makers, which only the program's own import prevents.
-needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="needs the openvino extra")
+needs_openvino = pytest.mark.openvino
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +18,7 @@ from fundoscope.runtime.network import Network, load_network, open_network
 from fundoscope.runtime.release import OpenRelease, default_release, open_release, write_release
 from fundoscope.runtime.verification import verify_release
 
-# Looked for, not imported: its import would call its makers, which only the program's own import prevents.
-needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="needs the openvino extra")
+needs_openvino = pytest.mark.openvino
 
 SAME = 2e-5
 """Two programs in single precision: the largest deviation as a share of the largest value (at least of 1)."""

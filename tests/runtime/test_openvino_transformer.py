@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import numpy as np
 import pytest
 
@@ -12,7 +10,7 @@ from fundoscope.photo.recipe import Recipe
 from fundoscope.runtime.network import load_network, open_network
 from fundoscope.runtime.release import OpenRelease, open_release
 
-pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="needs the openvino extra")
+pytestmark = pytest.mark.openvino
 
 WIDE = {"depth": 2, "embed_dim": 192, "num_heads": 3}
 """As wide as the published tiny transformer, whose map OpenVINO 2026.4.1 gets wrong if the graph is left as it is."""

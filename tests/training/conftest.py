@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,12 @@ import pytest
 from PIL import Image
 
 from fundoscope.training.config import Experiment, experiment_from_dict
+
+with suppress(ModuleNotFoundError):
+    import torch
+
+    # On several threads torch 2.13's convolutions of few channels, as small networks have them, crash going backwards.
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
