@@ -19,7 +19,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked openvino run in a process of their own: beside torch's training the whole process was seen to crash."""
+    """Tests marked openvino run in a process of their own: beside training the whole process was seen to crash."""
     # Looked for, not imported: its import would call its makers, which only the program's own import prevents.
     reason = (
         "needs the openvino extra" if find_spec("openvino") is None else "run by tests/runtime/test_openvino_apart.py"
