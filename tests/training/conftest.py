@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ with suppress(ModuleNotFoundError):
 
     # On several threads torch 2.13's convolutions of few channels, as small networks have them, crash going backwards.
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # processes that tests start have as many: sums in another order are others
 
 
 @pytest.fixture(scope="session")
