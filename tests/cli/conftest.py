@@ -24,6 +24,12 @@ def write_tiny_release() -> Callable[..., Path]:
     return _TINY["write_tiny_release"]
 
 
+@pytest.fixture(scope="session")
+def drawing() -> None:
+    """For tests of pages that draw; the clinic's install has no matplotlib, and says so where a page is asked for."""
+    pytest.importorskip("matplotlib", reason="needs matplotlib (the research extra)")  # that install is tested, too
+
+
 @pytest.fixture
 def run_verb(capsys, monkeypatch) -> Callable[..., Ran]:
     """Run a command, wide; exit status, standard output with its white space evened, standard error likewise."""

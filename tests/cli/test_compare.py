@@ -216,10 +216,7 @@ def test_the_console_shows_recipe_size_speed_and_seeds(runs):
     assert "good, mean +- standard deviation over 2 (few) seeds:" in shown
 
 
-def test_a_report_is_a_page_by_itself_with_table_and_figures(runs, tmp_path: Path):
-    # A report draws figures; that one without matplotlib is refused in words is tested below.
-    pytest.importorskip("matplotlib", reason="needs matplotlib (the research extra)")
-
+def test_a_report_is_a_page_by_itself_with_table_and_figures(runs, drawing, tmp_path: Path):
     done = run(app, ["compare", *runs, "--resamples", "100", "--report", str(tmp_path / "report")])
 
     assert done.exit_code == 0
@@ -238,10 +235,7 @@ def test_a_report_is_a_page_by_itself_with_table_and_figures(runs, tmp_path: Pat
     assert {line.count("|") for line in rows[: rows.index("| **Recipe** | | |") + 20]} == {4}
 
 
-def test_tables_alone_can_have_a_report_too(tables, tmp_path: Path):
-    # A report draws figures; that one without matplotlib is refused in words is tested below.
-    pytest.importorskip("matplotlib", reason="needs matplotlib (the research extra)")
-
+def test_tables_alone_can_have_a_report_too(tables, drawing, tmp_path: Path):
     run(app, ["compare", *tables, "--resamples", "100", "--report", str(tmp_path / "report")])
 
     assert not (tmp_path / "report" / "curves.png").exists()

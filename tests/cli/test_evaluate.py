@@ -222,10 +222,7 @@ def test_signs_of_the_manifest_that_a_table_answers_are_shown(run, clinic):
     assert "ma 60 30 1.00" in out
 
 
-def test_a_report_is_a_page_and_the_numbers_behind_it(run, clinic, tmp_path):
-    # A page draws its curves; the core install has no matplotlib and evaluates without a page.
-    pytest.importorskip("matplotlib", reason="needs matplotlib (the research extra)")
-
+def test_a_report_is_a_page_and_the_numbers_behind_it(run, clinic, drawing, tmp_path):
     status, _, err = run(*clinic, "--resamples", 100, "--report", tmp_path / "out", "--split", "test")
 
     assert status == 0

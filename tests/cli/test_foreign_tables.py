@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -34,10 +35,16 @@ def answer(shown: tuple[int, str, str]) -> dict[str, Any]:
     return dict(json.loads(out))
 
 
-def test_a_table_of_grades_alone_is_evaluated(run_verb, tables, tmp_path):
+@pytest.fixture(scope="module")
+def metrics() -> ModuleType:
+    """What the expected figures are computed with."""
+    return pytest.importorskip(
+        "sklearn.metrics", reason="needs scikit-learn"
+    )  # only these tests do, not what they test
+
+
+def test_a_table_of_grades_alone_is_evaluated(run_verb, tables, metrics, drawing, tmp_path):
     """With its page; what grades cannot tell is left open with the reason."""
-    # The expected figure is scikit-learn's; the page needs the same extra.
-    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
     page = tmp_path / "page"
     found = answer(
         run_verb("evaluate", tables["good_grades"], tables["manifest"], "--resamples", 100, "--json", "--report", page)
@@ -59,9 +66,7 @@ def test_a_table_of_grades_alone_is_evaluated(run_verb, tables, tmp_path):
     assert list(page.glob("*.html"))
 
 
-def test_a_table_of_a_referable_score_alone_is_evaluated(run_verb, tables, tmp_path):
-    # The expected figure is scikit-learn's; the page needs the same extra.
-    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
+def test_a_table_of_a_referable_score_alone_is_evaluated(run_verb, tables, metrics, drawing, tmp_path):
     page = tmp_path / "page"
     found = answer(
         run_verb("evaluate", tables["good_scores"], tables["manifest"], "--resamples", 100, "--json", "--report", page)

@@ -9,8 +9,7 @@ from typer.testing import CliRunner
 from fundoscope.cli import app
 from fundoscope.errors import BadExperiment, BadRequest
 
-# These verbs are the training wing's; the clinic's install must pass all tests but that wing's.
-pytest.importorskip("torch", reason="needs torch (the train extra)")
+pytest.importorskip("torch", reason="needs the train extra")  # the clinic's install passes all tests but that wing's
 
 run = CliRunner().invoke
 
