@@ -27,10 +27,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fundoscope.audit import auditing, labels
+from fundoscope.audit import audit as auditing
+from fundoscope.audit import labels
 from fundoscope.data.imports import import_source
 from fundoscope.data.manifest import read_manifest, rebased, write_manifest
-from fundoscope.evaluation.interval import proportion_interval
+from fundoscope.evaluation.statistics.interval import proportion_interval
 from fundoscope.runtime.grader import available_cores
 from fundoscope.runtime.release import default_release, open_release
 from fundoscope.tables import check_predictions, join, read_table

@@ -31,14 +31,14 @@ from sklearn import metrics
 from threadpoolctl import threadpool_limits
 
 from fundoscope.decide.kappa import POWERS, kappa_of
-from fundoscope.evaluation.agreement import Confusions, of_confusions
 from fundoscope.evaluation.cases import GRADED, Cases
-from fundoscope.evaluation.detection import of_auroc
-from fundoscope.evaluation.interval import Statistics, patient_intervals
 from fundoscope.evaluation.measures import RATES_WANTED, measures, of_probabilities, of_scores
-from fundoscope.evaluation.reliability import BINS, equal_mass_bins, equal_width_bins
+from fundoscope.evaluation.statistics.agreement import Confusions, of_confusions
+from fundoscope.evaluation.statistics.detection import of_auroc
+from fundoscope.evaluation.statistics.interval import Statistics, patient_intervals
+from fundoscope.evaluation.statistics.reliability import BINS, equal_mass_bins, equal_width_bins
+from fundoscope.evaluation.statistics.sums import Together
 from fundoscope.evaluation.subgroups import statistics_by_group, statistics_of
-from fundoscope.evaluation.sums import Together
 from fundoscope.grades import CUTS, GRADES, REFERABLE
 
 GRADE_SHARES = (0.735, 0.070, 0.151, 0.025, 0.019)

@@ -23,10 +23,10 @@ from fundoscope.decide.conformal import fit_conformal, ordinal_scores
 from fundoscope.decide.held_out import HeldOut
 from fundoscope.decide.kappa import kappa_of
 from fundoscope.decide.risk_control import fit_risk_control
-from fundoscope.evaluation.agreement import confusions, quadratic_kappa
-from fundoscope.evaluation.delong import delong
-from fundoscope.evaluation.detection import aurocs
-from fundoscope.evaluation.interval import patient_intervals, proportion_interval
+from fundoscope.evaluation.statistics.agreement import confusions, quadratic_kappa
+from fundoscope.evaluation.statistics.delong import delong
+from fundoscope.evaluation.statistics.detection import aurocs
+from fundoscope.evaluation.statistics.interval import patient_intervals, proportion_interval
 
 SIZES = (50, 100, 200, 400)
 ALPHAS = (0.1, 0.2)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import torch
 
-from fundoscope.training.backbone import build_backbone, feature_width
-from fundoscope.training.sections import Network
+from fundoscope.training.experiment.sections import Network
+from fundoscope.training.networks.backbone import build_backbone, feature_width
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class PlainGrader:
     def __init__(self, opened: OpenRelease, backbone: str, threads: int) -> None:
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
-        import fundoscope.training.guard
+        import fundoscope.training.torchvision_shim
 
         import timm
 

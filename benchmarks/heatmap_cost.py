@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import fundoscope.training.guard
+import fundoscope.training.torchvision_shim
 
 import numpy as np
 import onnxruntime
@@ -26,11 +26,11 @@ import torch
 
 from fundoscope.photo.recipe import Recipe
 from fundoscope.training.attribution.explain import Method
-from fundoscope.training.graph import PlainGraph, check_parity, release_graph, to_onnx
-from fundoscope.training.network import GradingNetwork
+from fundoscope.training.experiment.sections import Network
+from fundoscope.training.export.graph import PlainGraph, check_parity, release_graph, to_onnx
+from fundoscope.training.export.traced import TracedGraph
+from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.objectives.supervised import Normalise
-from fundoscope.training.sections import Network
-from fundoscope.training.traced import TracedGraph
 
 
 @dataclass(frozen=True)

@@ -31,19 +31,19 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from fundoscope.audit.certifying import Chosen, asked_of, choose
-from fundoscope.audit.map_seen import Known
-from fundoscope.audit.map_tests import CENTRE, TESTS, VESSELS, decide
-from fundoscope.audit.map_words import MARKS
-from fundoscope.audit.maps import Judge, Photographed, Steps, baseline_maps, measure
-from fundoscope.evaluation.map_baselines import best_on_grid
-from fundoscope.evaluation.map_lesions import SIZES, cell_summary, lesion_cells
-from fundoscope.evaluation.map_table import ANY, CHANCE, differences, map_table, summarise
-from fundoscope.evaluation.maps import lay
+from fundoscope.heatmaps.baselines import best_on_grid
+from fundoscope.heatmaps.certification.certify import Chosen, asked_of, choose
+from fundoscope.heatmaps.certification.criteria import CENTRE, TESTS, VESSELS, decide
+from fundoscope.heatmaps.certification.leakage import Known
+from fundoscope.heatmaps.certification.measure import Judge, Photographed, Steps, baseline_maps, measure
+from fundoscope.heatmaps.certification.words import MARKS
+from fundoscope.heatmaps.lesions import SIZES, cell_summary, lesion_cells
+from fundoscope.heatmaps.scores import lay
+from fundoscope.heatmaps.table import ANY, CHANCE, differences, map_table, summarise
 from fundoscope.pages import interval_words
 from fundoscope.training.attribution.capture import LAST, default_layer
 from fundoscope.training.attribution.explain import SLOW
-from fundoscope.training.certifying import (
+from fundoscope.training.attribution.randomised import (
     SETTLING,
     Certifying,
     Folded,
@@ -367,7 +367,7 @@ def _forest(scores: pd.DataFrame, path: Path) -> None:
     """AUROC of every map with its interval; those that know nothing of the network as lines."""
     from matplotlib.figure import Figure
 
-    from fundoscope.evaluation.drawing import ACCENT, INK, SOFT, plain, png
+    from fundoscope.evaluation.report.drawing import ACCENT, INK, SOFT, plain, png
 
     rows = scores[(scores["lesions"] == ANY) & (scores["score"] == "auroc")].reset_index(drop=True)
     order = rows[~rows["method"].isin([CHANCE])].iloc[::-1].reset_index(drop=True)
@@ -422,7 +422,7 @@ def _overlaid(each: Photographed, given: np.ndarray) -> np.ndarray:
 def _sheet(pictures: dict[str, np.ndarray]) -> bytes:
     from matplotlib.figure import Figure
 
-    from fundoscope.evaluation.drawing import INK, png
+    from fundoscope.evaluation.report.drawing import INK, png
 
     rows = -(-len(pictures) // COLUMNS)
     figure = Figure(figsize=(2.3 * COLUMNS, 2.5 * rows), layout="constrained")

@@ -30,14 +30,19 @@ from fundoscope.data.split import fold_by_patient
 from fundoscope.decide.cut_thresholds import count_passed
 from fundoscope.decide.heads import probabilities
 from fundoscope.decide.neighbours import Voting, neighbour_probabilities
-from fundoscope.evaluation.agreement import agreement_statistics, class_statistics, confusions, grade_statistics
-from fundoscope.evaluation.detection import aurocs
-from fundoscope.evaluation.interval import patient_intervals
+from fundoscope.evaluation.statistics.agreement import (
+    agreement_statistics,
+    class_statistics,
+    confusions,
+    grade_statistics,
+)
+from fundoscope.evaluation.statistics.detection import aurocs
+from fundoscope.evaluation.statistics.interval import patient_intervals
 from fundoscope.grades import CUTS, GRADES
 from fundoscope.tables import patient_keys, read_table
-from fundoscope.training.fit import load_network
-from fundoscope.training.predict import neighbours_of, run_network
-from fundoscope.training.run import read_run, training_rows
+from fundoscope.training.loop.fit import load_network
+from fundoscope.training.runs.predict import neighbours_of, run_network
+from fundoscope.training.train import read_run, training_rows
 
 SHOWN = {
     "quadratic_kappa": "kappa",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -11,6 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+
+from fundoscope.painting import RetinaSpec, paint_retina
+
+# Test files cannot import one another; pytest finds fixtures by the names in this module.
+_TINY = runpy.run_path(str(Path(__file__).with_name("tiny_release.py")))
+tiny_release = _TINY["tiny_release"]
+pair_release = _TINY["pair_release"]
+save = runpy.run_path(str(Path(__file__).with_name("disguises.py")))["save"]
 
 APART = "FUNDOSCOPE_TEST_OPENVINO"
 """Set in the process that `tests/runtime/test_openvino_apart.py` starts."""
@@ -27,6 +37,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("openvino") and (find_spec("openvino") is None or APART not in os.environ):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def write_tiny_release() -> Callable[..., Path]:
+    """Writes a tiny release into a folder; every field can be changed."""
+    return _TINY["write_tiny_release"]
+
+
+@pytest.fixture(scope="session")
+def retinas(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Six painted retinas as JPEG files."""
+    folder = tmp_path_factory.mktemp("retinas")
+    rng = np.random.default_rng(11)
+    paths = []
+    for number in range(6):
+        painted = paint_retina(RetinaSpec(side_px=320, grade=number % 5), rng=rng)
+        paths.append(folder / f"painted_{number}.jpg")
+        Image.fromarray(painted.photo).save(paths[-1], quality=92)
+    return paths
 
 
 @pytest.fixture
@@ -67,9 +96,9 @@ def _untrained_run(experiment: Any, run: Path, *, seed: int = 1) -> Path:
     """Every network is there already, so that training has only to answer: seconds of learning are saved."""
     import torch
 
-    from fundoscope.training.callbacks import write_weights
-    from fundoscope.training.fit import WEIGHTS, build_network
-    from fundoscope.training.run import fold_networks, train
+    from fundoscope.training.loop.callbacks import write_weights
+    from fundoscope.training.loop.fit import WEIGHTS, build_network
+    from fundoscope.training.train import fold_networks, train
 
     experiment = replace(experiment, seed=seed)
     for number, folder in enumerate([*fold_networks(experiment, run), run / "final"]):

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundoscope.audit.fingerprint import collected, take_fingerprints
 from fundoscope.audit.laterality import LEAST_CONFIDENCE, LEAST_OFFSET, eye_findings, eye_of, see_eyes
+from fundoscope.duplicates.fingerprint import collected, take_fingerprints
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.photo.disc import Disc
 from fundoscope.photo.read import read_photo

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats.contingency import association
 
-from fundoscope.audit.fingerprint import Fingerprints, collected, take_fingerprints
 from fundoscope.audit.pictures import balance_findings, corrected_cramers_v, picture_findings
+from fundoscope.duplicates.fingerprint import Fingerprints, collected, take_fingerprints
 from fundoscope.painting import RetinaSpec, paint_retina
 
 

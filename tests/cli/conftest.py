@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from fundoscope.cli import main
 
-# Test files cannot import one another; pytest finds fixtures by the names in this module.
-_TINY = runpy.run_path(str(Path(__file__).parents[1] / "runtime" / "tiny_release.py"))
-tiny_release = _TINY["tiny_release"]
-
 Ran = tuple[int, str, str]
-
-
-@pytest.fixture(scope="session")
-def write_tiny_release() -> Callable[..., Path]:
-    """Writes a tiny release into a folder; every field can be changed."""
-    return _TINY["write_tiny_release"]
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fundoscope.audit.certifying import write_certified
 from fundoscope.files import sha256_of
+from fundoscope.heatmaps.certification.certify import write_certified
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.runtime.release import open_release
 

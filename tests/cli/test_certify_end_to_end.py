@@ -17,12 +17,12 @@ from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
-from fundoscope.audit import certifying as auditing
-from fundoscope.audit.map_scenes import read_photographs
-from fundoscope.audit.map_seen import LEARNT, SEVERAL
-from fundoscope.audit.map_tests import NO_CHECKPOINT, TESTS
 from fundoscope.cli import app
 from fundoscope.data.manifest import read_manifest
+from fundoscope.heatmaps.certification import certify as auditing
+from fundoscope.heatmaps.certification.criteria import NO_CHECKPOINT, TESTS
+from fundoscope.heatmaps.certification.leakage import LEARNT, SEVERAL
+from fundoscope.heatmaps.certification.scenes import read_photographs
 from fundoscope.painting import Painted, RetinaSpec, paint_retina
 from fundoscope.runtime.certificate import Certificate
 from fundoscope.runtime.release import open_release
@@ -153,7 +153,7 @@ Asked = dict[str, set[bytes]]
 @pytest.fixture(scope="module")
 def asked(clinic: Clinic) -> Iterator[Asked]:
     """Listens to what every fold's networks are asked while heatmaps are certified."""
-    from fundoscope.training import certifying
+    from fundoscope.training.attribution import randomised as certifying
 
     heard: Asked = defaultdict(set)
     load, explain = certifying.load_network, certifying.explain

@@ -244,8 +244,8 @@ def test_tables_alone_can_have_a_report_too(tables, drawing, tmp_path: Path):
 
 def test_a_report_without_matplotlib_says_what_to_install(runs, tmp_path: Path, monkeypatch):
     for name in ("plots", "drawing"):
-        monkeypatch.delitem(sys.modules, f"fundoscope.evaluation.{name}", raising=False)
-        monkeypatch.delattr(f"fundoscope.evaluation.{name}", raising=False)
+        monkeypatch.delitem(sys.modules, f"fundoscope.evaluation.report.{name}", raising=False)
+        monkeypatch.delattr(f"fundoscope.evaluation.report.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
 
     done = run(app, ["compare", *runs, "--report", str(tmp_path / "report")])

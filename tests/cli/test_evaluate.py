@@ -294,7 +294,7 @@ def test_a_papers_table_is_printed_instead_of_ours(run, clinic):
 
 def test_the_words_of_the_command_line_are_the_presets():
     from fundoscope.cli.evaluate import PresetName
-    from fundoscope.evaluation.presets import PRESETS
+    from fundoscope.evaluation.report.presets import PRESETS
 
     assert [each.value for each in PresetName] == list(PRESETS)
 
@@ -302,9 +302,9 @@ def test_the_words_of_the_command_line_are_the_presets():
 def test_a_report_without_matplotlib_says_what_to_install(run, clinic, tmp_path, monkeypatch):
     for name in ("matplotlib", "matplotlib.axes", "matplotlib.figure"):
         monkeypatch.setitem(sys.modules, name, None)
-    for name in ("figures", "drawing", "plots"):
-        monkeypatch.delitem(sys.modules, f"fundoscope.evaluation.{name}", raising=False)
-        monkeypatch.delattr(f"fundoscope.evaluation.{name}", raising=False)
+    for name in ("figures", "drawing", "comparison_figures"):
+        monkeypatch.delitem(sys.modules, f"fundoscope.evaluation.report.{name}", raising=False)
+        monkeypatch.delattr(f"fundoscope.evaluation.report.{name}", raising=False)
 
     status, _, err = run(*clinic, "--report", tmp_path / "out")
 

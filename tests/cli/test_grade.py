@@ -16,7 +16,7 @@ from fundoscope.cli.grade import printable
 from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.painting import RetinaSpec, paint_retina
 
-_TINY = runpy.run_path(str(Path(__file__).parents[1] / "runtime" / "tiny_release.py"))
+_TINY = runpy.run_path(str(Path(__file__).parents[1] / "tiny_release.py"))
 tiny_release = _TINY["tiny_release"]
 pair_release = _TINY["pair_release"]
 

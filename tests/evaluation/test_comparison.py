@@ -22,11 +22,11 @@ from fundoscope.evaluation.comparison import (
     to_dict,
     write_comparison,
 )
-from fundoscope.evaluation.interval import Interval
+from fundoscope.evaluation.report.words import interval_words
 from fundoscope.evaluation.runs import Run
+from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.evaluation.summary import evaluate
 from fundoscope.evaluation.systems import STATISTICS, compare_systems
-from fundoscope.evaluation.words import interval_words
 
 
 def rows(shift: int) -> pd.DataFrame:

@@ -8,8 +8,8 @@ from scipy import stats
 from tests.evaluation.test_summary import clinic_rows
 
 from fundoscope.evaluation.cases import cases_of
-from fundoscope.evaluation.groups import Grouping
 from fundoscope.evaluation.shift import scores_apart, shifts
+from fundoscope.evaluation.statistics.groups import Grouping
 
 
 def test_the_distance_of_scores_is_scipys_kolmogorov_smirnov_with_ties_too(rng):

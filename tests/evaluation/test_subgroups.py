@@ -11,11 +11,11 @@ import pytest
 from tests.evaluation.test_summary import clinic_rows, refuse
 
 from fundoscope.evaluation import subgroups as subgroups_module
-from fundoscope.evaluation.agreement import agreement_statistics, confusions
 from fundoscope.evaluation.cases import Cases, cases_of
-from fundoscope.evaluation.detection import aurocs, hit_rates
-from fundoscope.evaluation.interval import INTERVALS, Statistics, patient_intervals, proportion_interval
-from fundoscope.evaluation.reliability import calibration_errors
+from fundoscope.evaluation.statistics.agreement import agreement_statistics, confusions
+from fundoscope.evaluation.statistics.detection import aurocs, hit_rates
+from fundoscope.evaluation.statistics.interval import INTERVALS, Statistics, patient_intervals, proportion_interval
+from fundoscope.evaluation.statistics.reliability import calibration_errors
 from fundoscope.evaluation.subgroups import FEW_PATIENTS, STATISTICS, statistics_by_group, statistics_of, subgroups
 from fundoscope.evaluation.summary import evaluate
 

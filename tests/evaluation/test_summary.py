@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundoscope.evaluation.agreement import quadratic_kappa
-from fundoscope.evaluation.interval import patient_interval
+from fundoscope.evaluation.statistics.agreement import quadratic_kappa
+from fundoscope.evaluation.statistics.interval import patient_interval
 from fundoscope.evaluation.summary import Summary, evaluate
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fundoscope.evaluation.agreement import quadratic_kappa
 from fundoscope.evaluation.cases import Cases
-from fundoscope.evaluation.interval import patient_interval
+from fundoscope.evaluation.statistics.agreement import quadratic_kappa
+from fundoscope.evaluation.statistics.interval import patient_interval
 from fundoscope.evaluation.systems import ANSWERS, OF_GRADES, RIGHT, STATISTICS, compare_systems, shared_answers
 
 

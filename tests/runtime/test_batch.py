@@ -16,7 +16,7 @@ import fundoscope
 from fundoscope.errors import BadRequest
 from fundoscope.runtime.batch import features_path, grade_to_table, part_path, rows_of
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.listing import Listed
+from fundoscope.runtime.inputs import Listed
 from fundoscope.tables import check_predictions, read_table
 
 SLOW_RUN = """
@@ -24,7 +24,7 @@ import sys, time
 from pathlib import Path
 from fundoscope.runtime.batch import grade_to_table
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.listing import list_photographs
+from fundoscope.runtime.inputs import list_photographs
 release, folder, out = sys.argv[1:]
 photographs = list_photographs([folder]).photographs
 grade_to_table(Grader.open(release, threads=2), photographs, out, features=True, progress=lambda *_: time.sleep(0.01))

@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fundoscope.audit.fingerprint import Embedder
+from fundoscope.duplicates.fingerprint import Embedder
 from fundoscope.errors import BadRelease
 from fundoscope.photo.fov import find_field
 from fundoscope.photo.recipe import prepare
+from fundoscope.runtime.backends.network import open_network
 from fundoscope.runtime.batch import grade_to_table, part_path
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.listing import Listed, list_photographs
-from fundoscope.runtime.network import open_network
+from fundoscope.runtime.inputs import Listed, list_photographs
+from fundoscope.runtime.output.html import write_report
 from fundoscope.runtime.release import open_release
-from fundoscope.runtime.report import write_report
 from fundoscope.runtime.verification import verify_release
 
 ALONE = "Graded without the other eye: "

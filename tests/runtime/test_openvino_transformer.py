@@ -7,7 +7,7 @@ import pytest
 
 from fundoscope.errors import BadRelease
 from fundoscope.photo.recipe import Recipe
-from fundoscope.runtime.network import load_network, open_network
+from fundoscope.runtime.backends.network import load_network, open_network
 from fundoscope.runtime.release import OpenRelease, open_release
 
 pytestmark = pytest.mark.openvino
@@ -22,11 +22,11 @@ def transformer(tmp_path_factory: pytest.TempPathFactory, tiny: dict) -> OpenRel
     torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
     pytest.importorskip("onnxscript", reason="needs the train extra")
     from fundoscope.training.attribution.explain import Method
-    from fundoscope.training.graph import to_onnx
-    from fundoscope.training.network import GradingNetwork
+    from fundoscope.training.experiment.sections import Network
+    from fundoscope.training.export.graph import to_onnx
+    from fundoscope.training.export.traced import TracedGraph
+    from fundoscope.training.networks.grading import GradingNetwork
     from fundoscope.training.objectives.supervised import Normalise
-    from fundoscope.training.sections import Network
-    from fundoscope.training.traced import TracedGraph
 
     torch.manual_seed(1)
     settings = Network(backbone="vit_tiny_patch16_224", size=WIDE, head="softmax")
@@ -49,7 +49,7 @@ def test_a_transformer_s_map_is_right_or_the_release_is_refused_and_never_wrong(
 ):
     """Of no version of OpenVINO is it said which; of each that nothing wrong is handed out."""
     if as_it_is:
-        monkeypatch.setattr("fundoscope.runtime.openvino_session._unshare", lambda *_: None)
+        monkeypatch.setattr("fundoscope.runtime.backends.openvino_session._unshare", lambda *_: None)
     asked = np.random.default_rng(23).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
     usual = open_network(transformer)
     tolerance = transformer.release.golden_tolerance

@@ -12,7 +12,7 @@ import pytest
 
 from fundoscope.decide.neighbours import Neighbours, Voting
 from fundoscope.errors import BadRelease
-from fundoscope.runtime.network import open_network
+from fundoscope.runtime.backends.network import open_network
 from fundoscope.runtime.release import OPTIONAL, open_release, seal, write_release
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fundoscope.training.config import Experiment, experiment_from_dict
+from fundoscope.training.experiment.schema import Experiment, experiment_from_dict
 
 with suppress(ModuleNotFoundError):
     import torch

@@ -10,12 +10,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.errors import BadExperiment
-from fundoscope.training.config import Experiment, experiment_from_dict
-from fundoscope.training.losses import cross_entropy, nt_xent
-from fundoscope.training.network import GradingNetwork, Output
+from fundoscope.training.experiment.ranges import Augment
+from fundoscope.training.experiment.schema import Experiment, experiment_from_dict
+from fundoscope.training.experiment.sections import Contrast
+from fundoscope.training.networks.grading import GradingNetwork, Output
+from fundoscope.training.objectives.losses import cross_entropy, nt_xent
 from fundoscope.training.objectives.supervised import Supervised
-from fundoscope.training.ranges import Augment
-from fundoscope.training.sections import Contrast
 
 GRADES = torch.tensor([0, 1, 2, 2])
 

@@ -16,8 +16,8 @@ from fundoscope.grades import GRADES
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.verification import verify_release
-from fundoscope.training.config import read_experiment, shipped_experiments
-from fundoscope.training.run import train
+from fundoscope.training.experiment.schema import read_experiment, shipped_experiments
+from fundoscope.training.train import train
 
 MAY_SHRINK = {
     "data.folds",

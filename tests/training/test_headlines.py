@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs torch (the train extra)")
 
-from fundoscope.training.export import headlines
+from fundoscope.training.export.release import headlines
 
 
 def test_a_release_carries_the_main_figures_with_their_intervals():

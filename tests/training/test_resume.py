@@ -17,11 +17,11 @@ torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 from safetensors.torch import load_file
 
 from fundoscope.errors import BadCheckpoint
-from fundoscope.training import callbacks
-from fundoscope.training.callbacks import attempts_told
-from fundoscope.training.config import Experiment
-from fundoscope.training.fit import TIMING, Course
-from fundoscope.training.run import train
+from fundoscope.training.experiment.schema import Experiment
+from fundoscope.training.loop import callbacks
+from fundoscope.training.loop.callbacks import attempts_told
+from fundoscope.training.loop.fit import TIMING, Course
+from fundoscope.training.train import train
 
 Moment = tuple[str, int, int]
 """What it was about to do (step or validation), in which epoch, with which batch."""

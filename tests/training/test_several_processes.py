@@ -12,14 +12,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 from safetensors.torch import load_file
 
-from fundoscope.training.config import Experiment, experiment_from_dict
-from fundoscope.training.fit import WEIGHTS
+from fundoscope.training.experiment.schema import Experiment, experiment_from_dict
+from fundoscope.training.loop.fit import WEIGHTS
 
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from fundoscope.training.config import experiment_from_dict
-from fundoscope.training.run import train
+from fundoscope.training.experiment.schema import experiment_from_dict
+from fundoscope.training.train import train
 train(experiment_from_dict(json.loads(sys.argv[1]), where="argv"), Path(sys.argv[2]), progress=False)
 """
 

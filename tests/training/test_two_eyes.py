@@ -18,17 +18,17 @@ from fundoscope.errors import BadExperiment, BadTable
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.photo.recipe import Recipe
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.listing import list_photographs
+from fundoscope.runtime.inputs import list_photographs
 from fundoscope.runtime.release import open_release
 from fundoscope.runtime.verification import verify_release
-from fundoscope.training.config import experiment_from_dict, read_experiment
-from fundoscope.training.graph import ReleaseGraph, check_parity, release_graph, run_onnx, to_onnx
-from fundoscope.training.loader import Augmented, Rows, Shown, load_rows, still_loader
-from fundoscope.training.network import GradingNetwork
+from fundoscope.training.batches.loader import Augmented, Rows, Shown, load_rows, still_loader
+from fundoscope.training.experiment.ranges import Augment
+from fundoscope.training.experiment.schema import experiment_from_dict, read_experiment
+from fundoscope.training.experiment.sections import Network
+from fundoscope.training.export.graph import ReleaseGraph, check_parity, release_graph, run_onnx, to_onnx
+from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.objectives.supervised import Normalise, Supervised
-from fundoscope.training.ranges import Augment
-from fundoscope.training.run import train
-from fundoscope.training.sections import Network
+from fundoscope.training.train import train
 
 RECIPE = Recipe(side=64, crop="square")
 SMALL = {"layers": [1, 1, 1, 1], "channels": [16, 16, 16, 16]}

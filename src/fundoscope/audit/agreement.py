@@ -13,8 +13,8 @@ import pandas as pd
 
 from fundoscope.audit.findings import Finding
 from fundoscope.data.split import units_of
-from fundoscope.evaluation.agreement import agreement_statistics, confusions
-from fundoscope.evaluation.interval import patient_intervals
+from fundoscope.evaluation.statistics.agreement import agreement_statistics, confusions
+from fundoscope.evaluation.statistics.interval import patient_intervals
 from fundoscope.tables.patients import PatientKey, texts, unit_keys
 
 LISTED: Final = 200

@@ -17,7 +17,7 @@ import pandas as pd
 from jaxtyping import Bool, Int
 
 from fundoscope.audit.findings import Finding
-from fundoscope.audit.fingerprint import Fingerprints
+from fundoscope.duplicates.fingerprint import Fingerprints
 from fundoscope.photo.disc import Disc, find_disc
 from fundoscope.runtime.grader import in_order
 

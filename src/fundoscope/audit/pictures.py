@@ -18,7 +18,7 @@ from jaxtyping import Bool, Int, Shaped
 from scipy import stats
 
 from fundoscope.audit.findings import Finding
-from fundoscope.audit.fingerprint import Fingerprints
+from fundoscope.duplicates.fingerprint import Fingerprints
 from fundoscope.grades import GRADES
 from fundoscope.tables.patients import texts
 

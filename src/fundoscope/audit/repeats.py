@@ -9,8 +9,8 @@ from typing import Any, Final
 import pandas as pd
 
 from fundoscope.audit.findings import Finding
-from fundoscope.audit.fingerprint import MIRRORS, Fingerprints
-from fundoscope.audit.overlap import Overlap, Pair, group_names, groups_of
+from fundoscope.duplicates.fingerprint import MIRRORS, Fingerprints
+from fundoscope.duplicates.search import Overlap, Pair, group_names, groups_of
 from fundoscope.tables import patient_keys
 from fundoscope.tables.grouping import connected
 

@@ -10,9 +10,9 @@ from typing import Final
 
 import pandas as pd
 
-from fundoscope.audit.auditing import Audit
-from fundoscope.audit.fingerprint import MIRRORS
+from fundoscope.audit.audit import Audit
 from fundoscope.audit.labels import Suspect
+from fundoscope.duplicates.fingerprint import MIRRORS
 from fundoscope.files import write_text
 from fundoscope.grades import GRADE_NAMES
 from fundoscope.pages import environment, write_page

@@ -13,7 +13,7 @@ from fundoscope.cli.console import answers, troubles
 from fundoscope.errors import BadRequest
 
 if TYPE_CHECKING:
-    from fundoscope.audit.auditing import Audit
+    from fundoscope.audit.audit import Audit
     from fundoscope.runtime.release import OpenRelease
 
 STYLES = {"blocks": "bold red", "warns": "yellow", "notes": "dim"}
@@ -57,7 +57,7 @@ def audit(
 
     Exit status: 0 nothing blocks training, 1 something does, 2 a table or an option is not usable.
     """
-    from fundoscope.audit import auditing
+    from fundoscope.audit import audit as auditing
     from fundoscope.runtime.grader import available_cores
     from fundoscope.tables import check_predictions, read_table
 
@@ -109,7 +109,7 @@ def _opened(release: str) -> OpenRelease | None:
 
 
 def _write(found: Audit, report: Path | None, review: Path | None, *, write_groups: bool) -> None:
-    from fundoscope.audit.auditing import write_groups as write_into_manifests
+    from fundoscope.audit.audit import write_groups as write_into_manifests
     from fundoscope.audit.labels import write_review
     from fundoscope.audit.report import write_report
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundoscope.cli.console import say, troubles
-from fundoscope.cli.pair import Pair, read_pair
 from fundoscope.errors import BadRelease, BadRequest
+from fundoscope.tables.pair import Pair, read_pair
 
 if TYPE_CHECKING:
     from fundoscope.decide.held_out import HeldOut
@@ -70,7 +70,7 @@ def calibrate(
 
     Figures are cross-fitted. Exit status: 0 done, 2 a table or the release is not usable.
     """
-    from fundoscope.clinic.recalibration import check_copy, to_json
+    from fundoscope.clinic.calibration.recalibration import check_copy, to_json
     from fundoscope.runtime.release import open_release
 
     if preset is not None and release is not None:
@@ -102,7 +102,7 @@ def _calibrated(
 
     import numpy as np
 
-    from fundoscope.clinic import calibration, recalibration
+    from fundoscope.clinic.calibration import calibration, recalibration
 
     held, basis = _held_out(pair, opened, by=asked["by"], held_out=held_out)
     source = recalibration.source_of(held, opened, method=asked["method"], path=pair.predictions)
@@ -124,7 +124,7 @@ def _calibrated(
 
 def _held_out(pair: Pair, opened: OpenRelease | None, *, by: str, held_out: bool) -> tuple[HeldOut, str]:
     """The rows that may be calibrated on, and what they are to the system."""
-    from fundoscope.clinic.provenance import OUT_OF_FOLD, OWN, UNCHECKED, held_against
+    from fundoscope.clinic.commissioning.provenance import OUT_OF_FOLD, OWN, UNCHECKED, held_against
     from fundoscope.decide.held_out import HeldOut
 
     if opened is None:
@@ -141,7 +141,7 @@ def _held_out(pair: Pair, opened: OpenRelease | None, *, by: str, held_out: bool
 def _preset(pair: Pair, *, held_out: bool, seed: int) -> dict[str, Any]:
     import numpy as np
 
-    from fundoscope.clinic.retinascan import preset, preset_to_dict, with_both_heads
+    from fundoscope.clinic.calibration.retinascan import preset, preset_to_dict, with_both_heads
 
     held = with_both_heads(pair.rows, held_out=held_out, path=pair.predictions)
     found, figures = preset(held, rng=np.random.default_rng(seed))
@@ -149,7 +149,7 @@ def _preset(pair: Pair, *, held_out: bool, seed: int) -> dict[str, Any]:
 
 
 def _write(written: dict[str, Any], out: Path | None) -> None:
-    from fundoscope.clinic.recalibration import CALIBRATION, to_json
+    from fundoscope.clinic.calibration.recalibration import CALIBRATION, to_json
     from fundoscope.files import write_text
 
     target = (out or Path()) / CALIBRATION
@@ -158,7 +158,7 @@ def _write(written: dict[str, Any], out: Path | None) -> None:
 
 
 def _say_copied(opened: OpenRelease, copy: OpenRelease, out: Path | None) -> None:
-    from fundoscope.clinic.recalibration import NO_LONGER, was_commissioned
+    from fundoscope.clinic.calibration.recalibration import NO_LONGER, was_commissioned
     from fundoscope.runtime.verification import verify_release
 
     found = verify_release(copy.path)
@@ -171,7 +171,7 @@ def _say_copied(opened: OpenRelease, copy: OpenRelease, out: Path | None) -> Non
 
 
 def _print(written: dict[str, Any]) -> None:
-    from fundoscope.clinic.calibration_words import details
+    from fundoscope.clinic.calibration.words import details
 
     headline, *lines = details(written)
     say(headline, lines)

@@ -14,9 +14,9 @@ from fundoscope.cli.console import answers, say, troubles
 from fundoscope.errors import BadRequest, MissingExtra
 
 if TYPE_CHECKING:
-    from fundoscope.audit.certifying import Chosen
-    from fundoscope.audit.map_seen import Known
-    from fundoscope.audit.maps import Judge, Steps
+    from fundoscope.heatmaps.certification.certify import Chosen
+    from fundoscope.heatmaps.certification.leakage import Known
+    from fundoscope.heatmaps.certification.measure import Judge, Steps
     from fundoscope.runtime.certificate import Certificate, Verdict
     from fundoscope.runtime.release import OpenRelease
 
@@ -66,8 +66,8 @@ def certify(
 
     Exit status: 0 certified, 1 not certified, 2 something given is not usable.
     """
-    from fundoscope.audit import certifying
-    from fundoscope.audit.maps import Steps
+    from fundoscope.heatmaps.certification import certify as certifying
+    from fundoscope.heatmaps.certification.measure import Steps
     from fundoscope.runtime.copies import check_unused
     from fundoscope.runtime.grader import available_cores
     from fundoscope.runtime.release import open_release
@@ -129,8 +129,8 @@ def _check(
 
 def _known(opened: OpenRelease, trained_on: Path | None) -> Known | None:
     """What a release learnt from, of the manifest that lists it."""
-    from fundoscope.audit.map_seen import Known
     from fundoscope.data.manifest import read_manifest, with_hashes
+    from fundoscope.heatmaps.certification.leakage import Known
 
     if trained_on is None:
         return None
@@ -148,9 +148,9 @@ def _known(opened: OpenRelease, trained_on: Path | None) -> Known | None:
 
 
 def _by_release(opened: OpenRelease, own: str, chosen: Chosen, steps: Steps) -> tuple[Verdict, ...]:
-    from fundoscope.audit.certifying import certify as measured
-    from fundoscope.audit.certifying import own_judge
-    from fundoscope.runtime.network import open_network
+    from fundoscope.heatmaps.certification.certify import certify as measured
+    from fundoscope.heatmaps.certification.certify import own_judge
+    from fundoscope.runtime.backends.network import open_network
 
     judge = own_judge(opened, open_network(opened))
     return measured({own: [judge]}, chosen, steps)
@@ -161,7 +161,7 @@ class _Runs:
     """Runs with their folds; of torch this module names nothing."""
 
     training: Any
-    """`fundoscope.training.certifying`."""
+    """`fundoscope.training.attribution.randomised`."""
     folded: Any
 
     @classmethod
@@ -169,7 +169,7 @@ class _Runs:
         from importlib import import_module
 
         try:
-            training = import_module("fundoscope.training.certifying")
+            training = import_module("fundoscope.training.attribution.randomised")
         except ModuleNotFoundError as error:
             if error.name and error.name.startswith("fundoscope"):
                 raise
@@ -187,7 +187,7 @@ class _Runs:
 
     @property
     def known(self) -> Known:
-        from fundoscope.audit.map_seen import Known
+        from fundoscope.heatmaps.certification.leakage import Known
 
         return Known(frame=self.folded.table, manifest=self.folded.where)
 
@@ -195,7 +195,7 @@ class _Runs:
         self, names: Sequence[str], chosen: Chosen, steps: Steps, *, epochs: int
     ) -> tuple[tuple[Verdict, ...], dict[str, Any]]:
         """Of every method, and who judged."""
-        from fundoscope.audit.certifying import certify as measured
+        from fundoscope.heatmaps.certification.certify import certify as measured
 
         shuffled = None
         if epochs:
@@ -215,7 +215,7 @@ class _Runs:
     def _judges(self, held: Any, name: str, chosen: Chosen) -> list[Judge]:
         import numpy as np
 
-        from fundoscope.audit.maps import Judge
+        from fundoscope.heatmaps.certification.measure import Judge
 
         method = self.training.read_method(name)
         canvases = np.stack([each.canvas for each in chosen.photographs[: self.training.SETTLING]])
@@ -232,7 +232,7 @@ def _certificate(
 ) -> Certificate:
     from datetime import UTC, datetime
 
-    from fundoscope.audit.certifying import certificate_of
+    from fundoscope.heatmaps.certification.certify import certificate_of
 
     settings = {
         "level": 0.95,
@@ -254,7 +254,7 @@ def _certificate(
 
 
 def _answer(opened: OpenRelease, certificate: Certificate, out: Path | None, *, as_json: bool) -> None:
-    from fundoscope.audit.certifying import write_certified
+    from fundoscope.heatmaps.certification.certify import write_certified
 
     if as_json:
         print(json.dumps(certificate.to_dict(), indent=2, allow_nan=False))
@@ -268,7 +268,7 @@ def _answer(opened: OpenRelease, certificate: Certificate, out: Path | None, *, 
 def _print(certificate: Certificate) -> None:
     from rich.table import Table
 
-    from fundoscope.audit.map_words import details, header, table_rows
+    from fundoscope.heatmaps.certification.words import details, header, table_rows
 
     table = Table(*header(), box=None, pad_edge=False)
     for row in table_rows(certificate.verdicts):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundoscope.cli.console import say, troubles
-from fundoscope.cli.pair import Pair, read_pair
 from fundoscope.errors import BadRequest, BadTable
+from fundoscope.tables.pair import Pair, read_pair
 
 if TYPE_CHECKING:
-    from fundoscope.clinic.commission import Terms
+    from fundoscope.clinic.commissioning.commission import Terms
     from fundoscope.runtime.release import OpenRelease
 
 NOT_GUARANTEED = 1
@@ -52,8 +52,8 @@ def commission(
 
     Exit status: 0 guaranteed, 1 cannot be guaranteed with these data, 2 a table or the release is not usable.
     """
-    from fundoscope.clinic.commission import Terms
-    from fundoscope.clinic.protocol import commission_release, to_json, write_protocol
+    from fundoscope.clinic.commissioning.commission import Terms
+    from fundoscope.clinic.commissioning.protocol import commission_release, to_json, write_protocol
     from fundoscope.runtime.release import open_release
 
     if out is not None and release is None:
@@ -83,10 +83,10 @@ def _protocol(
 ) -> dict[str, Any]:
     from datetime import UTC, datetime
 
-    from fundoscope.clinic.cohort import answers_of, patients_of
-    from fundoscope.clinic.commission import commission as decide
-    from fundoscope.clinic.protocol import protocol_of
-    from fundoscope.clinic.provenance import UNCHECKED, held_against
+    from fundoscope.clinic.commissioning.cohort import answers_of, patients_of
+    from fundoscope.clinic.commissioning.commission import commission as decide
+    from fundoscope.clinic.commissioning.protocol import protocol_of
+    from fundoscope.clinic.commissioning.provenance import UNCHECKED, held_against
 
     rows, basis = pair.rows, UNCHECKED
     if opened is not None:
@@ -110,6 +110,6 @@ def _protocol(
 
 
 def _print(protocol: dict[str, Any]) -> None:
-    from fundoscope.clinic.words import details, verdict
+    from fundoscope.clinic.commissioning.words import details, verdict
 
     say(verdict(protocol), [*details(protocol), f"Seal of the protocol: {protocol['seal']}"])

@@ -15,7 +15,7 @@ from rich.table import Table
 from fundoscope.cli.console import answers, troubles
 from fundoscope.cli.evaluate import IntervalMethod
 from fundoscope.errors import BadRequest, BadTable, MissingExtra
-from fundoscope.evaluation.words import METHOD_WORDS
+from fundoscope.evaluation.report.words import METHOD_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +126,7 @@ def compare(
 def _plots() -> Any:
     """The figures, or a line that says which extra brings them; asked for before anything is computed."""
     try:
-        from fundoscope.evaluation import plots
+        from fundoscope.evaluation.report import comparison_figures as plots
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("fundoscope"):
             raise
@@ -282,7 +282,7 @@ def _answer(
     given: list[Path], found: Comparison, about: dict[str, Any], margins: dict[str, float], method: str
 ) -> dict[str, Any]:
     """As JSON can hold it; `second` and `statistics` are of the first comparison."""
-    from fundoscope.evaluation.interval import INTERVALS
+    from fundoscope.evaluation.statistics.interval import INTERVALS
 
     comparisons = [
         {
@@ -327,7 +327,7 @@ def _statistics(against: Against, corrected: dict[str, float]) -> dict[str, dict
 
 
 def _verdicts(against: Against, margins: dict[str, float]) -> dict[str, Any]:
-    from fundoscope.evaluation.significance import not_worse
+    from fundoscope.evaluation.statistics.significance import not_worse
     from fundoscope.evaluation.systems import LOWER_IS_BETTER
 
     return {

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundoscope.cli.console import troubles
-from fundoscope.cli.pair import data_of
 from fundoscope.errors import BadRequest, BadTable, MissingExtra
+from fundoscope.tables.pair import data_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fundoscope.evaluation.page import Told
-    from fundoscope.evaluation.presets import Paper
+    from fundoscope.evaluation.extras import Whole
+    from fundoscope.evaluation.report.page import Told
+    from fundoscope.evaluation.report.presets import Paper
     from fundoscope.evaluation.summary import Summary
-    from fundoscope.evaluation.whole import Whole
 
 ANSWER_FILE = "evaluation.json"
 
@@ -87,9 +87,9 @@ def evaluate(
     """
     from fundoscope import __version__ as version
     from fundoscope.cli.evaluate_words import print_evaluation, print_preset
-    from fundoscope.evaluation.presets import preset_table
+    from fundoscope.evaluation.extras import whole
+    from fundoscope.evaluation.report.presets import preset_table
     from fundoscope.evaluation.summary import evaluate as measure
-    from fundoscope.evaluation.whole import whole
 
     if unseen_patients and split is None:
         raise BadRequest("--unseen-patients: expected --split beside it, got none. Say which split is evaluated.")
@@ -155,7 +155,7 @@ def _read(
 def _figures() -> Any:
     """The module that draws, where matplotlib is there."""
     try:
-        from fundoscope.evaluation import figures
+        from fundoscope.evaluation.report import figures
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("matplotlib"):
             raise
@@ -173,8 +173,8 @@ def _told(
 ) -> Told:
     """What the page tells."""
     from fundoscope.cli.evaluate_words import counted_words, which_words
-    from fundoscope.evaluation.checklist import checklists, facts_of
-    from fundoscope.evaluation.page import Told
+    from fundoscope.evaluation.report.checklist import checklists, facts_of
+    from fundoscope.evaluation.report.page import Told
 
     data = answer["data"]
     return Told(
@@ -195,7 +195,7 @@ def _told(
 
 
 def _write(report: Path, text: str, told: Told, *, photographs: dict[str, Path]) -> None:
-    from fundoscope.evaluation.page import write_evaluation
+    from fundoscope.evaluation.report.page import write_evaluation
     from fundoscope.files import write_text
 
     write_text(report / ANSWER_FILE, text)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from fundoscope.cli.console import answers
-from fundoscope.evaluation.interval import Interval
+from fundoscope.evaluation.report.words import METHOD_WORDS, ROWS, human_line, interval_words
+from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.evaluation.subgroups import FEW_CASES, FEW_PATIENTS, STATISTICS, Group, Subgroups
-from fundoscope.evaluation.words import METHOD_WORDS, ROWS, human_line, interval_words
 from fundoscope.grades import GRADE_NAMES, NOT_A_DEVICE
 
 if TYPE_CHECKING:
-    from fundoscope.evaluation.mistakes import Mistakes
-    from fundoscope.evaluation.presets import Paper
+    from fundoscope.evaluation.extras import Whole
+    from fundoscope.evaluation.report.mistakes import Mistakes
+    from fundoscope.evaluation.report.presets import Paper
     from fundoscope.evaluation.summary import Summary
-    from fundoscope.evaluation.whole import Whole
 
 SUBGROUP_HEADS = {
     "quadratic_kappa": "kappa",

@@ -17,7 +17,7 @@ from fundoscope.grades import NOT_A_DEVICE
 if TYPE_CHECKING:
     from fundoscope.runtime.explain import Explained, Lesions
     from fundoscope.runtime.explanations import Request
-    from fundoscope.runtime.listing import Listed
+    from fundoscope.runtime.inputs import Listed
 
 DEFAULT_METHOD = "grad-cam"
 
@@ -70,7 +70,7 @@ def explain(
             f"{'--layers' if layers else 'no --checkpoint'}."
         )
     from fundoscope.runtime.explanations import explain_listed
-    from fundoscope.runtime.listing import list_photographs
+    from fundoscope.runtime.inputs import list_photographs
 
     if checkpoint:
         request, one = _by_checkpoint(checkpoint, beside or [], method or [DEFAULT_METHOD], layers or [], target)
@@ -126,7 +126,7 @@ def _by_checkpoint(
     from fundoscope.runtime.explanations import Request
 
     try:
-        from fundoscope.training.explaining import read_explainer, read_side_by_side
+        from fundoscope.training.attribution.explainer import read_explainer, read_side_by_side
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("fundoscope"):
             raise

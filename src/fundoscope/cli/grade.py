@@ -21,7 +21,7 @@ from fundoscope.grades import GRADE_NAMES, NOT_A_DEVICE
 if TYPE_CHECKING:
     from fundoscope.runtime.answers import PatientAnswer
     from fundoscope.runtime.grader import Grader
-    from fundoscope.runtime.listing import Listing
+    from fundoscope.runtime.inputs import Listing
 
 SHOWN_ROWS = 30
 """Photographs, and patients, listed one by one on the terminal; beyond them they are counted."""
@@ -74,7 +74,7 @@ def grade(
     if features and out is None:
         raise BadRequest("--features: expected --out beside it, got none. Name the table that they belong to.")
     from fundoscope.runtime.grader import Grader
-    from fundoscope.runtime.listing import list_photographs
+    from fundoscope.runtime.inputs import list_photographs
 
     listing = list_photographs(paths or [], manifest=manifest)
     for sentence in (*listing.notes, *listing.troubles):
@@ -122,7 +122,7 @@ def _grade(grader: Grader, listing: Listing, out: Path | None, *, features: bool
 def _report(grader: Grader, listing: Listing, rows: Sequence[dict[str, Any]], folder: Path | None) -> tuple[Path, ...]:
     if folder is None:
         return ()
-    from fundoscope.runtime.report import write_report
+    from fundoscope.runtime.output.html import write_report
 
     return write_report(grader, listing.photographs, rows, folder)
 

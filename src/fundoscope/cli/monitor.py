@@ -12,8 +12,8 @@ from fundoscope.cli.console import say, troubles
 from fundoscope.errors import BadRequest
 
 if TYPE_CHECKING:
-    from fundoscope.clinic.watch import Given
-    from fundoscope.clinic.window import Window
+    from fundoscope.clinic.monitoring.watch import Given
+    from fundoscope.clinic.monitoring.window import Window
     from fundoscope.runtime.release import OpenRelease
 
 ALARM = 1
@@ -46,8 +46,8 @@ def monitor(
     import json
     from datetime import UTC, datetime
 
-    from fundoscope.clinic.monitor_words import to_markdown
-    from fundoscope.clinic.watch import Rules, watch
+    from fundoscope.clinic.monitoring.watch import Rules, watch
+    from fundoscope.clinic.monitoring.words import to_markdown
     from fundoscope.files import write_text
 
     rules = Rules(false_alarm_after=_patients(false_alarms))
@@ -85,7 +85,7 @@ def _protocol(path: Path) -> tuple[dict[str, Any], OpenRelease | None]:
     """The protocol, and the release that it lies in."""
     import tempfile
 
-    from fundoscope.clinic.protocol import PROTOCOL, read_protocol
+    from fundoscope.clinic.commissioning.protocol import PROTOCOL, read_protocol
     from fundoscope.runtime.archive import reader
     from fundoscope.runtime.release import DESCRIPTION, open_release
 
@@ -106,8 +106,8 @@ def _protocol(path: Path) -> tuple[dict[str, Any], OpenRelease | None]:
 
 def _window(path: Path, protocol: dict[str, Any] | None, opened: OpenRelease | None) -> Window:
     """A table's patients; out-of-fold scores are put on the release's scale, as its threshold is."""
-    from fundoscope.clinic.provenance import held_against
-    from fundoscope.clinic.window import window_of
+    from fundoscope.clinic.commissioning.provenance import held_against
+    from fundoscope.clinic.monitoring.window import window_of
     from fundoscope.tables import check_predictions, read_table
 
     rows = check_predictions(read_table(path), path=path)
@@ -140,7 +140,7 @@ def _given(
     *,
     seed: int,
 ) -> Given:
-    from fundoscope.clinic.watch import Given
+    from fundoscope.clinic.monitoring.watch import Given
     from fundoscope.files import sha256_of
 
     vectors, notes = _features(before, now, features, seed)
@@ -162,7 +162,7 @@ def _features(before: Window, now: Window, paths: tuple[Path | None, Path | None
     """Features of both tables' patients, or None and a sentence that says why not."""
     import numpy as np
 
-    from fundoscope.clinic.window import features_of
+    from fundoscope.clinic.monitoring.window import features_of
     from fundoscope.runtime.batch import features_path
 
     windows = (before, now)
@@ -197,6 +197,6 @@ def _features(before: Window, now: Window, paths: tuple[Path | None, Path | None
 
 
 def _print(report: dict[str, Any]) -> None:
-    from fundoscope.clinic.monitor_words import details, verdict
+    from fundoscope.clinic.monitoring.words import details, verdict
 
     say(verdict(report), [*(f"- {line}" for line in report["reasons"]), *details(report)])

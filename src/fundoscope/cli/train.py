@@ -31,14 +31,14 @@ def train(
         raise BadRequest(
             "train: expected either the NAME of an experiment or --resume RUN; `fundoscope experiments` lists them"
         )
-    config, running = _training("config"), _training("run")
+    config, running = _training("experiment.schema"), _training("train")
     if resume is not None:
         experiment, folder = running.read_run(resume), resume
     else:
         experiment = config.read_experiment(name, overrides or [], smoke=smoke)
         folder = run or Path("runs") / experiment.name
     if show_augmentations is not None:
-        _training("contact").augmentation_grid(experiment, show_augmentations)
+        _training("runs.preview").augmentation_grid(experiment, show_augmentations)
         answers.print(f"wrote {show_augmentations}")
         return
     running.train(experiment, folder, say=lambda line: troubles.print(line, style="bold"), progress=not quiet)
@@ -67,7 +67,7 @@ def export(
     """Export the final network of a run, or the mean of several runs; refused if onnxruntime and torch disagree."""
     from fundoscope.errors import BadTable
 
-    exporting = _training("export")
+    exporting = _training("export.release")
     figures = {}
     for path in evaluation or []:
         try:
@@ -85,7 +85,7 @@ def experiments(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")
     """List the experiments that ship, with the first line of each."""
     from rich.table import Table
 
-    config = _training("config")
+    config = _training("experiment.schema")
     found = {name: config.first_comment(path) for name, path in config.shipped_experiments().items()}
     if as_json:
         answers.print_json(json.dumps(found))

@@ -46,8 +46,8 @@ def verify(release: Place = None, as_json: AsJson = False, backend: ByBackend = 
 
 def info(release: Place = None, as_json: AsJson = False) -> None:
     """Say what a release is: its network, how its output is read, how good it was, what it must not be used for."""
+    from fundoscope.runtime.output.html import figures
     from fundoscope.runtime.release import default_release, open_release
-    from fundoscope.runtime.report import figures
 
     opened = open_release(default_release() if release is None else release)
     if as_json:

@@ -25,8 +25,8 @@ from jaxtyping import Bool, Float, Int
 
 from fundoscope.arrays import Grades, Probabilities, Scores
 from fundoscope.decide.held_out import HeldOut
-from fundoscope.decide.stored import check_keys
 from fundoscope.grades import GRADES
+from fundoscope.records import check_keys
 
 UNITS: Final = {
     "photograph": "a photograph of a new patient, all of hers equally likely",

@@ -20,10 +20,10 @@ from jaxtyping import Float, Int, Shaped
 from scipy.spatial.distance import cdist
 
 from fundoscope.arrays import Probabilities
-from fundoscope.decide.stored import check_keys
 from fundoscope.errors import BadRelease, BadRequest
 from fundoscope.files import write_bytes
 from fundoscope.grades import GRADES
+from fundoscope.records import check_keys
 
 NEIGHBOURS: Final = "neighbours.npz"
 """Name of the file inside a release."""

@@ -18,8 +18,8 @@ from fundoscope.arrays import Grades, Probabilities, RawOutput
 from fundoscope.decide.calibrate import fit_temperature
 from fundoscope.decide.cut_thresholds import count_passed, fit_cut_thresholds
 from fundoscope.decide.heads import probabilities
-from fundoscope.decide.stored import check_keys
 from fundoscope.grades import GRADES
+from fundoscope.records import check_keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,8 @@ from fundoscope.decide.conformal import check_alpha, fewest_patients, lowest_thr
 from fundoscope.decide.heads import exceedance
 from fundoscope.decide.held_out import HeldOut
 from fundoscope.decide.referral import OperatingPoint
-from fundoscope.decide.stored import check_keys
 from fundoscope.grades import CUTS
+from fundoscope.records import check_keys
 
 LOSSES: Final = {
     "patient": "a diseased patient none of whose photographs is referred",

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 import pandas as pd
 
-from fundoscope.evaluation.interval import Interval
-from fundoscope.evaluation.pages import environment
+from fundoscope.evaluation.report.page_templates import environment
+from fundoscope.evaluation.report.words import interval_words
 from fundoscope.evaluation.runs import Run, recipe_words, seed_groups
+from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.evaluation.summary import Summary
 from fundoscope.evaluation.systems import Against
-from fundoscope.evaluation.words import interval_words
 from fundoscope.files import write_bytes, write_text
 from fundoscope.grades import GRADE_NAMES, GRADES
 from fundoscope.pages import data_uri

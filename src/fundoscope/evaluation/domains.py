@@ -14,10 +14,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from fundoscope.evaluation.agreement import agreement_statistics, class_statistics, confusions
 from fundoscope.evaluation.cases import cases_of
-from fundoscope.evaluation.detection import one_vs_one
-from fundoscope.evaluation.interval import INTERVALS, Interval, Statistics, Weights, patient_intervals
+from fundoscope.evaluation.statistics.agreement import agreement_statistics, class_statistics, confusions
+from fundoscope.evaluation.statistics.detection import one_vs_one
+from fundoscope.evaluation.statistics.interval import INTERVALS, Interval, Statistics, Weights, patient_intervals
 from fundoscope.grades import GRADES
 from fundoscope.tables import patient_keys
 

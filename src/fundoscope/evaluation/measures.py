@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool
 
-from fundoscope.evaluation.agreement import (
+from fundoscope.evaluation.cases import UNREADABLE, Cases
+from fundoscope.evaluation.statistics.agreement import (
     Confusions,
     Values,
     agreement_statistics,
@@ -17,8 +18,7 @@ from fundoscope.evaluation.agreement import (
     grade_statistics,
     of_confusions,
 )
-from fundoscope.evaluation.cases import UNREADABLE, Cases
-from fundoscope.evaluation.detection import (
+from fundoscope.evaluation.statistics.detection import (
     Curves,
     average_precisions,
     of_auroc,
@@ -29,8 +29,8 @@ from fundoscope.evaluation.detection import (
     sensitivities_at,
     specificities_at,
 )
-from fundoscope.evaluation.reliability import of_brier_parts, of_calibration, of_classwise, of_proper_scores
-from fundoscope.evaluation.sums import Sums, Together
+from fundoscope.evaluation.statistics.reliability import of_brier_parts, of_calibration, of_classwise, of_proper_scores
+from fundoscope.evaluation.statistics.sums import Sums, Together
 from fundoscope.grades import CUTS, GRADES, REFERABLE
 
 DECISION: Final = "decision"

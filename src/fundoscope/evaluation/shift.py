@@ -11,11 +11,11 @@ from jaxtyping import Float
 
 from fundoscope.arrays import Scores
 from fundoscope.evaluation.cases import Cases
-from fundoscope.evaluation.groups import Codes, Grouping, chance, shuffled
-from fundoscope.evaluation.interval import PATIENT_BLOCK
 from fundoscope.evaluation.measures import Mask
-from fundoscope.evaluation.rates import ratio
-from fundoscope.evaluation.significance import holm
+from fundoscope.evaluation.statistics.groups import Codes, Grouping, chance, shuffled
+from fundoscope.evaluation.statistics.interval import PATIENT_BLOCK
+from fundoscope.evaluation.statistics.rates import ratio
+from fundoscope.evaluation.statistics.significance import holm
 from fundoscope.grades import GRADES, REFERABLE
 
 

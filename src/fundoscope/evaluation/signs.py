@@ -12,11 +12,11 @@ import pandas as pd
 
 from fundoscope.arrays import Scores
 from fundoscope.decide.kappa import kappa_of
-from fundoscope.evaluation.agreement import Values
-from fundoscope.evaluation.detection import Answers, average_precisions, of_auroc, of_curves, of_hits
-from fundoscope.evaluation.interval import Interval, patient_intervals
-from fundoscope.evaluation.rates import ratio
-from fundoscope.evaluation.sums import Sums, Together, Totals, by_cell
+from fundoscope.evaluation.statistics.agreement import Values
+from fundoscope.evaluation.statistics.detection import Answers, average_precisions, of_auroc, of_curves, of_hits
+from fundoscope.evaluation.statistics.interval import Interval, patient_intervals
+from fundoscope.evaluation.statistics.rates import ratio
+from fundoscope.evaluation.statistics.sums import Sums, Together, Totals, by_cell
 from fundoscope.tables import patient_keys
 from fundoscope.tables.columns import SIGN_PREFIX, Column, typed
 

@@ -12,17 +12,17 @@ import numpy as np
 import pandas as pd
 
 from fundoscope.decide.kappa import kappa_of
-from fundoscope.evaluation.agreement import Confusions, Values, of_confusions
 from fundoscope.evaluation.cases import Cases, cases_of
-from fundoscope.evaluation.detection import of_auroc, of_hits
-from fundoscope.evaluation.groups import Grouping, chance, groupings, shuffled
-from fundoscope.evaluation.interval import PATIENT_BLOCK, Interval, patient_intervals, proportion_interval
 from fundoscope.evaluation.measures import Mask
-from fundoscope.evaluation.rates import ratio
-from fundoscope.evaluation.reliability import of_calibration
 from fundoscope.evaluation.shift import Shift, shifts
+from fundoscope.evaluation.statistics.agreement import Confusions, Values, of_confusions
+from fundoscope.evaluation.statistics.detection import of_auroc, of_hits
+from fundoscope.evaluation.statistics.groups import Grouping, chance, groupings, shuffled
+from fundoscope.evaluation.statistics.interval import PATIENT_BLOCK, Interval, patient_intervals, proportion_interval
+from fundoscope.evaluation.statistics.rates import ratio
+from fundoscope.evaluation.statistics.reliability import of_calibration
+from fundoscope.evaluation.statistics.sums import Found, Together
 from fundoscope.evaluation.summary import bounds
-from fundoscope.evaluation.sums import Found, Together
 from fundoscope.grades import REFERABLE
 
 STATISTICS: Final = {

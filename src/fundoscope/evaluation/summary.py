@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
-from fundoscope.evaluation.agreement import confusions, row_shares
 from fundoscope.evaluation.cases import UNGRADABLE, UNREADABLE, Cases, cases_of
-from fundoscope.evaluation.delong import DELONG, OBUCHOWSKI, delong
-from fundoscope.evaluation.interval import INTERVALS, Interval, patient_intervals, proportion_interval
 from fundoscope.evaluation.measures import DECISION, measures
-from fundoscope.evaluation.reasons import why_missing, why_no_interval
-from fundoscope.evaluation.reliability import BINS
+from fundoscope.evaluation.report.reasons import why_missing, why_no_interval
 from fundoscope.evaluation.signs import Sign, evaluate_signs
+from fundoscope.evaluation.statistics.agreement import confusions, row_shares
+from fundoscope.evaluation.statistics.delong import DELONG, OBUCHOWSKI, delong
+from fundoscope.evaluation.statistics.interval import INTERVALS, Interval, patient_intervals, proportion_interval
+from fundoscope.evaluation.statistics.reliability import BINS
 from fundoscope.grades import CUTS, REFERABLE
 
 SCHEMA: Final = 1

@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Int
 
-from fundoscope.evaluation.agreement import (
+from fundoscope.evaluation.cases import Cases
+from fundoscope.evaluation.statistics.agreement import (
     Confusions,
     Values,
     agreement_statistics,
@@ -18,13 +19,12 @@ from fundoscope.evaluation.agreement import (
     cut_statistics,
     of_confusions,
 )
-from fundoscope.evaluation.cases import Cases
-from fundoscope.evaluation.delong import DELONG, OBUCHOWSKI, Difference, auroc_difference, delong
-from fundoscope.evaluation.detection import of_auroc
-from fundoscope.evaluation.interval import Interval, patient_intervals
-from fundoscope.evaluation.reliability import of_calibration, of_proper_scores
-from fundoscope.evaluation.significance import McNemar, holm, mcnemar
-from fundoscope.evaluation.sums import Sums, Together
+from fundoscope.evaluation.statistics.delong import DELONG, OBUCHOWSKI, Difference, auroc_difference, delong
+from fundoscope.evaluation.statistics.detection import of_auroc
+from fundoscope.evaluation.statistics.interval import Interval, patient_intervals
+from fundoscope.evaluation.statistics.reliability import of_calibration, of_proper_scores
+from fundoscope.evaluation.statistics.significance import McNemar, holm, mcnemar
+from fundoscope.evaluation.statistics.sums import Sums, Together
 from fundoscope.grades import CUTS, REFERABLE
 
 AUROCS: Final = {f"AUROC {name.replace('_', '-')}": name for name in CUTS}

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from fundoscope.arrays import Mask, Photo
 from fundoscope.photo.recipe import shown_retina
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.illustration import Overlay, colour, lay_on_photograph
+from fundoscope.runtime.output.illustration import Overlay, colour, lay_on_photograph
 from fundoscope.runtime.reading import Reading
 
 OVERLAY_PX: Final = 800

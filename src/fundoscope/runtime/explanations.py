@@ -25,7 +25,7 @@ from fundoscope.errors import BadRequest
 from fundoscope.files import replacing, sha256_of, write_bytes, write_text
 from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.runtime.explain import Explained, Lesions, field_on_grid, figure, overlay, share_outside
-from fundoscope.runtime.listing import Listed
+from fundoscope.runtime.inputs import Listed
 from fundoscope.runtime.reading import Reading
 
 SCHEMA: Final = 1

@@ -34,8 +34,8 @@ from fundoscope.photo.fov import find_field
 from fundoscope.photo.quality import judge, measure_quality
 from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.photo.recipe import prepare
-from fundoscope.runtime.looking import look
-from fundoscope.runtime.network import DEFAULT_BACKEND, Network, Pair, open_network
+from fundoscope.runtime.assessment import look
+from fundoscope.runtime.backends.network import DEFAULT_BACKEND, Network, Pair, open_network
 from fundoscope.runtime.reading import FELLOW_WORDS, Reading
 from fundoscope.runtime.release import OpenRelease, default_release, head_shares, open_release
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from fundoscope.errors import BadRelease
-from fundoscope.runtime.golden import Check, golden_checks
-from fundoscope.runtime.network import DEFAULT_BACKEND, load_network
+from fundoscope.runtime.backends.golden import Check, golden_checks
+from fundoscope.runtime.backends.network import DEFAULT_BACKEND, load_network
 from fundoscope.runtime.release import open_release
 
 __all__ = ["Check", "Verification", "verify_release"]

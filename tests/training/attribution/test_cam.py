@@ -19,9 +19,9 @@ from fundoscope.training.attribution.cam import (
 )
 from fundoscope.training.attribution.explain import Method, explain
 from fundoscope.training.attribution.targets import Target
-from fundoscope.training.network import GradingNetwork
+from fundoscope.training.experiment.sections import Network
+from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.objectives.supervised import Normalise
-from fundoscope.training.sections import Network
 
 NORMALISE = Normalise(Recipe(side=64))
 

@@ -9,9 +9,9 @@ from fundoscope.errors import BadRequest
 from fundoscope.photo.recipe import Recipe
 from fundoscope.training.attribution.explain import IN_ONE_PASS, METHODS, Method, explain
 from fundoscope.training.attribution.reference import integrated_gradients, occlusion
-from fundoscope.training.network import GradingNetwork
+from fundoscope.training.experiment.sections import Network
+from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.objectives.supervised import Normalise
-from fundoscope.training.sections import Network
 
 NORMALISE = Normalise(Recipe(side=64))
 

@@ -13,10 +13,10 @@ from fundoscope.training.attribution.capture import Grid, as_maps, captured_atte
 from fundoscope.training.attribution.explain import Method, explain
 from fundoscope.training.attribution.rollout import grad_rollout, last_attention, patches, rollout
 from fundoscope.training.attribution.targets import Target, score
-from fundoscope.training.clip import CLIP
-from fundoscope.training.network import GradingNetwork
+from fundoscope.training.experiment.sections import Network
+from fundoscope.training.networks.clip import CLIP
+from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.objectives.supervised import Normalise
-from fundoscope.training.sections import Network
 
 SMALL = {"depth": 2, "embed_dim": 24, "num_heads": 3}
 NORMALISE = Normalise(Recipe(side=64))

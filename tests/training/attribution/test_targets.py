@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 from fundoscope.decide.heads import exceedance, expected_grade, probabilities
 from fundoscope.errors import BadRequest
 from fundoscope.training.attribution.targets import Target, score
-from fundoscope.training.heads import Coral, Corn, Cumulative, Prototype, Regression, Signs, Softmax
+from fundoscope.training.networks.heads import Coral, Corn, Cumulative, Prototype, Regression, Signs, Softmax
 
 HEADS = {
     "softmax": Softmax(6),

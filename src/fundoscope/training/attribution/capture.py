@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fundoscope.errors import BadRequest
-from fundoscope.training.clip import ClipImageTower
+from fundoscope.training.networks.clip import ClipImageTower
 
 LAST = "last"
 """The layer that a map is taken of by default: the last that keeps a place for everything."""

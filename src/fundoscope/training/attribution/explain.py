@@ -24,8 +24,8 @@ from fundoscope.training.attribution.capture import (
 from fundoscope.training.attribution.reference import STEPS, integrated_gradients, occlusion
 from fundoscope.training.attribution.rollout import Readout, grad_rollout, last_attention, patches, rollout
 from fundoscope.training.attribution.targets import Target, score
-from fundoscope.training.clip import ClipImageTower
-from fundoscope.training.network import GradingNetwork
+from fundoscope.training.networks.clip import ClipImageTower
+from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.objectives.supervised import Normalise
 
 Pictures = Float[Tensor, "photo *eyes 3 row column"]

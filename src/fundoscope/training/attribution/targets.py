@@ -20,7 +20,7 @@ from torch import Tensor
 from fundoscope.decide.heads import REGRESSION_CUTS
 from fundoscope.errors import BadRequest
 from fundoscope.grades import GRADES
-from fundoscope.training.heads import Coral, Corn, Cumulative, Head, Prototype, Regression, Signs, Softmax
+from fundoscope.training.networks.heads import Coral, Corn, Cumulative, Head, Prototype, Regression, Signs, Softmax
 
 Raw = Float[Tensor, "photo output"]
 Score = Float[Tensor, " photo"]

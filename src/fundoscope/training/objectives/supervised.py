@@ -10,11 +10,11 @@ from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor, nn
 
 from fundoscope.photo.recipe import Recipe
-from fundoscope.training.config import Experiment
-from fundoscope.training.losses import LOSSES, class_weights, cut_weights, lesion_loss, nt_xent
-from fundoscope.training.mixing import mixed_loss
-from fundoscope.training.network import GradingNetwork, Output
-from fundoscope.training.sections import Loss
+from fundoscope.training.augmentation.mixing import mixed_loss
+from fundoscope.training.experiment.schema import Experiment
+from fundoscope.training.experiment.sections import Loss
+from fundoscope.training.networks.grading import GradingNetwork, Output
+from fundoscope.training.objectives.losses import LOSSES, class_weights, cut_weights, lesion_loss, nt_xent
 
 
 class Supervised(nn.Module):

@@ -1,0 +1,217 @@
+"""What a calibration writes down, and the copy of a release that carries it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+from fundoscope import __version__
+from fundoscope.clinic.calibration.calibration import Calibration, Source
+from fundoscope.clinic.commissioning.protocol import PROTOCOL, READABLE
+from fundoscope.decide.calibrate import CUTTERS
+from fundoscope.decide.heads import outputs_of, probabilities
+from fundoscope.decide.held_out import HeldOut
+from fundoscope.decide.referral import OperatingPoint
+from fundoscope.errors import BadRequest, BadTable
+from fundoscope.evaluation.statistics.interval import Interval
+from fundoscope.runtime.copies import check_unused, copy_release
+from fundoscope.runtime.release import CARD, OpenRelease, Release, head_shares
+from fundoscope.runtime.runnable import GROUPED_BY, GradeSets
+
+CALIBRATION: Final = "calibration.json"
+SCHEMA: Final = 1
+
+MADE_BEFORE: Final = "Figures further up were measured before, at the earlier threshold {threshold:.6g}."
+NO_LONGER: Final = "The guarantee of its commissioning was for the earlier scores and is gone: commission the copy."
+
+
+def source_of(held: HeldOut, opened: OpenRelease | None, *, method: str, path: Path) -> Source:
+    """What is calibrated: a release's raw outputs as it reads them, or the probabilities of a table.
+
+    Raises:
+        BadTable: If the table lacks the raw outputs of the release's head.
+        BadRequest: If votes of neighbours are calibrated already: what they were before is not in a table.
+    """
+    if opened is None:
+        return Source(held.probabilities, held.probabilities)
+    release = opened.release
+    if release.neighbours:
+        if opened.calibrator is not None:
+            raise BadRequest(
+                f"{opened.path}: expected a release whose votes are not calibrated yet, got one with a calibrator. "
+                "Calibrate the release that it was made from."
+            )
+        return Source(held.probabilities, held.probabilities)
+    outputs = outputs_of(release.head)
+    if held.raw is None or held.raw.shape[1] != outputs:
+        came = "none" if held.raw is None else f"{held.raw.shape[1]} columns"
+        raise BadTable(
+            f"{path}: expected the {outputs} raw outputs of the {release.head} head (raw0...) of {opened.name}, got "
+            f"{came}. Give the table as the release or its run wrote it."
+        )
+    now = head_shares(opened, held.raw)
+    base = probabilities(release.head, held.raw, temperature=release.temperature)
+    return Source(now, base, release.head, held.raw) if method == "temperature" else Source(now, base)
+
+
+def cutter_of(opened: OpenRelease | None) -> str:
+    """How the cuts of the expected grade are set: as the release's experiment set them."""
+    experiment = {} if opened is None else opened.release.training.get("experiment", {})
+    named = experiment.get("release", {}).get("cuts", "kappa")
+    return named if named in CUTTERS else "kappa"
+
+
+def calibration_to_dict(
+    found: Calibration, *, data: Mapping[str, str | int], basis: str, left_out: int, day: date
+) -> dict[str, Any]:
+    """Everything that was asked, given and found, as JSON.
+
+    Args:
+        found: The result.
+        data: Names and SHA-256 of the tables, and the release's name where there is one.
+        basis: What the predictions are to the system.
+        left_out: Matched photographs without a grade, or that could not be graded.
+        day: Of the calibration.
+    """
+    fit, coverage = found.fit, found.coverage
+    return {
+        "schema": SCHEMA,
+        "kind": "calibration",
+        "date": day.isoformat(),
+        "fundoscope": __version__,
+        "data": dict(data),
+        "basis": basis,
+        "photographs": found.photographs,
+        "left_out": left_out,
+        "patients": found.patients,
+        "folds": found.folds,
+        "folds_are_the_predictions_own": found.own_folds,
+        "method": found.wanted.method,
+        "temperature": fit.temperature,
+        "calibrator": None if fit.calibrator is None else fit.calibrator.to_dict(),
+        "grade_cuts": list(fit.cuts),
+        "threshold": found.threshold,
+        "sensitivity_wanted": found.wanted.sensitivity,
+        "figures_cross_fitted": {
+            name: {when: interval_to_dict(each) for when, each in of.items()} for name, of in found.figures.items()
+        },
+        "conformal": GradeSets(found.conformal, from_answer=True).to_dict(),
+        "coverage_cross_fitted": {
+            "all": interval_to_dict(coverage.all),
+            "groups": {name: interval_to_dict(each) for name, each in coverage.groups.items()},
+            "grades": {str(grade): {"share": s, "photographs": n} for grade, (s, n) in coverage.grades.items()},
+            "share_of_sets_with_1_to_5_grades": list(coverage.sizes),
+            "mean_size": coverage.mean_size,
+        },
+        "warnings": list(found.warnings()),
+    }
+
+
+def to_json(written: Mapping[str, Any]) -> str:
+    """The text of `calibration.json`."""
+    return json.dumps(written, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def check_copy(opened: OpenRelease, target: Path, *, by: str) -> None:
+    """Nothing, or why no copy can be written there: to be asked before the work is done.
+
+    Raises:
+        BadRequest: If the folder is in use, or sets are told apart by what is not known of a new photograph.
+    """
+    check_unused(target)
+    if by not in GROUPED_BY:
+        raise BadRequest(
+            f"--by {by}: expected {GROUPED_BY[1]}, which is all that {opened.release.id} knows of a photograph when it "
+            f"grades it, got {by}. Leave --by out of the copy, or leave --out away to see the figures alone."
+        )
+
+
+def recalibrate_release(
+    opened: OpenRelease, target: Path, found: Calibration, written: Mapping[str, Any]
+) -> OpenRelease:
+    """Copy a release with the calibration, the sets, the new cuts and threshold; the original stays as it is.
+
+    The threshold and the cuts are points on the scale of the scores: on other scores they must be others.
+
+    Args:
+        opened: What was calibrated.
+        target: Folder for the copy, new or empty.
+        found: Of `calibration.calibrate`.
+        written: Of `calibration_to_dict`; goes into the copy.
+
+    Returns:
+        The copy, opened again.
+
+    Raises:
+        BadRequest: As `check_copy`.
+    """
+    check_copy(opened, target, by=found.conformal.by)
+    changed = {CARD: _card(opened, found, written).encode(), CALIBRATION: to_json(written).encode()}
+    return copy_release(opened, target, _described(opened, found, written), changed, without=(PROTOCOL, READABLE))
+
+
+def was_commissioned(opened: OpenRelease) -> bool:
+    """Whether it carries a guarantee, which new scores undo."""
+    return PROTOCOL in opened.release.files
+
+
+def _described(opened: OpenRelease, found: Calibration, written: Mapping[str, Any]) -> Release:
+    original, fit = opened.release, found.fit
+    calibration: dict[str, Any] = {
+        "temperature": original.temperature if fit.temperature is None else fit.temperature,
+        "grade_cuts": list(fit.cuts),
+    }
+    if fit.calibrator is not None:
+        calibration["calibrator"] = fit.calibrator.to_dict()
+    point = OperatingPoint(
+        name=f"{written['date']}, calibrated anew: finds {found.wanted.sensitivity:.0%} of the referable photographs "
+        "that it was set on",
+        threshold=found.threshold,
+        sensitivity=found.wanted.sensitivity,
+    )
+    stale = set(opened.grade_sets.thresholds.warnings()) if opened.grade_sets else set()
+    figures = {"method": found.wanted.method, "basis": written["basis"], "photographs": found.photographs}
+    for name, of in written["figures_cross_fitted"].items():
+        figures |= {f"{name}_before": of["before"], f"{name}_cross_fitted": of["after"]}
+    figures["set_coverage_cross_fitted"] = written["coverage_cross_fitted"]["all"]
+    measured = {key: value for key, value in original.evaluation.items() if key != "commissioning"}
+    return replace(
+        original,
+        calibration=calibration,
+        conformal=written["conformal"],
+        operating_point=point.to_dict(),
+        evaluation=measured | {"calibration": figures},
+        limits=[*(limit for limit in original.limits if limit not in stale), *found.conformal.warnings()],
+    )
+
+
+def _card(opened: OpenRelease, found: Calibration, written: Mapping[str, Any]) -> str:
+    loss = found.figures["log_loss"]
+    lines = [
+        opened.card.rstrip(),
+        "",
+        f"## Calibrated anew, {written['date']}",
+        "",
+        f"- By {found.wanted.method}, on {found.photographs} photographs of {found.patients} patients: "
+        f"{written['basis']}.",
+        f"- Log loss before {loss['before']}, cross-fitted after {loss['after']}.",
+        f"- Referred from {found.threshold:.6g}; grade cuts {', '.join(f'{cut:.3f}' for cut in found.fit.cuts)}.",
+        f"- Sets of grades at {1 - found.conformal.alpha:.0%}: {found.coverage.all} held the reference grade in folds "
+        f"that their thresholds were not from, {found.coverage.mean_size:.2f} grades on average.",
+        *[f"- {warning}" for warning in found.warnings()],
+        *([f"- {NO_LONGER}"] if was_commissioned(opened) else []),
+        "",
+        MADE_BEFORE.format(threshold=opened.operating_point.threshold),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def interval_to_dict(interval: Interval) -> dict[str, Any]:
+    """As JSON can hold it: what is undefined is null."""
+    ends = {name: getattr(interval, name) for name in ("estimate", "low", "high")}
+    return {name: None if math.isnan(end) else end for name, end in ends.items()} | {"level": interval.level}

@@ -1,0 +1,207 @@
+"""What a commissioning writes down, sealed, and the copy of a release that carries it.
+
+The seal shows that a word was changed by accident or by hand; it is no signature, for whoever changes a protocol
+can seal it anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+from fundoscope import __version__
+from fundoscope.clinic.commissioning.cohort import Flow
+from fundoscope.clinic.commissioning.commission import Bound, Commissioned, Expected, Figures
+from fundoscope.clinic.commissioning.words import to_markdown, verdict
+from fundoscope.decide.referral import OperatingPoint
+from fundoscope.errors import BadRelease, BadRequest
+from fundoscope.evaluation.statistics.interval import Interval
+from fundoscope.files import write_text
+from fundoscope.runtime.copies import check_unused, copy_release
+from fundoscope.runtime.release import CARD, OpenRelease
+
+PROTOCOL: Final = "protocol.json"
+READABLE: Final = "protocol.md"
+SCHEMA: Final = 1
+
+REFERENCE: Final = "patient, worst eye: ICDR grade 2 or above in any photograph"
+WITH_OEDEMA: Final = ", or referable macular oedema (dme 2)"
+RULE: Final = (
+    "patient, worst eye: referred if the largest score of the photographs that could be graded is at least the "
+    "threshold, or if no photograph of an eye could be graded"
+)
+
+
+def protocol_of(
+    found: Commissioned,
+    flow: Flow,
+    *,
+    data: Mapping[str, str | int],
+    read_from: str,
+    basis: str,
+    oedema: bool,
+    day: date,
+) -> dict[str, Any]:
+    """Everything that was asked, given and found, as JSON, with its seal.
+
+    Args:
+        found: The result.
+        flow: How many came.
+        data: Names and SHA-256 of the tables, how much of them found no match (`only_predicted`, `only_listed`), and
+            the release's name where there is one.
+        read_from: What the score was read from: a name in `cohort.SCORES`.
+        basis: What the predictions are to the release: a sentence of `provenance`.
+        oedema: Whether macular oedema counted.
+        day: Of the commissioning.
+    """
+    written = {
+        "schema": SCHEMA,
+        "kind": "commissioning protocol",
+        "date": day.isoformat(),
+        "fundoscope": __version__,
+        "data": dict(data),
+        "basis": basis,
+        "reference": REFERENCE + (WITH_OEDEMA if oedema else ""),
+        "rule": RULE,
+        "score": read_from,
+        "terms": {**asdict(found.terms), "confidence_each": found.terms.confidence_each},
+        "counts": asdict(flow),
+        "guaranteed": found.guaranteed,
+        "threshold": found.threshold,
+        "threshold_chosen_on_these_data": found.chosen,
+        "rank": found.rank,
+        "at_threshold": _figures(found.figures),
+        "ungradable_not_referred": _figures(found.otherwise),
+        "expected": _expected(found.expected),
+        "positives_missing": found.positives_missing,
+        "positives_for_80_percent_power": dict(found.plan),
+    }
+    return written | {"seal": seal_of(written)}
+
+
+def seal_of(protocol: Mapping[str, Any]) -> str:
+    """SHA-256 of a protocol as canonical JSON, its own seal left out."""
+    plain = json.loads(json.dumps(protocol, allow_nan=False))
+    plain.pop("seal", None)
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def to_json(protocol: Mapping[str, Any]) -> str:
+    """The text of `protocol.json`."""
+    return json.dumps(protocol, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_protocol(path: Path | str) -> dict[str, Any]:
+    """Read `protocol.json`, from a release or beside it, and refuse one that does not agree with its seal.
+
+    Raises:
+        BadRelease: If it is absent, no JSON, of another schema, or changed since it was written.
+    """
+    place = Path(path)
+    try:
+        stored = json.loads(place.read_bytes())
+    except (OSError, ValueError) as problem:
+        raise BadRelease(f"{place}: expected a protocol in JSON, got {problem}. Commission again.") from None
+    if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
+        raise BadRelease(
+            f"{place}: expected a protocol of schema {SCHEMA}, got another. Use its version of fundoscope."
+        )
+    if stored.get("seal") != seal_of(stored):
+        raise BadRelease(f"{place}: expected the protocol as it was sealed, got a changed one. Fetch it again.")
+    return stored
+
+
+def write_protocol(folder: Path, protocol: Mapping[str, Any]) -> tuple[Path, Path]:
+    """Write it twice: for programs and for people."""
+    written = folder / PROTOCOL, folder / READABLE
+    write_text(written[0], to_json(protocol))
+    write_text(written[1], to_markdown(protocol))
+    return written
+
+
+def commission_release(opened: OpenRelease, target: Path, protocol: Mapping[str, Any]) -> OpenRelease:
+    """Copy a release with the commissioned operating point and the protocol in it; the original stays as it is.
+
+    Args:
+        opened: What was commissioned.
+        target: Folder for the copy, new or empty.
+        protocol: Of `protocol_of`; guaranteed, with a threshold that was chosen.
+
+    Returns:
+        The copy, opened again.
+
+    Raises:
+        BadRequest: If the folder is in use or the protocol gives no threshold.
+    """
+    check_unused(target)
+    if not (protocol["guaranteed"] and protocol["threshold_chosen_on_these_data"]):
+        raise BadRequest(f"{target}: expected a guaranteed threshold to write into a copy, got none. Add patients.")
+    original = opened.release
+    readable = to_markdown(protocol)
+    before = f"Decisions counted further up were made at the threshold {opened.operating_point.threshold:.6g}."
+    card = f"{opened.card.rstrip()}\n\n{readable.replace('# ', '## ', 1)}\n{before}\n"
+    changed = {CARD: card.encode(), PROTOCOL: to_json(protocol).encode(), READABLE: readable.encode()}
+    terms = protocol["terms"]
+    point = OperatingPoint(
+        name=f"commissioned {protocol['date']}: sensitivity {terms['sensitivity']:.1%} guaranteed with "
+        f"{terms['confidence']:.1%} confidence",
+        threshold=protocol["threshold"],
+        sensitivity=terms["sensitivity"],
+    )
+    at_threshold = protocol["at_threshold"]
+    figures = {
+        "verdict": verdict(protocol),
+        "basis": protocol["basis"],
+        "sensitivity_lower_bound": at_threshold["sensitivity"]["lower_bound"],
+        "specificity": at_threshold["specificity"],
+        "protocol": f"{PROTOCOL}, seal {protocol['seal']}",
+    }
+    copy = replace(
+        original,
+        operating_point=point.to_dict(),
+        evaluation=original.evaluation | {"commissioning": figures},
+    )
+    return copy_release(opened, target, copy, changed)
+
+
+def _figures(figures: Figures | None) -> dict[str, Any] | None:
+    if figures is None:
+        return None
+    return {
+        "sensitivity": _bound(figures.sensitivity),
+        "specificity": {"hits": figures.spared, "total": figures.healthy, **_interval(figures.specificity)},
+        "sight_threatening_sensitivity": _bound(figures.threatening),
+        "referred": figures.referred,
+    }
+
+
+def _expected(expected: Expected | None) -> dict[str, Any] | None:
+    if expected is None:
+        return None
+    shares = {name: _interval(getattr(expected, name)) for name in ("referred", "ppv", "npv")}
+    return {"prevalence": expected.prevalence, **shares}
+
+
+def _bound(bound: Bound) -> dict[str, Any]:
+    return {
+        "hits": bound.hits,
+        "total": bound.total,
+        "share": _number(bound.estimate),
+        "lower_bound": _number(bound.low),
+        "confidence": bound.confidence,
+    }
+
+
+def _interval(interval: Interval) -> dict[str, Any]:
+    ends = {name: _number(getattr(interval, name)) for name in ("estimate", "low", "high")}
+    return {**ends, "level": interval.level}
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,182 @@
+"""The same picture again, in whatever disguise: candidates by hash and by features, judged pixel by pixel."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from fundoscope.duplicates.alignment import Comparison, Relation, compare_frames
+from fundoscope.duplicates.fingerprint import MIRRORS, Fingerprints
+from fundoscope.duplicates.hamming import close_pairs
+from fundoscope.duplicates.nearest import nearest
+from fundoscope.runtime.grader import in_order
+from fundoscope.tables.grouping import connected
+
+HASH_RADIUS: Final = 44
+"""Bits of 256 in which a copy's hash may differ. On IDRiD copies differ in at most 24, others in at least 60."""
+
+NEIGHBOURS: Final = 6
+"""Nearest photographs by features that are compared with each."""
+
+ALL_MIRRORS: Final = tuple(range(len(MIRRORS)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two photographs that show the same picture, or the same eye."""
+
+    first: int
+    """Number of the photograph, in the order given."""
+    second: int
+    relation: Relation
+    found_by: str
+    """The same file, hash, or features."""
+    correlation: float
+    """Of the details once the second lies on the first, -1 to 1."""
+    mirror: int
+    """How the second was flipped: a number in `MIRRORS`."""
+
+    def to_dict(self, names: Sequence[str]) -> dict[str, Any]:
+        """As JSON can hold it, photographs by name."""
+        return {
+            "first": names[self.first],
+            "second": names[self.second],
+            "relation": self.relation,
+            "found_by": self.found_by,
+            "correlation": round(self.correlation, 4),
+            "mirror": MIRRORS[self.mirror],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """What was found among the photographs."""
+
+    pairs: tuple[Pair, ...]
+    """Copies and photographs of the same eye, each pair once, `first` before `second`."""
+    compared: int
+    """Pairs that were laid on one another."""
+
+    def copies(self) -> tuple[Pair, ...]:
+        """Pairs that are one picture."""
+        return tuple(pair for pair in self.pairs if pair.relation == "copy")
+
+    def same_eye(self) -> tuple[Pair, ...]:
+        """Pairs that show one eye in two photographs."""
+        return tuple(pair for pair in self.pairs if pair.relation == "same eye")
+
+
+def find_overlap(
+    prints: Fingerprints,
+    *,
+    threads: int,
+    advance: Callable[[int, int], object] | None = None,
+) -> Overlap:
+    """Find the photographs that repeat one another, and those that show one eye again.
+
+    The same file is known by its hash. Other pairs are candidates if their perceptual hashes differ in few bits, in
+    any mirroring, or if one is among the other's nearest by features; every candidate is laid on its partner and
+    judged by its pixels (`alignment`). What neither hash nor features bring together is not found.
+
+    Args:
+        prints: Fingerprints; photographs that could not be read take no part.
+        threads: Pairs compared side by side.
+        advance: Called with the number of pairs done and of all.
+    """
+    same = _same_files(prints)
+    wanted = _candidates(prints, skip={(pair.first, pair.second) for pair in same})
+    order = sorted(wanted)
+
+    def compare(pair: tuple[int, int]) -> Comparison:
+        first, second = pair
+        fields = bool(prints.field[first] and prints.field[second])
+        return compare_frames(prints.frame(first), prints.frame(second), fields=fields, mirrors=wanted[pair].mirrors)
+
+    found = list(same)
+    for done, ((first, second), seen) in enumerate(zip(order, in_order(compare, order, threads=threads), strict=True)):
+        if seen.relation != "different":
+            found.append(
+                Pair(
+                    first=first,
+                    second=second,
+                    relation=seen.relation,
+                    found_by=wanted[first, second].found_by,
+                    correlation=seen.correlation,
+                    mirror=seen.mirror,
+                )
+            )
+        if advance is not None:
+            advance(done + 1, len(order))
+    return Overlap(tuple(sorted(found, key=lambda pair: (pair.first, pair.second))), len(order))
+
+
+def groups_of(pairs: Iterable[Pair], photographs: int) -> list[int]:
+    """For each photograph the number of the first one that it is connected with by pairs; its own where by none."""
+    return connected(photographs, ((pair.first, pair.second) for pair in pairs))
+
+
+def group_names(roots: Sequence[int], prints: Fingerprints, prefix: str) -> list[str | None]:
+    """A name for each photograph's group, made of its smallest file hash; None for a photograph that is alone.
+
+    The name does not depend on the order of the photographs.
+    """
+    members: dict[int, list[int]] = defaultdict(list)
+    for at, root in enumerate(roots):
+        members[root].append(at)
+    names = {
+        root: f"{prefix}-{min(prints.sha256[at] for at in held)[:12]}"
+        for root, held in members.items()
+        if len(held) > 1
+    }
+    return [names.get(root) for root in roots]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    mirrors: tuple[int, ...]
+    found_by: str
+
+
+def _same_files(prints: Fingerprints) -> list[Pair]:
+    """Each further photograph with one file hash, paired with the first."""
+    first: dict[str, int] = {}
+    pairs = []
+    for at, sha256 in enumerate(prints.sha256):
+        if not sha256:
+            continue
+        if sha256 in first:
+            pairs.append(
+                Pair(
+                    first=first[sha256],
+                    second=at,
+                    relation="copy",
+                    found_by="the same file",
+                    correlation=1.0,
+                    mirror=0,
+                )
+            )
+        else:
+            first[sha256] = at
+    return pairs
+
+
+def _candidates(prints: Fingerprints, skip: set[tuple[int, int]]) -> dict[tuple[int, int], _Candidate]:
+    known = np.flatnonzero(prints.read)
+    mirrors: dict[tuple[int, int], set[int]] = defaultdict(set)
+    for mirror in ALL_MIRRORS:
+        # A mirrored on B is B mirrored on A, so each unordered pair is met from either side.
+        near = close_pairs(prints.hashes[known, mirror], prints.hashes[known, 0], radius=HASH_RADIUS)
+        for query, hit in known[near[:, :2]].tolist():
+            if query != hit:
+                mirrors[min(query, hit), max(query, hit)].add(mirror)
+    found = {pair: _Candidate(tuple(sorted(ways)), "hash") for pair, ways in mirrors.items() if pair not in skip}
+    for query, row in enumerate(nearest(prints.features, NEIGHBOURS).tolist()):
+        for hit in row:
+            pair = min(query, hit), max(query, hit)
+            if hit >= 0 and pair not in found and pair not in skip:
+                found[pair] = _Candidate(ALL_MIRRORS, "features")
+    return found

@@ -1,0 +1,199 @@
+"""Figures of a comparison; needs matplotlib, from the research extra."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from fundoscope.evaluation.comparison import System
+from fundoscope.evaluation.report.drawing import (
+    ACCENT,
+    ACROSS,
+    FAINT,
+    INK,
+    LINE,
+    SOFT,
+    colour,
+    legend,
+    plain,
+    png,
+    short,
+    whisker,
+)
+from fundoscope.evaluation.runs import Curve
+from fundoscope.evaluation.statistics.agreement import row_shares
+from fundoscope.evaluation.statistics.interval import Interval
+from fundoscope.evaluation.systems import LOWER_IS_BETTER
+from fundoscope.grades import GRADE_NAMES, GRADES
+
+LINES: Final = ("-", "--", ":", "-.")
+"""Ten colours tell ten systems apart; beyond, the line changes."""
+
+HATCHES: Final = ("", "//", "..", "xx")
+"""The same of bars."""
+
+
+def draw(systems: Sequence[System]) -> dict[str, tuple[str, bytes]]:
+    """All figures of a comparison: caption and PNG, by the file's name without suffix.
+
+    Curves only where a system is a run with a log.
+    """
+    first, *others = systems
+    figures = {}
+    if curves := {each.name: each.run.curves for each in systems if each.run and each.run.curves}:
+        figures["curves"] = (
+            "Training loss and validation kappa by epoch. Thin: each fold; thick: their mean; dotted: the final fit. "
+            "Losses are comparable between runs of one loss only.",
+            curves_figure(curves),
+        )
+    figures["confusions"] = (
+        "Photographs by reference and answered grade, and their share of the reference grade.",
+        confusions_figure({each.name: each.summary.confusion for each in systems}),
+    )
+    figures["grade_f1"] = (
+        "F1 of each grade against all others, with the interval of each system by itself.",
+        grade_f1_figure({each.name: each.grade_f1 for each in systems}),
+    )
+    figures["differences"] = (
+        f"{first.name} minus each other system, with paired intervals. Blue: the interval leaves out 0.",
+        differences_figure(first.name, {each.name: each.differences for each in others}),
+    )
+    return {name: (caption, png(figure)) for name, (caption, figure) in figures.items()}
+
+
+def curves_figure(runs: Mapping[str, Sequence[Curve]]) -> Figure:
+    """Training loss and validation kappa against epochs: each fit thin, the mean of the folds thick."""
+    figure = Figure(figsize=(11, 4.2 + 0.22 * math.ceil(len(runs) / ACROSS)), layout="constrained")
+    loss, kappa = figure.subplots(1, 2)
+    for at, (name, curves) in enumerate(runs.items()):
+        folds = [curve for curve in curves if curve.fit != "final"] or list(curves)
+        _curve(loss, [curve.losses for curve in folds], at, name)
+        _curve(kappa, [curve.kappas for curve in folds if curve.kappas], at, name)
+        for curve in curves:
+            if curve not in folds:
+                loss.plot(*zip(*curve.losses, strict=True), color=colour(at), lw=0.8, ls=(0, (1, 2)), alpha=0.7)
+    for axes, title in ((loss, "training loss, mean of each epoch"), (kappa, "quadratic kappa, validation")):
+        plain(axes, title)
+        axes.set_xlabel("epochs", color=SOFT)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if not any(curve.kappas for curves in runs.values() for curve in curves):
+        kappa.text(0.5, 0.5, "no fit was validated", transform=kappa.transAxes, ha="center", color=SOFT)
+    legend(figure, loss)
+    return figure
+
+
+def _curve(axes: Axes, folds: Sequence[Sequence[tuple[int, float]]], at: int, name: str) -> None:
+    shade, line = colour(at), LINES[at // 10 % len(LINES)]
+    if len(folds) > 1:
+        for points in folds:
+            marker = "." if len(points) == 1 else None
+            axes.plot(*zip(*points, strict=True), color=shade, lw=0.7, alpha=0.4, marker=marker, ms=4)
+    values = [dict(points) for points in folds]
+    shared = sorted(set.intersection(*map(set, values))) if values else []
+    means = [float(np.mean([each[epoch] for each in values])) for epoch in shared]
+    axes.plot(shared, means, color=shade, ls=line, lw=2, label=short(name), marker="." if len(shared) < 12 else None)
+
+
+def confusions_figure(confusions: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
+    """Confusion matrices side by side: counts, and the share of each reference grade as number and colour."""
+    across = min(ACROSS, len(confusions))
+    down = math.ceil(len(confusions) / across)
+    figure = Figure(figsize=(3.1 * across + 0.5, 3.4 * down + 0.3))
+    figure.set_layout_engine("constrained", h_pad=0.09, w_pad=0.06)
+    panels = figure.subplots(down, across, squeeze=False)
+    for axes, (name, counts) in zip(panels.flat, confusions.items(), strict=False):
+        _confusion(axes, np.array(counts, dtype=np.float64), short(name))
+    for axes in list(panels.flat)[len(confusions) :]:
+        axes.set_axis_off()
+    figure.supylabel("reference grade", color=SOFT, fontsize=10)
+    figure.supxlabel("answered grade", color=SOFT, fontsize=10)
+    return figure
+
+
+def _confusion(axes: Axes, counts: Any, title: str) -> None:
+    shares = row_shares(counts[None])[0]
+    axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        share = shares[row, column]
+        words = f"{count:.0f}\n{share * 100:.0f} %" if count else "0"
+        shade = "white" if share > 0.55 else INK if count else FAINT
+        axes.text(column, row, words, ha="center", va="center", fontsize=8, color=shade, linespacing=1.1)
+    axes.set_title(title, fontsize=10, color=INK)
+    axes.set_xticks(range(GRADES))
+    axes.set_yticks(range(GRADES))
+    axes.tick_params(length=0, colors=SOFT)
+    for spine in axes.spines.values():
+        spine.set_color(LINE)
+
+
+def grade_f1_figure(systems: Mapping[str, Sequence[Interval]]) -> Figure:
+    """F1 of each grade as bars, one colour a system, with intervals.
+
+    Args:
+        systems: For each name the F1 of grades 0 to 4.
+    """
+    rows = math.ceil(len(systems) / ACROSS)
+    figure = Figure(figsize=(max(8.5, 1.5 + 0.95 * len(systems)), 4 + 0.22 * rows), layout="constrained")
+    axes = figure.subplots()
+    width = 0.84 / len(systems)
+    for at, (name, intervals) in enumerate(systems.items()):
+        places = np.arange(GRADES) + (at - (len(systems) - 1) / 2) * width
+        values = np.array([each.estimate for each in intervals])
+        spread = np.array([(e.estimate - e.low, e.high - e.estimate) for e in intervals]).T
+        hatch = HATCHES[at // 10 % len(HATCHES)]
+        axes.bar(
+            places, values, width * 0.92, color=colour(at), hatch=hatch, edgecolor="white", lw=0, label=short(name)
+        )
+        known = ~np.isnan(spread).any(axis=0)
+        if known.any():
+            axes.errorbar(
+                places[known], values[known], np.maximum(spread[:, known], 0), fmt="none", ecolor=INK, lw=1, capsize=2
+            )
+    plain(axes, "F1 of each grade")
+    axes.set_ylim(0, 1)
+    axes.set_xticks(range(GRADES), [f"{at} {name}".replace(" non-", "\nnon-") for at, name in enumerate(GRADE_NAMES)])
+    legend(figure, axes)
+    return figure
+
+
+def differences_figure(first: str, others: Mapping[str, Mapping[str, Interval]]) -> Figure:
+    """Forest plot: for each statistic the first system minus each other one, with its paired interval.
+
+    Args:
+        first: Name of the first system.
+        others: For each other one's name the differences by the name of the statistic (of `systems.STATISTICS`).
+    """
+    names = list(next(iter(others.values())))
+    across = min(ACROSS, len(names))
+    down = math.ceil(len(names) / across)
+    figure = Figure(figsize=(11.5, down * (1.35 + 0.27 * len(others))), layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False, sharey=True)
+    for axes, name in zip(panels.flat, names, strict=False):
+        _forest(axes, [each[name] for each in others.values()])
+        worse = name in LOWER_IS_BETTER
+        plain(axes, f"{name}\n{'left' if worse else 'right'} of 0: the first is better")
+        axes.grid(visible=False, axis="y")
+        axes.set_yticks(range(len(others)), [short(each) for each in others])
+        axes.set_ylim(len(others) - 0.4, -0.6)
+    for axes in list(panels.flat)[len(names) :]:
+        axes.set_axis_off()
+    figure.supxlabel(f"{short(first)} minus the other", color=SOFT, fontsize=10)
+    return figure
+
+
+def _forest(axes: Axes, intervals: Sequence[Interval]) -> None:
+    axes.axvline(0, color=SOFT, lw=1)
+    for at, each in enumerate(intervals):
+        apart = each.low > 0 or each.high < 0
+        whisker(axes, each, at, ACCENT if apart else FAINT, width=2.0 if apart else 1.3)
+    ends = [abs(end) for each in intervals for end in (each.estimate, each.low, each.high) if not math.isnan(end)]
+    reach = 1.12 * max(ends, default=0) or 0.01
+    axes.set_xlim(-reach, reach)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, symmetric=True))

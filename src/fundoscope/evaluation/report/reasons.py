@@ -1,0 +1,90 @@
+"""Why a statistic, or its interval, is not there: in words, for the reader of an evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool
+
+from fundoscope.arrays import Grades
+from fundoscope.evaluation.cases import Cases
+from fundoscope.evaluation.statistics.interval import UNDEFINED_SHARE, Interval
+from fundoscope.grades import CUTS, GRADE_NAMES, GRADES
+
+OF_PROBABILITIES: Final = (
+    "calibration_error",
+    "calibration_error_equal_mass",
+    "calibration_error_classwise",
+    "brier",
+    "log_loss",
+    "auroc_one_vs_rest",
+    "auroc_one_vs_one",
+    *(f"grade{grade}_auroc" for grade in range(GRADES)),
+)
+"""Statistics that need all five probabilities."""
+
+Mask = Bool[np.ndarray, " photo"]
+
+
+def why_missing(cases: Cases, counted: Mask) -> dict[str, str]:
+    """Reasons that follow from what the table holds and which grades occur, by the name of the statistic."""
+    return dict([*_of_scores(cases, counted), *_of_decisions(cases), *_of_grades(cases, counted)])
+
+
+def why_no_interval(interval: Interval, resamples: int) -> str:
+    """Reason that follows from the draws."""
+    if math.isnan(interval.estimate):
+        return "undefined on these photographs"
+    if interval.undefined == resamples:
+        return "no interval: fewer than two patients"
+    if interval.undefined <= UNDEFINED_SHARE * resamples:
+        return "no interval: BCa is undefined, all draws lie on one side or a patient cannot be left out"
+    return f"no interval: undefined on {interval.undefined} of {resamples} draws of patients"
+
+
+def _of_scores(cases: Cases, counted: Mask) -> Iterator[tuple[str, str]]:
+    for name, cut in CUTS.items():
+        reference = cases.reference[counted & ~np.isnan(cases.score(name))]
+        why = _of_cut(reference, cut)
+        if why:
+            yield f"{name}_auroc", why
+        if why and not (reference >= cut).any():
+            yield f"{name}_average_precision", why
+    if np.isnan(cases.probabilities[counted]).all():
+        for name in OF_PROBABILITIES:
+            yield name, "the predictions hold no p0 to p4"
+        return
+    for grade in range(GRADES):
+        if not (cases.reference[counted & ~np.isnan(cases.probabilities[:, 0])] == grade).any():
+            yield f"grade{grade}_auroc", f"no photograph of grade {grade} ({GRADE_NAMES[grade]})"
+
+
+def _of_cut(reference: Grades, cut: int) -> str:
+    if not len(reference):
+        return "the predictions hold no probability of it"
+    if (reference >= cut).all():
+        return f"no photograph of a grade below {cut}"
+    return "" if (reference >= cut).any() else f"no photograph of grade {cut} or above"
+
+
+def _of_decisions(cases: Cases) -> Iterator[tuple[str, str]]:
+    if not any(cases.decision):
+        for name in ("decision", "decision_cannot_grade_as_refer"):
+            for rate in ("sensitivity", "specificity"):
+                yield f"{name}_{rate}", "the predictions hold no decision"
+
+
+def _of_grades(cases: Cases, counted: Mask) -> Iterator[tuple[str, str]]:
+    answered = cases.answered[counted]
+    if not (answered >= 0).any():
+        for name in ("quadratic_kappa", "linear_kappa", "unweighted_kappa", "accuracy"):
+            yield name, "the predictions hold no grade"
+        return
+    for grade in range(GRADES):
+        if not (cases.reference[counted & (cases.answered >= 0)] == grade).any():
+            yield f"grade{grade}_sensitivity", f"no photograph of grade {grade} ({GRADE_NAMES[grade]})"
+        if not (answered == grade).any():
+            yield f"grade{grade}_precision", f"grade {grade} was never answered"

@@ -1,0 +1,239 @@
+"""What the figures draw, with bands of patient draws: ROC, precision-recall, reliability and net benefit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from fundoscope.arrays import Grades, Scores
+from fundoscope.evaluation.cases import Cases
+from fundoscope.evaluation.measures import Mask
+from fundoscope.evaluation.statistics.agreement import Values
+from fundoscope.evaluation.statistics.detection import ROUNDING, Answers, curves, hit_rates
+from fundoscope.evaluation.statistics.interval import Interval, Weights, patient_intervals, proportion_interval
+from fundoscope.evaluation.statistics.rates import ratio
+from fundoscope.evaluation.statistics.reliability import equal_mass_bins
+from fundoscope.grades import CUTS, REFERABLE
+
+GRID: Final = tuple(round(step / 50, 2) for step in range(51))
+"""Places at which a curve is read: shares of false alarms, and sensitivities."""
+
+THRESHOLDS: Final = tuple(round(step / 100, 2) for step in range(1, 100))
+"""Of a decision curve: probabilities from which on one would refer."""
+
+RELIABILITY_BINS: Final = 10
+"""Bins of equally many photographs."""
+
+
+Places = Float[np.ndarray, "draw place"]
+"""Values of each draw at each place."""
+
+Read = Callable[[Weights], Places]
+"""A curve, read from draws."""
+
+Said = tuple[Int[np.ndarray, " chosen"], Bool[np.ndarray, " chosen"]]
+"""Photographs that were decided on, and whether each was referred."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A curve over `at`, with its band."""
+
+    at: tuple[float, ...]
+    values: tuple[float, ...]
+    """NaN where undefined."""
+    low: tuple[float, ...]
+    """NaN, as `high`, where there is no interval."""
+    high: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, list[float | None]]:
+        """As JSON can hold it: no NaN."""
+        return {
+            key: [None if math.isnan(value) else value for value in getattr(self, key)]
+            for key in ("at", "values", "low", "high")
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """All lines; by the names of `grades.CUTS` where a cut has photographs on both sides and a score."""
+
+    roc: dict[str, Line]
+    """Sensitivity at each share of false alarms (1 - specificity)."""
+    precision_recall: dict[str, Line]
+    """Precision at each sensitivity."""
+    operating: dict[str, float]
+    """Of the decision, else the grade, for referable disease: sensitivity, specificity, precision; empty for none."""
+    prevalence: dict[str, float]
+    """Share of positive photographs of each cut."""
+    reliability: dict[str, Line]
+    """Observed share at the mean score of bins of equally many photographs."""
+    net_benefit: dict[str, Line]
+    """For referable disease: `model`, `refer_all`, `refer_none`, and `decision` (as answered, whatever the score)."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it: no NaN."""
+        lines = ("roc", "precision_recall", "reliability", "net_benefit")
+        return {name: {key: line.to_dict() for key, line in getattr(self, name).items()} for name in lines} | {
+            "operating": {key: None if math.isnan(value) else value for key, value in self.operating.items()},
+            "prevalence": dict(self.prevalence),
+        }
+
+
+def drawn(cases: Cases, counted: Mask, *, resamples: int = 2000, seed: int = 0, level: float = 0.95) -> Drawn:
+    """Every curve with its band: percentiles of draws of patients, place by place.
+
+    Args:
+        cases: Photographs with a reference grade.
+        counted: Those that count.
+        resamples: Draws of patients.
+        seed: Of the draws.
+        level: Share of draws inside a band, at each place by itself.
+    """
+    roc, precision, reliability, benefit, prevalence = {}, {}, {}, {}, {}
+    said = _said(cases, counted)
+    for name, cut in CUTS.items():
+        scored = np.flatnonzero(counted & ~np.isnan(cases.score(name)))
+        positive, score = cases.reference[scored] >= cut, cases.score(name)[scored]
+        if not positive.any() or positive.all():
+            continue
+        band = _Band(cases.patients[scored], resamples, seed, level)
+        prevalence[name] = float(positive.mean())
+        roc[name] = band.line(GRID, _roc(positive, score))
+        precision[name] = band.line(GRID[1:], _precision(positive, score))
+        reliability[name] = band.reliability(positive, score)
+        if cut == REFERABLE:
+            benefit = {
+                "model": band.line(THRESHOLDS, net_benefits(positive, score[:, None] >= np.array(THRESHOLDS))),
+                "refer_all": band.line(THRESHOLDS, net_benefits(positive, np.ones((len(score), 1), bool))),
+                "refer_none": Line(THRESHOLDS, *([(0.0,) * len(THRESHOLDS)] * 3)),
+            }
+    if benefit and said is not None:
+        inside, refer = said
+        band = _Band(cases.patients[inside], resamples, seed, level)
+        ill = cases.reference[inside] >= REFERABLE
+        benefit["decision"] = band.line(THRESHOLDS, net_benefits(ill, refer[:, None]))
+    return Drawn(
+        roc=roc,
+        precision_recall=precision,
+        operating=_operating(cases.reference, said),
+        prevalence=prevalence,
+        reliability=reliability,
+        net_benefit=benefit,
+    )
+
+
+def net_benefits(positive: Answers, referred: np.ndarray) -> Read:
+    """Net benefit at each of `THRESHOLDS`: hits / all - false alarms / all * threshold / (1 - threshold).
+
+    Vickers & Elkin, Medical Decision Making 26 (2006) 565-574: what a false alarm costs against a hit is what the
+    threshold at which one would refer says.
+
+    Args:
+        positive: Of each photograph.
+        referred: Of each photograph, for each threshold (one column: the same for all).
+    """
+    hits, alarms = (positive[:, None] & referred).astype(float), (~positive[:, None] & referred).astype(float)
+    odds = np.array(THRESHOLDS) / (1 - np.array(THRESHOLDS))
+
+    def benefit(weights: Weights) -> Places:
+        return ratio(weights @ hits - (weights @ alarms) * odds, weights.sum(axis=1)[:, None])
+
+    return benefit
+
+
+class _Band:
+    """Lines with bands of one set of photographs."""
+
+    def __init__(self, patients: np.ndarray, resamples: int, seed: int, level: float) -> None:
+        self.patients, self.resamples, self.seed, self.level = patients, resamples, seed, level
+
+    def line(self, at: Sequence[float], values: Read) -> Line:
+        """Of values of each draw, one column for each place."""
+
+        def statistics(weights: Weights) -> Mapping[str, Values]:
+            return {str(place): column for place, column in enumerate(values(weights).T)}
+
+        return _line(at, self.intervals(statistics))
+
+    def intervals(self, statistics: Callable[[Weights], Mapping[str, Values]]) -> list[Interval]:
+        rng = np.random.default_rng(self.seed)
+        found = patient_intervals(statistics, self.patients, rng=rng, level=self.level, resamples=self.resamples)
+        return [found[str(place)] for place in range(len(found))]
+
+    def reliability(self, positive: Answers, score: Scores) -> Line:
+        """Observed share in each bin that is not empty; bins are those of all photographs on every draw.
+
+        The interval is the wider of the patients' and Wilson's, for of a bin without any hit draws find no spread.
+        """
+        bins = np.unique(equal_mass_bins(score, RELIABILITY_BINS), return_inverse=True)[1]
+        inside = np.eye(int(bins.max()) + 1)[bins]
+        means = (inside * score[:, None]).sum(axis=0) / inside.sum(axis=0)
+        yes = inside * positive[:, None]
+        line = self.line(means.tolist(), lambda weights: ratio(weights @ yes, weights @ inside))
+        totals, hits = inside.sum(axis=0).astype(int).tolist(), yes.sum(axis=0).astype(int).tolist()
+        wilson = [
+            proportion_interval(hit, total, level=self.level, method="wilson")
+            for hit, total in zip(hits, totals, strict=True)
+        ]
+        low = tuple(min(one, other) for one, (other, _) in zip(line.low, wilson, strict=True))
+        high = tuple(max(one, other) for one, (_, other) in zip(line.high, wilson, strict=True))
+        return Line(line.at, line.values, low, high)
+
+
+def _line(at: Sequence[float], intervals: Sequence[Interval]) -> Line:
+    return Line(tuple(at), *(tuple(getattr(each, key) for each in intervals) for key in ("estimate", "low", "high")))
+
+
+def _roc(positive: Answers, score: Scores) -> Read:
+    """The highest sensitivity of a threshold with at most the share of false alarms of each place of `GRID`."""
+    nothing = np.full(len(GRID), np.nan)
+
+    def read(weights: Weights) -> Places:
+        of, rows = curves(weights, positive, score), []
+        for found, wrong in zip(of.found, of.wrong, strict=True):
+            allowed = np.array(GRID) * wrong[-1] * (1 + ROUNDING)
+            best = found[np.searchsorted(wrong, allowed, side="right") - 1]
+            rows.append(best / found[-1] if found[-1] and wrong[-1] else nothing)
+        return np.stack(rows)
+
+    return read
+
+
+def _precision(positive: Answers, score: Scores) -> Read:
+    """The precision at the highest threshold with at least the sensitivity of each place of `GRID` but 0."""
+    nothing = np.full(len(GRID) - 1, np.nan)
+
+    def read(weights: Weights) -> Places:
+        of, rows = curves(weights, positive, score), []
+        for found, wrong in zip(of.found, of.wrong, strict=True):
+            at = np.searchsorted(found, np.array(GRID[1:]) * found[-1] * (1 - ROUNDING), side="left")
+            rows.append(found[at] / (found[at] + wrong[at]) if found[-1] else nothing)
+        return np.stack(rows)
+
+    return read
+
+
+def _said(cases: Cases, counted: Mask) -> Said | None:
+    """Photographs decided on (else graded), and whether they were referred; None for none."""
+    decision = np.array(cases.decision, dtype=object)
+    if any(cases.decision):
+        inside = np.flatnonzero(counted & np.isin(decision, ["refer", "rescreen"]))
+        return (inside, np.asarray(decision[inside] == "refer", dtype=bool)) if len(inside) else None
+    inside = np.flatnonzero(counted & (cases.answered >= 0))
+    return (inside, cases.answered[inside] >= REFERABLE) if len(inside) else None
+
+
+def _operating(reference: Grades, said: Said | None) -> dict[str, float]:
+    if said is None:
+        return {}
+    inside, refer = said
+    positive = reference[inside] >= REFERABLE
+    sensitivity, specificity = hit_rates(np.ones((1, len(inside))), positive, refer)
+    precision = float(positive[refer].mean()) if refer.any() else math.nan
+    return {"sensitivity": float(sensitivity[0]), "specificity": float(specificity[0]), "precision": precision}

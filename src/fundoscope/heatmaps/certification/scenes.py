@@ -1,0 +1,112 @@
+"""Photographs of a manifest, prepared, with the lesions that somebody drew on them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from typing import Final
+
+import cv2
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+
+from fundoscope.data.manifest import picture_paths
+from fundoscope.errors import BadTable
+from fundoscope.heatmaps.certification.measure import Photographed
+from fundoscope.heatmaps.masks import mask_on_canvas
+from fundoscope.heatmaps.table import Scene
+from fundoscope.photo.fov import find_field
+from fundoscope.photo.read import read_photo
+from fundoscope.photo.recipe import Prepared, Recipe, prepare, shown_retina
+from fundoscope.tables.patients import texts
+
+LESIONS: Final = {
+    "mask_ma": "microaneurysms",
+    "mask_he": "haemorrhages",
+    "mask_ex": "hard exudates",
+    "mask_se": "soft exudates",
+}
+"""Columns of the manifest whose masks are lesions, and what the tables call them."""
+
+DISC: Final = "mask_od"
+
+_Size = tuple[int, int]
+
+
+def read_photographs(
+    frame: pd.DataFrame, manifest: Path, recipe: Recipe, judges: Sequence[int], *, lesions: bool = True
+) -> list[Photographed]:
+    """Prepare the photographs of a manifest's rows.
+
+    Args:
+        frame: Rows of a checked manifest.
+        manifest: Where it lies: its paths are relative to the folder.
+        recipe: How the network takes photographs.
+        judges: Number of each row's judge.
+        lesions: Read the masks; False where the rows are of photographs without any.
+
+    Returns:
+        In the order of the rows, each called by its file's name, or by its whole path where two are called alike.
+
+    Raises:
+        BadTable: If a mask cannot be read or is not of its photograph's shape, or a row has none of `LESIONS`.
+        UnreadablePhotograph: If a photograph cannot be read.
+    """
+    names = short_names(frame)
+    patients, sources = texts(frame, "patient"), texts(frame, "source")
+    found = []
+    for at, path in enumerate(picture_paths(frame, manifest)):
+        pixels = read_photo(path, target_px=recipe.decode_px).pixels
+        size = pixels.shape[0], pixels.shape[1]
+        field = find_field(pixels)
+        prepared = prepare(pixels, recipe, field=field)
+        masks = _masks(frame.iloc[at], manifest.parent, prepared, size) if lesions else {}
+        scene = Scene(
+            image=names[at],
+            field=shown_retina(prepared.placement, field, size=size, side=len(prepared.canvas)),
+            lesions={name: mask for name, mask in masks.items() if name != DISC},
+            disc=masks.get(DISC),
+            patient=patients[at],
+            source=sources[at],
+        )
+        if lesions and not scene.marked:
+            raise BadTable(
+                f"{path}: expected a lesion in the field of view in one of {', '.join(LESIONS)}, got none. "
+                "Leave it out (--leave-out), or list it as lesion-free"
+            )
+        found.append(Photographed(scene=scene, canvas=prepared.canvas, judge=judges[at]))
+    return found
+
+
+def short_names(frame: pd.DataFrame) -> list[str]:
+    """What photographs are called in tables: the file's name, or the manifest's own where that is not enough."""
+    names = [PurePath(str(image)).name for image in frame["image"]]
+    seen = Counter(names)
+    return [name if seen[name] == 1 else str(image) for name, image in zip(names, frame["image"], strict=True)]
+
+
+def with_masks(frame: pd.DataFrame) -> Bool[np.ndarray, " row"]:
+    """Which rows name a mask of a lesion."""
+    columns = [name for name in LESIONS if name in frame]
+    if not columns:
+        return np.zeros(len(frame), dtype=bool)
+    return np.asarray(frame[columns].notna().any(axis=1), dtype=bool)
+
+
+def _masks(row: pd.Series, folder: Path, prepared: Prepared, size: _Size) -> dict[str, Bool[np.ndarray, "side side"]]:
+    masks = {}
+    for column in (*LESIONS, DISC):
+        if column not in row or pd.isna(row[column]):
+            continue
+        path = folder / str(row[column])
+        drawn = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        if drawn is None:
+            raise BadTable(f"{path}: expected a mask picture for {column}, got none that can be read. Check the path")
+        try:
+            laid = mask_on_canvas(drawn > 0, prepared.placement, len(prepared.canvas), size=size)
+        except ValueError as problem:
+            raise BadTable(f"{path}: {problem}") from None
+        masks[LESIONS.get(column, DISC)] = laid
+    return masks

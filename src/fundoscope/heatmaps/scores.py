@@ -1,0 +1,270 @@
+"""Where a heatmap points, scored against the lesions that a person drew.
+
+Two kinds of score. Over the whole canvas, as the map is: the pointing game, the energy inside lesions, the relevance
+outside the field of view and on the optic disc. Within the field of view, where lesions can be: relevance mass and
+rank accuracy, AUROC and average precision.
+
+A map that shows nothing (all 0) earns nothing: 0 for pointing, energy, mass and rank, what a constant earns for AUROC
+and average precision, and no value (NaN) for the relevance outside the field or on the disc, for 0 would be the best.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from fundoscope.evaluation.statistics.rates import ratio
+
+Relevance = Float[np.ndarray, "_ _"]
+"""A map of finite values >= 0, at the side of the prepared photograph or on a coarser grid that covers it."""
+
+Region = Bool[np.ndarray, "_ _"]
+"""Pixels of the prepared photograph that belong to the thing named."""
+
+INTERPOLATIONS: Final = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR, "nearest": cv2.INTER_NEAREST_EXACT}
+"""Ways to bring a coarse map to the side of the photograph."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapScores:
+    """How well one map finds one set of lesions; all in [0, 1], more is better."""
+
+    pointing: float
+    """1 where the largest value lies on a lesion; of several equal ones, the share that does."""
+    energy: float
+    """Share of all relevance that lies on lesions."""
+    mass: float
+    """Share of the relevance within the field that lies on lesions."""
+    rank: float
+    """Of as many most relevant pixels as the lesions have, the share that are the lesions'."""
+    auroc: float
+    """NaN where lesions fill the field."""
+    average_precision: float
+
+    def to_dict(self) -> dict[str, float]:
+        """By name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stray:
+    """Where relevance lies that should not; less is better, NaN for a map that shows nothing."""
+
+    outside: float
+    """Share of all relevance outside the field of view."""
+    disc: float
+    """Share of all relevance on the optic disc; NaN where no disc is given."""
+
+    def to_dict(self) -> dict[str, float]:
+        """By name."""
+        return asdict(self)
+
+
+def lay(
+    relevance: Relevance, height: int, width: int, *, interpolation: str = "cubic"
+) -> Float[np.ndarray, "height width"]:
+    """Bring a coarse map to the size of the prepared photograph, as a reading's overlay shows it.
+
+    Overlays are drawn with cubic interpolation, centres of pixels at halves, edges repeated, and cut to the range of
+    values that the grid can hold. Cutting leaves small plateaus at a peak; the pointing game shares them.
+
+    Args:
+        relevance: No finer than what is asked for, in either direction.
+        height: Rows of the canvas.
+        width: Columns of the canvas.
+        interpolation: A name in `INTERPOLATIONS`.
+
+    Returns:
+        Values between 0 and the map's largest.
+
+    Raises:
+        ValueError: If the map is no map, is finer than the canvas, or the interpolation is unknown.
+    """
+    check_map(relevance)
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {interpolation!r}")
+    if relevance.shape[0] > height or relevance.shape[1] > width:
+        raise ValueError(
+            f"relevance must be no finer than the canvas of {height} x {width}, got a map of "
+            f"{relevance.shape[0]} x {relevance.shape[1]}; average it down first"
+        )
+    values = np.ascontiguousarray(relevance, np.float64)
+    if values.shape == (height, width):
+        return values
+    laid = cv2.resize(values, (width, height), interpolation=INTERPOLATIONS[interpolation])
+    return np.asarray(np.clip(laid, 0, values.max()))
+
+
+def score_map(
+    relevance: Relevance,
+    lesions: Region,
+    field: Region,
+    *,
+    left_out: Region | None = None,
+    tolerance_px: float = 0.0,
+) -> MapScores:
+    """All scores of one map against one set of lesions.
+
+    Args:
+        relevance: At the size of the masks (`lay` brings it there).
+        lesions: Of one type, one size or all; what lies outside the field is not counted.
+        field: The field of view.
+        left_out: Pixels that count neither way within the field, such as lesions of the other types. Pointing and
+            energy, which are of the whole canvas, do not heed it.
+        tolerance_px: So far from a lesion the pointing game still says hit.
+
+    Raises:
+        ValueError: If shapes differ, the map is no map, the field is empty, or no lesion lies in what counts.
+    """
+    return rank_map(relevance, field).scores(lesions, left_out=left_out, tolerance_px=tolerance_px)
+
+
+@dataclass(frozen=True, slots=True)
+class RankedMap:
+    """A map with its pixels in order of relevance, to be scored against several sets of lesions; see `score_map`."""
+
+    relevance: Relevance
+    field: Region
+    order: Int[np.ndarray, " pixel"]
+    """Pixels of the field (of the flattened canvas), most relevant first."""
+
+    def scores(self, lesions: Region, *, left_out: Region | None = None, tolerance_px: float = 0.0) -> MapScores:
+        """All scores against one set of lesions; arguments as for `score_map`."""
+        check_shapes(self.relevance, lesions=lesions)
+        inside = lesions & self.field
+        order = self.order
+        if left_out is not None:
+            check_shapes(self.relevance, left_out=left_out)
+            order = order[~left_out.ravel()[order]]
+        hits = inside.ravel()[order]
+        if not hits.any():
+            raise ValueError(
+                "lesions must have a pixel in the part of the field that counts, got none; "
+                "score a photograph without lesions by `stray` only"
+            )
+        counted = self.relevance.ravel()[order]
+        ends = np.append(np.flatnonzero(np.diff(counted)) + 1, len(counted))
+        found = np.cumsum(hits)[ends - 1].astype(np.float64)
+        return MapScores(
+            pointing=pointing_game(self.relevance, inside, tolerance_px=tolerance_px),
+            energy=energy_inside(self.relevance, inside),
+            mass=float(counted[hits].sum() / counted.sum()) if counted.any() else 0.0,
+            rank=_top_share(found, ends) if self.relevance.any() else 0.0,
+            auroc=_auroc(found, ends),
+            average_precision=_average_precision(found, ends),
+        )
+
+
+def rank_map(relevance: Relevance, field: Region) -> RankedMap:
+    """Sort a map's pixels once, for scores against several sets of lesions; arguments as for `score_map`."""
+    check_map(relevance)
+    check_field(relevance, field)
+    pixels = np.flatnonzero(field)
+    return RankedMap(relevance, field, pixels[np.argsort(-relevance.ravel()[pixels], kind="stable")])
+
+
+def pointing_game(relevance: Relevance, lesions: Region, *, tolerance_px: float = 0.0) -> float:
+    """Whether the largest value of a map lies on a lesion: 1 or 0; of several equal largest, the share that does.
+
+    Zhang et al., Int J Comput Vis 126 (2018) 1084-1102, who allow 15 pixels of tolerance on photographs of some 500.
+    """
+    largest = relevance.max()
+    if largest <= 0:
+        return 0.0
+    return float(near(lesions, tolerance_px)[relevance == largest].mean())
+
+
+def near(region: Region, distance_px: float) -> Region:
+    """The region and all pixels whose centres are no farther from one of its own."""
+    if distance_px <= 0 or not region.any():
+        return region
+    apart = cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(apart <= distance_px)
+
+
+def energy_inside(relevance: Relevance, region: Region) -> float:
+    """Share of all relevance that lies in a region; 0 for a map that shows nothing.
+
+    The energy-based pointing game of Wang et al. (Score-CAM, CVPR workshops 2020). They stretch maps to [0, 1] first;
+    here the smallest value is not taken off, for maps are >= 0 and 0 means that nothing spoke.
+    """
+    total = float(relevance.sum())
+    return float(relevance[region].sum()) / total if total > 0 else 0.0
+
+
+def stray(relevance: Relevance, field: Region, *, disc: Region | None = None) -> Stray:
+    """Share of relevance outside the field of view and on the optic disc; needs no lesions."""
+    check_map(relevance)
+    check_field(relevance, field)
+    if not relevance.any():
+        return Stray(outside=math.nan, disc=math.nan)
+    on_disc = math.nan
+    if disc is not None:
+        check_shapes(relevance, disc=disc)
+        on_disc = energy_inside(relevance, disc)
+    return Stray(outside=energy_inside(relevance, ~field), disc=on_disc)
+
+
+def check_map(relevance: Relevance) -> None:
+    """Refuse what is no map: an empty one, values that are negative, infinite or not numbers."""
+    if relevance.size == 0:
+        raise ValueError(f"relevance must hold at least one value, got shape {relevance.shape}")
+    if not np.isfinite(relevance).all():
+        bad = int((~np.isfinite(relevance)).sum())
+        raise ValueError(f"relevance must be finite, got {bad} values that are not; mend the method that made the map")
+    if relevance.min() < 0:
+        raise ValueError(
+            f"relevance must be >= 0, got {relevance.min():.3g}; choose what a negative value means: "
+            "cut at 0 (speaks for) or take the absolute value (speaks at all)"
+        )
+
+
+def check_field(relevance: Relevance, field: Region) -> None:
+    """Refuse a field of view that is empty or not of the map's size."""
+    check_shapes(relevance, field=field)
+    if not field.any():
+        raise ValueError(
+            "field must have at least one pixel, got none; give all True where a photograph has no surround"
+        )
+
+
+def check_shapes(relevance: Relevance, **regions: Region) -> None:
+    """Refuse masks that are not of the map's size."""
+    for name, region in regions.items():
+        if region.shape != relevance.shape:
+            raise ValueError(
+                f"{name} must be of the map's size {relevance.shape[0]} x {relevance.shape[1]}, got "
+                f"{region.shape[0]} x {region.shape[1]}; bring the map to the masks' size with `lay`"
+            )
+
+
+Counts = Float[np.ndarray, " level"]
+Ends = Int[np.ndarray, " level"]
+
+
+def _top_share(found: Counts, ends: Ends) -> float:
+    """Relevance rank accuracy (Arras et al., Information Fusion 81 (2022) 14-40).
+
+    Of equal values at the last place, as many count as would by chance.
+    """
+    wanted = found[-1]
+    return float(np.interp(wanted, np.append(0, ends), np.append(0.0, found)) / wanted)
+
+
+def _auroc(found: Counts, ends: Ends) -> float:
+    """Chance that a lesion's pixel is above a healthy one, equal ones counting half."""
+    false = ends - found
+    if false[-1] == 0:
+        return math.nan
+    heights = (np.append(0.0, found[:-1]) + found) / 2
+    return float((np.diff(false, prepend=0.0) * heights).sum() / (found[-1] * false[-1]))
+
+
+def _average_precision(found: Counts, ends: Ends) -> float:
+    """Mean of the precision over lesion pixels, equal values as one step (scikit-learn's definition)."""
+    return float((np.diff(found, prepend=0.0) * ratio(found, ends)).sum() / found[-1])

@@ -1,0 +1,91 @@
+"""A release's network on the CPU: prepared photographs in, raw output, features and heatmap out.
+
+onnxruntime computes it, or another program where that is asked for and installed, which must then give the release's
+golden outputs before it is asked anything else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float32
+
+from fundoscope.arrays import Canvases, RawOutput
+from fundoscope.errors import BadRequest
+from fundoscope.runtime.backends.golden import accept
+from fundoscope.runtime.backends.sessions import Pair, Pairs, Session, open_onnxruntime
+from fundoscope.runtime.release import OpenRelease
+
+__all__ = ["BACKENDS", "DEFAULT_BACKEND", "Network", "Outputs", "Pair", "Pairs", "load_network", "open_network"]
+
+DEFAULT_BACKEND: Final = "onnxruntime"
+BACKENDS: Final = (DEFAULT_BACKEND, "openvino")
+"""Programs that compute a graph."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What the network says about a batch."""
+
+    raw: RawOutput
+    """The head's output, in the head's own units."""
+    features: Float32[np.ndarray, "photo feature"]
+    """What the head reads."""
+    heatmap: Float32[np.ndarray, "photo row column"] | None
+    """Relevance for the grade, >= 0, largest value 1 (all 0 where nothing spoke for it); None where not exported."""
+
+
+class Network:
+    """A graph whose inputs and outputs were checked. Safe to call from several threads at once."""
+
+    def __init__(self, session: Session, *, has_heatmap: bool) -> None:
+        self.program = session.program
+        """Name and version of what computes it."""
+        self._session = session
+        self._names = ["raw", "features", "heatmap"] if has_heatmap else ["raw", "features"]
+
+    def run(self, canvases: Canvases | Pairs) -> Outputs:
+        """One forward pass; the heatmap, of the first photograph of a pair, comes out of the same pass."""
+        raw, features, *heatmap = self._session.run(self._names, canvases)
+        return Outputs(raw, features, heatmap[0] if heatmap else None)
+
+
+def open_network(opened: OpenRelease, *, threads: int = 1, callers: int = 1, backend: str = DEFAULT_BACKEND) -> Network:
+    """Load the release's graph for the CPU.
+
+    Args:
+        opened: A release as `release.open_release` returns it.
+        threads: Cores that one forward pass may use. With 1, as many passes as there are callers run side by side.
+        callers: Threads that will ask at a time. onnxruntime takes any number; OpenVINO lets more of them wait.
+        backend: One of `BACKENDS`. Of any but onnxruntime the golden outputs are computed and compared first.
+
+    Raises:
+        BadRelease: If the backend cannot load the graph, its inputs and outputs are not the contract's, or the
+            backend does not compute the release's golden outputs, the heatmap among them.
+        BadRequest: If there is no such backend.
+        MissingExtra: If it is not installed.
+    """
+    network = load_network(opened, threads=threads, callers=callers, backend=backend)
+    if backend != DEFAULT_BACKEND:
+        accept(opened, network)
+    return network
+
+
+def load_network(opened: OpenRelease, *, threads: int = 1, callers: int = 1, backend: str = DEFAULT_BACKEND) -> Network:
+    """As `open_network`, without the golden outputs: for whoever compares them and says what came of it."""
+    return Network(
+        _session(opened, threads=threads, callers=callers, backend=backend),
+        has_heatmap=opened.release.heatmap != "none",
+    )
+
+
+def _session(opened: OpenRelease, *, threads: int, callers: int, backend: str) -> Session:
+    if backend == DEFAULT_BACKEND:
+        return open_onnxruntime(opened, threads=threads)
+    if backend == "openvino":
+        from fundoscope.runtime.backends.openvino_session import open_openvino
+
+        return open_openvino(opened, threads=threads, callers=callers)
+    raise BadRequest(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}. Choose one of them.")

@@ -1,0 +1,387 @@
+"""The sections of an experiment file: what may be chosen, with its unit and its default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from fundoscope.errors import BadExperiment
+from fundoscope.grades import GRADES
+from fundoscope.training.experiment.ranges import Augment
+
+HeadName = Literal["softmax", "regression", "coral", "cumulative", "corn", "prototype", "signs"]
+LossName = Literal["coral", "corn", "cross_entropy", "focal", "soft_kappa", "mse", "smooth_l1", "binary_cross_entropy"]
+
+LOSSES_OF: Final[dict[str, tuple[str, ...]]] = {
+    "softmax": ("cross_entropy", "focal", "soft_kappa"),
+    "prototype": ("cross_entropy", "focal", "soft_kappa"),
+    "regression": ("mse", "smooth_l1"),
+    "coral": ("coral",),
+    "cumulative": ("coral",),
+    "corn": ("corn",),
+    "signs": ("binary_cross_entropy",),
+}
+"""Losses that fit each head."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """Which photographs, and how they are divided."""
+
+    manifest: str = ""
+    """Path of the manifest (CSV or Parquet). Relative paths start at the working directory."""
+    target: str = "grade"
+    """Column that is learned: `grade`; another one, whose values are `labels`; or `signs`, whose columns are."""
+    labels: tuple[str, ...] = ()
+    """Of another target than `grade`: its classes, in order. Of `signs`: columns of 0 and 1, each learned by itself."""
+    train: tuple[str, ...] = ("train",)
+    """Values of `split` that are trained on."""
+    validate: tuple[str, ...] = ("val",)
+    """Values of `split` that are validated on; empty: no validation. Not used with folds."""
+    folds: int = 0
+    """Cross-validate on this many folds by patient, with out-of-fold predictions; 0: do not."""
+    fold_salt: str = ""
+    """Changes which patients fall into which fold."""
+    only_folds: tuple[int, ...] = ()
+    """Run only these folds; empty: all."""
+    cache: str = "runs/cache"
+    """Folder for prepared photographs, keyed by file hash and recipe."""
+
+    def __post_init__(self) -> None:
+        least = {"grade": 0, "signs": 1}.get(self.target, 2)
+        if len(self.labels) < least or (self.target == "grade" and self.labels):
+            raise BadExperiment(
+                f"data.labels: expected {'none for the grade' if not least else f'at least {least}'} "
+                f"with data.target {self.target!r}, got {', '.join(self.labels) or 'none'}"
+            )
+        if len(set(self.labels)) < len(self.labels):
+            raise BadExperiment(f"data.labels: expected each only once, got {', '.join(self.labels)}")
+        if self.folds == 1 or self.folds < 0:
+            raise BadExperiment(f"data.folds: expected 0 or at least 2, got {self.folds}")
+        if any(not 0 <= fold < self.folds for fold in self.only_folds):
+            raise BadExperiment(f"data.only_folds: expected numbers from 0 to {self.folds - 1}, got {self.only_folds}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """The network: a backbone by timm's name, a pooled feature vector, a head."""
+
+    backbone: str = "mobilenet_edgetpu_100"
+    """timm's name of the backbone; `cnn3`, three convolutions; `clip_vit_b16`, CLIP's image tower; or `retfound`,
+    `retfound_dinov2`, `retfound_green`: timm's transformers that know what those were trained with."""
+    size: dict[str, Any] = field(default_factory=dict)
+    """Options for the backbone's builder, e.g. `{depth = 2, embed_dim = 48}`; empty: as published."""
+    weights: str = ""
+    """Path of a safetensors or `.pth` state dict in timm's names, or of a published checkpoint of RETFound's,
+    RETFound-DINOv2's, DINOv2's or CLIP's; empty: random initialisation."""
+    pool: Literal["default", "mean", "class_token"] = "default"
+    """Transformers only: the features are the mean of the patch tokens (no class or register token counts), or the
+    class token; default: as published."""
+    normalisation: Literal["recipe", "backbone"] = "recipe"
+    """Mean and standard deviation that photographs are normalised by: the recipe's, or those that the backbone was
+    trained with, which then replace the recipe's."""
+    head: HeadName = "coral"
+    """How the raw output is read (decide.heads)."""
+    hidden: int = 0
+    """Units of the head's hidden GELU layer; 0: the head is linear. DRStageNet uses 512, RetinaScan 1024."""
+    hidden_dropout: float = 0.0
+    """Share of the hidden layer's activations dropped while training; RetinaScan 0.5."""
+    projection: int = 512
+    """Prototype head only: width of the space in which features are compared with prototypes (CLIP's: 512)."""
+    prototypes: str = ""
+    """Prototype head only: path of an NPZ file whose array `prototypes` (5, projection) it starts from, for instance
+    text embeddings; empty: vectors at right angles to one another."""
+    second_head: Literal["none", HeadName] = "none"
+    """A head for training only, on the first one's hidden layer; its output is neither graded with nor exported."""
+    dropout: float = 0.2
+    """Share of pooled features dropped while training."""
+    drop_path: float = 0.0
+    """Share of residual branches dropped while training, at the deepest block."""
+    freeze: tuple[str, ...] = ()
+    """Names of backbone parts that stay as they were loaded (and in evaluation mode), e.g. `blocks.0`."""
+    trainable: tuple[str, ...] = ()
+    """Parts of the backbone that learn, all others staying as they were loaded; empty: all but `freeze`. Names of
+    parts, or `head` (nothing of the backbone), `last stage`, `last dense block`, `last convolutional block`."""
+    frozen_batch_norm: bool = False
+    """Batch norms keep the statistics they were loaded with, so that no photograph's answer depends on its batch."""
+    eyes: Literal[1, 2] = 1
+    """2: each photograph is graded together with the same patient's other eye, where there is one."""
+    fellow_dropout: float = 0.2
+    """Two eyes only: share of the photographs that are shown without the other eye in training."""
+    flip_average: bool = False
+    """Average the raw output over the photograph and its mirror image when grading. Doubles the cost."""
+
+    def __post_init__(self) -> None:
+        if self.freeze and self.trainable:
+            raise BadExperiment(
+                "network.freeze, network.trainable: expected one of them (what stays, or what alone learns), got both. "
+                "Empty either"
+            )
+        for key in ("hidden_dropout", "dropout", "drop_path"):
+            if not 0 <= getattr(self, key) < 1:
+                raise BadExperiment(
+                    f"network.{key}: expected a share from 0 to below 1, got {getattr(self, key)}. Change network.{key}"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesions:
+    """Lesion boxes or masks as an auxiliary target on an inner feature map."""
+
+    weight: float = 0.0
+    """Weight of the lesion loss beside the grade's; 0: off."""
+    index: int = -2
+    """Which of the backbone's inner maps (timm's `forward_intermediates`) the lesions are read from."""
+    positive: float = 4.0
+    """Weight of a cell with a lesion against one without: boxes are rare and not exhaustive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """What is minimised."""
+
+    name: LossName = "coral"
+    """Must fit the head: coral with coral or cumulative, corn with corn, mse and smooth_l1 with regression, the
+    others with softmax or prototype."""
+    weight: float = 1.0
+    """Weight of the first loss."""
+    second: Literal["none", LossName] = "none"
+    """Added to the first loss: of the second head, where there is one, else another loss of the same head."""
+    second_weight: float = 0.5
+    """Weight of the second loss. RetinaScan: 1 for the cuts, 0.5 for the focal loss on prototypes."""
+    label_smoothing: float = 0.0
+    """Cross-entropy only: share of the target spread over all grades."""
+    focal_gamma: float = 2.0
+    """Focal only: how much less a photograph counts that is graded right already; 0: cross-entropy. RetinaScan 2.5."""
+    focal_alpha: tuple[float, ...] = ()
+    """Focal only: weight of each of the five grades; empty: all 1."""
+    cut_weights: Literal["none", "sqrt"] = "none"
+    """Coral and corn only: weight of the photographs above a cut; sqrt(those below / those above) in training rows."""
+    class_weights: Literal["none", "inverse", "inverse_sqrt", "grade_source"] = "none"
+    """Weight of a photograph in all losses by the frequency of its grade in the training rows, scaled to mean 1;
+    grade_source: GDRNet's product of a weight of its grade and one of its source."""
+
+    def __post_init__(self) -> None:
+        if self.focal_alpha and (len(self.focal_alpha) != GRADES or min(self.focal_alpha) < 0):
+            raise BadExperiment(
+                f"loss.focal_alpha: expected {GRADES} weights of at least 0, or none, got {self.focal_alpha}"
+            )
+        for key in ("focal_gamma", "weight", "second_weight"):
+            if getattr(self, key) < 0:
+                raise BadExperiment(f"loss.{key}: expected a number of at least 0, got {getattr(self, key)}")
+        unread = {
+            "label_smoothing": (self.label_smoothing > 0, ("cross_entropy",)),
+            "focal_alpha": (bool(self.focal_alpha), ("focal",)),
+            "cut_weights": (self.cut_weights != "none", ("coral", "corn")),
+        }
+        for key, (given, readers) in unread.items():
+            if given and not {self.name, self.second} & set(readers):
+                raise BadExperiment(
+                    f"loss.{key}: expected loss.name or loss.second to be {' or '.join(readers)}, which alone read it, "
+                    f"got {self.name!r} and {self.second!r}"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optimiser:
+    """How the weights move."""
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    rate: float = 1e-3
+    """Peak learning rate of the head; earlier layers get less where `layer_decay` is below 1."""
+    bias_rate: float = 1.0
+    """Factor on the rate of the head's biases. CORAL's four have to travel several logits in few steps."""
+    layer_decay: float = 1.0
+    """Factor on the rate for every layer further from the head."""
+    schedule: Literal["cosine", "steps", "constant"] = "cosine"
+    """What the rate does after the warm-up: falls as a cosine, by steps at the milestones, or stays."""
+    milestones: tuple[float, ...] = (0.5,)
+    """Steps only: shares of all steps after which the rate is multiplied by `milestone_factor`."""
+    milestone_factor: float = 0.1
+    """Steps only: what the rate is multiplied by at each milestone."""
+    weight_decay: float = 0.05
+    """Not applied to biases and normalisation."""
+    momentum: float = 0.9
+    """SGD only, with Nesterov's correction."""
+    warmup: float = 0.1
+    """Share of all steps over which the rate rises from 0 to its peak; then it follows the schedule."""
+    floor: float = 0.0
+    """Share of the peak that the cosine ends at."""
+
+    def __post_init__(self) -> None:
+        if list(self.milestones) != sorted(self.milestones) or any(not 0 <= each <= 1 for each in self.milestones):
+            raise BadExperiment(
+                f"optimiser.milestones: expected rising shares of all steps from 0 to 1, got {self.milestones}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """How long, how many at a time, how precisely."""
+
+    epochs: int = 30
+    batch: int = 16
+    """Photographs in one forward pass."""
+    accumulate: int = 1
+    """Passes whose gradients are added up before a step."""
+    rebalance_epochs: int = 0
+    """Epochs added at the end with `cut_weights = "sqrt"` whatever the loss says (RetinaScan: 1 or 2)."""
+    rebalance_rate: float = 0.1
+    """Share of the peak rate in those epochs."""
+    snapshots: int = 0
+    """Weights after each of the last so many epochs are kept beside the last ones, to be averaged; 0: none."""
+    clip: float = 1.0
+    """Largest gradient norm; 0: no clipping."""
+    precision: Literal["bf16-mixed", "16-mixed", "32-true"] = "bf16-mixed"
+    """Lightning's names; stored weights are always fp32."""
+    ema: float = 0.0
+    """Decay per step of the running average of the weights that is validated and kept; 0: none."""
+    sides: tuple[tuple[float, int], ...] = ()
+    """Progressive resizing: (share of the epochs done, side in pixels) from which on a batch has that side."""
+    keep: Literal["last", "best"] = "last"
+    """Keep the last weights, or those with the best validation kappa. Out-of-fold predictions want `last`."""
+    validate_every: int = 1
+    """Epochs between two validations."""
+    patience: int = 0
+    """Validations without a better kappa after which training stops; 0: never."""
+    checkpoint_steps: int = 50
+    """Steps between two checkpoints that a killed run can resume from."""
+    compare_modes: bool = False
+    """Afterwards grade the held-out photographs in RetinaScan's seven ways and write `modes.csv`."""
+    workers: int = 0
+    """Loader processes; 0: in the training process."""
+    threads: int = 0
+    """CPU threads of torch; 0: all."""
+    final: bool = False
+    """After the folds: also fit on all training rows."""
+    export: bool = False
+    """After all: write a release, with temperature and thresholds from the out-of-fold predictions, or from those
+    of the validation rows where there are no folds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """What the exported release says of itself, and the operating point it is given."""
+
+    id: str = "local"
+    version: str = "1"
+    sensitivity: float = 0.9
+    """Out-of-fold sensitivity for referable retinopathy that the referral threshold is set to."""
+    cuts: Literal["kappa", "rounded"] = "kappa"
+    """How the expected grade becomes a grade: by cuts fitted for quadratic kappa, or by rounding."""
+    neighbours: int = 0
+    """Grade by so many nearest training photographs instead of by the head; 0: by the head. RetinaScan: 10."""
+    neighbour_metric: Literal["euclidean", "cosine"] = "euclidean"
+    """Distance between features."""
+    neighbour_weights: Literal["uniform", "distance"] = "uniform"
+    """One vote each, or a vote of 1 / distance."""
+    heatmap: str = "auto"
+    """How it shows what moved an answer: a name in `traced.TRACEABLE`, or none. auto: Grad-CAM of the last map, of a
+    vision transformer GradRollout, none where neither can be exported."""
+    heatmap_layers: tuple[str, ...] = ()
+    """Modules of the backbone that a class activation map is taken of; empty: the last that keeps places."""
+    descriptions: tuple[str, ...] = ()
+    """Clinical description of each grade, shown beside a grade in the report; empty: none."""
+    card: str = ""
+    """Path of a model card in Markdown; empty: one is written from the facts of the run."""
+
+    def __post_init__(self) -> None:
+        if len(self.descriptions) not in (0, GRADES):
+            raise BadExperiment(
+                f"release.descriptions: expected a text for each of {GRADES} grades, or none, got "
+                f"{len(self.descriptions)}. Describe each grade once"
+            )
+        if not 0 < self.sensitivity <= 1:
+            raise BadExperiment(
+                f"release.sensitivity: expected a share above 0 and at most 1, got {self.sensitivity}. Change it"
+            )
+        if self.neighbours < 0:
+            raise BadExperiment(f"release.neighbours: expected 0 or more, got {self.neighbours}. Change it")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domains:
+    """Training on some sources and testing on others, one run for each division (GDRBench)."""
+
+    protocol: Literal["none", "leave_one_out", "single_source"] = "none"
+    """leave_one_out: test on each source in turn, train on all others. single_source: train on each, test on others."""
+    by: str = "source"
+    """Column of the manifest that names the sources; `domain` for GDRBench's own lists. It stands for `source` in
+    sampling, weights and predictions."""
+    targets: tuple[str, ...] = ()
+    """Sources left out (or, single_source, trained on) in turn; empty: every one but `never_train`."""
+    never_train: tuple[str, ...] = ()
+    """Sources that are never trained on (GDRBench: DDR and EyePACS)."""
+
+    def __post_init__(self) -> None:
+        both = sorted({*self.targets} & {*self.never_train})
+        if self.protocol == "single_source" and both:
+            raise BadExperiment(
+                "domains.targets: expected, for single_source, sources that may be trained on, got "
+                f"{', '.join(both)}, which domains.never_train names too. Take them out of one of the two"
+            )
+
+    def check(self, data: Data, fit: Fit) -> None:
+        """Refuse what contradicts the protocol.
+
+        Raises:
+            BadExperiment: If folds are asked for too, targets would be trained on, or a release has nothing to be
+                calibrated on.
+        """
+        if self.protocol == "none":
+            return
+        if data.folds:
+            raise BadExperiment(
+                f"data.folds: expected 0 with domains.protocol = {self.protocol!r}, which divides the photographs by "
+                f"source, got {data.folds}. Choose one of the two"
+            )
+        if "test" in (*data.train, *data.validate):
+            raise BadExperiment(
+                "data.train, data.validate: expected train and val with a domains.protocol, for test is what the "
+                f"target is called in it, got {data.train} and {data.validate}. Leave test out"
+            )
+        if self.protocol == "single_source" and (fit.final or fit.export):
+            raise BadExperiment(
+                "fit.final, fit.export: expected false with domains.protocol = 'single_source', where a photograph is "
+                "graded by several networks and none is chosen, got true. Use leave_one_out for a release"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """GDRNet's second term: features of a photograph and of its FundusAug twin are drawn together.
+
+    The loss of an epoch is a weight C + (1 - a) S with a = 1 - epoch / epochs, C the contrastive and S all other
+    losses, which are then those of the twin.
+    """
+
+    weight: float = 0.0
+    """Weight of the contrastive loss in the first epoch, falling to 0 in the last; GDRNet 0.25. 0: off."""
+    temperature: float = 0.1
+    """Divides the cosines; GDRNet 0.1 with several sources, 0.01 with one."""
+
+    def __post_init__(self) -> None:
+        if self.weight < 0 or self.temperature <= 0:
+            raise BadExperiment(
+                "contrast.weight, contrast.temperature: expected a number of at least 0 and one above 0, got "
+                f"{self.weight:g} and {self.temperature:g}. Change them"
+            )
+
+    def check(self, augment: Augment) -> None:
+        """Refuse augmentations that leave the contrast nothing to work on.
+
+        Raises:
+            BadExperiment: If photographs are mixed, or no FundusAug makes a twin of them.
+        """
+        if not self.weight:
+            return
+        if augment.mixes:
+            raise BadExperiment(
+                "contrast.weight: expected augment.mixup and augment.cutmix to be 0, for a mixture is not the twin of "
+                f"one photograph, got {augment.mixup:g} and {augment.cutmix:g}. Choose one of the two"
+            )
+        if not any((augment.sharpness, augment.halo, augment.hole, augment.spot, augment.blur)):
+            raise BadExperiment(
+                "contrast.weight: expected one of augment.sharpness, halo, hole, spot and blur above 0, which make a "
+                "photograph's twin, got 0 for all. Give them (GDRNet: 0.5 each), or set contrast.weight to 0"
+            )

@@ -1,0 +1,318 @@
+"""What is exported: one ONNX graph with the heatmap inside, and whether it agrees with torch.
+
+The graph takes prepared photographs as they are (uint8) and normalises them itself, so that no
+caller can forget it. The heatmap is Grad-CAM on the last feature map A: for pooled features
+f = mean(A), d(score)/dA is d(score)/df divided by the number of cells, so the map is
+relu(sum_c d(score)/df_c * A_c) in closed form (Selvaraju et al., ICCV 2017, eq. 1 and 2). Networks that pool otherwise
+(transformers, VGG, MobileNetV3) have theirs traced (`traced`) or none. With both eyes
+the map is the graded photograph's: the score's gradient with respect to its own half of what the head reads.
+
+Several networks of one experiment may be exported as their mean (`ensemble`).
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from fundoscope.decide.heads import probabilities
+from fundoscope.errors import BadRelease
+from fundoscope.training.networks.grading import GradingNetwork
+from fundoscope.training.objectives.supervised import Normalise
+
+RAW_TOLERANCE = 1e-4
+"""Largest deviation of the raw output from torch's."""
+
+HALF_TOLERANCE = 0.03
+"""The same where weights are stored with 16 bits (11 significant), on logits of about -5 to 5."""
+
+HALF_LENGTH = 1024
+"""Weights of fewer numbers are stored with 32 bits all the same: biases, which are little and add up."""
+
+FREE = 7
+"""Photographs that a graph is traced with: a number that is no other length in it, so that none is taken for it."""
+
+MAP_CORRELATION = 0.999
+"""Smallest correlation of a heatmap with torch's."""
+
+
+class PlainGraph(nn.Module):
+    """What is exported where no heatmap exists: prepared photographs in; raw output and features out.
+
+    Of several networks of one kind the raw output is the mean, and the features stand side by side.
+    """
+
+    outputs: tuple[str, ...] = ("raw", "features")
+    heatmap = "none"
+    networks: Any  # torch's ModuleList does not say what it holds
+
+    def __init__(self, networks: GradingNetwork | Sequence[GradingNetwork], normalise: Normalise) -> None:
+        super().__init__()
+        several = [networks] if isinstance(networks, GradingNetwork) else networks
+        self.networks, self.normalise = nn.ModuleList(each.eval() for each in several), normalise
+
+    def forward(self, canvases: UInt8[Tensor, "photo *eyes side side 3"]) -> tuple[Tensor, ...]:
+        """Raw output (photo, output) and features (photo, feature)."""
+        given = self.read(self.normalise(canvases))
+        return _mean([each.raw for each in given]), self._reported(given)
+
+    def read(self, pictures: Float[Tensor, "photo *eyes 3 side side"]) -> list[Read]:
+        """What each network makes of the pictures; averaged with the mirror image where asked."""
+        return [_read(network, pictures) for network in self.networks]
+
+    def exportable(self, example: UInt8[Tensor, "photo *eyes side side 3"]) -> nn.Module:
+        """What the exporter is given."""
+        return self
+
+    @property
+    def eyes(self) -> int:
+        """Photographs that one answer takes."""
+        return int(self.networks[0].eyes)
+
+    @property
+    def width(self) -> int:
+        """Length of the features."""
+        return sum(network.reported_width for network in self.networks)
+
+    @property
+    def raw_outputs(self) -> int:
+        """Number of the head's raw outputs."""
+        network = self.networks[0]
+        with torch.inference_mode():
+            return int(network.head(torch.zeros(1, network.seen)).shape[1])
+
+    def _reported(self, given: list[Read]) -> Tensor:
+        return torch.cat(
+            [net.reported(_own(net, each.seen)) for net, each in zip(self.networks, given, strict=True)], dim=1
+        )
+
+
+class ReleaseGraph(PlainGraph):
+    """The same with the heatmap in closed form, for networks whose features are the mean of their last map.
+
+    The score is a function of the mean raw output, so the heatmap of several networks is the sum of theirs.
+    """
+
+    outputs = ("raw", "features", "heatmap")
+    heatmap = "grad-cam"
+
+    def forward(
+        self, canvases: UInt8[Tensor, "photo *eyes side side 3"]
+    ) -> tuple[Float[Tensor, "photo output"], Float[Tensor, "photo feature"], Float[Tensor, "photo row column"]]:
+        """Raw output, features, and a heatmap with largest value 1 (0 where nothing spoke for the answer)."""
+        given = self.read(self.normalise(canvases))
+        raw = _mean([each.raw for each in given])
+        speaks = [
+            (each.maps * _own(net, net.head.relevance(each.seen, raw))[:, :, None, None]).sum(dim=1)
+            for net, each in zip(self.networks, given, strict=True)
+        ]
+        heat = _mean(speaks).relu()
+        # An added epsilon would vanish in the exported graph; a floor does not.
+        return raw, self._reported(given), heat / heat.amax(dim=(1, 2), keepdim=True).clamp_min(1e-6)
+
+
+class Read(NamedTuple):
+    """What a network makes of pictures."""
+
+    maps: Float[Tensor, "photo ..."]
+    """What is before pooling, of the graded photographs."""
+    seen: Float[Tensor, "photo seen"]
+    """What the head reads."""
+    raw: Float[Tensor, "photo output"]
+
+
+def _read(network: GradingNetwork, pictures: Float[Tensor, "photo *eyes 3 side side"]) -> Read:
+    straight = _read_once(network, pictures)
+    if not network.flip_average:
+        return straight
+    mirrored = _read_once(network, pictures.flip(-1))
+    return Read(
+        (straight.maps + mirrored.maps.flip(-1)) / 2,
+        (straight.seen + mirrored.seen) / 2,
+        (straight.raw + mirrored.raw) / 2,
+    )
+
+
+def _read_once(network: GradingNetwork, pictures: Float[Tensor, "photo *eyes 3 side side"]) -> Read:
+    laid, there = network.lay_out(pictures)
+    maps = network.maps(laid)
+    seen = network.join(network.pool(maps), there)
+    return Read(maps if there is None else maps[: pictures.shape[0]], seen, network.head(seen))
+
+
+def _own(network: GradingNetwork, seen: Float[Tensor, "photo seen"]) -> Float[Tensor, "photo feature"]:
+    """The graded photograph's part of what the head reads, or of what is as wide."""
+    return seen if network.eyes == 1 else seen[:, : network.features]
+
+
+def _mean(several: list[Tensor]) -> Tensor:
+    """The mean of what several networks gave; of one what it gave, with no needless node in the graph."""
+    return several[0] if len(several) == 1 else torch.stack(several).mean(dim=0)
+
+
+def release_graph(
+    networks: GradingNetwork | Sequence[GradingNetwork],
+    normalise: Normalise,
+    canvases: UInt8[np.ndarray, "photo *eyes side side 3"],
+) -> PlainGraph:
+    """The graph to export: with a heatmap where it has a closed form, which a few photographs tell, else without."""
+    mapped = ReleaseGraph(networks, normalise)
+    return mapped if pools_plainly(mapped, canvases) else PlainGraph(networks, normalise)
+
+
+def to_onnx(graph: PlainGraph, side: int) -> bytes:
+    """The serialised ONNX graph, with a free number of photographs."""
+    eyes = () if graph.eyes == 1 else (graph.eyes,)
+    example = torch.zeros(FREE, *eyes, side, side, 3, dtype=torch.uint8)
+    noisy = logging.getLogger("torch.onnx")
+    level = noisy.level
+    noisy.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # the exporter's own deprecations; parity is what is checked
+            program = torch.onnx.export(
+                graph.exportable(example),
+                (example,),
+                dynamo=True,
+                input_names=["canvases"],
+                output_names=list(graph.outputs),
+                dynamic_shapes=({0: torch.export.Dim("photo", min=1, max=4096)},),
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as problem:
+        said = next((line for line in str(problem).splitlines() if "Error'>" in line), type(problem).__name__)
+        raise BadRelease(
+            f"export: expected a graph that ONNX has operators for, got {said.split('>: ')[-1]:.200}. "
+            "Choose another release.heatmap or backbone"
+        ) from problem
+    finally:
+        noisy.setLevel(level)
+    if program is None:
+        raise BadRelease("the ONNX exporter returned nothing; this version of torch is not supported")
+    return bytes(without_traces(program.model_proto).SerializeToString())
+
+
+def without_traces(model: Any) -> Any:
+    """An ONNX model without the exporter's notes: its stack traces name files of the machine it ran on."""
+    for graph in (model.graph, *model.functions):
+        for part in (*graph.node, *graph.value_info, *getattr(graph, "input", ()), *getattr(graph, "output", ())):
+            if not isinstance(part, str):
+                part.ClearField("metadata_props")
+                part.ClearField("doc_string")
+        graph.ClearField("metadata_props")
+        graph.ClearField("doc_string")
+    for weight in model.graph.initializer:
+        weight.ClearField("metadata_props")
+        weight.ClearField("doc_string")
+    model.ClearField("metadata_props")
+    model.ClearField("doc_string")
+    return model
+
+
+def pools_plainly(graph: PlainGraph, canvases: UInt8[np.ndarray, "photo *eyes side side 3"]) -> bool:
+    """Whether each network's features are the plain mean of its last map, on which the heatmap's closed form rests."""
+    with torch.inference_mode():
+        pictures = graph.normalise(torch.from_numpy(canvases))
+        return all(_pools_plainly(network, pictures) for network in graph.networks)
+
+
+def _pools_plainly(network: GradingNetwork, pictures: Float[Tensor, "photo *eyes 3 side side"]) -> bool:
+    maps = network.maps(network.lay_out(pictures)[0])
+    features = network.pool(maps)
+    if maps.ndim != 4 or maps.shape[:2] != features.shape:
+        return False
+    return torch.allclose(maps.mean(dim=(2, 3)), features, rtol=1e-3, atol=1e-4)
+
+
+def check_pooling(graph: ReleaseGraph, canvases: UInt8[np.ndarray, "photo *eyes side side 3"]) -> None:
+    """Make sure that a graph with a heatmap has the pooling that its closed form rests on.
+
+    Raises:
+        BadRelease: If the backbone computes something else between its last map and its features.
+    """
+    if not pools_plainly(graph, canvases):
+        raise BadRelease(
+            "export: expected a backbone whose features are the mean of its last map, got one with layers in between; "
+            "its heatmap has no closed form, and no release is written. Export it without a heatmap (release_graph)"
+        )
+
+
+def halve(model: bytes) -> bytes:
+    """The ONNX graph with its large weights stored as 16-bit floats, which it widens to 32 bits when it is loaded.
+
+    Nothing is computed with 16 bits; onnxruntime folds the widening away, so speed and memory stay as they were.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    proto = onnx.load_from_string(model)
+    widening = []
+    for weight in proto.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if values.dtype == np.float32 and values.size >= HALF_LENGTH:
+            name, stored = weight.name, f"{weight.name}_16"
+            weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), stored))
+            widening.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*widening, *proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    return bytes(proto.SerializeToString())
+
+
+def check_parity(
+    graph: PlainGraph,
+    model: bytes,
+    canvases: UInt8[np.ndarray, "photo *eyes side side 3"],
+    head: str,
+    *,
+    tolerance: float = RAW_TOLERANCE,
+) -> None:
+    """Compare the exported graph with torch on real photographs.
+
+    Raises:
+        BadRelease: If a raw output deviates by more than the tolerance, a heatmap correlates below 0.999, is no
+            Grad-CAM, or a grade changes. The message says how far off it was.
+    """
+    if isinstance(graph, ReleaseGraph):
+        check_pooling(graph, canvases[:1])
+    with torch.no_grad():
+        expected = dict(zip(graph.outputs, (each.numpy() for each in graph(torch.from_numpy(canvases))), strict=True))
+    given = run_onnx(model, canvases)
+    worst = float(np.abs(given["raw"] - expected["raw"]).max())
+    if not worst <= tolerance:
+        raise BadRelease(f"export: expected raw outputs within {tolerance} of torch's, got {worst:.2e}; no release")
+    if "heatmap" in expected:
+        lowest = min(_correlation(a, b) for a, b in zip(given["heatmap"], expected["heatmap"], strict=True))
+        if not lowest >= MAP_CORRELATION:
+            raise BadRelease(
+                f"export: expected heatmaps to correlate >= {MAP_CORRELATION} with torch's, got {lowest:.4f}"
+            )
+    changed = int(np.sum(_grades(head, given["raw"]) != _grades(head, expected["raw"])))
+    if changed:
+        raise BadRelease(f"export: {changed} of {len(canvases)} photographs changed their grade; no release is written")
+
+
+def run_onnx(model: bytes, canvases: UInt8[np.ndarray, "photo *eyes side side 3"]) -> dict[str, np.ndarray]:
+    """Outputs of an ONNX graph by name, computed with onnxruntime."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, {"canvases": canvases}), strict=True))
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    if first.std() < 1e-9 or second.std() < 1e-9:  # a flat map agrees with a flat map only
+        return 1.0 if np.allclose(first, second, atol=1e-4) else 0.0
+    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+
+
+def _grades(head: str, raw: np.ndarray) -> np.ndarray:
+    return np.asarray(probabilities(head, raw.astype(np.float64)).argmax(axis=1))

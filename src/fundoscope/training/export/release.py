@@ -1,0 +1,290 @@
+"""From finished runs to a release: the graph, what it is calibrated to, where it came from, its card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fundoscope import __version__
+from fundoscope.decide.heads import exceedance
+from fundoscope.decide.neighbours import NEIGHBOURS, read_neighbours
+from fundoscope.decide.referral import OperatingPoint, fit_threshold
+from fundoscope.errors import BadRelease, BadRequest
+from fundoscope.files import sha256_of
+from fundoscope.grades import GRADE_NAMES, GRADES, NOT_A_DEVICE, REFERABLE
+from fundoscope.photo.quality import Gate
+from fundoscope.runtime.release import Release, write_release
+from fundoscope.tables import PROBABILITIES, write_table
+from fundoscope.tables.fellows import NO_FELLOW, find_fellows
+from fundoscope.training.batches.cache import Stored, recipe_key
+from fundoscope.training.batches.loader import Still
+from fundoscope.training.experiment.schema import Experiment
+from fundoscope.training.experiment.sections import Network
+from fundoscope.training.export.calibration import Calibrating, fit_grade_sets
+from fundoscope.training.export.graph import HALF_TOLERANCE, PlainGraph, check_parity, halve, run_onnx, to_onnx
+from fundoscope.training.export.traced import heatmap_graph
+from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.runs.ensemble import Finished, read_finished
+from fundoscope.training.runs.predict import voting_of
+
+GOLDEN_PHOTOGRAPHS = 2
+"""Training photographs whose outputs travel with the release."""
+
+PARITY_PHOTOGRAPHS = 32
+"""Training photographs that parity is checked on."""
+
+
+def export_run(
+    run: Path | Sequence[Path],
+    folder: Path | None = None,
+    *,
+    card: str | None = None,
+    evaluation: dict[str, Any] | None = None,
+    half: bool = False,
+    held_out: Path | None = None,
+) -> Path:
+    """Export the final network of a run, calibrated on photographs that it, or its like, never saw.
+
+    Args:
+        run: A run folder with `final/`, and `out_of_fold.csv` or, of a run without folds, `predictions.csv`. Or
+            several that differ in their seed: the mean of their networks is exported (`ensemble`).
+        folder: Where the release goes; `RUN/release` of the only run by default.
+        card: Text of the model card; by default one is written from the run's facts.
+        evaluation: What `fundoscope evaluate` wrote, to travel with the release.
+        half: Store the weights with 16 bits each; they are computed with 32.
+        held_out: Where to write the held-out predictions that the release is calibrated on; None: nowhere.
+
+    Returns:
+        The release's folder.
+
+    Raises:
+        BadCheckpoint: If a run is not finished.
+        BadRequest: If several runs cannot be averaged, or nobody says where their release goes.
+        BadRelease: If the exported graph does not agree with torch.
+    """
+    runs = [run] if isinstance(run, Path) else list(run)
+    if folder is None and len(runs) > 1:
+        raise BadRequest("export: expected the folder of the release of several runs, got none. Give it with --out")
+    finished = read_finished(runs)
+    experiment = finished.experiment
+    canvases = _some_canvases(experiment, finished.photographs)
+    graphs = heatmap_graph(finished.networks, Normalise(experiment.recipe), canvases[:1], experiment.release)
+    graph, model = _first_exportable(graphs, experiment.recipe.side)
+    check_parity(graph, model, canvases, experiment.network.head)
+    if half:
+        model = halve(model)
+        check_parity(graph, model, canvases, experiment.network.head, tolerance=HALF_TOLERANCE)
+    known = read_neighbours(runs[0] / "final" / NEIGHBOURS) if experiment.release.neighbours else None
+    release = _describe(finished, graph, evaluation or {})
+    golden_canvases = canvases[:GOLDEN_PHOTOGRAPHS]
+    golden = {"canvases": golden_canvases, **run_onnx(model, golden_canvases)}
+    target = folder or runs[0] / "release"
+    text = card or (Path(experiment.release.card).read_text(encoding="utf-8") if experiment.release.card else None)
+    write_release(target, release, model=model, card=text or write_card(release), golden=golden, neighbours=known)
+    if held_out is not None:
+        write_table(finished.answers, held_out)
+    return target
+
+
+def _first_exportable(graphs: Sequence[PlainGraph], side: int) -> tuple[PlainGraph, bytes]:
+    """The first graph that the exporter takes; what it says of the last one is not held back."""
+    for graph in graphs[:-1]:
+        with suppress(BadRelease):
+            return graph, to_onnx(graph, side)
+    return graphs[-1], to_onnx(graphs[-1], side)
+
+
+def _describe(finished: Finished, graph: PlainGraph, evaluation: dict[str, Any]) -> Release:
+    experiment, answers = finished.experiment, finished.answers
+    head, voting = experiment.network.head, voting_of(experiment.release)
+    grades = finished.reference["grade"].to_numpy(np.int64)
+    if not (grades >= REFERABLE).any():
+        raise BadRelease(
+            f"{finished.where}: expected photographs of grade {REFERABLE} or above, which set the referral threshold, "
+            "got none. Add such photographs to the split that is validated on, or cross-validate with data.folds"
+        )
+    columns = [f"raw{k}" for k in range(graph.raw_outputs)] if voting is None else list(PROBABILITIES)
+    reader = Calibrating(None if voting else head, experiment.release.cuts)
+    scores = answers[columns].to_numpy(np.float64)
+    temperature, cuts = found = reader.fit(scores, grades)
+    given = reader.apply(found, scores)[:, :GRADES]
+    sets = fit_grade_sets(reader, scores, finished.reference, answers)
+    wanted = experiment.release.sensitivity
+    threshold = fit_threshold(exceedance(given, REFERABLE), grades >= REFERABLE, sensitivity=wanted)
+    point = OperatingPoint(
+        name=f"{finished.kind} sensitivity {wanted:.0%}", cut="referable", threshold=threshold, sensitivity=wanted
+    )
+    return Release(
+        id=experiment.release.id,
+        version=experiment.release.version,
+        licence="Apache-2.0",
+        recipe=experiment.recipe.to_dict(),
+        head=head,
+        labels=list(GRADE_NAMES),
+        calibration={"temperature": temperature, "grade_cuts": list(cuts)},
+        operating_point=point.to_dict(),
+        gate=Gate().to_dict(),
+        heatmap=graph.heatmap,
+        features=graph.width,
+        training={
+            "fundoscope": __version__,
+            "torch": str(torch.__version__).split("+")[0],
+            "experiment": _without_folders(experiment),
+            "backbone": experiment.network.backbone,
+            **_started_from(experiment.network),
+            "networks": finished.runs,
+            "training_sha256": finished.photographs,
+        },
+        evaluation=evaluation,
+        intended_use=(
+            "Research on grading diabetic retinopathy in colour fundus photographs centred on macula or disc. "
+            + NOT_A_DEVICE
+        ),
+        limits=[
+            *LIMITS,
+            NO_HEATMAP_LIMIT if graph.heatmap == "none" else HEATMAP_LIMIT,
+            *([FELLOW_LIMIT] if experiment.network.eyes == 2 else []),
+            *_chosen_limit(finished),
+            *sets.thresholds.warnings(),
+        ],
+        eyes=experiment.network.eyes,
+        neighbours=voting.to_dict() if voting else {},
+        descriptions=list(experiment.release.descriptions),
+        conformal=sets.to_dict(),
+    )
+
+
+def _chosen_limit(finished: Finished) -> list[str]:
+    """That the epoch was chosen on the photographs that the release is calibrated on, where it was."""
+    settings = finished.experiment.fit
+    return [CHOSEN_LIMIT] if settings.keep == "best" or settings.patience else []
+
+
+def _without_folders(experiment: Experiment) -> dict[str, Any]:
+    """The resolved experiment with the names of its files, but not where they lay on the machine it was made on."""
+    values = experiment.to_dict()
+    values["data"]["cache"] = ""
+    for section, key in (("data", "manifest"), ("network", "weights"), ("network", "prototypes"), ("release", "card")):
+        values[section][key] = Path(values[section][key]).name
+    return values
+
+
+def _started_from(network: Network) -> dict[str, str]:
+    """Hashes of the files that training started from; empty where there was none, or it is gone."""
+    files = {"pretrained_sha256": network.weights}
+    if network.prototypes:
+        files["prototypes_sha256"] = network.prototypes
+    return {key: sha256_of(path) if path and Path(path).is_file() else "" for key, path in files.items()}
+
+
+LIMITS = [
+    "Trained on photographs of one source; other cameras, populations and pupil sizes are untested.",
+    "It grades diabetic retinopathy only: no oedema, no other disease of the eye is looked for.",
+    "The referral threshold keeps its sensitivity only on patients like those it was set on.",
+]
+"""What every release exported from a run on one source says of itself."""
+
+HEATMAP_LIMIT = "A heatmap shows what moved the grade, not where lesions are."
+"""What one says besides that shows a heatmap."""
+
+NO_HEATMAP_LIMIT = "It shows no heatmap: what moved the grade is not told."
+"""What one says besides that shows none."""
+
+FELLOW_LIMIT = (
+    "It grades an eye together with the same patient's other eye. Where no photograph of that is known, or it cannot "
+    "be read or is not gradable, a learnt vector stands in for it and the photograph's row says so; how much less sure "
+    "such an answer is was not measured."
+)
+"""What one of both eyes says besides."""
+
+CHOSEN_LIMIT = (
+    "The epoch to stop at was chosen on the photographs that temperature, grade cuts, threshold and sets of grades "
+    "were set on: on new patients all of them promise a little less."
+)
+"""What one says besides whose weights were chosen by validation."""
+
+HEADLINES = (
+    "quadratic_kappa",
+    "accuracy",
+    "mean_absolute_error",
+    "any_auroc",
+    "referable_auroc",
+    "sight_threatening_auroc",
+    "decision_sensitivity",
+    "decision_specificity",
+    "calibration_error",
+)
+"""Statistics of an evaluation that travel with a release."""
+
+
+def headlines(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """The few figures of an `evaluation.json` that a release carries, each with its interval.
+
+    Raises:
+        KeyError: If it is not one that `fundoscope evaluate` wrote.
+    """
+    level, statistics = evaluation["level"], evaluation["statistics"]
+    chosen: dict[str, Any] = {"photographs": evaluation["counts"]["photographs"]}
+    for name in HEADLINES:
+        entry = statistics.get(name, {})
+        if entry.get("estimate") is not None and entry.get("low") is not None:
+            chosen[name] = {key: round(entry[key], 4) for key in ("estimate", "low", "high")} | {"level": level}
+    return chosen
+
+
+def write_card(release: Release) -> str:
+    """A model card from the release's own facts, for releases that bring none."""
+    experiment, networks = release.training["experiment"], release.training["networks"]
+    several = f" (mean of {len(networks)} networks)" if len(networks) > 1 else ""
+    seeds = ", ".join(str(each["seed"]) for each in networks)
+    lines = [
+        f"# {release.id} {release.version}",
+        "",
+        release.intended_use,
+        "",
+        f"- Network: {release.training['backbone']}, {release.head} head, {experiment['recipe']['side']} px{several}.",
+        f"- Trained on {len(release.training['training_sha256'])} photographs, seed {seeds}, "
+        f"{experiment['fit']['epochs']} epochs.",
+        f"- Temperature {release.temperature:.3f}, referral threshold {release.operating_point['threshold']:.3f} "
+        f"({release.operating_point['name']}).",
+        "",
+        "## Limits",
+        "",
+        *[f"- {limit}" for limit in release.limits],
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _some_canvases(experiment: Experiment, photographs: list[str]) -> np.ndarray:
+    """Prepared training photographs, spread evenly over the run's list."""
+    if experiment.network.eyes == 2:
+        return _some_pairs(experiment, photographs)
+    folder = Path(experiment.data.cache) / recipe_key(experiment.recipe)
+    step = max(1, len(photographs) // PARITY_PHOTOGRAPHS)
+    stored = [Stored(folder / f"{sha256[:32]}.npz", sha256) for sha256 in photographs[::step]]
+    return np.stack([each.canvas() for each in stored[:PARITY_PHOTOGRAPHS]])
+
+
+def _some_pairs(experiment: Experiment, photographs: list[str]) -> np.ndarray:
+    """Prepared training photographs with their fellows, spread evenly; the second is without, as some will be."""
+    from fundoscope.training.train import listed, prepared
+
+    frame = listed(experiment)
+    frame = frame[frame["grade"].notna()].reset_index(drop=True)
+    if experiment.domains.protocol == "none":
+        frame = frame[frame["split"].isin(experiment.data.train)].reset_index(drop=True)
+    fellows = find_fellows(frame)
+    paired = np.flatnonzero(fellows != NO_FELLOW)
+    own = paired[:: max(1, len(paired) // PARITY_PHOTOGRAPHS)][:PARITY_PHOTOGRAPHS]
+    rows = prepared(experiment, frame.iloc[np.union1d(own, fellows[own])].reset_index(drop=True))
+    still, learnt = Still(rows), set(photographs)
+    # Where a protocol divides the photographs, those that were learnt from come first, and pairs before single eyes.
+    order = sorted(range(len(rows)), key=lambda at: (rows.stored[at].sha256 not in learnt, rows.fellows[at] < 0))
+    canvases = np.stack([still[at]["canvas"] for at in order[:PARITY_PHOTOGRAPHS]])
+    canvases[1, 1] = 0
+    return canvases

@@ -1,0 +1,182 @@
+"""What is done beside a fit's steps: checkpoints, its time, and its last weights, which are kept for averaging."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import fundoscope.training.torchvision_shim
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from safetensors.torch import save_file
+from torch import nn
+
+from fundoscope.errors import BadCheckpoint
+from fundoscope.files import replacing, write_text
+
+SNAPSHOTS = "snapshots"
+"""Folder, in a fit's, of the weights after each of the last epochs, where they are kept."""
+
+TOLD_EVERY_SECONDS: Final = 10.0
+"""Of what a killed attempt took, so much is not told at most; less where checkpoints come more often."""
+
+
+def write_weights(network: nn.Module, path: Path) -> None:
+    """Write a network's weights as safetensors, whole or not at all."""
+    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    with replacing(path) as fresh:
+        save_file(state, str(fresh))
+
+
+class Checkpoints(ModelCheckpoint):
+    """The checkpoint that a killed fit continues from, which holds all that was done up to it.
+
+    After an epoch's last batch come its validation, what is kept by it, and its snapshot; who continues from a
+    checkpoint in between never does them. One that falls there is written after the next step instead, unless an epoch
+    has no other batch. None is written where gradients are gathered for a step to come: no checkpoint holds these.
+    """
+
+    def __init__(self, folder: Path, every_steps: int) -> None:
+        super().__init__(
+            dirpath=folder, filename="last", every_n_train_steps=1, save_top_k=1, enable_version_counter=False
+        )
+        self.every_steps = every_steps
+        self._due, self._steps_before = False, 0
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Note whether this batch makes a step."""
+        self._steps_before = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write it, if one is due."""
+        if trainer.global_step == self._steps_before:
+            return
+        self._due |= trainer.global_step % self.every_steps == 0
+        if self._due and (not trainer.is_last_batch or trainer.num_training_batches == 1):
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+            self._due = False
+
+
+class Timing(Callback):
+    """How long the epochs took, validation left out, of this attempt and of those that were killed before it.
+
+    Told in a file at the start and end of an attempt, with every checkpoint and epoch, and every
+    `TOLD_EVERY_SECONDS`, so that a killed attempt leaves what it took. What it did after its last checkpoint is done
+    again: it counts twice, as it was done twice.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.seconds, self.photographs, self.epochs = 0.0, 0, 0
+        self._earlier: list[dict[str, Any]] = []
+        self._started, self._first_step = "", 0
+        self._begun = self._since = self._told = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock; a fit that continues in the middle of an epoch has no start of an epoch."""
+        self._earlier = attempts_told(self.path)
+        self._started, self._first_step = datetime.now(UTC).isoformat(timespec="seconds"), trainer.global_step
+        self._begun = self._since = time.perf_counter()
+        self._tell(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """What lies between two epochs is not counted."""
+        self._since = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the photographs and read the clock."""
+        now = time.perf_counter()
+        self.seconds, self._since = self.seconds + now - self._since, now
+        self.photographs += len(batch["grade"])
+        if now - self._told >= TOLD_EVERY_SECONDS:
+            self._tell(trainer, pl_module)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """What the validation took is not counted."""
+        self._since = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Count the epoch."""
+        self.epochs += 1
+        self._tell(trainer, pl_module)
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Tell it before the checkpoint is there: the next attempt begins no later than this one is known to reach."""
+        self._tell(trainer, pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Tell all of it."""
+        self._tell(trainer, pl_module)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Tell what was done until then."""
+        if self._started:
+            self._tell(trainer, pl_module)
+
+    def _tell(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._told = time.perf_counter()
+        if not trainer.is_global_zero:
+            return
+        made_on = {"threads": torch.get_num_threads(), "device": pl_module.device.type}
+        attempt: dict[str, Any] = {
+            "started": self._started,
+            "seconds": round(self.seconds, 3),
+            "seconds_with_validation": round(self._told - self._begun, 3),
+            "photographs": self.photographs,
+            "epochs": self.epochs,
+            "first_step": self._first_step,
+            "last_step": trainer.global_step,
+            **made_on,
+        }
+        attempts = [*self._earlier, attempt]
+        told = {
+            "seconds": round(sum(each["seconds"] for each in attempts), 3),
+            "photographs": sum(each["photographs"] for each in attempts),
+            **made_on,
+            "attempts": attempts,
+        }
+        write_text(self.path, json.dumps(told, indent=2) + "\n")
+
+
+def attempts_told(path: Path) -> list[dict[str, Any]]:
+    """Attempts of a fit so far, of this process alone; one of an earlier version, which told no attempts, is one.
+
+    Raises:
+        BadCheckpoint: If the file does not tell their times.
+    """
+    if not path.is_file():
+        return []
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        attempts = list(told.get("attempts", [told]))
+        if not all(each["seconds"] >= 0 and each["photographs"] >= 0 for each in attempts):
+            raise ValueError("a time below 0")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadCheckpoint(
+            f"{path}: expected attempts with seconds and photographs, got: {error!r}. Delete the file; the time that "
+            "they took is lost"
+        ) from error
+    return attempts
+
+
+class Snapshots(Callback):
+    """Keeps the weights after each of the last epochs, for averaging (Izmailov et al., UAI 2018; RetinaScan)."""
+
+    def __init__(self, network: nn.Module, folder: Path, first_epoch: int) -> None:
+        self.network, self.folder, self.first_epoch = network, folder, first_epoch
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write this epoch's weights, if it is one of the last."""
+        if trainer.current_epoch >= self.first_epoch and trainer.is_global_zero:
+            write_weights(self.network, self.folder / f"epoch{trainer.current_epoch:03}.safetensors")

@@ -1,0 +1,56 @@
+"""What a fit is watched by: figures of the validation photographs, for the log and to stop or keep by."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from fundoscope.decide.heads import expected_grade, probabilities
+from fundoscope.evaluation.statistics.detection import aurocs
+from fundoscope.grades import GRADES
+from fundoscope.training.batches.targets import Target
+
+MONITOR: Final = {"grade": "val/kappa", "classes": "val/kappa", "signs": "val/auroc"}
+"""The figure that the best weights are kept by, by what is learnt; more is better."""
+
+Counts = Float[np.ndarray, "answer reference"]
+
+
+def figures(
+    target: Target, head: str, raw: Float[np.ndarray, "photo output"], known: Shaped[np.ndarray, "photo ..."]
+) -> dict[str, float]:
+    """Figures by name; of the evaluation wing's with intervals these are the plain estimates.
+
+    Grade: quadratic kappa and mean absolute error of the rounded expected grade. Classes: unweighted kappa and
+    accuracy of the likeliest. Signs: mean AUROC of those that are there and absent among the photographs.
+    """
+    if target.kind == "signs":
+        return {"val/auroc": _mean_auroc(raw, known)}
+    if target.kind == "classes":
+        given = raw.argmax(axis=1)
+        return {"val/kappa": kappa(known, given, power=0), "val/accuracy": float((given == known).mean())}
+    given = np.clip(np.rint(expected_grade(probabilities(head, raw))), 0, GRADES - 1).astype(np.int64)
+    return {"val/kappa": kappa(known, given, power=2), "val/mae": float(np.abs(given - known).mean())}
+
+
+def kappa(known: Int[np.ndarray, " photo"], given: Int[np.ndarray, " photo"], *, power: int) -> float:
+    """Cohen's kappa of any classes, by distance to a power (0: right or wrong); 0 where it is undefined."""
+
+    def apart(difference: Int[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
+        return np.asarray(np.abs(difference) ** float(power) if power else difference != 0, dtype=np.float64)
+
+    chance = apart(np.subtract.outer(known, given)).mean()
+    return float(1 - apart(known - given).mean() / chance) if chance else 0.0
+
+
+def _mean_auroc(raw: Float[np.ndarray, "photo sign"], known: Shaped[np.ndarray, "photo sign"]) -> float:
+    """0.5 where no sign is both there and absent."""
+    found = []
+    for score, sign in zip(raw.T, known.T, strict=True):
+        said = ~np.isnan(sign)
+        positive = sign[said] == 1
+        if positive.any() and not positive.all():
+            found.append(float(aurocs(np.ones((1, len(positive))), positive, score[said])[0]))
+    return float(np.mean(found)) if found else 0.5

@@ -1,0 +1,221 @@
+"""Train on some sources and test on others, for every division of a protocol; then one table.
+
+    RUN/<source>/                 a fit, as any other, of the division named after what it leaves out (leave_one_out)
+                                  or is trained on (single_source)
+    RUN/<source>/photographs.json hashes of the photographs it learnt from
+    RUN/<source>/predictions.csv  predictions for the photographs it was tested on
+    RUN/domains.csv, .json, .md   GDRBench's table, with intervals
+    RUN/out_of_fold.csv           leave_one_out: every source's photographs by the network that was not trained on it
+    RUN/final/                    where asked: the fit on all sources
+
+The photographs tested on are prepared before a fit, but given to nothing before it is finished: nothing is chosen by
+what is reached on them. All are prepared in the one way that the experiment's recipe says.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Shaped
+
+from fundoscope.data.protocols import leave_one_out, train_only
+from fundoscope.errors import BadExperiment
+from fundoscope.evaluation.domains import DomainTable, domain_table
+from fundoscope.files import write_text
+from fundoscope.tables import join, read_table, write_table
+from fundoscope.training.batches.loader import Rows
+from fundoscope.training.experiment.schema import Experiment
+from fundoscope.training.experiment.sections import Domains
+from fundoscope.training.loop.fit import WEIGHTS, fit
+from fundoscope.training.networks.grading import GradingNetwork
+from fundoscope.training.runs.crossfit import cross_fit
+from fundoscope.training.runs.predict import answer, keep_voters
+from fundoscope.training.train import Report, listed, note_photographs, prepared, to_learn
+
+Sides = Shaped[np.ndarray, " photo"]
+"""train, val, test or None for each photograph."""
+
+OTHERS = "all others"
+"""In the table of leave_one_out: what was trained on."""
+
+RESERVED = ("final", "release")
+"""Folders of a run that no source may be called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One fit of a protocol."""
+
+    name: str
+    """The source left out, trained on, or `final`."""
+    sides: Sides
+    fold: int | None = None
+
+
+def train_domains(
+    experiment: Experiment, run: Path, *, say: Report = lambda line: None, progress: bool = True
+) -> DomainTable:
+    """Fit and test every division of the protocol, write the table, and fit on all sources where asked.
+
+    A division whose predictions are there is not done again; a fit that was killed continues.
+
+    Raises:
+        BadExperiment: If a source's name cannot name a folder.
+        BadRequest: If a source is not in the manifest, or a division leaves nothing to train or to test on.
+        BadTable: If the manifest or a photograph cannot be read.
+    """
+    frame = listed(experiment)
+    graded = frame[frame["grade"].notna()].reset_index(drop=True)
+    if len(graded) < len(frame):
+        say(f"{len(frame) - len(graded)} photographs without a grade are left out")
+    parts = divisions(experiment.domains, graded)
+    final = Part("final", everything(experiment.domains, graded)) if experiment.fit.final else None
+    todo = [part for part in parts if not (run / part.name / "predictions.csv").is_file()]
+    finish = [final] if final and not (run / final.name / WEIGHTS).is_file() else []
+    ready, place = _prepared(experiment, graded, [*todo, *finish], say)
+    for part in todo:
+        _test(experiment, _taken(part, ready, place), run / part.name, say, progress)
+    table = _table(experiment, graded, [part.name for part in parts], run)
+    for line in table.to_markdown().splitlines():
+        say(line)
+    for part in finish:
+        sides, rows = _taken(part, ready, place)
+        network = _learn(experiment, (sides, rows), run / part.name, say, progress, note=run)
+        keep_voters(network, experiment, rows.take(_on(sides.sides, experiment.data.train)), run / part.name)
+    return table
+
+
+def divisions(domains: Domains, frame: pd.DataFrame) -> list[Part]:
+    """The divisions of the protocol, in order of the sources' names.
+
+    Args:
+        domains: The protocol.
+        frame: A checked manifest, every row with a grade.
+
+    Raises:
+        BadExperiment: If a source's name cannot name a folder.
+        BadRequest: As `data.protocols`.
+    """
+    parts = []
+    for number, name in enumerate(domains.targets or trainable(domains, frame)):
+        if name in RESERVED or not re.fullmatch(r"\w[\w .+-]*", name):
+            raise BadExperiment(
+                f"domains.by: expected names of letters, digits, spaces, dots, + and - in the column {domains.by}, for "
+                f"each gets a folder, and none of {', '.join(RESERVED)}, got {name!r}. Rename it in the manifest"
+            )
+        fold = number if domains.protocol == "leave_one_out" else None
+        parts.append(Part(name, _divided(domains, frame, name), fold))
+    return parts
+
+
+def _divided(domains: Domains, frame: pd.DataFrame, name: str) -> Sides:
+    if domains.protocol == "single_source":
+        # What is trained on stays whole, as in GDRBench: nearly every patient of RLDR has a photograph in EyePACS.
+        divided = train_only(frame, name, by=domains.by, drop_from="test")
+    else:
+        divided = leave_one_out(frame, name, by=domains.by, never_train=_left_out(domains, frame))
+    return divided["split"].to_numpy(object)
+
+
+def everything(domains: Domains, frame: pd.DataFrame) -> Sides:
+    """Each photograph on the side, train or val, that it has wherever its source is trained on; None: nowhere."""
+    each = [
+        leave_one_out(frame, name, by=domains.by, never_train=_left_out(domains, frame))["split"].to_numpy(object)
+        for name in trainable(domains, frame)
+    ]
+    sides = np.full(len(frame), None, dtype=object)
+    for side in ("train", "val"):
+        sides[np.any([divided == side for divided in each], axis=0)] = side
+    return sides
+
+
+def trainable(domains: Domains, frame: pd.DataFrame) -> list[str]:
+    """Sources of the manifest that may be trained on, by name."""
+    return sorted({str(name) for name in frame[domains.by].dropna()} - set(domains.never_train))
+
+
+def _left_out(domains: Domains, frame: pd.DataFrame) -> set[str]:
+    """Sources never trained on, of those that are there: nobody need have all of EyePACS to leave it out."""
+    return set(domains.never_train) & {str(name) for name in frame[domains.by].dropna()}
+
+
+def _prepared(
+    experiment: Experiment, frame: pd.DataFrame, parts: list[Part], say: Report
+) -> tuple[Rows | None, np.ndarray]:
+    """The photographs that the parts need, and for each row of the manifest its place among them."""
+    needed = np.zeros(len(frame), dtype=bool)
+    for part in parts:
+        needed |= _on(part.sides, (*experiment.data.train, *experiment.data.validate, "test"), mask=True)
+    place = np.cumsum(needed) - 1
+    if not needed.any():
+        return None, place
+    say(f"preparing {needed.sum()} photographs of {experiment.data.manifest}")
+    return prepared(experiment, frame[needed].reset_index(drop=True)), place
+
+
+def _taken(part: Part, ready: Rows | None, place: np.ndarray) -> tuple[Part, Rows]:
+    """A part with the photographs on one of its sides."""
+    assert ready is not None
+    used = np.flatnonzero([side is not None for side in part.sides])
+    return Part(part.name, part.sides[used], part.fold), ready.take(place[used])
+
+
+def _on(sides: Sides, wanted: tuple[str, ...], *, mask: bool = False) -> np.ndarray:
+    """Positions, or a mask, of the photographs on one of the sides."""
+    among = np.isin(sides.astype(str), wanted)
+    return among if mask else np.flatnonzero(among)
+
+
+def _learn(
+    experiment: Experiment, taken: tuple[Part, Rows], folder: Path, say: Report, progress: bool, *, note: Path
+) -> GradingNetwork:
+    """Fit on the sources' training side, watching their validation side; the fit is handed nothing else."""
+    part, rows = taken
+    train = rows.take(_on(part.sides, experiment.data.train))
+    watched = rows.take(_on(part.sides, experiment.data.validate))
+    note_photographs(train, note)
+    say(f"{part.name}: {len(train)} train, {len(watched)} val, {len(_on(part.sides, ('test',)))} test")
+    return fit(experiment, to_learn(experiment, train), watched or None, folder, progress=progress)
+
+
+def _test(experiment: Experiment, taken: tuple[Part, Rows], folder: Path, say: Report, progress: bool) -> None:
+    """Fit a part and, when it is finished, write what it says of the photographs tested on."""
+    part, rows = taken
+    network = _learn(experiment, taken, folder, say, progress, note=folder)
+    train, tested = (rows.take(_on(part.sides, sides)) for sides in (experiment.data.train, ("test",)))
+    write_table(answer(network, experiment, train, tested, fold=part.fold), folder / "predictions.csv")
+
+
+def _table(experiment: Experiment, frame: pd.DataFrame, names: list[str], run: Path) -> DomainTable:
+    """Write the table of all divisions and, under leave_one_out, their predictions together."""
+    protocol, by = experiment.domains.protocol, experiment.domains.by
+    answers = {name: read_table(run / name / "predictions.csv") for name in names}
+    cells: dict[tuple[str, str], pd.DataFrame] = {}
+    for name, answered in answers.items():
+        asked = frame[frame["image"].isin(answered["image"])]  # and not a copy of it that another source holds
+        rows = join(answered, asked, predictions_path=run / name / "predictions.csv").rows
+        for tested, mine in rows.groupby(by, sort=True):
+            cells[name if protocol == "single_source" else OTHERS, str(tested)] = mine.reset_index(drop=True)
+    table = domain_table(cells, protocol=protocol)
+    write_table(table.to_frame(), run / "domains.csv")
+    write_text(run / "domains.json", json.dumps(table.to_dict(), indent=2) + "\n")
+    write_text(run / "domains.md", f"# {experiment.name}\n\n{table.to_markdown()}")
+    if protocol == "leave_one_out":
+        _out_of_fold(experiment, frame, pd.concat(answers.values(), ignore_index=True), run)
+    return table
+
+
+def _out_of_fold(experiment: Experiment, frame: pd.DataFrame, answers: pd.DataFrame, run: Path) -> None:
+    """Each source's photographs, with what the others' set temperature, cuts and threshold to."""
+    grade = dict(zip(frame["image"], frame["grade"], strict=True))
+    grades = np.array([int(grade[image]) for image in answers["image"]], dtype=np.int64)
+    release, head = experiment.release, experiment.network.head
+    fitted = cross_fit(
+        answers, grades, head, sensitivity=release.sensitivity, cuts=release.cuts, votes=release.neighbours > 0
+    )
+    write_table(fitted, run / "out_of_fold.csv")

@@ -1,0 +1,177 @@
+"""What is exported: a finished run, or several of one experiment whose networks are averaged.
+
+Networks that differ in nothing but their seed make different errors; the mean of their raw outputs makes fewer
+(Lakshminarayanan, Pritzel, Blundell, NeurIPS 2017). Their held-out predictions are averaged in the same way, fold by
+fold, so that what is calibrated and reported is the mean's, and no photograph is graded by a network that saw it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from fundoscope.decide.heads import exceedance, outputs_of, probabilities
+from fundoscope.errors import BadCheckpoint, BadRequest
+from fundoscope.files import sha256_of
+from fundoscope.grades import GRADES, REFERABLE
+from fundoscope.tables import read_table
+from fundoscope.tables.patients import unit_keys
+from fundoscope.training.experiment.schema import Experiment
+from fundoscope.training.loop.fit import WEIGHTS, load_network
+from fundoscope.training.networks.grading import GradingNetwork
+from fundoscope.training.runs.crossfit import cross_fit
+from fundoscope.training.train import listed, read_run
+
+MAY_DIFFER: Final = {"": ("name", "seed"), "data": ("cache",), "fit": ("export",)}
+"""Keys of an experiment, by section, in which runs that are averaged may differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What a release is made of."""
+
+    experiment: Experiment
+    """Of the first run."""
+    networks: list[GradingNetwork]
+    answers: pd.DataFrame
+    """Predictions for photographs that the networks, or their like, never saw."""
+    reference: pd.DataFrame
+    """The manifest's `grade` of each of them, and the number `unit` of whose photograph it is."""
+    kind: str
+    """Whether these are `out-of-fold` or of the `validation` rows."""
+    where: Path
+    """The table of the first run."""
+    photographs: list[str]
+    """SHA-256 of what was learnt from."""
+    runs: list[dict[str, Any]]
+    """Of each run its `seed` and its network's SHA-256."""
+
+
+def read_finished(runs: Sequence[Path]) -> Finished:
+    """Read what runs have left behind, and average it where there are several.
+
+    Raises:
+        BadCheckpoint: If a run is not finished.
+        BadRequest: If several runs differ in more than their seed, or the release would grade by neighbours.
+    """
+    experiment = check_alike(runs)
+    if len(runs) > 1 and experiment.release.neighbours:
+        raise BadRequest(
+            f"{runs[1]}: expected runs whose head grades, got release.neighbours = {experiment.release.neighbours}. "
+            "Neighbours are not averaged: export each run alone"
+        )
+    folded = bool(experiment.data.folds) or experiment.domains.protocol != "none"
+    name = "out_of_fold.csv" if folded else "predictions.csv"
+    for run in runs:
+        for needed in (run / "final" / WEIGHTS, run / name):
+            if not needed.is_file():
+                raise BadCheckpoint(
+                    f"{run}: {needed.relative_to(run)} is missing; finish it: fundoscope train --resume {run}"
+                )
+    photographs = [json.loads((run / "photographs.json").read_text(encoding="utf-8")) for run in runs]
+    if any(each != photographs[0] for each in photographs):
+        raise BadRequest("export: expected runs on the same photographs, got others. Train them on one manifest")
+    tables = [read_table(run / name) for run in runs]
+    reference = _reference(experiment, tables[0])
+    return Finished(
+        experiment=experiment,
+        networks=[load_network(experiment, run / "final") for run in runs],
+        answers=tables[0] if len(runs) == 1 else average(tables, reference, experiment),
+        reference=reference,
+        kind="out-of-fold" if folded else "validation",
+        where=runs[0] / name,
+        photographs=photographs[0],
+        runs=[{"seed": read_run(run).seed, "network_sha256": sha256_of(run / "final" / WEIGHTS)} for run in runs],
+    )
+
+
+def average(tables: Sequence[pd.DataFrame], reference: pd.DataFrame, experiment: Experiment) -> pd.DataFrame:
+    """One predictions table of the mean raw outputs, each fold's temperature, cuts and threshold from the other folds.
+
+    Args:
+        tables: Held-out predictions of runs that differ in their seed; the rows may stand in any order.
+        reference: The `grade` of each row of the first.
+        experiment: Says what head it is and how grades and threshold are set.
+
+    Raises:
+        BadRequest: If the tables are not of the same photographs in the same folds.
+    """
+    first, head = tables[0], experiment.network.head
+    columns = [f"raw{k}" for k in range(outputs_of(head))]
+    aligned = []
+    for table in tables:
+        by_image = table.set_index("image")
+        if set(by_image.index) != set(first["image"]) or not by_image.index.is_unique:
+            raise BadRequest("export: expected runs that held out the same photographs, got others. Train them alike")
+        rows = by_image.loc[first["image"]]
+        if not rows["fold"].reset_index(drop=True).equals(first["fold"].reset_index(drop=True)):
+            raise BadRequest(
+                "export: expected runs with the same folds, got photographs in different ones. "
+                "Give them the same data.folds and data.fold_salt, and the same manifest"
+            )
+        aligned.append(rows[columns].to_numpy(np.float64))
+    raw = np.mean(aligned, axis=0)
+    given = probabilities(head, raw)
+    answers = first.assign(
+        **dict(zip(columns, raw.T, strict=True)),
+        **{f"p{k}": given[:, k] for k in range(GRADES)},
+        p_referable=exceedance(given, REFERABLE),
+        grade=given.argmax(axis=1),
+    )
+    if first["fold"].isna().any():
+        return answers
+    release, grades = experiment.release, reference["grade"].to_numpy(np.int64)
+    return cross_fit(answers, grades, head, sensitivity=release.sensitivity, cuts=release.cuts)
+
+
+def check_alike(runs: Sequence[Path]) -> Experiment:
+    """The experiment of runs that differ in nothing but their seed, as the first of them names it.
+
+    Raises:
+        BadCheckpoint: If a folder holds no run.
+        BadRequest: If a run is of another experiment, or of a seed that is among them already.
+    """
+    experiment, seeds = read_run(runs[0]), {read_run(runs[0]).seed}
+    for run in runs[1:]:
+        _check_same(run, runs[0], experiment)
+        if read_run(run).seed in seeds:
+            raise BadRequest(
+                f"{run}: expected another seed than the others', got {read_run(run).seed} again. Train with seed=N"
+            )
+        seeds.add(read_run(run).seed)
+    return experiment
+
+
+def _check_same(run: Path, first: Path, experiment: Experiment) -> None:
+    """Refuse a run that is not the first with another seed."""
+    ours, theirs = _comparable(experiment), _comparable(read_run(run))
+    differs = sorted(key for key in ours if ours[key] != theirs[key])
+    if differs:
+        raise BadRequest(
+            f"{run}: expected the experiment of {first} with another seed, got one that differs in "
+            f"{', '.join(differs)}. Networks of different experiments are not averaged: take each alone"
+        )
+
+
+def _comparable(experiment: Experiment) -> dict[str, Any]:
+    """The experiment as a flat dict of `section.key`, without what may differ."""
+    flat: dict[str, Any] = {}
+    for section, values in experiment.to_dict().items():
+        if isinstance(values, dict):
+            flat |= {f"{section}.{k}": v for k, v in values.items() if k not in MAY_DIFFER.get(section, ())}
+        elif section not in MAY_DIFFER[""]:
+            flat[section] = values
+    return flat
+
+
+def _reference(experiment: Experiment, answers: pd.DataFrame) -> pd.DataFrame:
+    """The manifest's `grade` of each held-out prediction, and whose photograph it is: the number `unit`."""
+    manifest = listed(experiment)
+    unit = pd.factorize(pd.Series(unit_keys(manifest), index=manifest.index, dtype=object))[0]
+    return manifest.assign(unit=unit).set_index("image").loc[answers["image"], ["grade", "unit"]].reset_index(drop=True)

@@ -1,0 +1,153 @@
+"""A trained network on rows of a manifest, as a predictions table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import expit, softmax
+
+from fundoscope.arrays import Probabilities
+from fundoscope.decide.heads import exceedance, probabilities
+from fundoscope.decide.neighbours import NEIGHBOURS, Neighbours, Voting, neighbour_probabilities, write_neighbours
+from fundoscope.grades import REFERABLE
+from fundoscope.tables.columns import SIGN_PREFIX
+from fundoscope.training.batches.loader import Rows, still_loader
+from fundoscope.training.batches.targets import target_of
+from fundoscope.training.experiment.schema import Experiment
+from fundoscope.training.experiment.sections import Release
+from fundoscope.training.loop.processes import processes
+from fundoscope.training.networks.grading import GradingNetwork
+from fundoscope.training.objectives.supervised import Normalise
+
+CARRIED = ("image", "sha256", "source", "patient", "eye", "taken")
+"""Columns of the manifest that a predictions table repeats."""
+
+
+CUT_HEADS = ("coral", "cumulative")
+"""Second heads whose raw output goes into the table beside the first's, as `cut0` to `cut3` (RetinaScan has both)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a network gave for each row."""
+
+    raw: np.ndarray
+    """(photo, outputs), fp32."""
+    features: np.ndarray
+    """(photo, features), fp32."""
+    second: np.ndarray | None = None
+    """(photo, outputs of the second head), fp32; None without one."""
+
+
+def run_network(network: GradingNetwork, experiment: Experiment, rows: Rows) -> Outputs:
+    """Raw outputs and features in fp32, in the order of the rows."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    module: Any = network  # torch's stub of `to` does not know memory_format beside a device
+    module.to(device, memory_format=torch.channels_last).eval()
+    normalise = Normalise(experiment.recipe).to(device)
+    raw, features, second = [], [], []
+    with torch.inference_mode():
+        for batch in still_loader(rows, batch=experiment.fit.batch):
+            given, pooled, beside = network.grade_twice(normalise(batch["canvas"].to(device)))
+            raw.append(given.float().cpu().numpy())
+            features.append(pooled.float().cpu().numpy())
+            second.extend([] if beside is None else [beside.float().cpu().numpy()])
+    return Outputs(np.concatenate(raw), np.concatenate(features), np.concatenate(second) if second else None)
+
+
+def answer(
+    network: GradingNetwork, experiment: Experiment, train: Rows, asked: Rows, *, fold: int | None = None
+) -> pd.DataFrame:
+    """What a trained network says of rows, in the columns of `fundoscope.tables`, uncalibrated (temperature 1).
+
+    Args:
+        network: The network.
+        experiment: Says what was learnt, by which head, and whether neighbours vote.
+        train: What it learnt from; these are the neighbours.
+        asked: The rows that are asked about.
+        fold: The fold these rows were held out of the training of; None: not out-of-fold.
+    """
+    outputs = run_network(network, experiment, asked)
+    if target_of(experiment.data).kind != "grade":
+        return _other_table(asked, outputs, experiment, fold)
+    given = probabilities(experiment.network.head, outputs.raw.astype(np.float64))
+    voting = voting_of(experiment.release)
+    if voting is not None:
+        given = neighbour_probabilities(outputs.features, neighbours_of(network, experiment, train), voting)
+    return predictions_table(asked, outputs, given, experiment, fold=fold)
+
+
+def voting_of(release: Release) -> Voting | None:
+    """How neighbours vote; None where the head grades."""
+    if not release.neighbours:
+        return None
+    return Voting(release.neighbours, release.neighbour_metric, release.neighbour_weights)
+
+
+def neighbours_of(network: GradingNetwork, experiment: Experiment, train: Rows) -> Neighbours:
+    """The training photographs, as the network sees them, with their grades."""
+    features = run_network(network, experiment, train).features
+    return Neighbours(features, train.grades, np.array([stored.sha256 for stored in train.stored]))
+
+
+def keep_voters(network: GradingNetwork, experiment: Experiment, train: Rows, folder: Path) -> None:
+    """Write `neighbours.npz` into a fit's folder, where the release will grade by neighbours."""
+    if experiment.release.neighbours and processes().rank == 0:
+        write_neighbours(folder / NEIGHBOURS, neighbours_of(network, experiment, train))
+
+
+def predictions_table(
+    rows: Rows, outputs: Outputs, given: Probabilities, experiment: Experiment, *, fold: int | None = None
+) -> pd.DataFrame:
+    """Predictions in the columns of `fundoscope.tables`.
+
+    Args:
+        rows: The rows that were run.
+        outputs: What the network gave for them.
+        given: Probabilities of the five grades.
+        experiment: Names the release column.
+        fold: The fold these rows were held out of the training of; None: not out-of-fold.
+    """
+    frame = _carried(rows, outputs)
+    if outputs.second is not None and experiment.network.second_head in CUT_HEADS:
+        for k, logits in enumerate(outputs.second.T):
+            frame[f"cut{k}"] = logits
+    for k in range(given.shape[1]):
+        frame[f"p{k}"] = given[:, k]
+    frame["p_referable"] = exceedance(given, REFERABLE)
+    frame["grade"] = given.argmax(axis=1)
+    frame["fold"] = pd.array([fold] * len(frame), dtype="Int64")
+    frame["release"] = experiment.name
+    return frame
+
+
+def _other_table(rows: Rows, outputs: Outputs, experiment: Experiment, fold: int | None) -> pd.DataFrame:
+    """Answers to another question than the grade: the likeliest class, or each sign's probability as `p_SIGN`."""
+    frame, labels = _carried(rows, outputs), experiment.data.labels
+    if experiment.data.target == "signs":
+        given = expit(outputs.raw.astype(np.float64))
+        names = [f"p_{label.removeprefix(SIGN_PREFIX)}" for label in labels]
+    else:
+        given = softmax(outputs.raw.astype(np.float64), axis=1)
+        names = [f"p_{label}" for label in labels]
+        frame[f"predicted_{experiment.data.target}"] = [labels[at] for at in given.argmax(axis=1)]
+    for name, column in zip(names, given.T, strict=True):
+        frame[name] = column
+    frame["fold"] = pd.array([fold] * len(frame), dtype="Int64")
+    frame["release"] = experiment.name
+    return frame
+
+
+def _carried(rows: Rows, outputs: Outputs) -> pd.DataFrame:
+    """What a table says of each photograph before any answer, and the network's raw output."""
+    frame = rows.frame.reindex(columns=list(CARRIED)).reset_index(drop=True)
+    frame["sha256"] = [stored.sha256 for stored in rows.stored]
+    frame["status"] = "graded"
+    for k in range(outputs.raw.shape[1]):
+        frame[f"raw{k}"] = outputs.raw[:, k]
+    return frame

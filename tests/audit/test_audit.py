@@ -1,0 +1,168 @@
+"""A whole audit: what is found, written down, written back, and what blocks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.disguises import painted
+
+from fundoscope.audit import audit as auditing
+from fundoscope.audit.agreement import LABELS
+from fundoscope.audit.audit import Audit, Predictions
+from fundoscope.audit.report import ANSWER_FILE, write_report
+from fundoscope.data.manifest import read_manifest, write_manifest
+
+
+@pytest.fixture
+def manifests(tmp_path, save) -> list[Path]:
+    """Two tables: a training set with one picture twice, and a test set that repeats one of its photographs."""
+    for seed in range(4):
+        save(f"train/{seed}.jpg", painted(seed))
+    save("train/0_again.jpg", painted(0), quality=60)
+    save("test/a.jpg", painted(1)[:, ::-1])
+    save("test/b.jpg", painted(7))
+    (tmp_path / "train" / "broken.jpg").write_bytes(b"no picture")
+    rows = [(f"{name}.jpg", f"p{at}", 2) for at, name in enumerate(["0", "1", "2", "3", "0_again", "broken"])]
+    train = pd.DataFrame(rows, columns=["image", "patient", "grade"]).assign(split="train", source="clinic")
+    test = pd.DataFrame({"image": ["a.jpg", "b.jpg"], "grade": [4, 0], "split": "test", "camera": "Alpha"})
+    write_manifest(train, tmp_path / "train" / "train.csv")
+    write_manifest(test, tmp_path / "test" / "test.csv")
+    return [tmp_path / "train" / "train.csv", tmp_path / "test" / "test.csv"]
+
+
+def audited(manifests: list[Path], tmp_path: Path, predictions: pd.DataFrame | None = None) -> Audit:
+    given = None if predictions is None else Predictions(predictions)
+    return auditing.audit(
+        auditing.listed(manifests), cache=tmp_path / "cache", release=None, predictions=given, threads=2
+    )
+
+
+def test_what_must_be_mended_is_said_first(manifests, tmp_path):
+    found = audited(manifests, tmp_path)
+
+    severities = [finding.severity for finding in found.findings]
+    assert severities == sorted(severities, key=["blocks", "warns", "notes"].index)
+    assert found.blocks
+    by_check = {finding.check: finding for finding in found.findings}
+    assert by_check["broken-file"].images == ("train/broken.jpg",)
+    assert set(by_check["duplicates-on-two-splits"].images) == {"train/1.jpg", "test/a.jpg"}
+    assert set(by_check["contradicting-grade"].images) == {"train/1.jpg", "test/a.jpg"}
+    assert {"train/0.jpg", "train/0_again.jpg"} <= set(by_check["repeated-photographs"].images)
+
+
+def test_a_clean_set_blocks_nothing(manifests, tmp_path):
+    train = read_manifest(manifests[0])
+    write_manifest(train[~train["image"].isin(["0_again.jpg", "broken.jpg"])], manifests[0])
+
+    found = audited(manifests[:1], tmp_path)
+
+    assert not found.blocks
+    assert not found.overlap.pairs
+    assert found.to_dict()["counts"]["repeated_photographs"] == 0
+
+
+def test_the_answer_is_json_of_a_stable_shape(manifests, tmp_path):
+    answer = json.loads(json.dumps(audited(manifests, tmp_path).to_dict(), allow_nan=False))
+
+    assert answer["schema"] == "fundoscope.audit/1"
+    assert answer["blocks"] is True
+    assert [each["photographs"] for each in answer["manifests"]] == [6, 2]
+    assert answer["counts"]["copies"] == 2
+    assert answer["counts"]["unreadable"] == 1
+    assert {pair["mirror"] for pair in answer["pairs"]} == {"as it is", "left to right"}
+    assert set(answer["findings"][0]) == {"check", "severity", "message", "images", "evidence"}
+
+
+def test_groups_written_back_keep_each_manifests_own_columns(manifests, tmp_path):
+    auditing.write_groups(audited(manifests, tmp_path))
+
+    train, test = (read_manifest(path) for path in manifests)
+    assert train["image"].tolist() == ["0.jpg", "1.jpg", "2.jpg", "3.jpg", "0_again.jpg", "broken.jpg"]
+    assert "camera" not in train
+    assert "patient" not in test
+    groups = train.set_index("image")["duplicate_group"]
+    assert groups["0.jpg"] == groups["0_again.jpg"]
+    assert groups["1.jpg"] == test.set_index("image")["duplicate_group"]["a.jpg"]
+    assert groups[["2.jpg", "3.jpg", "broken.jpg"]].isna().all()
+    assert train["sha256"].notna().tolist() == [True] * 5 + [False]
+
+
+def test_one_photograph_in_two_manifests_keeps_two_names(manifests, tmp_path):
+    again = tmp_path / "train" / "again.csv"
+    again.write_text("image\n0.jpg\n")
+
+    frame = auditing.listed([manifests[0], again]).frame
+
+    assert frame["image"].is_unique
+    assert "0.jpg (again.csv)" in set(frame["image"])
+
+
+def held_out(images: list[str]) -> pd.DataFrame:
+    rows = []
+    for at, image in enumerate(images):
+        shares = np.full(5, 0.05)
+        shares[0 if at == 2 else 2] = 0.8
+        rows.append({"image": image, **{f"p{k}": shares[k] for k in range(5)}, "fold": at % 2})
+    return pd.DataFrame(rows)
+
+
+def test_suspects_come_from_predictions_that_were_held_out(manifests, tmp_path):
+    images = ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+    train = read_manifest(manifests[0])
+    write_manifest(train[train["image"].isin(images)].assign(fold=0), manifests[0])
+
+    found = audited(manifests[:1], tmp_path, held_out(images))
+
+    assert [(suspect.image, suspect.given, suspect.suggested) for suspect in found.suspects] == [("2.jpg", 2, 0)]
+    assert found.to_dict()["suspects"][0]["why"]
+
+
+def test_the_sheets_hold_their_pictures_and_name_what_they_show(manifests, tmp_path):
+    found = audited(manifests, tmp_path)
+
+    written = write_report(found, tmp_path / "report")
+
+    names = {path.name for path in written}
+    assert {"index.html", "copies.html", "contradicting-grade.html", ANSWER_FILE} <= names
+    index = (tmp_path / "report" / "index.html").read_text()
+    assert "Something blocks training" in index
+    assert "copies.html" in index
+    sheet = (tmp_path / "report" / "copies.html").read_text()
+    assert sheet.count("data:image/jpeg;base64,") == 4
+    assert "flipped: left to right" in sheet
+    assert "http" not in sheet.replace("http-equiv", "")
+    assert json.loads((tmp_path / "report" / ANSWER_FILE).read_text()) == json.loads(json.dumps(found.to_dict()))
+
+
+def test_a_pictures_contradicting_labels_are_seen_side_by_side(tmp_path, save):
+    for name, seed in (("a", 1), ("a_again", 1), ("a_third", 1), ("b", 2), ("b_again", 2), ("c", 3)):
+        save(f"{name}.jpg", painted(seed), quality=60 if "_" in name else 90)
+    (tmp_path / "m.csv").write_text(
+        "image,grade,dme,label,eye\na.jpg,0,0,x,left\na_again.jpg,1,0,x,left\na_third.jpg,4,,,left\n"
+        "b.jpg,2,1,x,left\nb_again.jpg,3,2,y,right\nc.jpg,2,0,x,left\n"
+    )
+
+    write_report(audited([tmp_path / "m.csv"], tmp_path), tmp_path / "report")
+
+    held = {name: (tmp_path / "report" / f"contradicting-{name}.html").read_text() for name in LABELS}
+    entries = {name: page.count("<article") for name, page in held.items()}
+    assert entries == {"grade": 2, "dme": 1, "label": 1, "eye": 1}
+    first, second = held["grade"].split("<article")[1:]
+    assert "grade 0, 1, 4" in first
+    assert (first.count("<figure>"), second.count("<figure>")) == (3, 2)
+    assert "label x, y" in held["label"]
+    assert "c.jpg" not in "".join(held.values())
+
+
+def test_names_from_outside_are_text_and_never_markup(tmp_path, save):
+    save("<b>bold.jpg", painted(1))
+    save("again.jpg", painted(1), quality=70)
+    (tmp_path / "m.csv").write_text("image\n<b>bold.jpg\nagain.jpg\n")
+
+    write_report(audited([tmp_path / "m.csv"], tmp_path), tmp_path / "report")
+
+    assert "<b>bold" not in (tmp_path / "report" / "copies.html").read_text()

@@ -1,0 +1,141 @@
+"""The same picture again is found in every disguise, and nothing else is."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.disguises import DISGUISES, painted
+
+from fundoscope.audit.repeats import overlap_findings, with_groups
+from fundoscope.duplicates.fingerprint import Fingerprints, collected, take_fingerprints
+from fundoscope.duplicates.search import Pair, find_overlap, group_names, groups_of
+
+RETINAS = 6
+
+
+def printed(paths, folder) -> Fingerprints:
+    cache = folder / "cache"
+    return collected(take_fingerprints(paths, cache, embedder=None, threads=2), cache, None)
+
+
+@pytest.fixture
+def disguised(tmp_path, save):
+    """Six retinas, and each again in one disguise; the last one also as the very same file."""
+    originals = [save(f"{seed}.jpg", painted(seed)) for seed in range(RETINAS)]
+    again = [
+        save(f"{seed}_{name.replace(' ', '_')}.jpg", disguise(painted(seed)), quality=75)
+        for seed, (name, disguise) in enumerate(DISGUISES.items())
+    ]
+    copy = tmp_path / "copy.jpg"
+    shutil.copy(originals[-1], copy)
+    return [*originals, *again, copy]
+
+
+def test_every_disguise_is_found_and_nothing_else(disguised, tmp_path):
+    overlap = find_overlap(printed(disguised, tmp_path), threads=2)
+
+    found = {(pair.first, pair.second): pair for pair in overlap.pairs}
+    assert set(found) >= {(seed, seed + RETINAS) for seed in range(RETINAS)}
+    assert all(first % RETINAS == second % RETINAS or second == 2 * RETINAS for first, second in found)
+    assert found[RETINAS - 1, 2 * RETINAS].found_by == "the same file"
+    assert {pair.relation for pair in overlap.pairs} == {"copy"}
+    assert found[2, 8].mirror == 1
+    assert found[2, 8].to_dict([path.name for path in disguised])["mirror"] == "left to right"
+
+
+def test_groups_do_not_depend_on_the_order(disguised, tmp_path):
+    def grouped(paths):
+        prints = printed(paths, tmp_path)
+        roots = groups_of(find_overlap(prints, threads=1).pairs, len(paths))
+        return dict(zip([path.name for path in paths], group_names(roots, prints, "d"), strict=True))
+
+    forward, backward = grouped(disguised), grouped(disguised[::-1])
+
+    assert forward == backward
+    assert len(set(forward.values())) == RETINAS
+    assert forward["0.jpg"] == forward["0_re-encoded.jpg"]
+
+
+def chain(*links: tuple[int, int]) -> list[Pair]:
+    return [Pair(first=a, second=b, relation="copy", found_by="hash", correlation=1.0, mirror=0) for a, b in links]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([(0, 3), (3, 5), (1, 2), (2, 5)])))
+def test_groups_are_the_connected_parts_however_the_pairs_come(order):
+    assert groups_of(chain(*order), 7) == [0, 0, 0, 0, 4, 0, 6]
+
+
+def test_groups_that_a_manifest_names_are_kept_and_joined(disguised, tmp_path):
+    prints = printed(disguised, tmp_path)
+    frame = pd.DataFrame({"image": [path.name for path in disguised], "sha256": prints.sha256})
+    frame["duplicate_group"] = [None, "mine", *[None] * (len(frame) - 2)]
+
+    grouped = with_groups(frame, prints, find_overlap(prints, threads=2))
+
+    assert grouped.loc[[1, 1 + RETINAS], "duplicate_group"].tolist() == ["mine", "mine"]
+    assert grouped["duplicate_group"].nunique() == RETINAS
+    assert with_groups(grouped, prints, find_overlap(prints, threads=2)).equals(grouped)
+
+
+def test_findings_name_the_groups_and_the_parted_eyes(disguised, tmp_path):
+    prints = printed(disguised, tmp_path)
+    overlap = find_overlap(prints, threads=2)
+    frame = pd.DataFrame({"image": [path.name for path in disguised], "sha256": prints.sha256})
+    frame["patient"] = [f"p{at}" for at in range(len(frame))]
+    frame["split"] = "train"
+
+    findings = {finding.check: finding for finding in overlap_findings(with_groups(frame, prints, overlap), overlap)}
+
+    assert set(findings) == {"repeated-photographs", "one-eye-two-patients"}
+    assert "one picture with another: 13, in groups: 6" in findings["repeated-photographs"].message
+    assert findings["repeated-photographs"].evidence["same_file"] == 1
+    assert findings["one-eye-two-patients"].severity == "warns"
+
+
+def test_one_eye_on_two_sides_blocks(disguised, tmp_path):
+    prints = printed(disguised, tmp_path)
+    overlap = find_overlap(prints, threads=2)
+    eyes = type(overlap)(
+        tuple(
+            Pair(first=p.first, second=p.second, relation="same eye", found_by="hash", correlation=0.7, mirror=0)
+            for p in overlap.pairs
+        ),
+        overlap.compared,
+    )
+    frame = pd.DataFrame({"image": [path.name for path in disguised], "sha256": prints.sha256})
+    frame["split"] = ["train"] * RETINAS + ["test"] * (RETINAS + 1)
+    frame["grade"] = [2, 2, 2, 2, 2, 2, 2, 3, 4, 1, 2, 2, 2]
+
+    findings = list(overlap_findings(with_groups(frame, prints, eyes), eyes))
+    found = [f for f in findings if f.severity == "blocks"]
+
+    assert [finding.check for finding in found] == ["one-eye-two-splits"]
+    assert found[0].evidence["pairs"][0]["sides"] == ["train", "test"]
+    (graded,) = [f for f in findings if f.check == "one-eye-two-grades"]
+    assert [pair["grades"] for pair in graded.evidence["pairs"]] == [[2, 4]]
+
+
+def test_unreadable_photographs_take_no_part(disguised, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+
+    prints = printed([broken, *disguised, broken], tmp_path)
+
+    assert not {0, len(disguised) + 1} & {
+        at for p in find_overlap(prints, threads=2).pairs for at in (p.first, p.second)
+    }
+
+
+def test_real_photographs_repeat_where_their_files_do(shared_data, tmp_path):
+    """IDRiD's one byte-identical pair across its own split, and two photographs of one eye, among others."""
+    names = ["train_118", "test_064", "train_013", "train_397", "train_001", "train_002", "train_003", "train_004"]
+    paths = [shared_data / "idrid" / "images" / f"IDRiD_{name}.jpg" for name in names]
+
+    overlap = find_overlap(printed(paths, tmp_path), threads=2)
+
+    assert [(p.first, p.second, p.relation) for p in overlap.pairs] == [(0, 1, "copy"), (2, 3, "same eye")]
+    assert np.isclose(overlap.pairs[0].correlation, 1)

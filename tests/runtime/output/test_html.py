@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import hashlib
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fundoscope.decide.conformal import Conformal
+from fundoscope.grades import NOT_A_DEVICE
+from fundoscope.runtime.batch import grade_listed
+from fundoscope.runtime.certificate import Certificate, Outcome, Verdict
+from fundoscope.runtime.grader import Grader
+from fundoscope.runtime.inputs import Listed
+from fundoscope.runtime.output import html as report_module
+from fundoscope.runtime.output.html import figures, write_report
+from fundoscope.runtime.runnable import GradeSets
+
+
+class Text(HTMLParser):
+    """What a page shows and what tags it has."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.text = ""
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def grader(tiny_release):
+    return Grader.open(tiny_release, threads=2)
+
+
+def certificate(tiny, result: str) -> dict[str, object]:
+    """Of the tiny release's network, by one test."""
+    numbers = {"value": 0.2, "low": 0.1 if result == "passed" else -0.1, "high": 0.3}
+    tested = Outcome(name="chance", says="finds lesions", needed="lower bound above 0", result=result, **numbers)
+    return Certificate(
+        method="grad-cam",
+        model_sha256=hashlib.sha256(tiny["tiny_model"]()).hexdigest(),
+        made_at="2026-11-21",
+        fundoscope="0",
+        judged_by="the release's own network",
+        photographs={"left_out": []},
+        settings={},
+        verdicts=(Verdict(method="grad-cam", tests=(tested,)),),
+    ).to_dict()
+
+
+@pytest.fixture(scope="module")
+def certified(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certified") / "release"
+    return Grader.open(tiny["write_tiny_release"](folder, certificate=certificate(tiny, "passed")), threads=2)
+
+
+def report_on(grader, photographs, folder) -> str:
+    rows = [reading.row() for reading in grade_listed(grader, photographs)]
+    return write_report(grader, photographs, rows, folder)[0].read_text(encoding="utf-8")
+
+
+def test_the_report_names_patients_eyes_grades_and_the_release(certified, retinas, tmp_path):
+    photographs = [
+        Listed("one.jpg", retinas[0], {"patient": "P1", "eye": "left"}),
+        Listed("two.jpg", retinas[1], {"patient": "P1", "eye": "right"}),
+        Listed("three.jpg", retinas[2]),
+    ]
+    page = Text(report_on(certified, photographs, tmp_path))
+
+    assert "Patient P1" in page.text
+    assert "Left eye" in page.text
+    assert "Patient not stated" in page.text
+    assert certified.opened.digest in page.text
+    assert "It was never trained." in page.text
+    assert page.text.count(NOT_A_DEVICE) == 2
+    assert sum(tag == "input" for tag, _ in page.tags) == 3
+
+
+def test_a_heatmap_is_shown_only_if_it_is_certified_and_otherwise_the_page_says_why(
+    tiny, grader, certified, retinas, tmp_path
+):
+    failing = tiny["write_tiny_release"](tmp_path / "failing", certificate=certificate(tiny, "failed"))
+    photographs = [Listed("one.jpg", retinas[0])]
+
+    shown = report_on(certified, photographs, tmp_path / "shown")
+    never = report_on(grader, photographs, tmp_path / "never")
+    failed = report_on(Grader.open(failing, threads=1), photographs, tmp_path / "failed")
+
+    overlay = "Where the network looked"
+    assert (overlay in shown, overlay in never, overlay in failed) == (True, False, False)
+    assert (shown.count("data:image/webp"), never.count("data:image/webp")) == (1, 0)
+    assert "It is certified: passed 1 of 1 tests." in Text(shown).text
+    assert "No heatmap is shown" not in shown
+    assert "No heatmap is shown: not certified: never tested against lesions" in Text(never).text
+    assert "No heatmap is shown: not certified: tested and failed: finds lesions: 0.200" in Text(failed).text
+
+
+@pytest.mark.parametrize("head", ["softmax", "prototype"])
+def test_the_clinical_description_is_that_of_the_prototype_that_matched(tiny, retinas, tmp_path, head):
+    """The best score's, which the mean of the scale need not agree with; of another head, the grade's."""
+    words = ["clear", "dots", "blots", "beads", "new vessels"]
+    release = tiny["write_tiny_release"](
+        tmp_path / "release", model=tiny["tiny_model"](outputs=5), head=head, descriptions=words
+    )
+    grader = Grader.open(release, threads=1)
+    reading = grader.grade(retinas[0])
+
+    page = Text(report_on(grader, [Listed("one.jpg", retinas[0])], tmp_path / "report"))
+
+    matched = int(np.argmax(reading.raw)) if head == "prototype" else reading.grade
+    assert int(np.argmax(reading.raw)) != reading.grade
+    assert f"Closest description: {words[matched]}." in page.text
+
+
+def test_a_name_from_outside_is_shown_and_not_run(grader, retinas, tmp_path):
+    evil = "<script>alert('eye')</script>"
+    page = Text(report_on(grader, [Listed('"><b onload=x>.jpg', retinas[0], {"patient": evil})], tmp_path))
+
+    assert evil in page.text
+    assert not any(tag == "script" for tag, _ in page.tags)
+    assert not any("onload" in attributes for _, attributes in page.tags)
+
+
+def test_nothing_is_fetched_from_anywhere(grader, retinas, tmp_path):
+    text = report_on(grader, [Listed("a.jpg", retinas[0])], tmp_path)
+
+    assert not re.findall(r"(?:https?:)?//[a-z]", re.sub(r"data:image/\w+;base64,[\w+/=]+", "", text))
+    assert all(
+        value.startswith(("data:image/", "#"))
+        for tag, attributes in Text(text).tags
+        for name, value in attributes.items()
+        if name in ("src", "href") and tag != "a"
+    )
+
+
+def test_a_photograph_that_could_not_be_read_is_in_the_report_with_its_reason(grader, retinas, tmp_path):
+    page = Text(report_on(grader, [Listed("a", retinas[0]), Listed("gone", tmp_path / "gone.jpg")], tmp_path))
+
+    assert "No picture:" in page.text
+    assert "gone.jpg" in page.text
+    assert "not graded" in page.text
+
+
+def test_a_file_that_changed_after_grading_is_not_shown_with_the_old_grade(grader, retinas, tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(retinas[0].read_bytes())
+    rows = [grader.grade(path).row()]
+    path.write_bytes(retinas[1].read_bytes())
+
+    (page,) = write_report(grader, [Listed("a", path)], rows, tmp_path)
+
+    assert "the file has changed since it was graded" in page.read_text()
+    assert "data:image/jpeg" not in page.read_text()
+
+
+def test_many_photographs_are_spread_over_pages_without_tearing_a_patient_apart(grader, retinas, tmp_path, monkeypatch):
+    monkeypatch.setattr(report_module, "PHOTOGRAPHS_PER_PAGE", 2)
+    patients = ["A", "B", "B", "C"]
+    photographs = [Listed(str(i), retinas[i], {"patient": name}) for i, name in enumerate(patients)]
+    rows = [reading.row() for reading in grade_listed(grader, photographs)]
+
+    pages = write_report(grader, photographs, rows, tmp_path)
+
+    assert [path.name for path in pages] == ["index.html", "page-2.html"]
+    shown = [re.findall(r"<h2>Patient (\w)", path.read_text()) for path in pages]
+    assert shown == [["A", "B"], ["C"]]
+    assert 'href="page-2.html"' in pages[0].read_text()
+
+
+def test_figures_show_intervals_as_one_and_spell_out_the_rest():
+    evaluation = {
+        "quadratic_kappa": {"estimate": 0.8412, "low": 0.7, "high": 0.9, "level": 0.95, "undefined": 0},
+        "unseen": {"auroc_any": 0.95, "photographs": 84},
+        "curve": [1, 2, 3],
+    }
+
+    assert list(figures(evaluation)) == [
+        ("quadratic kappa", "0.841 (95% CI 0.700 to 0.900)"),
+        ("unseen: auroc any", "0.950"),
+        ("unseen: photographs", "84"),
+    ]
+
+
+def test_templates_ship_with_the_package():
+    folder = Path(report_module.__file__).parent / "templates"
+
+    assert {path.name for path in folder.iterdir()} >= {"report.html.jinja", "report.css"}
+
+
+@pytest.mark.parametrize(
+    ("threshold", "words"),
+    [
+        (0.0, r"The grade is \d and no other, with 90 % coverage"),
+        (1.0, "No grade can be excluded with 90 % coverage"),
+    ],
+)
+def test_the_set_of_grades_is_told_with_what_it_promises(tiny, tmp_path, retinas, threshold, words):
+    sets = GradeSets(Conformal(alpha=0.1, threshold=threshold, patients=123, out_of_fold=True), from_answer=True)
+    release = tiny["write_tiny_release"](tmp_path / "release", conformal=sets.to_dict())
+
+    page = Text(report_on(Grader.open(release, threads=1), [Listed("one.jpg", retinas[0])], tmp_path / "page"))
+
+    assert re.search(words, page.text)
+    assert "at least 90 % of the time: of a photograph of a new patient" in page.text
+    assert "patients like the 123" in page.text
+    assert "calibrated on the networks of folds" in page.text
+
+
+def test_grades_between_are_listed_and_without_sets_nothing_is_said(tiny, tmp_path, retinas, grader):
+    sets = GradeSets(Conformal(alpha=0.2, threshold=1.0, patients=50), from_answer=True)
+    release = tiny["write_tiny_release"](tmp_path / "release", conformal=sets.to_dict())
+    mine, photographs = Grader.open(release, threads=1), [Listed("one.jpg", retinas[0])]
+    rows = [reading.row() | {"grades_set": "1 2"} for reading in grade_listed(mine, photographs)]
+    written = write_report(mine, photographs, rows, tmp_path / "page")[0]
+
+    assert "The grade lies among 1, 2 with 80 % coverage." in Text(written.read_text(encoding="utf-8")).text
+    assert "coverage" not in Text(report_on(grader, photographs, tmp_path / "plain")).text

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fundoscope.errors import BadRequest, BadTable
+from fundoscope.runtime.inputs import list_photographs
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+def images(listing) -> list[str]:
+    return [each.image for each in listing.photographs]
+
+
+def test_a_folder_gives_its_pictures_in_order_of_name_at_any_depth(tmp_path):
+    touch(tmp_path / "b.jpg", tmp_path / "a.PNG", tmp_path / "deep" / "c.tif", tmp_path / "notes.txt")
+    touch(tmp_path / ".hidden.jpg", tmp_path / ".cache" / "d.jpg")
+
+    assert images(list_photographs([tmp_path])) == [str(tmp_path / name) for name in ("a.PNG", "b.jpg", "deep/c.tif")]
+
+
+def test_a_file_is_taken_whatever_its_name_and_whether_or_not_it_is_there(tmp_path):
+    touch(tmp_path / "IM0001")
+
+    listing = list_photographs([tmp_path / "IM0001", tmp_path / "gone.jpg"])
+
+    assert images(listing) == [str(tmp_path / "IM0001"), str(tmp_path / "gone.jpg")]
+
+
+def test_paths_are_written_as_they_were_typed(tmp_path, monkeypatch):
+    touch(tmp_path / "eyes" / "a.jpg")
+    monkeypatch.chdir(tmp_path)
+
+    assert images(list_photographs(["eyes"])) == ["eyes/a.jpg"]
+
+
+def test_a_photograph_named_twice_is_graded_once(tmp_path):
+    touch(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    (tmp_path / "same.jpg").symlink_to(tmp_path / "a.jpg")
+
+    listing = list_photographs([tmp_path / "a.jpg", tmp_path])
+
+    assert images(listing) == [str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")]
+    assert listing.notes == ("2 photographs were named more than once: graded once.",)
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    touch(tmp_path / "notes.txt")
+
+    with pytest.raises(BadRequest, match=r"expected pictures \(.*jpg.*\), found none\. Check the folder"):
+        list_photographs([tmp_path])
+
+
+def test_nothing_at_all_is_refused():
+    with pytest.raises(BadRequest, match=r"expected photographs, got none\. Name files, a folder or a manifest"):
+        list_photographs([])
+
+
+def test_an_empty_folder_does_not_cost_the_other_photographs(tmp_path):
+    touch(tmp_path / "a.jpg")
+    (tmp_path / "empty").mkdir()
+
+    listing = list_photographs([tmp_path / "empty", tmp_path / "a.jpg"])
+
+    assert images(listing) == [str(tmp_path / "a.jpg")]
+    assert "found none" in listing.troubles[0]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions as on POSIX systems")
+def test_an_unreadable_folder_is_named(tmp_path, monkeypatch):
+    locked = tmp_path / "locked"
+    locked.mkdir()
+
+    def refuse(path):
+        if Path(path) == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    # Not by chmod: root, as whom tests run in containers, may read everything.
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", refuse)
+
+    with pytest.raises(BadRequest, match=r"locked: expected a readable folder, got: Permission denied\. Check"):
+        list_photographs([locked])
+
+
+def test_a_manifest_gives_names_patients_and_eyes(tmp_path):
+    touch(tmp_path / "photos" / "a.jpg", tmp_path / "photos" / "b.jpg")
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("image,patient,eye,source\nphotos/b.jpg,P1,left,here\nphotos/a.jpg,,,\n")
+
+    everything = list_photographs([], manifest=manifest)
+    some = list_photographs([tmp_path / "photos" / "b.jpg"], manifest=manifest)
+
+    assert images(everything) == ["photos/b.jpg", "photos/a.jpg"]
+    assert everything.photographs[0].details == {"source": "here", "patient": "P1", "eye": "left"}
+    assert everything.photographs[1].details == {}
+    assert some.photographs == everything.photographs[:1]
+
+
+def test_a_photograph_outside_the_manifest_is_graded_and_counted(tmp_path):
+    touch(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("image,patient\na.jpg,P1\n")
+
+    listing = list_photographs([tmp_path], manifest=manifest)
+
+    assert images(listing) == ["a.jpg", str(tmp_path / "b.jpg")]
+    assert "1 of 2 photographs are not in" in listing.notes[0]
+
+
+def test_a_manifest_that_lies_in_a_folder_describes_it(tmp_path):
+    touch(tmp_path / "a.jpg")
+    (tmp_path / "manifest.csv").write_text("image,patient,eye\na.jpg,P1,right\n")
+
+    listing = list_photographs([tmp_path])
+
+    assert listing.photographs[0].details == {"patient": "P1", "eye": "right"}
+    assert "patients and eyes are taken from it" in listing.notes[0]
+
+
+def test_two_folders_whose_manifests_use_one_name_are_told_apart(tmp_path):
+    for name in ("one", "two"):
+        touch(tmp_path / name / "a.jpg")
+        (tmp_path / name / "manifest.csv").write_text(f"image,patient\na.jpg,{name}\n")
+
+    listing = list_photographs([tmp_path / "one", tmp_path / "two"])
+
+    assert images(listing) == [str(tmp_path / "one" / "a.jpg"), str(tmp_path / "two" / "a.jpg")]
+    assert [each.details["patient"] for each in listing.photographs] == ["one", "two"]
+
+
+def test_a_manifest_with_a_missing_column_is_refused(tmp_path):
+    (tmp_path / "m.csv").write_text("file,patient\na.jpg,P1\n")
+
+    with pytest.raises(BadTable, match=r"image"):
+        list_photographs([], manifest=tmp_path / "m.csv")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX systems only")
+def test_a_name_that_is_not_utf8_becomes_text_that_can_be_written(tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg")
+    Path(name).write_bytes(b"")
+
+    listing = list_photographs([tmp_path])
+
+    assert images(listing)[0].endswith(r"caf\xe9.jpg")
+    assert listing.photographs[0].path.exists()
