@@ -32,7 +32,7 @@ from fundoscope.audit import labels
 from fundoscope.data.imports import import_source
 from fundoscope.data.manifest import read_manifest, rebased, write_manifest
 from fundoscope.evaluation.statistics.interval import proportion_interval
-from fundoscope.runtime.grader import available_cores
+from fundoscope.parallel import available_cores
 from fundoscope.runtime.release import default_release, open_release
 from fundoscope.tables import check_predictions, join, read_table
 

@@ -19,8 +19,9 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from fundoscope.errors import FundoscopeError
-from fundoscope.runtime.backends.network import BACKENDS, Network, open_network
-from fundoscope.runtime.grader import available_cores
+from fundoscope.parallel import available_cores
+from fundoscope.runtime.backends.network import BACKENDS, open_network
+from fundoscope.runtime.backends.sessions import Network
 from fundoscope.runtime.release import OpenRelease, default_release, open_release
 
 

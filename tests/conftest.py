@@ -98,7 +98,8 @@ def _untrained_run(experiment: Any, run: Path, *, seed: int = 1) -> Path:
 
     from fundoscope.training.loop.callbacks import write_weights
     from fundoscope.training.loop.fit import WEIGHTS, build_network
-    from fundoscope.training.train import fold_networks, train
+    from fundoscope.training.runs.folder import fold_networks
+    from fundoscope.training.train import train
 
     experiment = replace(experiment, seed=seed)
     for number, folder in enumerate([*fold_networks(experiment, run), run / "final"]):

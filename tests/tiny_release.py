@@ -12,7 +12,8 @@ from fundoscope.decide.referral import OperatingPoint
 from fundoscope.grades import GRADE_NAMES
 from fundoscope.photo.quality import Gate
 from fundoscope.photo.recipe import Recipe
-from fundoscope.runtime.release import Release, write_release
+from fundoscope.runtime.description import Release
+from fundoscope.runtime.release import write_release
 
 SIDE_PX = 64
 CHANNELS = 8

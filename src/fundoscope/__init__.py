@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fundoscope.photo.read import read_photo
     from fundoscope.photo.recipe import Recipe, prepare
+    from fundoscope.runtime.description import Release
     from fundoscope.runtime.grader import Grader, Reading
-    from fundoscope.runtime.release import Release
 
 __version__ = "0.1.0"
 

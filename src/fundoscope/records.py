@@ -1,4 +1,4 @@
-"""What was written down comes back whole: no key missing, none that nobody knows."""
+"""Typed JSON records: which keys a record must have, which values count as numbers."""
 
 from __future__ import annotations
 
@@ -19,3 +19,8 @@ def check_keys(values: Mapping[str, Any], kind: type[DataclassInstance]) -> None
     known = {each.name for each in fields(kind)}
     if set(values) != known:
         raise ValueError(f"expected the keys {', '.join(sorted(known))}, got {', '.join(sorted(values))}")
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a number, which True and False are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

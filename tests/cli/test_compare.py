@@ -243,7 +243,7 @@ def test_tables_alone_can_have_a_report_too(tables, drawing, tmp_path: Path):
 
 
 def test_a_report_without_matplotlib_says_what_to_install(runs, tmp_path: Path, monkeypatch):
-    for name in ("plots", "drawing"):
+    for name in ("comparison_figures", "drawing"):
         monkeypatch.delitem(sys.modules, f"fundoscope.evaluation.report.{name}", raising=False)
         monkeypatch.delattr(f"fundoscope.evaluation.report.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)

@@ -152,7 +152,7 @@ def test_explanations_of_another_request_are_not_mixed_in(explain, retinas, run_
 
 def test_a_checkpoint_is_explained_by_several_methods(run_verb, untrained_run, retinas, tmp_path):
     # The clinic explains by a release without torch, as all tests above do; a checkpoint is torch's.
-    from fundoscope.training.experiment.schema import experiment_from_dict
+    from fundoscope.training.experiment.file import experiment_from_dict
 
     listed = pd.DataFrame({"image": ["0.png", "1.png"], "patient": ["a", "b"], "grade": [0, 1], "split": "train"})
     listed.to_csv(retinas / "manifest.csv", index=False)

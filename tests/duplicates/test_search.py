@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from tests.disguises import DISGUISES, painted
 
-from fundoscope.audit.repeats import overlap_findings, with_groups
+from fundoscope.audit.repeats import overlap_findings
 from fundoscope.duplicates.fingerprint import Fingerprints, collected, take_fingerprints
+from fundoscope.duplicates.groups import with_groups
 from fundoscope.duplicates.search import Pair, find_overlap, group_names, groups_of
 
 RETINAS = 6

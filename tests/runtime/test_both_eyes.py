@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fundoscope.duplicates.fingerprint import Embedder
+from fundoscope.audit.embedder import Embedder
 from fundoscope.errors import BadRelease
 from fundoscope.photo.fov import find_field
 from fundoscope.photo.recipe import prepare

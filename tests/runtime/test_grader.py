@@ -8,9 +8,10 @@ from PIL import Image
 
 from fundoscope.decide.heads import probabilities
 from fundoscope.decide.neighbours import Neighbours, Voting
+from fundoscope.parallel import AHEAD_PER_THREAD, in_order
 from fundoscope.runtime import assessment as looking
 from fundoscope.runtime import grader as grader_module
-from fundoscope.runtime.grader import AHEAD_PER_THREAD, Grader, in_order
+from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.release import write_release
 from fundoscope.tables import PREDICTION_COLUMNS
 

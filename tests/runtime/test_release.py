@@ -13,7 +13,8 @@ import pytest
 from fundoscope.decide.neighbours import Neighbours, Voting
 from fundoscope.errors import BadRelease
 from fundoscope.runtime.backends.network import open_network
-from fundoscope.runtime.release import OPTIONAL, open_release, seal, write_release
+from fundoscope.runtime.description import OPTIONAL, seal
+from fundoscope.runtime.release import open_release, write_release
 
 
 @pytest.fixture

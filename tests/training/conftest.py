@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fundoscope.training.experiment.schema import Experiment, experiment_from_dict
+from fundoscope.training.experiment.file import experiment_from_dict
+from fundoscope.training.experiment.schema import Experiment
 
 with suppress(ModuleNotFoundError):
     import torch

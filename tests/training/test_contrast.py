@@ -10,8 +10,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.errors import BadExperiment
+from fundoscope.training.experiment.file import experiment_from_dict
 from fundoscope.training.experiment.ranges import Augment
-from fundoscope.training.experiment.schema import Experiment, experiment_from_dict
+from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.sections import Contrast
 from fundoscope.training.networks.grading import GradingNetwork, Output
 from fundoscope.training.objectives.losses import cross_entropy, nt_xent

@@ -16,7 +16,7 @@ from fundoscope.grades import GRADES
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.verification import verify_release
-from fundoscope.training.experiment.schema import read_experiment, shipped_experiments
+from fundoscope.training.experiment.file import read_experiment, shipped_experiments
 from fundoscope.training.train import train
 
 MAY_SHRINK = {

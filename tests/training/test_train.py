@@ -18,6 +18,7 @@ from fundoscope.errors import BadCheckpoint, BadExperiment, BadRelease
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.verification import verify_release
 from fundoscope.tables import read_table
+from fundoscope.training.batches.rows import training_rows
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.export.graph import ReleaseGraph, check_parity, check_pooling
 from fundoscope.training.export.release import export_run
@@ -25,7 +26,7 @@ from fundoscope.training.export.release import graph as graph_module
 from fundoscope.training.loop.fit import TIMING, WEIGHTS, load_network
 from fundoscope.training.objectives.supervised import Normalise
 from fundoscope.training.runs.predict import neighbours_of, run_network
-from fundoscope.training.train import train, training_rows
+from fundoscope.training.train import train
 
 
 def with_(experiment: Experiment, section: str, **values: object) -> Experiment:
@@ -148,7 +149,7 @@ def test_frozen_parts_stay_as_they_were_loaded(tiny: Experiment, tmp_path: Path)
 @pytest.fixture(scope="module")
 def exported(painted_manifest: Path, tmp_path_factory: pytest.TempPathFactory):
     """A run with two folds, a final fit and a release."""
-    from fundoscope.training.experiment.schema import experiment_from_dict
+    from fundoscope.training.experiment.file import experiment_from_dict
 
     folder = tmp_path_factory.mktemp("exported")
     experiment = experiment_from_dict(

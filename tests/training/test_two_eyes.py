@@ -22,8 +22,8 @@ from fundoscope.runtime.inputs import list_photographs
 from fundoscope.runtime.release import open_release
 from fundoscope.runtime.verification import verify_release
 from fundoscope.training.batches.loader import Augmented, Rows, Shown, load_rows, still_loader
+from fundoscope.training.experiment.file import experiment_from_dict, read_experiment
 from fundoscope.training.experiment.ranges import Augment
-from fundoscope.training.experiment.schema import experiment_from_dict, read_experiment
 from fundoscope.training.experiment.sections import Network
 from fundoscope.training.export.graph import ReleaseGraph, check_parity, release_graph, run_onnx, to_onnx
 from fundoscope.training.networks.grading import GradingNetwork

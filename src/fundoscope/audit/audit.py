@@ -12,11 +12,13 @@ import pandas as pd
 
 from fundoscope import __version__
 from fundoscope.audit import agreement, labels, leaks, pictures
+from fundoscope.audit.embedder import Embedder
 from fundoscope.audit.findings import Finding
 from fundoscope.audit.laterality import eye_findings, see_eyes
-from fundoscope.audit.repeats import overlap_findings, with_groups
+from fundoscope.audit.repeats import overlap_findings
 from fundoscope.data.manifest import picture_paths, read_manifest, write_manifest
-from fundoscope.duplicates.fingerprint import Embedder, Fingerprint, Fingerprints, collected, take_fingerprints
+from fundoscope.duplicates.fingerprint import Fingerprint, Fingerprints, collected, take_fingerprints
+from fundoscope.duplicates.groups import with_groups
 from fundoscope.duplicates.search import Overlap, find_overlap
 from fundoscope.runtime.release import OpenRelease
 from fundoscope.tables import join

@@ -18,8 +18,8 @@ from jaxtyping import Bool, Int
 
 from fundoscope.audit.findings import Finding
 from fundoscope.duplicates.fingerprint import Fingerprints
+from fundoscope.parallel import in_order
 from fundoscope.photo.disc import Disc, find_disc
-from fundoscope.runtime.grader import in_order
 
 CHECK: Final = "wrong-eye"
 """The check's name in its findings."""

@@ -9,34 +9,12 @@ from typing import Any, Final
 import pandas as pd
 
 from fundoscope.audit.findings import Finding
-from fundoscope.duplicates.fingerprint import MIRRORS, Fingerprints
-from fundoscope.duplicates.search import Overlap, Pair, group_names, groups_of
+from fundoscope.duplicates.fingerprint import MIRRORS
+from fundoscope.duplicates.search import Overlap, Pair
 from fundoscope.tables import patient_keys
-from fundoscope.tables.grouping import connected
 
 LISTED: Final = 200
 """Groups or pairs written out in one finding's evidence; the table of pairs holds all."""
-
-
-def with_groups(frame: pd.DataFrame, prints: Fingerprints, overlap: Overlap) -> pd.DataFrame:
-    """A copy with `duplicate_group` (one picture) and `eye_group` (one eye, copies included) filled.
-
-    Groups that the manifest already names are kept: a photograph found in the same picture as one of them joins it.
-
-    Args:
-        frame: One row for each fingerprint, in order.
-        prints: The fingerprints.
-        overlap: What was found among them.
-    """
-    copies = group_names(groups_of(overlap.copies(), len(frame)), prints, "d")
-    eyes = group_names(groups_of(overlap.pairs, len(frame)), prints, "e")
-    given: list[str | None] = [None] * len(frame)
-    if "duplicate_group" in frame:
-        given = [None if pd.isna(value) else str(value) for value in frame["duplicate_group"]]
-    return frame.assign(
-        duplicate_group=pd.Series(_merged(given, copies), index=frame.index, dtype=object),
-        eye_group=pd.Series(eyes, index=frame.index, dtype=object),
-    )
 
 
 def overlap_findings(frame: pd.DataFrame, overlap: Overlap) -> Iterator[Finding]:
@@ -141,19 +119,3 @@ def _straddling(frame: pd.DataFrame, names: Sequence[str], pairs: Sequence[Pair]
 
 def _images(pairs: Sequence[Pair], names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names[at] for pair in pairs for at in (pair.first, pair.second)))
-
-
-def _merged(given: Sequence[str | None], found: Sequence[str | None]) -> list[str | None]:
-    """Found groups under the names that some of their members already had; groups that share a member become one.
-
-    A name that was there before beats a fresh one; of two old ones the smaller stays.
-    """
-    rows = list(zip(given, found, strict=True))
-    fresh = {new for _, new in rows if new is not None} - set(given)
-    names = sorted({name for row in rows for name in row if name is not None}, key=lambda name: (name in fresh, name))
-    number = {name: at for at, name in enumerate(names)}
-    kept = connected(
-        len(names), ((number[old], number[new]) for old, new in rows if old is not None and new is not None)
-    )
-    final = {name: names[at] for name, at in zip(names, kept, strict=True)}
-    return [final.get(old or new or "") for old, new in rows]

@@ -58,7 +58,7 @@ def audit(
     Exit status: 0 nothing blocks training, 1 something does, 2 a table or an option is not usable.
     """
     from fundoscope.audit import audit as auditing
-    from fundoscope.runtime.grader import available_cores
+    from fundoscope.parallel import available_cores
     from fundoscope.tables import check_predictions, read_table
 
     if review is not None and predictions is None:

@@ -68,8 +68,8 @@ def certify(
     """
     from fundoscope.heatmaps.certification import certify as certifying
     from fundoscope.heatmaps.certification.measure import Steps
+    from fundoscope.parallel import available_cores
     from fundoscope.runtime.copies import check_unused
-    from fundoscope.runtime.grader import available_cores
     from fundoscope.runtime.release import open_release
 
     opened = open_release(release)

@@ -87,7 +87,8 @@ def _protocol(path: Path) -> tuple[dict[str, Any], OpenRelease | None]:
 
     from fundoscope.clinic.commissioning.protocol import PROTOCOL, read_protocol
     from fundoscope.runtime.archive import reader
-    from fundoscope.runtime.release import DESCRIPTION, open_release
+    from fundoscope.runtime.description import DESCRIPTION
+    from fundoscope.runtime.release import open_release
 
     if path.suffix == ".json" and not path.is_dir():
         inside = path.name == PROTOCOL and (path.parent / DESCRIPTION).is_file()

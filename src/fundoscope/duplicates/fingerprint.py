@@ -18,15 +18,13 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from fundoscope.arrays import Photo
+from fundoscope.audit.embedder import Embedder
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.files import replacing, sha256_of
-from fundoscope.photo.fov import Field, find_field
+from fundoscope.parallel import in_order
+from fundoscope.photo.fov import find_field
 from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.photo.recipe import Recipe, prepare
-from fundoscope.runtime.backends.network import Network, open_network
-from fundoscope.runtime.grader import in_order
-from fundoscope.runtime.release import OpenRelease
 
 VERSION: Final = 2
 """Part of the cache's name: another way to make fingerprints must not meet the old ones."""
@@ -68,32 +66,6 @@ class Fingerprint:
     height: int
     field: bool
     """Whether a retina's field of view was found."""
-
-
-@dataclass(frozen=True, slots=True)
-class Embedder:
-    """A release as a giver of features."""
-
-    opened: OpenRelease
-    network: Network
-
-    @classmethod
-    def open(cls, opened: OpenRelease) -> Embedder:
-        """Load the release's network for one core.
-
-        Raises:
-            BadRelease: If it cannot be run.
-        """
-        return cls(opened, open_network(opened))
-
-    def features(self, photo: Photo, field: Field | None) -> Float32[np.ndarray, " feature"]:
-        """Mean features of the photograph and its mirror image, of length 1."""
-        canvas = prepare(photo, self.opened.recipe, field=field).canvas
-        asked = np.stack([canvas, canvas[:, ::-1]])
-        if self.opened.release.eyes == 2:  # alone: the features are the photograph's own, whatever stands beside it
-            asked = np.stack([asked, np.zeros_like(asked)], axis=1)
-        both = self.network.run(asked).features.mean(axis=0)
-        return np.asarray(both / max(float(np.linalg.norm(both)), 1e-6), dtype=np.float32)
 
 
 def take_fingerprint(photograph: Photograph, embedder: Embedder | None = None) -> Fingerprint:

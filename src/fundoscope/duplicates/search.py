@@ -13,7 +13,7 @@ from fundoscope.duplicates.alignment import Comparison, Relation, compare_frames
 from fundoscope.duplicates.fingerprint import MIRRORS, Fingerprints
 from fundoscope.duplicates.hamming import close_pairs
 from fundoscope.duplicates.nearest import nearest
-from fundoscope.runtime.grader import in_order
+from fundoscope.parallel import in_order
 from fundoscope.tables.grouping import connected
 
 HASH_RADIUS: Final = 44

@@ -24,8 +24,9 @@ import pandas as pd
 from fundoscope.decide.heads import outputs_of
 from fundoscope.errors import BadRequest
 from fundoscope.files import replacing
+from fundoscope.parallel import in_order
 from fundoscope.runtime.backends.network import DEFAULT_BACKEND
-from fundoscope.runtime.grader import Grader, in_order
+from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.inputs import Listed
 from fundoscope.runtime.reading import Reading
 from fundoscope.tables import write_table

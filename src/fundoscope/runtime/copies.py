@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fundoscope.errors import BadRequest
 from fundoscope.runtime.archive import reader
-from fundoscope.runtime.release import DESCRIPTION, OpenRelease, Release, open_release, write_sealed
+from fundoscope.runtime.description import DESCRIPTION, Release
+from fundoscope.runtime.release import OpenRelease, open_release, write_sealed
 
 
 def check_unused(target: Path) -> None:

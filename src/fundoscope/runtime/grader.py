@@ -10,15 +10,11 @@ on. A fellow that is missing, cannot be read or is not gradable is left out, whi
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice, repeat
+from itertools import repeat
 from pathlib import Path, PurePath
-from typing import TypeVar
 
 import numpy as np
 
@@ -30,22 +26,18 @@ from fundoscope.decide.referral import CANNOT_GRADE, decide_photo
 from fundoscope.decide.rescale import calibrated
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.grades import REFERABLE
+from fundoscope.parallel import available_cores, in_order
 from fundoscope.photo.fov import find_field
 from fundoscope.photo.quality import judge, measure_quality
 from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.photo.recipe import prepare
 from fundoscope.runtime.assessment import look
-from fundoscope.runtime.backends.network import DEFAULT_BACKEND, Network, Pair, open_network
+from fundoscope.runtime.backends.network import DEFAULT_BACKEND, Pair, open_network
+from fundoscope.runtime.backends.sessions import Network
 from fundoscope.runtime.reading import FELLOW_WORDS, Reading
 from fundoscope.runtime.release import OpenRelease, default_release, head_shares, open_release
 
 __all__ = ["Grader", "Reading", "available_cores", "in_order"]
-
-AHEAD_PER_THREAD = 4
-"""Finished or waiting photographs held for each thread, so that a slow one does not stop the others."""
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class Grader:
@@ -205,30 +197,3 @@ class Grader:
             return head_shares(self.opened, raw)
         votes = neighbour_probabilities(reading.features[None], known, Voting.from_dict(release.neighbours))
         return calibrated(votes, self.opened.calibrator)
-
-
-def available_cores() -> int:
-    """Cores this process may use, which a container or `taskset` may have made fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def in_order(function: Callable[[Item], Result], items: Iterable[Item], *, threads: int) -> Iterator[Result]:
-    """Call `function` on every item on `threads` threads; results in the order of the items.
-
-    At most `AHEAD_PER_THREAD` items for each thread are drawn before their results are taken. Closing the iterator
-    early, or an exception in it, drops what has not begun and waits for what has.
-    """
-    source = iter(items)
-    waiting: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="fundoscope")
-    try:
-        for item in islice(source, threads * AHEAD_PER_THREAD):
-            waiting.append(pool.submit(function, item))
-        while waiting:
-            yield waiting.popleft().result()
-            for item in islice(source, 1):
-                waiting.append(pool.submit(function, item))
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

@@ -13,14 +13,12 @@ but the ONNX graph. Whether that graph fits is checked by `network.open_network`
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
@@ -35,88 +33,13 @@ from fundoscope.errors import BadRelease
 from fundoscope.files import write_bytes, write_text
 from fundoscope.photo.quality import Gate
 from fundoscope.photo.recipe import Recipe
-from fundoscope.runtime.archive import is_plain, reader
+from fundoscope.runtime.archive import reader
 from fundoscope.runtime.certificate import Certificate, heatmap_state
-from fundoscope.runtime.runnable import GradeSets, is_number, runnable
+from fundoscope.runtime.description import CARD, DESCRIPTION, GOLDEN, MODEL, Release, _sha256, parse_release, seal
+from fundoscope.runtime.runnable import GradeSets, runnable
 
 Array = Shaped[np.ndarray, "..."]
 """An array of any shape and kind."""
-
-SCHEMA: Final = 1
-"""The only schema of `release.json` that this version reads and writes."""
-
-MODEL: Final = "model.onnx"
-GOLDEN: Final = "golden.npz"
-CARD: Final = "MODEL_CARD.md"
-DESCRIPTION: Final = "release.json"
-OPTIONAL: Final = ("eyes", "neighbours", "descriptions", "conformal", "certificate")
-"""Keys of `release.json` that may be absent: releases from before there were any have none of what they say."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
-    """What `release.json` says. Every field is plain JSON, so that nothing is lost on the way through a file."""
-
-    id: str
-    """Name of the release, as it stands in the column `release` (there followed by @ and twelve digits of its hash)."""
-    version: str
-    licence: str
-    """Licence of the weights."""
-    recipe: dict[str, Any]
-    """How a photograph is prepared: `photo.recipe.Recipe.to_dict()`."""
-    head: str
-    """A key of `decide.heads.HEADS`."""
-    labels: list[str]
-    """Names of the five grades, in order."""
-    calibration: dict[str, Any]
-    """`temperature` (> 0), `grade_cuts` (four rising cuts of the expected grade) and, only where there is one, the
-    `calibrator` of what the temperature gives: `decide.calibrators.calibrator_from_dict`."""
-    operating_point: dict[str, Any]
-    """When a photograph is referred: `decide.referral.OperatingPoint.to_dict()`."""
-    gate: dict[str, Any]
-    """What counts as gradable: `photo.quality.Gate.to_dict()`."""
-    heatmap: str
-    """One of `runnable.HEATMAPS`."""
-    features: int
-    """Length of a photograph's feature vector."""
-    training: dict[str, Any]
-    """Provenance: data, experiment, backbone, hashes; `training_sha256` lists the photographs it learned from."""
-    evaluation: dict[str, Any]
-    """Figures with their intervals."""
-    intended_use: str
-    limits: list[str]
-    """Sentences: what the release cannot do and was not tested on."""
-    schema: int = SCHEMA
-    task: str = "dr-grade"
-    files: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of every file, by name (of `release.json`: its `seal`); filled in by `write_release`."""
-    golden_tolerance: float = 1e-3
-    """Largest deviation from the golden outputs, as a share of their largest value (at least of 1)."""
-    eyes: int = 1
-    """2: the network takes each photograph together with the same patient's other eye, zeros where there is none."""
-    neighbours: dict[str, Any] = field(default_factory=dict)
-    """How the nearest of `neighbours.npz` vote on the grade: `decide.neighbours.Voting`; empty: the head grades."""
-    descriptions: list[str] = field(default_factory=list)
-    """Clinical description of each grade, which the report shows beside it; empty: none."""
-    conformal: dict[str, Any] = field(default_factory=dict)
-    """Which grades cannot be excluded: `runnable.GradeSets.to_dict()`; empty: nothing is said of that."""
-    certificate: dict[str, Any] = field(default_factory=dict)
-    """What its heatmap was tested on: `certificate.Certificate.to_dict()`; empty: it was not tested."""
-
-    @property
-    def temperature(self) -> float:
-        """Temperature of the head (softmax, CORAL), or its standard deviation in grades (regression)."""
-        return float(self.calibration["temperature"])
-
-    @property
-    def grade_cuts(self) -> tuple[float, float, float, float]:
-        """Expected grades at which the reported grade steps up."""
-        first, second, third, fourth = self.calibration["grade_cuts"]
-        return float(first), float(second), float(third), float(fourth)
-
-    def to_json(self) -> str:
-        """The text of `release.json`."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,87 +183,6 @@ def open_release(path: Path | str) -> OpenRelease:
     )
 
 
-def parse_release(text: bytes, path: Path) -> Release:
-    """Read `release.json`, knowing every key and the kind of its value.
-
-    Raises:
-        BadRelease: If it is not JSON, of another schema, or has a key missing, unknown or of another kind.
-    """
-    try:
-        stored = json.loads(text)
-    except ValueError as problem:
-        raise BadRelease(f"{path}: expected JSON in {DESCRIPTION}, got {problem}. Fetch the release again.") from None
-    if not isinstance(stored, dict) or "schema" not in stored:
-        raise BadRelease(f"{path}: expected an object with the key 'schema' in {DESCRIPTION}. Is this a release?")
-    if stored["schema"] != SCHEMA:
-        raise BadRelease(
-            f"{path}: expected a release of schema {SCHEMA}, got {stored['schema']!r}. "
-            "Install the version of fundoscope that it was made with, or export it again."
-        )
-    known = {each.name: each for each in fields(Release)}
-    for key, value in stored.items():
-        if key not in known:
-            raise BadRelease(
-                f"{path}: {DESCRIPTION} has the key {key!r}, which schema {SCHEMA} does not know. "
-                "A newer version of fundoscope may read it."
-            )
-        _check_kind(key, value, path)
-    missing = sorted(set(known) - set(stored) - set(OPTIONAL))
-    if missing:
-        raise BadRelease(f"{path}: {DESCRIPTION} lacks {', '.join(missing)}. Export the release again.")
-    if stored["files"][DESCRIPTION] != seal(stored):
-        raise BadRelease(f"{path}: {DESCRIPTION} has changed since the release was made. Fetch the release again.")
-    return Release(**stored)
-
-
-def seal(description: Mapping[str, Any]) -> str:
-    """SHA-256 of what `release.json` says, its own seal left out, so that a changed threshold does not go unseen."""
-    # Through JSON and back first: in a file every key is a text, and texts sort otherwise than numbers.
-    plain = json.loads(json.dumps(description))
-    plain["files"].pop(DESCRIPTION, None)
-    return _sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode())
-
-
-_KINDS: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
-    "a text": ("id version licence head heatmap intended_use task", lambda value: isinstance(value, str)),
-    "an object": (
-        "recipe calibration operating_point gate training evaluation files neighbours conformal certificate",
-        lambda value: isinstance(value, dict),
-    ),
-    "a list of texts": (
-        "labels limits descriptions",
-        lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
-    ),
-    "a positive number": ("golden_tolerance", lambda value: is_number(value) and value > 0),
-    "a whole number above 0": (
-        "features schema eyes",
-        lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 0,
-    ),
-}
-
-
-def _check_kind(key: str, value: object, path: Path) -> None:
-    for kind, (keys, fits) in _KINDS.items():
-        if key in keys.split() and not fits(value):
-            raise BadRelease(f"{path}: {key} in {DESCRIPTION} must be {kind}, got {value!r:.80}.")
-    if key == "files":
-        _check_files(value, path)
-
-
-def _check_files(files: object, path: Path) -> None:
-    assert isinstance(files, dict)
-    for name, digest in files.items():
-        if not is_plain(name):
-            raise BadRelease(f"{path}: files in {DESCRIPTION} names {name!r}, which leads out of the release.")
-        if not (isinstance(digest, str) and len(digest) == 64):
-            raise BadRelease(
-                f"{path}: files.{name} in {DESCRIPTION} must be 64 hexadecimal digits, got {digest!r:.80}."
-            )
-    missing = sorted({MODEL, GOLDEN, CARD, DESCRIPTION} - set(files))
-    if missing:
-        raise BadRelease(f"{path}: files in {DESCRIPTION} must have the hash of {', '.join(missing)}.")
-
-
 def _check_neighbours(release: Release, known: Neighbours | None, path: Path) -> None:
     """Votes need voters of the network's own features, and voters need to be told how."""
     if bool(release.neighbours) != (known is not None):
@@ -386,7 +228,3 @@ def _check_golden(golden: Mapping[str, Array], release: Release, path: Path) -> 
             f"{path}: canvases in {GOLDEN} must be uint8 (photo, {', '.join(map(str, each))}), "
             f"got {canvases.dtype} {canvases.shape}."
         )
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from fundoscope.arrays import Grades, Probabilities
 from fundoscope.decide.calibrators import Calibrator, calibrator_from_dict
@@ -16,10 +16,9 @@ from fundoscope.errors import BadRelease
 from fundoscope.grades import GRADES
 from fundoscope.photo.quality import Gate
 from fundoscope.photo.recipe import Recipe
+from fundoscope.records import is_number
 from fundoscope.runtime.certificate import Certificate
-
-if TYPE_CHECKING:
-    from fundoscope.runtime.release import Release
+from fundoscope.runtime.description import Release
 
 HEATMAPS: Final = (
     "grad-cam",
@@ -163,8 +162,3 @@ def _calibrator(calibration: dict[str, Any], refuse: Refusal) -> Calibrator | No
         return calibrator_from_dict(calibration["calibrator"])
     except _FAULTS as problem:
         raise refuse("calibration.calibrator", "one that this version can run", str(problem)) from None
-
-
-def is_number(value: object) -> bool:
-    """Whether it is a number, which True and False are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)

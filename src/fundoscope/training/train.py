@@ -15,33 +15,25 @@ killed run continues where it was.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fundoscope.data.manifest import read_manifest
 from fundoscope.data.split import fold_by_patient
-from fundoscope.errors import BadCheckpoint, BadExperiment
-from fundoscope.files import write_text
 from fundoscope.tables import read_table, write_table
-from fundoscope.training.batches.loader import Rows, load_rows
+from fundoscope.training.batches.loader import Rows
+from fundoscope.training.batches.rows import Report, to_learn, training_rows
 from fundoscope.training.batches.targets import target_of
-from fundoscope.training.experiment.schema import Experiment, experiment_from_dict
+from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.fit import fit
 from fundoscope.training.loop.processes import processes, wait_for_all
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.networks.normalisation import resolved_recipe
-from fundoscope.training.objectives.losses import grade_source_weights
 from fundoscope.training.runs.crossfit import cross_fit
+from fundoscope.training.runs.folder import _claim, fold_networks, note_photographs
 from fundoscope.training.runs.predict import answer, keep_voters
 from fundoscope.training.runs.retinascan_modes import check_modes, grade_by_modes, write_modes
-
-Report = Callable[[str], None]
-"""Called with one line about what is being done."""
 
 
 def train(experiment: Experiment, run: Path, *, say: Report = lambda line: None, progress: bool = True) -> None:
@@ -68,91 +60,6 @@ def train(experiment: Experiment, run: Path, *, say: Report = lambda line: None,
 
         say("exporting the release")
         export_run(run)
-
-
-def read_run(run: Path) -> Experiment:
-    """The experiment of a run folder.
-
-    Raises:
-        BadCheckpoint: If the folder holds no run.
-    """
-    path = run / "experiment.json"
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadCheckpoint(f"{run}: expected a run folder with experiment.json ({error})") from error
-    return experiment_from_dict(values, where=str(path))
-
-
-def training_rows(experiment: Experiment, splits: tuple[str, ...], say: Report) -> Rows:
-    """The rows of the manifest that have one of the splits, prepared."""
-    path = experiment.data.manifest
-    frame = listed(experiment)
-    chosen = frame[frame["split"].isin(splits)] if "split" in frame else frame.iloc[:0]
-    if chosen.empty:
-        found = sorted(frame["split"].dropna().unique()) if "split" in frame else "no column split"
-        raise BadExperiment(f"{path}: expected rows with split in {splits}, found {found}")
-    say(f"preparing {len(chosen)} photographs of {path} ({', '.join(splits)})")
-    return prepared(experiment, chosen.reset_index(drop=True))
-
-
-def listed(experiment: Experiment) -> pd.DataFrame:
-    """The manifest.
-
-    Raises:
-        BadExperiment: If none is given, or the column that names the sources is not in it.
-        BadTable: If it cannot be read.
-    """
-    if not experiment.data.manifest:
-        raise BadExperiment("data.manifest: expected the path of a manifest, got none. Add data.manifest=FILE")
-    frame = read_manifest(Path(experiment.data.manifest))
-    by = experiment.domains.by
-    if by not in frame and by != "source":
-        raise BadExperiment(
-            f"domains.by: expected a column of {experiment.data.manifest}, got {by!r}, which it lacks. "
-            f"It has {', '.join(frame.columns)}"
-        )
-    return frame
-
-
-def prepared(experiment: Experiment, frame: pd.DataFrame) -> Rows:
-    """Rows of the manifest, prepared; `source` is what the experiment says names the sources.
-
-    Raises:
-        BadTable: If a row has no grade or a photograph cannot be read.
-    """
-    by = experiment.domains.by
-    rows = load_rows(
-        frame.assign(source=frame[by]) if by in frame else frame,
-        Path(experiment.data.manifest).parent,
-        experiment.recipe,
-        cache=experiment.data.cache,
-        lesions=experiment.lesions.weight > 0,
-        target=target_of(experiment.data),
-    )
-    return replace(rows, eyes=experiment.network.eyes, fellow_dropout=experiment.network.fellow_dropout)
-
-
-def to_learn(experiment: Experiment, rows: Rows) -> Rows:
-    """Training rows with what the loss asks for beside their grade: weights by source, twins.
-
-    Raises:
-        BadExperiment: If weights by source are asked for and a row has none.
-    """
-    weights = None
-    if experiment.loss.class_weights == "grade_source":
-        if "source" not in rows.frame or rows.frame["source"].isna().any():
-            raise BadExperiment(
-                "loss.class_weights 'grade_source': expected a source for every training row of the manifest, got rows "
-                "without one. Fill the column (or domains.by's), or change loss.class_weights"
-            )
-        weights = grade_source_weights(rows.grades, rows.frame["source"].to_numpy(object).astype(str))
-    return replace(rows, weights=weights, twins=experiment.contrast.weight > 0)
-
-
-def fold_networks(experiment: Experiment, run: Path) -> list[Path]:
-    """The folders of the folds that the experiment runs."""
-    return [run / f"fold{fold}" for fold in experiment.data.only_folds or range(experiment.data.folds)]
 
 
 def cross_validate(
@@ -212,27 +119,3 @@ def _train_together(experiment: Experiment, run: Path, say: Report, progress: bo
         cross_validate(experiment, rows, run, say=say, progress=progress)
     if experiment.fit.final or not experiment.data.folds:
         _final(experiment, rows, run, say, progress)
-
-
-def _claim(experiment: Experiment, run: Path) -> None:
-    """Write the resolved experiment, or refuse a folder that holds another one."""
-    path = run / "experiment.json"
-    if path.is_file():
-        held = read_run(run)
-        if held != experiment:
-            ours, theirs = experiment.to_dict(), held.to_dict()
-            differs = [key for key in ours if ours[key] != theirs[key]]
-            raise BadCheckpoint(
-                f"{run}: holds a run of another experiment (it differs in {', '.join(differs)}). "
-                "Give another folder with --run, or continue that one with --resume"
-            )
-        return
-    if processes().rank == 0:
-        write_text(path, json.dumps(experiment.to_dict(), indent=2) + "\n")
-
-
-def note_photographs(rows: Rows, run: Path) -> None:
-    """Record which photographs were learnt from, so that nobody is later measured on them unawares."""
-    hashes = sorted(stored.sha256 for stored in rows.stored)
-    if processes().rank == 0:
-        write_text(run / "photographs.json", json.dumps(hashes, indent=0) + "\n")

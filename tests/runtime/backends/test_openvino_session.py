@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from fundoscope.errors import BadRelease, BadRequest, MissingExtra
-from fundoscope.runtime.backends.network import Network, load_network, open_network
+from fundoscope.runtime.backends.network import load_network, open_network
+from fundoscope.runtime.backends.sessions import Network
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.release import OpenRelease, default_release, open_release, write_release
 from fundoscope.runtime.verification import verify_release

@@ -29,9 +29,9 @@ from fundoscope.training.attribution.randomised import (
     shuffled_network,
     stage_layers,
 )
+from fundoscope.training.batches.rows import training_rows
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.fit import WEIGHTS, build_network
-from fundoscope.training.train import training_rows
 
 
 @pytest.fixture

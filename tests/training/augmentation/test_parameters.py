@@ -15,9 +15,9 @@ pytest.importorskip("torch", reason="needs torch (the train extra)")
 from fundoscope.errors import BadExperiment
 from fundoscope.training.augmentation.parameters import Erased, Tweak, apply_tweak, draw_tweak, move_mask, plane
 from fundoscope.training.augmentation.rand_augment import MOVES, Operation
-from fundoscope.training.batches.sampler import Sampling
+from fundoscope.training.experiment.file import experiment_from_dict
 from fundoscope.training.experiment.ranges import Augment
-from fundoscope.training.experiment.schema import experiment_from_dict
+from fundoscope.training.experiment.sections import Sampling
 
 NOTHING = Augment.plain()
 

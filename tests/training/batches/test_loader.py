@@ -15,8 +15,8 @@ from fundoscope.photo.recipe import Recipe
 from fundoscope.training.batches import loader as loading
 from fundoscope.training.batches.cache import Stored
 from fundoscope.training.batches.loader import Augmented, ResumableLoader, Shown, load_rows, unspoilt
-from fundoscope.training.batches.sampler import Sampling
 from fundoscope.training.experiment.ranges import Augment
+from fundoscope.training.experiment.sections import Sampling
 
 RECIPE = Recipe(side=32, crop="square")
 

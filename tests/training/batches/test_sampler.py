@@ -9,8 +9,9 @@ import pytest
 pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.errors import BadExperiment
-from fundoscope.training.batches.sampler import Sampling, decayed, draw_epoch, epoch_size, photo_weights, repeats
-from fundoscope.training.experiment.schema import experiment_from_dict
+from fundoscope.training.batches.sampler import decayed, draw_epoch, epoch_size, photo_weights, repeats
+from fundoscope.training.experiment.file import experiment_from_dict
+from fundoscope.training.experiment.sections import Sampling
 
 EYEPACS = (25810, 2443, 5292, 873, 708)
 """Photographs of each grade in EyePACS' training set, as the DenseNet study counts them."""

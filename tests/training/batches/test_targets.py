@@ -14,7 +14,8 @@ from fundoscope.errors import BadExperiment, BadTable
 from fundoscope.evaluation.signs import check_signs, evaluate_signs
 from fundoscope.tables import join, read_table
 from fundoscope.training.batches.targets import Target, target_of
-from fundoscope.training.experiment.schema import Experiment, experiment_from_dict
+from fundoscope.training.experiment.file import experiment_from_dict
+from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.sections import Data
 from fundoscope.training.loop.validation import figures, kappa
 from fundoscope.training.objectives.losses import binary_cross_entropy

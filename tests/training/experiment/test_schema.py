@@ -11,13 +11,13 @@ import pytest
 pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.errors import BadExperiment
-from fundoscope.training.experiment.schema import (
+from fundoscope.training.experiment.file import (
     experiment_from_dict,
     first_comment,
     read_experiment,
     shipped_experiments,
 )
-from fundoscope.training.experiment.unused_options import READERS
+from fundoscope.training.experiment.schema import READERS
 
 SMALL = 'name = "small"\n[recipe]\nside = 64\n'
 

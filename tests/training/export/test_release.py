@@ -14,7 +14,7 @@ from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.release import open_release
 from fundoscope.runtime.verification import verify_release
 from fundoscope.tables import read_table
-from fundoscope.training.experiment.schema import experiment_from_dict
+from fundoscope.training.experiment.file import experiment_from_dict
 from fundoscope.training.experiment.sections import Network
 from fundoscope.training.export.graph import PlainGraph, ReleaseGraph, check_parity, release_graph, run_onnx, to_onnx
 from fundoscope.training.export.release import graph as graph_module

@@ -14,7 +14,7 @@ import timm
 from safetensors.torch import save_file
 
 from fundoscope.errors import BadCheckpoint, BadExperiment
-from fundoscope.training.experiment.schema import experiment_from_dict
+from fundoscope.training.experiment.file import experiment_from_dict
 from fundoscope.training.experiment.sections import Network
 from fundoscope.training.loop.fit import build_network
 from fundoscope.training.networks.backbone import HALF, IMAGENET, build_backbone, feature_width

@@ -18,7 +18,9 @@ from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.verification import verify_release
 from fundoscope.tables import read_table
 from fundoscope.training.batches.loader import Rows
-from fundoscope.training.experiment.schema import Experiment, experiment_from_dict, read_experiment
+from fundoscope.training.batches.rows import to_learn
+from fundoscope.training.experiment.file import experiment_from_dict, read_experiment
+from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.sections import Data, Domains, Fit
 from fundoscope.training.export.release import export_run
 from fundoscope.training.loop.fit import WEIGHTS
@@ -27,7 +29,7 @@ from fundoscope.training.runs import domains as domains_module
 from fundoscope.training.runs import predict as predict_module
 from fundoscope.training.runs.domains import divisions, everything
 from fundoscope.training.runs.predict import Outputs
-from fundoscope.training.train import to_learn, train
+from fundoscope.training.train import train
 
 SOURCES = ("A", "B", "C")
 

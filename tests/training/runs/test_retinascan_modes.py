@@ -13,6 +13,7 @@ from fundoscope.errors import BadExperiment
 from fundoscope.evaluation.statistics.agreement import accuracy, quadratic_kappa
 from fundoscope.tables import read_table, write_table
 from fundoscope.training.batches.loader import Rows
+from fundoscope.training.batches.rows import training_rows
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.callbacks import SNAPSHOTS, write_weights
 from fundoscope.training.networks.grading import GradingNetwork
@@ -25,7 +26,6 @@ from fundoscope.training.runs.retinascan_modes import (
     modes_table,
     with_weights,
 )
-from fundoscope.training.train import training_rows
 
 
 def retinascan(tiny: Experiment) -> Experiment:

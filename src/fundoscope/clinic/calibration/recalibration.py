@@ -20,7 +20,8 @@ from fundoscope.decide.referral import OperatingPoint
 from fundoscope.errors import BadRequest, BadTable
 from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.runtime.copies import check_unused, copy_release
-from fundoscope.runtime.release import CARD, OpenRelease, Release, head_shares
+from fundoscope.runtime.description import CARD, Release
+from fundoscope.runtime.release import OpenRelease, head_shares
 from fundoscope.runtime.runnable import GROUPED_BY, GradeSets
 
 CALIBRATION: Final = "calibration.json"

@@ -24,7 +24,8 @@ from fundoscope.errors import BadRelease, BadRequest
 from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.files import write_text
 from fundoscope.runtime.copies import check_unused, copy_release
-from fundoscope.runtime.release import CARD, OpenRelease
+from fundoscope.runtime.description import CARD
+from fundoscope.runtime.release import OpenRelease
 
 PROTOCOL: Final = "protocol.json"
 READABLE: Final = "protocol.md"

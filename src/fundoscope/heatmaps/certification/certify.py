@@ -26,10 +26,11 @@ from fundoscope.heatmaps.certification.leakage import LEARNT, Known, Seen, seen_
 from fundoscope.heatmaps.certification.measure import Judge, Photographed, Steps, measure
 from fundoscope.heatmaps.certification.scenes import read_photographs, short_names, with_masks
 from fundoscope.photo.recipe import Recipe
-from fundoscope.runtime.backends.network import Network
+from fundoscope.runtime.backends.sessions import Network
 from fundoscope.runtime.certificate import Certificate, Verdict
 from fundoscope.runtime.copies import copy_release
-from fundoscope.runtime.release import CARD, MODEL, OpenRelease, head_shares
+from fundoscope.runtime.description import CARD, MODEL
+from fundoscope.runtime.release import OpenRelease, head_shares
 
 LESION_FREE_GRADE: Final = 0
 """Photographs of this grade have no lesion of retinopathy, by definition of the scale."""

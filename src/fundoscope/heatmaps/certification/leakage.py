@@ -14,10 +14,10 @@ from typing import Final
 
 import pandas as pd
 
-from fundoscope.audit.repeats import with_groups
 from fundoscope.data.manifest import picture_paths
 from fundoscope.data.split import units_of
 from fundoscope.duplicates.fingerprint import collected, take_fingerprints
+from fundoscope.duplicates.groups import with_groups
 from fundoscope.duplicates.search import find_overlap
 from fundoscope.tables.patients import texts
 

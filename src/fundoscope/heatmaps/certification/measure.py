@@ -21,7 +21,7 @@ from fundoscope.heatmaps.faithfulness import Score, deletion, field_mean, insert
 from fundoscope.heatmaps.scores import Relevance, lay
 from fundoscope.heatmaps.stability import SHIFTS, likeness, seed_agreement, shift_stability
 from fundoscope.heatmaps.table import ANY, NONE, Scene, map_table
-from fundoscope.runtime.grader import in_order
+from fundoscope.parallel import in_order
 
 Maps = Callable[[Canvases], Float[np.ndarray, "photo map_row map_column"]]
 """Heatmaps of prepared photographs, >= 0."""

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fundoscope.errors import BadRelease
-from fundoscope.runtime.backends.sessions import reason_of
+from fundoscope.runtime.backends.sessions import Network, Outputs, reason_of
 from fundoscope.runtime.release import Array, OpenRelease
-
-if TYPE_CHECKING:
-    from fundoscope.runtime.backends.network import Network, Outputs
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,11 @@ golden outputs before it is asked anything else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-from jaxtyping import Float32
-
-from fundoscope.arrays import Canvases, RawOutput
 from fundoscope.errors import BadRequest
 from fundoscope.runtime.backends.golden import accept
-from fundoscope.runtime.backends.sessions import Pair, Pairs, Session, open_onnxruntime
+from fundoscope.runtime.backends.sessions import Network, Outputs, Pair, Pairs, Session, open_onnxruntime
 from fundoscope.runtime.release import OpenRelease
 
 __all__ = ["BACKENDS", "DEFAULT_BACKEND", "Network", "Outputs", "Pair", "Pairs", "load_network", "open_network"]
@@ -23,33 +18,6 @@ __all__ = ["BACKENDS", "DEFAULT_BACKEND", "Network", "Outputs", "Pair", "Pairs",
 DEFAULT_BACKEND: Final = "onnxruntime"
 BACKENDS: Final = (DEFAULT_BACKEND, "openvino")
 """Programs that compute a graph."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """What the network says about a batch."""
-
-    raw: RawOutput
-    """The head's output, in the head's own units."""
-    features: Float32[np.ndarray, "photo feature"]
-    """What the head reads."""
-    heatmap: Float32[np.ndarray, "photo row column"] | None
-    """Relevance for the grade, >= 0, largest value 1 (all 0 where nothing spoke for it); None where not exported."""
-
-
-class Network:
-    """A graph whose inputs and outputs were checked. Safe to call from several threads at once."""
-
-    def __init__(self, session: Session, *, has_heatmap: bool) -> None:
-        self.program = session.program
-        """Name and version of what computes it."""
-        self._session = session
-        self._names = ["raw", "features", "heatmap"] if has_heatmap else ["raw", "features"]
-
-    def run(self, canvases: Canvases | Pairs) -> Outputs:
-        """One forward pass; the heatmap, of the first photograph of a pair, comes out of the same pass."""
-        raw, features, *heatmap = self._session.run(self._names, canvases)
-        return Outputs(raw, features, heatmap[0] if heatmap else None)
 
 
 def open_network(opened: OpenRelease, *, threads: int = 1, callers: int = 1, backend: str = DEFAULT_BACKEND) -> Network:

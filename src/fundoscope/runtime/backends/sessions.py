@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from fundoscope.arrays import Canvases
+from fundoscope.arrays import Canvases, RawOutput
 from fundoscope.decide.heads import outputs_of
 from fundoscope.errors import BadRelease
 from fundoscope.runtime.release import OpenRelease
@@ -154,3 +154,30 @@ def reason_of(problem: Exception) -> str:
     if lines and lines[0].startswith("Exception from"):
         lines.reverse()
     return (lines or [type(problem).__name__])[0][:200].rstrip(".")
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What the network says about a batch."""
+
+    raw: RawOutput
+    """The head's output, in the head's own units."""
+    features: Float32[np.ndarray, "photo feature"]
+    """What the head reads."""
+    heatmap: Float32[np.ndarray, "photo row column"] | None
+    """Relevance for the grade, >= 0, largest value 1 (all 0 where nothing spoke for it); None where not exported."""
+
+
+class Network:
+    """A graph whose inputs and outputs were checked. Safe to call from several threads at once."""
+
+    def __init__(self, session: Session, *, has_heatmap: bool) -> None:
+        self.program = session.program
+        """Name and version of what computes it."""
+        self._session = session
+        self._names = ["raw", "features", "heatmap"] if has_heatmap else ["raw", "features"]
+
+    def run(self, canvases: Canvases | Pairs) -> Outputs:
+        """One forward pass; the heatmap, of the first photograph of a pair, comes out of the same pass."""
+        raw, features, *heatmap = self._session.run(self._names, canvases)
+        return Outputs(raw, features, heatmap[0] if heatmap else None)

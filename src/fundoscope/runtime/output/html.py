@@ -13,8 +13,9 @@ from fundoscope.decide.conformal import UNITS
 from fundoscope.decide.referral import DECISION_WORDS
 from fundoscope.grades import GRADE_NAMES, GRADES, REFERABLE
 from fundoscope.pages import environment, number_words, stored_interval_words, write_page
+from fundoscope.parallel import in_order
 from fundoscope.runtime.answers import PatientAnswer, Row, answer_patients
-from fundoscope.runtime.grader import Grader, in_order
+from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.inputs import Listed
 from fundoscope.runtime.output.illustration import Illustration, illustrate
 

@@ -40,7 +40,7 @@ from fundoscope.training.loop.fit import WEIGHTS, load_network
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.objectives.supervised import Normalise
 from fundoscope.training.runs.ensemble import check_alike
-from fundoscope.training.train import read_run
+from fundoscope.training.runs.folder import read_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,12 +31,13 @@ from fundoscope.training.attribution.capture import LAST
 from fundoscope.training.attribution.explain import METHODS, Method, explain
 from fundoscope.training.attribution.targets import Target
 from fundoscope.training.batches.loader import Rows
+from fundoscope.training.batches.rows import to_learn, training_rows
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.fit import WEIGHTS, fit, load_network
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.objectives.supervised import Normalise
 from fundoscope.training.runs.ensemble import check_alike
-from fundoscope.training.train import fold_networks, read_run, to_learn, training_rows
+from fundoscope.training.runs.folder import fold_networks, read_run
 
 Maps = Callable[[Canvases], Float[np.ndarray, "photo map_row map_column"]]
 

@@ -23,9 +23,10 @@ from fundoscope.training.augmentation.mixing import draw_mixture, mix, own_share
 from fundoscope.training.augmentation.parameters import Tweak, apply_tweak, draw_tweak, move_mask
 from fundoscope.training.batches.cache import Stored, prepare_all
 from fundoscope.training.batches.lesions import KIND_OF_MASK, boxes_map, masks_map, read_boxes
-from fundoscope.training.batches.sampler import Order, Sampling, draw_epoch, epoch_size, repeats
+from fundoscope.training.batches.sampler import Order, draw_epoch, epoch_size, repeats
 from fundoscope.training.batches.targets import GRADE, Target, Values
 from fundoscope.training.experiment.ranges import Augment
+from fundoscope.training.experiment.sections import Sampling
 
 Batch = dict[str, Tensor]
 """`canvas` (photo, side, side, 3) uint8, with two eyes (photo, 2, side, side, 3), the second being the

@@ -5,61 +5,16 @@ Every strategy draws from a generator keyed by (seed, epoch), so a resumed run r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Int
 
 from fundoscope.errors import BadExperiment
 from fundoscope.grades import GRADES
+from fundoscope.training.experiment.sections import PerGrade, Sampling
+from fundoscope.training.experiment.weights import Labels, Sources, Weights, flattened, frequency
 
-Weights = Float[np.ndarray, " photo"]
-"""How often each photograph is drawn, relative to the others."""
-
-Labels = Int[np.ndarray, " photo"]
-Sources = Shaped[np.ndarray, " photo"]
 Order = Int[np.ndarray, " shown"]
 """Positions of the photographs that an epoch shows, in the order it shows them."""
-
-PerGrade = tuple[float, float, float, float, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
-    """Which photographs an epoch shows. All but `none` draw with replacement, as many as there are rows."""
-
-    strategy: Literal[
-        "none", "inverse", "inverse_sqrt", "weights", "balanced", "decaying", "source", "grade_source"
-    ] = "none"
-    """none: each once. inverse, inverse_sqrt: by 1 / frequency of the grade, or its root. weights: by `weights`.
-    balanced: equally many of each grade in every batch. decaying: by `start`, over the epochs by `end` (EyePACS,
-    2nd place). source: each source equally often. grade_source: GDRNet's product of grade and source weights."""
-    weights: PerGrade = (0.1, 1.0, 0.5, 3.0, 4.0)
-    """Weight of a photograph of each grade (the DenseNet study's, which make EyePACS' grades about equal)."""
-    start: PerGrade = (1.36, 14.4, 6.64, 40.2, 49.6)
-    """decaying: weights of the first epoch (inverse frequencies in EyePACS)."""
-    end: PerGrade = (1.0, 2.0, 2.0, 2.0, 2.0)
-    """decaying: weights that are approached."""
-    decay: float = 0.975
-    """decaying: factor per epoch on the share of `start`."""
-    power: float = 0.5
-    """grade_source: exponent that flattens the frequencies before they are inverted; 0 is none, 1 the inverse."""
-
-    def __post_init__(self) -> None:
-        for name in ("weights", "start", "end"):
-            values = getattr(self, name)
-            if min(values) < 0 or max(values) == 0:
-                raise BadExperiment(
-                    f"sampling.{name}: expected five numbers of at least 0, not all 0, got {values}. "
-                    f"Change sampling.{name}"
-                )
-        for name in ("decay", "power"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise BadExperiment(
-                    f"sampling.{name}: expected a number from 0 to 1, got {value:g}. Change sampling.{name}"
-                )
 
 
 def draw_epoch(
@@ -128,23 +83,6 @@ def _weights(sampling: Sampling, grades: Labels, sources: Sources | None, epoch:
             return np.asarray(flattened(grades, power) * flattened(_present(sampling, sources), power))
         case _:
             return np.ones(len(grades))
-
-
-def frequency(labels: Labels | Sources) -> Weights:
-    """Share of the photographs that have each photograph's own label."""
-    _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return np.asarray(counts[place] / len(labels), dtype=np.float64)
-
-
-def flattened(labels: Labels | Sources, power: float) -> Weights:
-    """GDRNet's weight of each photograph's label: 1 / q with q = p^power / sum over the labels of p^power.
-
-    Che, Cheng, Jin and Chen, MICCAI 2023, "Towards generalizable diabetic retinopathy grading in unseen
-    domains"; p is a label's frequency among the training photographs.
-    """
-    _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    smooth = (counts / len(labels)) ** power
-    return np.asarray((smooth.sum() / smooth)[place], dtype=np.float64)
 
 
 def decayed(sampling: Sampling, epoch: int) -> PerGrade:

@@ -385,3 +385,43 @@ class Contrast:
                 "contrast.weight: expected one of augment.sharpness, halo, hole, spot and blur above 0, which make a "
                 "photograph's twin, got 0 for all. Give them (GDRNet: 0.5 each), or set contrast.weight to 0"
             )
+
+
+PerGrade = tuple[float, float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """Which photographs an epoch shows. All but `none` draw with replacement, as many as there are rows."""
+
+    strategy: Literal[
+        "none", "inverse", "inverse_sqrt", "weights", "balanced", "decaying", "source", "grade_source"
+    ] = "none"
+    """none: each once. inverse, inverse_sqrt: by 1 / frequency of the grade, or its root. weights: by `weights`.
+    balanced: equally many of each grade in every batch. decaying: by `start`, over the epochs by `end` (EyePACS,
+    2nd place). source: each source equally often. grade_source: GDRNet's product of grade and source weights."""
+    weights: PerGrade = (0.1, 1.0, 0.5, 3.0, 4.0)
+    """Weight of a photograph of each grade (the DenseNet study's, which make EyePACS' grades about equal)."""
+    start: PerGrade = (1.36, 14.4, 6.64, 40.2, 49.6)
+    """decaying: weights of the first epoch (inverse frequencies in EyePACS)."""
+    end: PerGrade = (1.0, 2.0, 2.0, 2.0, 2.0)
+    """decaying: weights that are approached."""
+    decay: float = 0.975
+    """decaying: factor per epoch on the share of `start`."""
+    power: float = 0.5
+    """grade_source: exponent that flattens the frequencies before they are inverted; 0 is none, 1 the inverse."""
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "start", "end"):
+            values = getattr(self, name)
+            if min(values) < 0 or max(values) == 0:
+                raise BadExperiment(
+                    f"sampling.{name}: expected five numbers of at least 0, not all 0, got {values}. "
+                    f"Change sampling.{name}"
+                )
+        for name in ("decay", "power"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise BadExperiment(
+                    f"sampling.{name}: expected a number from 0 to 1, got {value:g}. Change sampling.{name}"
+                )

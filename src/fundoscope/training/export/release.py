@@ -18,7 +18,8 @@ from fundoscope.errors import BadRelease, BadRequest
 from fundoscope.files import sha256_of
 from fundoscope.grades import GRADE_NAMES, GRADES, NOT_A_DEVICE, REFERABLE
 from fundoscope.photo.quality import Gate
-from fundoscope.runtime.release import Release, write_release
+from fundoscope.runtime.description import Release
+from fundoscope.runtime.release import write_release
 from fundoscope.tables import PROBABILITIES, write_table
 from fundoscope.tables.fellows import NO_FELLOW, find_fellows
 from fundoscope.training.batches.cache import Stored, recipe_key
@@ -272,7 +273,7 @@ def _some_canvases(experiment: Experiment, photographs: list[str]) -> np.ndarray
 
 def _some_pairs(experiment: Experiment, photographs: list[str]) -> np.ndarray:
     """Prepared training photographs with their fellows, spread evenly; the second is without, as some will be."""
-    from fundoscope.training.train import listed, prepared
+    from fundoscope.training.batches.rows import listed, prepared
 
     frame = listed(experiment)
     frame = frame[frame["grade"].notna()].reset_index(drop=True)

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from fundoscope.grades import GRADES
-from fundoscope.training.batches.sampler import flattened
+from fundoscope.training.experiment.weights import flattened
 
 PerPhoto = Float[Tensor, " photo"]
 Labels = Int[Tensor, " photo"]

@@ -29,13 +29,14 @@ from fundoscope.evaluation.domains import DomainTable, domain_table
 from fundoscope.files import write_text
 from fundoscope.tables import join, read_table, write_table
 from fundoscope.training.batches.loader import Rows
+from fundoscope.training.batches.rows import Report, listed, prepared, to_learn
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.sections import Domains
 from fundoscope.training.loop.fit import WEIGHTS, fit
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs.crossfit import cross_fit
+from fundoscope.training.runs.folder import note_photographs
 from fundoscope.training.runs.predict import answer, keep_voters
-from fundoscope.training.train import Report, listed, note_photographs, prepared, to_learn
 
 Sides = Shaped[np.ndarray, " photo"]
 """train, val, test or None for each photograph."""

@@ -22,11 +22,12 @@ from fundoscope.files import sha256_of
 from fundoscope.grades import GRADES, REFERABLE
 from fundoscope.tables import read_table
 from fundoscope.tables.patients import unit_keys
+from fundoscope.training.batches.rows import listed
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.fit import WEIGHTS, load_network
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs.crossfit import cross_fit
-from fundoscope.training.train import listed, read_run
+from fundoscope.training.runs.folder import read_run
 
 MAY_DIFFER: Final = {"": ("name", "seed"), "data": ("cache",), "fit": ("export",)}
 """Keys of an experiment, by section, in which runs that are averaged may differ."""

@@ -11,9 +11,9 @@ import numpy as np
 
 from fundoscope.errors import BadRequest
 from fundoscope.training.batches.loader import Augmented, Item, Rows, Shown
+from fundoscope.training.batches.rows import training_rows
 from fundoscope.training.experiment.ranges import COMPANIONS, PROBABILITIES, Augment
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.train import training_rows
 
 DRAWS = 5
 """Draws of each row, beside the untouched photograph."""

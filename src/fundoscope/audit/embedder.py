@@ -1,0 +1,41 @@
+"""Feature vectors of photographs, as a release's network computes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+
+from fundoscope.arrays import Photo
+from fundoscope.photo.fov import Field
+from fundoscope.photo.recipe import prepare
+from fundoscope.runtime.backends.network import open_network
+from fundoscope.runtime.backends.sessions import Network
+from fundoscope.runtime.release import OpenRelease
+
+
+@dataclass(frozen=True, slots=True)
+class Embedder:
+    """A release as a giver of features."""
+
+    opened: OpenRelease
+    network: Network
+
+    @classmethod
+    def open(cls, opened: OpenRelease) -> Embedder:
+        """Load the release's network for one core.
+
+        Raises:
+            BadRelease: If it cannot be run.
+        """
+        return cls(opened, open_network(opened))
+
+    def features(self, photo: Photo, field: Field | None) -> Float32[np.ndarray, " feature"]:
+        """Mean features of the photograph and its mirror image, of length 1."""
+        canvas = prepare(photo, self.opened.recipe, field=field).canvas
+        asked = np.stack([canvas, canvas[:, ::-1]])
+        if self.opened.release.eyes == 2:  # alone: the features are the photograph's own, whatever stands beside it
+            asked = np.stack([asked, np.zeros_like(asked)], axis=1)
+        both = self.network.run(asked).features.mean(axis=0)
+        return np.asarray(both / max(float(np.linalg.norm(both)), 1e-6), dtype=np.float32)

@@ -1,0 +1,56 @@
+"""The run folder: the names of its files, and how they are written and read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from fundoscope.errors import BadCheckpoint
+from fundoscope.files import write_text
+from fundoscope.training.batches.loader import Rows
+from fundoscope.training.experiment.file import experiment_from_dict
+from fundoscope.training.experiment.schema import Experiment
+from fundoscope.training.loop.processes import processes
+
+
+def read_run(run: Path) -> Experiment:
+    """The experiment of a run folder.
+
+    Raises:
+        BadCheckpoint: If the folder holds no run.
+    """
+    path = run / "experiment.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadCheckpoint(f"{run}: expected a run folder with experiment.json ({error})") from error
+    return experiment_from_dict(values, where=str(path))
+
+
+def fold_networks(experiment: Experiment, run: Path) -> list[Path]:
+    """The folders of the folds that the experiment runs."""
+    return [run / f"fold{fold}" for fold in experiment.data.only_folds or range(experiment.data.folds)]
+
+
+def _claim(experiment: Experiment, run: Path) -> None:
+    """Write the resolved experiment, or refuse a folder that holds another one."""
+    path = run / "experiment.json"
+    if path.is_file():
+        held = read_run(run)
+        if held != experiment:
+            ours, theirs = experiment.to_dict(), held.to_dict()
+            differs = [key for key in ours if ours[key] != theirs[key]]
+            raise BadCheckpoint(
+                f"{run}: holds a run of another experiment (it differs in {', '.join(differs)}). "
+                "Give another folder with --run, or continue that one with --resume"
+            )
+        return
+    if processes().rank == 0:
+        write_text(path, json.dumps(experiment.to_dict(), indent=2) + "\n")
+
+
+def note_photographs(rows: Rows, run: Path) -> None:
+    """Record which photographs were learnt from, so that nobody is later measured on them unawares."""
+    hashes = sorted(stored.sha256 for stored in rows.stored)
+    if processes().rank == 0:
+        write_text(run / "photographs.json", json.dumps(hashes, indent=0) + "\n")
