@@ -43,7 +43,7 @@ from fundoscope.heatmaps.table import ANY, CHANCE, differences, map_table, summa
 from fundoscope.pages import interval_words
 from fundoscope.training.attribution.capture import LAST, default_layer
 from fundoscope.training.attribution.explain import SLOW
-from fundoscope.training.attribution.randomised import (
+from fundoscope.training.runs.randomised import (
     SETTLING,
     Certifying,
     Folded,

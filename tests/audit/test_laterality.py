@@ -40,9 +40,9 @@ def eyes(tmp_path_factory):
 
 
 def findings(eyes, **changed):
-    frame, prints = eyes
+    frame, fingerprints = eyes
     changed_frame = frame.assign(**changed)
-    return list(eye_findings(changed_frame, see_eyes(changed_frame, prints, threads=2)))
+    return list(eye_findings(changed_frame, see_eyes(changed_frame, fingerprints, threads=2)))
 
 
 def test_mirrored_eyes_are_named_and_no_others(eyes):

@@ -56,9 +56,9 @@ def folder(tmp_path_factory):
 def test_each_picture_that_is_not_what_its_row_says_is_named(folder):
     images = ["retina.png", "scan.png", "broken.jpg", "small.png", "absent.png"]
     taken = take_fingerprints([folder / image for image in images], folder / "cache", embedder=None, threads=1)
-    prints = collected(taken, folder / "cache", None)
+    fingerprints = collected(taken, folder / "cache", None)
 
-    found = named(picture_findings(pd.DataFrame({"image": images}), prints))
+    found = named(picture_findings(pd.DataFrame({"image": images}), fingerprints))
 
     assert found["broken-file"].severity == "blocks"
     assert found["broken-file"].images == ("broken.jpg", "absent.png")
@@ -69,9 +69,9 @@ def test_each_picture_that_is_not_what_its_row_says_is_named(folder):
 
 
 def test_what_is_no_fundus_photograph_may_be_an_oct_scan_but_not_the_other_way_round():
-    prints = made_prints([(512, 512)] * 3, field=[False, True, False])
+    fingerprints = made_prints([(512, 512)] * 3, field=[False, True, False])
 
-    found = named(picture_findings(rows(3, modality=["oct", "oct", None]), prints))
+    found = named(picture_findings(rows(3, modality=["oct", "oct", None]), fingerprints))
 
     assert found["fundus-among-oct"].images == ("1.jpg",)
     assert found["not-a-fundus"].images == ("2.jpg",)
@@ -116,9 +116,9 @@ def test_small_is_what_the_recipe_would_enlarge(least_px, small):
 
 
 def test_an_oct_scan_is_a_strip_that_is_small_by_its_longer_side():
-    prints = made_prints([(512, 190), (200, 150), (512, 190)], field=[False, False, True])
+    fingerprints = made_prints([(512, 190), (200, 150), (512, 190)], field=[False, False, True])
 
-    found = named(picture_findings(rows(3, modality=["oct", "oct", "fundus"]), prints))
+    found = named(picture_findings(rows(3, modality=["oct", "oct", "fundus"]), fingerprints))
 
     assert found["small-picture"].images == ("1.jpg", "2.jpg")
 

@@ -153,7 +153,7 @@ Asked = dict[str, set[bytes]]
 @pytest.fixture(scope="module")
 def asked(clinic: Clinic) -> Iterator[Asked]:
     """Listens to what every fold's networks are asked while heatmaps are certified."""
-    from fundoscope.training.attribution import randomised as certifying
+    from fundoscope.training.runs import randomised as certifying
 
     heard: Asked = defaultdict(set)
     load, explain = certifying.load_network, certifying.explain
@@ -195,7 +195,7 @@ def certified(clinic: Clinic, asked: Asked, tmp_path_factory: pytest.TempPathFac
     result = command(
         "certify", clinic.release, "--lesions", clinic.lesions, "--lesion-free", clinic.lesion_free,
         *(word for run in clinic.runs for word in ("--checkpoint", run)), "--label-randomisation", 1,
-        "--out", folder / "copy", "--cache", folder / "prints", "--threads", 1, "--json",
+        "--out", folder / "copy", "--cache", folder / "fingerprints", "--threads", 1, "--json",
     )  # fmt: skip
     return Certified(status=result.exit_code, told=json.loads(result.stdout), copy=folder / "copy")
 
@@ -248,7 +248,7 @@ def test_no_network_is_asked_about_a_copy_of_what_it_learnt_from(clinic: Clinic,
 def test_without_runs_nothing_is_drawn_anew_and_copies_are_left_out(clinic: Clinic, tmp_path: Path):
     result = command(
         "certify", clinic.release, "--lesions", clinic.lesions, "--trained-on", clinic.learnt,
-        "--cache", tmp_path / "prints", "--threads", 1, "--json",
+        "--cache", tmp_path / "fingerprints", "--threads", 1, "--json",
     )  # fmt: skip
 
     told = json.loads(result.stdout)

@@ -21,8 +21,8 @@ from fundoscope.decide.calibrators import (
     Isotonic,
     Platt,
     VectorScaling,
-    answer_each_fold,
     calibrator_from_dict,
+    cross_fit_predict,
     fit_cut_calibration,
     fit_isotonic,
     fit_platt,
@@ -174,7 +174,7 @@ def test_each_fold_is_calibrated_by_the_others(rng):
     scores, positive = yes_or_no(rng)
     folds = np.arange(300) % 3
 
-    crossed = answer_each_fold(fit_platt, Platt.apply, scores, positive, folds)
+    crossed = cross_fit_predict(fit_platt, Platt.apply, scores, positive, folds)
 
     for fold in range(3):
         others = fit_platt(scores[folds != fold], positive[folds != fold])
@@ -186,7 +186,7 @@ def test_nobodys_own_label_moves_his_cross_fitted_probability(rng):
     folds = np.arange(300) % 5
     turned = np.where(folds == 2, ~positive, positive)
 
-    before, after = (answer_each_fold(fit_platt, Platt.apply, scores, each, folds) for each in (positive, turned))
+    before, after = (cross_fit_predict(fit_platt, Platt.apply, scores, each, folds) for each in (positive, turned))
 
     assert (before[folds == 2] == after[folds == 2]).all()
     assert (before[folds != 2] != after[folds != 2]).any()
@@ -195,7 +195,7 @@ def test_nobodys_own_label_moves_his_cross_fitted_probability(rng):
 def test_grades_can_be_cross_fitted_too(rng):
     logits, grades = rng.normal(size=(60, 5)), rng.integers(0, 5, 60)
 
-    shares = answer_each_fold(fit_vector_scaling, VectorScaling.apply, logits, grades, np.arange(60) % 2)
+    shares = cross_fit_predict(fit_vector_scaling, VectorScaling.apply, logits, grades, np.arange(60) % 2)
 
     assert shares.shape == (60, 5)
     assert shares.sum(axis=1) == pytest.approx(np.ones(60))
@@ -203,7 +203,7 @@ def test_grades_can_be_cross_fitted_too(rng):
 
 def test_one_fold_has_no_others():
     with pytest.raises(ValueError, match="at least 2 folds are needed, got 1"):
-        answer_each_fold(fit_platt, Platt.apply, np.arange(4.0), np.arange(4) > 1, np.zeros(4, int))
+        cross_fit_predict(fit_platt, Platt.apply, np.arange(4.0), np.arange(4) > 1, np.zeros(4, int))
 
 
 def test_a_release_carries_every_calibrator_through_json(rng):

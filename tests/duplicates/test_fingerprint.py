@@ -91,13 +91,15 @@ def test_what_cannot_be_read_is_one_sentence_and_costs_no_other(tmp_path, save):
     broken.write_bytes(whole.read_bytes()[:500])
 
     paths = [broken, whole, tmp_path / "absent.jpg"]
-    prints = collected(take_fingerprints(paths, tmp_path / "cache", embedder=None, threads=2), tmp_path / "cache", None)
+    fingerprints = collected(
+        take_fingerprints(paths, tmp_path / "cache", embedder=None, threads=2), tmp_path / "cache", None
+    )
 
-    assert prints.read.tolist() == [False, True, False]
-    assert "broken.jpg" in prints.reasons[0]
-    assert "absent.jpg" in prints.reasons[2]
-    assert prints.sizes[1] == read_photo(whole).pixels.shape[1::-1]
-    assert prints.frame(1).shape == (256, 256)
+    assert fingerprints.read.tolist() == [False, True, False]
+    assert "broken.jpg" in fingerprints.reasons[0]
+    assert "absent.jpg" in fingerprints.reasons[2]
+    assert fingerprints.sizes[1] == read_photo(whole).pixels.shape[1::-1]
+    assert fingerprints.frame(1).shape == (256, 256)
 
 
 def test_a_scan_has_no_field_and_is_kept_whole(tmp_path, rng):
@@ -112,7 +114,7 @@ def test_a_scan_has_no_field_and_is_kept_whole(tmp_path, rng):
 
 
 def test_no_photographs_give_empty_arrays(tmp_path):
-    prints = collected([], tmp_path, None)
+    fingerprints = collected([], tmp_path, None)
 
-    assert prints.hashes.shape == (0, 4, 32)
-    assert prints.features.shape == (0, 0)
+    assert fingerprints.hashes.shape == (0, 4, 32)
+    assert fingerprints.features.shape == (0, 0)

@@ -50,9 +50,9 @@ def test_every_disguise_is_found_and_nothing_else(disguised, tmp_path):
 
 def test_groups_do_not_depend_on_the_order(disguised, tmp_path):
     def grouped(paths):
-        prints = printed(paths, tmp_path)
-        roots = groups_of(find_overlap(prints, threads=1).pairs, len(paths))
-        return dict(zip([path.name for path in paths], group_names(roots, prints, "d"), strict=True))
+        fingerprints = printed(paths, tmp_path)
+        roots = groups_of(find_overlap(fingerprints, threads=1).pairs, len(paths))
+        return dict(zip([path.name for path in paths], group_names(roots, fingerprints, "d"), strict=True))
 
     forward, backward = grouped(disguised), grouped(disguised[::-1])
 
@@ -71,25 +71,27 @@ def test_groups_are_the_connected_parts_however_the_pairs_come(order):
 
 
 def test_groups_that_a_manifest_names_are_kept_and_joined(disguised, tmp_path):
-    prints = printed(disguised, tmp_path)
-    frame = pd.DataFrame({"image": [path.name for path in disguised], "sha256": prints.sha256})
+    fingerprints = printed(disguised, tmp_path)
+    frame = pd.DataFrame({"image": [path.name for path in disguised], "sha256": fingerprints.sha256})
     frame["duplicate_group"] = [None, "mine", *[None] * (len(frame) - 2)]
 
-    grouped = with_groups(frame, prints, find_overlap(prints, threads=2))
+    grouped = with_groups(frame, fingerprints, find_overlap(fingerprints, threads=2))
 
     assert grouped.loc[[1, 1 + RETINAS], "duplicate_group"].tolist() == ["mine", "mine"]
     assert grouped["duplicate_group"].nunique() == RETINAS
-    assert with_groups(grouped, prints, find_overlap(prints, threads=2)).equals(grouped)
+    assert with_groups(grouped, fingerprints, find_overlap(fingerprints, threads=2)).equals(grouped)
 
 
 def test_findings_name_the_groups_and_the_parted_eyes(disguised, tmp_path):
-    prints = printed(disguised, tmp_path)
-    overlap = find_overlap(prints, threads=2)
-    frame = pd.DataFrame({"image": [path.name for path in disguised], "sha256": prints.sha256})
+    fingerprints = printed(disguised, tmp_path)
+    overlap = find_overlap(fingerprints, threads=2)
+    frame = pd.DataFrame({"image": [path.name for path in disguised], "sha256": fingerprints.sha256})
     frame["patient"] = [f"p{at}" for at in range(len(frame))]
     frame["split"] = "train"
 
-    findings = {finding.check: finding for finding in overlap_findings(with_groups(frame, prints, overlap), overlap)}
+    findings = {
+        finding.check: finding for finding in overlap_findings(with_groups(frame, fingerprints, overlap), overlap)
+    }
 
     assert set(findings) == {"repeated-photographs", "one-eye-two-patients"}
     assert "one picture with another: 13, in groups: 6" in findings["repeated-photographs"].message
@@ -98,8 +100,8 @@ def test_findings_name_the_groups_and_the_parted_eyes(disguised, tmp_path):
 
 
 def test_one_eye_on_two_sides_blocks(disguised, tmp_path):
-    prints = printed(disguised, tmp_path)
-    overlap = find_overlap(prints, threads=2)
+    fingerprints = printed(disguised, tmp_path)
+    overlap = find_overlap(fingerprints, threads=2)
     eyes = type(overlap)(
         tuple(
             Pair(first=p.first, second=p.second, relation="same eye", found_by="hash", correlation=0.7, mirror=0)
@@ -107,11 +109,11 @@ def test_one_eye_on_two_sides_blocks(disguised, tmp_path):
         ),
         overlap.compared,
     )
-    frame = pd.DataFrame({"image": [path.name for path in disguised], "sha256": prints.sha256})
+    frame = pd.DataFrame({"image": [path.name for path in disguised], "sha256": fingerprints.sha256})
     frame["split"] = ["train"] * RETINAS + ["test"] * (RETINAS + 1)
     frame["grade"] = [2, 2, 2, 2, 2, 2, 2, 3, 4, 1, 2, 2, 2]
 
-    findings = list(overlap_findings(with_groups(frame, prints, eyes), eyes))
+    findings = list(overlap_findings(with_groups(frame, fingerprints, eyes), eyes))
     found = [f for f in findings if f.severity == "blocks"]
 
     assert [finding.check for finding in found] == ["one-eye-two-splits"]
@@ -124,10 +126,10 @@ def test_unreadable_photographs_take_no_part(disguised, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
 
-    prints = printed([broken, *disguised, broken], tmp_path)
+    fingerprints = printed([broken, *disguised, broken], tmp_path)
 
     assert not {0, len(disguised) + 1} & {
-        at for p in find_overlap(prints, threads=2).pairs for at in (p.first, p.second)
+        at for p in find_overlap(fingerprints, threads=2).pairs for at in (p.first, p.second)
     }
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fundoscope.audit.embedder import Embedder
+from fundoscope.audit.embedder import ReleaseEmbedder
 from fundoscope.errors import BadRelease
 from fundoscope.photo.fov import find_field
 from fundoscope.photo.recipe import prepare
@@ -262,7 +262,7 @@ def test_the_audit_asks_a_release_of_both_eyes_about_each_photograph_alone(tiny_
     """Its features are the photograph's own: those of the same network that takes one eye."""
     photo = np.asarray(Image.open(retinas[0]))
     one, two = (
-        Embedder.open(open_release(folder)).features(photo, find_field(photo))
+        ReleaseEmbedder.open(open_release(folder)).features(photo, find_field(photo))
         for folder in (tiny_release, pair_release)
     )
 

@@ -1,4 +1,4 @@
-"""GDRNet's hybrid loss: the features of twins drawn together at first, grades learnt from the spoilt twin at last."""
+"""GDRNet's hybrid loss: two views' features drawn together at first, grades learnt from the disturbed view at last."""
 
 from __future__ import annotations
 
@@ -51,26 +51,26 @@ def gdrnet() -> Experiment:
 
 @pytest.fixture
 def batch(rng: np.random.Generator) -> dict[str, torch.Tensor]:
-    canvas, twin = (torch.from_numpy(rng.integers(0, 255, (4, 16, 16, 3)).astype(np.uint8)) for _ in range(2))
-    return {"canvas": canvas, "twin": twin, "grade": GRADES, "weight": torch.tensor([0.5, 1.0, 2.0, 0.5])}
+    canvas, second_view = (torch.from_numpy(rng.integers(0, 255, (4, 16, 16, 3)).astype(np.uint8)) for _ in range(2))
+    return {"canvas": canvas, "second_view": second_view, "grade": GRADES, "weight": torch.tensor([0.5, 1.0, 2.0, 0.5])}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.99])
 def test_the_loss_goes_from_contrast_to_grades_as_the_epochs_pass(gdrnet: Experiment, batch, share: float):
-    """(1 - a) CE w_grade w_source + a SimCLR / 4 with a = 1 - epoch / epochs; CE is the spoilt twin's."""
+    """(1 - a) CE w_grade w_source + a SimCLR / 4 with a = 1 - epoch / epochs; CE is the spoilt second_view's."""
     objective = Supervised(gdrnet, Plain(), GRADES)
 
     losses = objective.step(batch, share=share)
 
-    plain, twin = (objective.network(objective.normalise(batch[name])) for name in ("canvas", "twin"))
-    graded = (cross_entropy(twin.raw, GRADES) * batch["weight"]).mean()
-    drawn = nt_xent(plain.features, twin.features, temperature=0.1).mean()
+    plain, second_view = (objective.network(objective.normalise(batch[name])) for name in ("canvas", "second_view"))
+    graded = (cross_entropy(second_view.raw, GRADES) * batch["weight"]).mean()
+    drawn = nt_xent(plain.features, second_view.features, temperature=0.1).mean()
     torch.testing.assert_close(losses["loss"], share * graded + (1 - share) * drawn / 4)
     torch.testing.assert_close(losses["grade_loss"], graded.detach())
     torch.testing.assert_close(losses["contrast_loss"], drawn.detach())
 
 
-def test_both_twins_teach_the_features(gdrnet: Experiment, batch):
+def test_both_views_teach_the_features(gdrnet: Experiment, batch):
     """As in SimCLR neither view is held still."""
     seen = []
 

@@ -19,7 +19,7 @@ from fundoscope.training.loop.fit import WEIGHTS
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from fundoscope.training.experiment.schema import experiment_from_dict
+from fundoscope.training.experiment.file import experiment_from_dict
 from fundoscope.training.train import train
 train(experiment_from_dict(json.loads(sys.argv[1]), where="argv"), Path(sys.argv[2]), progress=False)
 """

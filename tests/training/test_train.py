@@ -20,9 +20,9 @@ from fundoscope.runtime.verification import verify_release
 from fundoscope.tables import read_table
 from fundoscope.training.batches.rows import training_rows
 from fundoscope.training.experiment.schema import Experiment
+from fundoscope.training.export import graph as graph_module
 from fundoscope.training.export.graph import ReleaseGraph, check_parity, check_pooling
 from fundoscope.training.export.release import export_run
-from fundoscope.training.export.release import graph as graph_module
 from fundoscope.training.loop.fit import TIMING, WEIGHTS, load_network
 from fundoscope.training.objectives.supervised import Normalise
 from fundoscope.training.runs.predict import neighbours_of, run_network
@@ -69,7 +69,7 @@ def test_folds_give_each_photograph_to_a_network_that_never_saw_its_patient(tiny
 KILLED = """
 import os, sys
 from pathlib import Path
-from fundoscope.training.experiment.schema import experiment_from_dict
+from fundoscope.training.experiment.file import experiment_from_dict
 from fundoscope.training.loop import fit
 from fundoscope.training import train as run
 import json

@@ -21,7 +21,7 @@ from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.inputs import list_photographs
 from fundoscope.runtime.release import open_release
 from fundoscope.runtime.verification import verify_release
-from fundoscope.training.batches.loader import Augmented, Rows, Shown, load_rows, still_loader
+from fundoscope.training.batches.loader import Augmented, Rows, Shown, evaluation_loader, load_rows
 from fundoscope.training.experiment.file import experiment_from_dict, read_experiment
 from fundoscope.training.experiment.ranges import Augment
 from fundoscope.training.experiment.sections import Network
@@ -63,7 +63,7 @@ def build(**settings: object) -> GradingNetwork:
 
 
 def canvases_of(rows: Rows) -> np.ndarray:
-    return np.concatenate([batch["canvas"].numpy() for batch in still_loader(rows, batch=5)])
+    return np.concatenate([batch["canvas"].numpy() for batch in evaluation_loader(rows, batch=5)])
 
 
 def test_a_fellow_is_the_same_patients_other_eye(rows: Rows):
@@ -267,7 +267,7 @@ def test_a_training_step_takes_pairs(rows: Rows):
         where="the test",
     )
     objective = Supervised(experiment, GradingNetwork(experiment.network, side=64), torch.tensor(rows.targets))
-    batch = next(iter(still_loader(rows, batch=4)))
+    batch = next(iter(evaluation_loader(rows, batch=4)))
 
     losses = objective.train().step(batch, side=32)
     losses["loss"].backward()

@@ -12,7 +12,7 @@ import pandas as pd
 
 from fundoscope import __version__
 from fundoscope.audit import agreement, labels, leaks, pictures
-from fundoscope.audit.embedder import Embedder
+from fundoscope.audit.embedder import ReleaseEmbedder
 from fundoscope.audit.findings import Finding
 from fundoscope.audit.laterality import eye_findings, see_eyes
 from fundoscope.audit.repeats import overlap_findings
@@ -46,7 +46,7 @@ class Audit:
 
     listing: Listing
     """Its frame has `duplicate_group` and `eye_group` filled."""
-    prints: Fingerprints
+    fingerprints: Fingerprints
     overlap: Overlap
     findings: tuple[Finding, ...]
     suspects: tuple[labels.Suspect, ...]
@@ -81,8 +81,8 @@ class Audit:
             ],
             "counts": {
                 "photographs": len(frame),
-                "unreadable": int((~self.prints.read).sum()),
-                "without_field": int((self.prints.read & ~self.prints.field).sum()),
+                "unreadable": int((~self.fingerprints.read).sum()),
+                "without_field": int((self.fingerprints.read & ~self.fingerprints.field).sum()),
                 "pairs_compared": self.overlap.compared,
                 "copies": len(self.overlap.copies()),
                 "same_eye": len(self.overlap.same_eye()),
@@ -161,16 +161,16 @@ def audit(
     def told(what: str) -> Callable[[int, int], object] | None:
         return None if progress is None else lambda done, all_: progress(what, done, all_)
 
-    embedder = None if release is None else Embedder.open(release)
+    embedder = None if release is None else ReleaseEmbedder.open(release)
     trained = set() if release is None else set(release.release.training["training_sha256"])
     taken = take_fingerprints(listing.paths, cache, embedder=embedder, threads=threads)
-    prints = collected(_counted(taken, len(listing.paths), told("reading")), cache, embedder)
-    overlap = find_overlap(prints, threads=threads, advance=told("comparing"))
-    frame = _with_hashes(with_groups(listing.frame, prints, overlap), prints)
-    seen = see_eyes(frame, prints, threads=threads, advance=told("finding discs"))
+    fingerprints = collected(_counted(taken, len(listing.paths), told("reading")), cache, embedder)
+    overlap = find_overlap(fingerprints, threads=threads, advance=told("comparing"))
+    frame = _with_hashes(with_groups(listing.frame, fingerprints, overlap), fingerprints)
+    seen = see_eyes(frame, fingerprints, threads=threads, advance=told("finding discs"))
     rows, suspects = _doubted(frame, predictions, listing, trained)
     findings = [
-        *pictures.picture_findings(frame, prints),
+        *pictures.picture_findings(frame, fingerprints),
         *overlap_findings(frame, overlap),
         *leaks.leak_findings(frame, pretrained=pretrained),
         *leaks.trained_on(frame, trained),
@@ -183,7 +183,7 @@ def audit(
     findings.sort(key=lambda finding: grave[finding.severity])
     return Audit(
         listing=Listing(listing.manifests, frame, listing.paths),
-        prints=prints,
+        fingerprints=fingerprints,
         overlap=overlap,
         findings=tuple(findings),
         suspects=suspects,
@@ -217,9 +217,11 @@ def _counted(
         yield each
 
 
-def _with_hashes(frame: pd.DataFrame, prints: Fingerprints) -> pd.DataFrame:
+def _with_hashes(frame: pd.DataFrame, fingerprints: Fingerprints) -> pd.DataFrame:
     """The files' own hashes: what a manifest says may be of another file."""
-    return frame.assign(sha256=pd.Series([name or None for name in prints.sha256], index=frame.index, dtype=object))
+    return frame.assign(
+        sha256=pd.Series([name or None for name in fingerprints.sha256], index=frame.index, dtype=object)
+    )
 
 
 def _doubted(

@@ -12,24 +12,35 @@ from fundoscope.photo.fov import Field
 from fundoscope.photo.recipe import prepare
 from fundoscope.runtime.backends.network import open_network
 from fundoscope.runtime.backends.sessions import Network
+from fundoscope.runtime.description import MODEL
 from fundoscope.runtime.release import OpenRelease
 
 
 @dataclass(frozen=True, slots=True)
-class Embedder:
-    """A release as a giver of features."""
+class ReleaseEmbedder:
+    """Computes features with a release's network; a `duplicates.fingerprint.Embedder`."""
 
     opened: OpenRelease
     network: Network
 
     @classmethod
-    def open(cls, opened: OpenRelease) -> Embedder:
+    def open(cls, opened: OpenRelease) -> ReleaseEmbedder:
         """Load the release's network for one core.
 
         Raises:
             BadRelease: If it cannot be run.
         """
         return cls(opened, open_network(opened))
+
+    @property
+    def key(self) -> str:
+        """The first 16 hexadecimal digits of the network's SHA-256."""
+        return self.opened.release.files[MODEL][:16]
+
+    @property
+    def decode_px(self) -> int:
+        """Shortest side that the release's recipe wants a photograph decoded at, in px."""
+        return self.opened.recipe.decode_px
 
     def features(self, photo: Photo, field: Field | None) -> Float32[np.ndarray, " feature"]:
         """Mean features of the photograph and its mirror image, of length 1."""

@@ -62,7 +62,7 @@ def eye_of(disc: Disc | None) -> str | None:
 
 def see_eyes(
     frame: pd.DataFrame,
-    prints: Fingerprints,
+    fingerprints: Fingerprints,
     *,
     threads: int,
     advance: Callable[[int, int], object] | None = None,
@@ -71,16 +71,16 @@ def see_eyes(
 
     Args:
         frame: Manifest rows.
-        prints: Their fingerprints, in the same order.
+        fingerprints: Their fingerprints, in the same order.
         threads: Photographs worked on side by side.
         advance: Called with the number of photographs done and of all.
     """
-    fundus = prints.read & prints.field
+    fundus = fingerprints.read & fingerprints.field
     if "modality" in frame:
         fundus = fundus & ~frame["modality"].eq("oct").fillna(False).to_numpy(dtype=bool)
 
     def one(at: int) -> Sighting:
-        disc = find_disc(prints.frame(at)) if fundus[at] else None
+        disc = find_disc(fingerprints.frame(at)) if fundus[at] else None
         return Sighting(eye_of(disc), disc)
 
     seen = []

@@ -48,18 +48,18 @@ Rows = Bool[np.ndarray, " row"]
 Counts = Int[np.ndarray, "group grade"]
 
 
-def picture_findings(frame: pd.DataFrame, prints: Fingerprints, *, least_px: int = LEAST_PX) -> Iterator[Finding]:
+def picture_findings(frame: pd.DataFrame, fingerprints: Fingerprints, *, least_px: int = LEAST_PX) -> Iterator[Finding]:
     """Broken files, pictures of another kind than their rows say, odd sizes and small ones.
 
     Args:
         frame: Manifest rows; a blank `modality` is fundus.
-        prints: Their fingerprints, in the same order.
+        fingerprints: Their fingerprints, in the same order.
         least_px: Side that the recipe needs: the shorter one of a photograph, the longer one of an OCT scan.
     """
     names = np.array([str(image) for image in frame["image"]], dtype=object)
     oct_scan = _says(frame, "modality", "oct")
-    yield from _broken(names, prints)
-    unseen = prints.read & ~prints.field & ~oct_scan
+    yield from _broken(names, fingerprints)
+    unseen = fingerprints.read & ~fingerprints.field & ~oct_scan
     if unseen.any():
         yield Finding(
             "not-a-fundus",
@@ -68,7 +68,7 @@ def picture_findings(frame: pd.DataFrame, prints: Fingerprints, *, least_px: int
             "Look at them; remove what is none, and give OCT scans modality oct.",
             images=tuple(names[unseen]),
         )
-    strayed = prints.read & prints.field & oct_scan
+    strayed = fingerprints.read & fingerprints.field & oct_scan
     if strayed.any():
         yield Finding(
             "fundus-among-oct",
@@ -77,8 +77,8 @@ def picture_findings(frame: pd.DataFrame, prints: Fingerprints, *, least_px: int
             "Look at them, and correct their modality.",
             images=tuple(names[strayed]),
         )
-    yield from _small(names, prints, oct_scan, least_px)
-    yield from _sizes(frame, names, prints)
+    yield from _small(names, fingerprints, oct_scan, least_px)
+    yield from _sizes(frame, names, fingerprints)
 
 
 def balance_findings(frame: pd.DataFrame) -> Iterator[Finding]:
@@ -117,23 +117,25 @@ def _says(frame: pd.DataFrame, column: str, value: str) -> Rows:
     return np.array([not pd.isna(held) and held == value for held in frame[column]], dtype=bool)
 
 
-def _broken(names: Names, prints: Fingerprints) -> Iterator[Finding]:
-    broken = np.flatnonzero(~prints.read).tolist()
+def _broken(names: Names, fingerprints: Fingerprints) -> Iterator[Finding]:
+    broken = np.flatnonzero(~fingerprints.read).tolist()
     if broken:
         yield Finding(
             "broken-file",
             "blocks",
-            f"{len(broken)} of {len(names)} files cannot be read, the first because: {prints.reasons[broken[0]]} "
+            f"{len(broken)} of {len(names)} files cannot be read, the first because: {fingerprints.reasons[broken[0]]} "
             "Mend them, or delete their rows.",
             images=tuple(names[broken]),
-            evidence={"files": [{"image": names[at], "reason": prints.reasons[at]} for at in broken[:LISTED]]},
+            evidence={"files": [{"image": names[at], "reason": fingerprints.reasons[at]} for at in broken[:LISTED]]},
         )
 
 
-def _small(names: Names, prints: Fingerprints, oct_scan: Rows, least_px: int) -> Iterator[Finding]:
+def _small(names: Names, fingerprints: Fingerprints, oct_scan: Rows, least_px: int) -> Iterator[Finding]:
     # An OCT scan is a strip that is padded to a square, so that its longer side is what the recipe meets.
-    met = np.array([max(size) if is_oct else min(size) for size, is_oct in zip(prints.sizes, oct_scan, strict=True)])
-    small = np.flatnonzero(prints.read & (met < least_px)).tolist()
+    met = np.array(
+        [max(size) if is_oct else min(size) for size, is_oct in zip(fingerprints.sizes, oct_scan, strict=True)]
+    )
+    small = np.flatnonzero(fingerprints.read & (met < least_px)).tolist()
     if small:
         yield Finding(
             "small-picture",
@@ -144,19 +146,19 @@ def _small(names: Names, prints: Fingerprints, oct_scan: Rows, least_px: int) ->
             evidence={
                 "least_px": least_px,
                 "pictures": [
-                    {"image": names[at], "width": prints.sizes[at][0], "height": prints.sizes[at][1]}
+                    {"image": names[at], "width": fingerprints.sizes[at][0], "height": fingerprints.sizes[at][1]}
                     for at in small[:LISTED]
                 ],
             },
         )
 
 
-def _sizes(frame: pd.DataFrame, names: Names, prints: Fingerprints) -> Iterator[Finding]:
+def _sizes(frame: pd.DataFrame, names: Names, fingerprints: Fingerprints) -> Iterator[Finding]:
     """A table of sizes for each source; rare ones are named where others dominate."""
     sources = texts(frame, "source")
     held: dict[str, dict[tuple[int, int], list[int]]] = defaultdict(lambda: defaultdict(list))
-    for at in np.flatnonzero(prints.read).tolist():
-        held[sources[at] or ""][prints.sizes[at]].append(at)
+    for at in np.flatnonzero(fingerprints.read).tolist():
+        held[sources[at] or ""][fingerprints.sizes[at]].append(at)
     tables: dict[str, dict[str, Any]] = {}
     odd: list[int] = []
     for source in sorted(held):

@@ -10,11 +10,11 @@ import typer
 
 from fundoscope.cli.console import say, troubles
 from fundoscope.errors import BadRelease, BadRequest
-from fundoscope.tables.pair import Pair, read_pair
 
 if TYPE_CHECKING:
     from fundoscope.decide.held_out import HeldOut
     from fundoscope.runtime.release import OpenRelease
+    from fundoscope.tables.pair import Pair
 
 
 class Method(StrEnum):
@@ -78,6 +78,8 @@ def calibrate(
     opened = None if release is None else open_release(release)
     if opened is not None and out is not None:
         check_copy(opened, out, by=by)
+    from fundoscope.tables.pair import read_pair
+
     pair = read_pair(predictions, manifest)
     if preset is not None:
         written, copy = _preset(pair, held_out=held_out, seed=seed), None

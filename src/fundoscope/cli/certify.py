@@ -161,7 +161,7 @@ class _Runs:
     """Runs with their folds; of torch this module names nothing."""
 
     training: Any
-    """`fundoscope.training.attribution.randomised`."""
+    """`fundoscope.training.runs.randomised`."""
     folded: Any
 
     @classmethod
@@ -169,7 +169,7 @@ class _Runs:
         from importlib import import_module
 
         try:
-            training = import_module("fundoscope.training.attribution.randomised")
+            training = import_module("fundoscope.training.runs.randomised")
         except ModuleNotFoundError as error:
             if error.name and error.name.startswith("fundoscope"):
                 raise

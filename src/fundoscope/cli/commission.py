@@ -9,11 +9,11 @@ import typer
 
 from fundoscope.cli.console import say, troubles
 from fundoscope.errors import BadRequest, BadTable
-from fundoscope.tables.pair import Pair, read_pair
 
 if TYPE_CHECKING:
     from fundoscope.clinic.commissioning.commission import Terms
     from fundoscope.runtime.release import OpenRelease
+    from fundoscope.tables.pair import Pair
 
 NOT_GUARANTEED = 1
 """Exit status where the data cannot guarantee what was asked for."""
@@ -60,6 +60,8 @@ def commission(
         raise BadRequest("--out: expected --release beside it, got none. Name the release that is to be copied.")
     opened = None if release is None else open_release(release)
     terms = Terms(sensitivity=sensitivity, confidence=confidence, looks=looks)
+    from fundoscope.tables.pair import read_pair
+
     pair = read_pair(predictions, manifest, split=split)
     protocol = _protocol(pair, opened, terms=terms, prevalence=prevalence, oedema=dme)
     if report is not None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from fundoscope.evaluation.comparison import System
+    from fundoscope.evaluation.report.comparison import System
     from fundoscope.evaluation.runs import Run
     from fundoscope.evaluation.systems import Against, Comparison
 
@@ -97,14 +97,14 @@ def compare(
     table = _table(systems, rows, found, about, interval.value) if wanted else []
     basis = _basis(about, METHOD_WORDS[interval.value], len(systems), table)
     if report is not None:
-        from fundoscope.evaluation.comparison import write_comparison
+        from fundoscope.evaluation.report.comparison import write_comparison
 
         written = write_comparison(table, report, figures=plots.draw(table), basis=basis)
         troubles.print(f"written: {written[0]}", markup=False, soft_wrap=True)
     paths = [each.path for each in systems]
     names = _names(paths)
     if as_json:
-        from fundoscope.evaluation.comparison import to_dict
+        from fundoscope.evaluation.report.comparison import to_dict
 
         answer = _answer(paths, found, about, margins, interval.value) | (to_dict(table) if table else {})
         print(json.dumps(answer, indent=2, allow_nan=False))
@@ -224,7 +224,7 @@ def _table(
     method: str,
 ) -> list[System]:
     """Each system by itself, as `fundoscope evaluate` measures it, beside its difference to the first."""
-    from fundoscope.evaluation.comparison import System
+    from fundoscope.evaluation.report.comparison import System
     from fundoscope.evaluation.summary import evaluate
 
     options = {name: about[name] for name in ("resamples", "seed", "level")}
@@ -255,7 +255,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 def _print_table(table: list[System]) -> None:
     """As many systems beside each other as fit; their differences come below."""
-    from fundoscope.evaluation.comparison import sections, seed_spreads, spread_words
+    from fundoscope.evaluation.report.comparison import sections, seed_spreads, spread_words
 
     across = max(1, (answers.width - HEADING_WIDTH) // CELL_WIDTH)
     for start in range(0, len(table), across):

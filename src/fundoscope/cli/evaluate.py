@@ -11,7 +11,6 @@ import typer
 
 from fundoscope.cli.console import troubles
 from fundoscope.errors import BadRequest, BadTable, MissingExtra
-from fundoscope.tables.pair import data_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,6 +130,7 @@ def _read(
     """Photographs with a prediction, the manifest's rows that are evaluated, and which tables they are from."""
     from fundoscope.evaluation.signs import check_signs
     from fundoscope.tables import check_manifest, check_predictions, join, read_table
+    from fundoscope.tables.pair import data_of
 
     given = check_predictions(read_table(predictions), path=predictions)
     listed = check_manifest(read_table(manifest), path=manifest)

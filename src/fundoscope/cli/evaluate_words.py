@@ -15,7 +15,7 @@ from fundoscope.grades import GRADE_NAMES, NOT_A_DEVICE
 
 if TYPE_CHECKING:
     from fundoscope.evaluation.extras import Whole
-    from fundoscope.evaluation.report.mistakes import Mistakes
+    from fundoscope.evaluation.mistakes import Mistakes
     from fundoscope.evaluation.report.presets import Paper
     from fundoscope.evaluation.summary import Summary
 

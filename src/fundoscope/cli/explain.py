@@ -126,7 +126,7 @@ def _by_checkpoint(
     from fundoscope.runtime.explanations import Request
 
     try:
-        from fundoscope.training.attribution.explainer import read_explainer, read_side_by_side
+        from fundoscope.training.runs.explainer import read_explainer, read_side_by_side
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("fundoscope"):
             raise

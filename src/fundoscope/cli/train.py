@@ -31,7 +31,7 @@ def train(
         raise BadRequest(
             "train: expected either the NAME of an experiment or --resume RUN; `fundoscope experiments` lists them"
         )
-    config, running = _training("experiment.schema"), _training("train")
+    config, running = _training("experiment.file"), _training("train")
     if resume is not None:
         experiment, folder = running.read_run(resume), resume
     else:
@@ -85,7 +85,7 @@ def experiments(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")
     """List the experiments that ship, with the first line of each."""
     from rich.table import Table
 
-    config = _training("experiment.schema")
+    config = _training("experiment.file")
     found = {name: config.first_comment(path) for name, path in config.shipped_experiments().items()}
     if as_json:
         answers.print_json(json.dumps(found))

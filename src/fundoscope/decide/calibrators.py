@@ -1,7 +1,7 @@
 """Turn scores into probabilities that come true: vector scaling, Platt's curve, isotonic regression, cut by cut.
 
 `calibrate.fit_temperature` has one number and needs least data; what stands here bends more and needs more. All of
-it is fitted on *held-out* photographs (`held_out.HeldOut`), or each fold by the others (`answer_each_fold`).
+it is fitted on *held-out* photographs (`held_out.HeldOut`), or each fold by the others (`cross_fit_predict`).
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ def calibrator_from_dict(values: Mapping[str, Any]) -> Calibrator:
             return CutCalibration(tuple(_curve(cut) for cut in values["cuts"]))
 
 
-def answer_each_fold(
+def cross_fit_predict(
     fit: Callable[[Any, Any], Fitted],
     apply: Callable[[Fitted, Any], Shaped[np.ndarray, " photo *value"]],
     scores: Shaped[np.ndarray, " photo *score"],

@@ -149,7 +149,7 @@ def fit_conformal(
 
     Args:
         held: Held-out photographs; with `by`, with their `groups`. Probabilities by a calibration that was fitted on
-            others (`calibrators.answer_each_fold`).
+            others (`calibrators.cross_fit_predict`).
         alpha: Share that may be missed, between 0 and 1.
         unit: A name in `UNITS`.
         by: Name of what `held.groups` are: each group has a threshold, and a promise, of its own (Vovk 2012). One with

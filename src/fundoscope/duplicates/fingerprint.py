@@ -12,17 +12,17 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar, cast
+from typing import Final, Protocol, TypeVar, cast, runtime_checkable
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from fundoscope.audit.embedder import Embedder
+from fundoscope.arrays import Photo
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.files import replacing, sha256_of
 from fundoscope.parallel import in_order
-from fundoscope.photo.fov import find_field
+from fundoscope.photo.fov import Field, find_field
 from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.photo.recipe import Recipe, prepare
 
@@ -48,6 +48,22 @@ _FRAME: Final = Recipe(side=FRAME_PX, crop="circle")
 
 Frame = UInt8[np.ndarray, "256 256"]
 Plane = Float32[np.ndarray, "256 256"]
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Computes the feature vector of a photograph, for instance with a release's network."""
+
+    @property
+    def key(self) -> str:
+        """Names the network in the cache: features of another network must not meet these."""
+
+    @property
+    def decode_px(self) -> int:
+        """Shortest side that a photograph must be decoded at, in px."""
+
+    def features(self, photo: Photo, field: Field | None) -> Float32[np.ndarray, " feature"]:
+        """Return the photograph's feature vector, of length 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +241,7 @@ def collected(taken: Iterable[Fingerprint | str], cache: Path, embedder: Embedde
 
 def cache_folder(cache: Path, embedder: Embedder | None) -> Path:
     """Where fingerprints of this version, with this release's features, lie."""
-    features = "plain" if embedder is None else embedder.opened.release.files["model.onnx"][:16]
+    features = "plain" if embedder is None else embedder.key
     return cache / f"fingerprints-{VERSION}-{features}"
 
 
@@ -235,7 +251,7 @@ def stored_path(folder: Path, sha256: str) -> Path:
 
 
 def _decode_px(embedder: Embedder | None) -> int:
-    return max(DECODE_PX, embedder.opened.recipe.decode_px if embedder is not None else 0)
+    return max(DECODE_PX, embedder.decode_px if embedder is not None else 0)
 
 
 def _store(taken: Fingerprint, path: Path) -> None:

@@ -11,18 +11,18 @@ from fundoscope.duplicates.search import Overlap, group_names, groups_of
 from fundoscope.tables.grouping import connected
 
 
-def with_groups(frame: pd.DataFrame, prints: Fingerprints, overlap: Overlap) -> pd.DataFrame:
+def with_groups(frame: pd.DataFrame, fingerprints: Fingerprints, overlap: Overlap) -> pd.DataFrame:
     """A copy with `duplicate_group` (one picture) and `eye_group` (one eye, copies included) filled.
 
     Groups that the manifest already names are kept: a photograph found in the same picture as one of them joins it.
 
     Args:
         frame: One row for each fingerprint, in order.
-        prints: The fingerprints.
+        fingerprints: The fingerprints.
         overlap: What was found among them.
     """
-    copies = group_names(groups_of(overlap.copies(), len(frame)), prints, "d")
-    eyes = group_names(groups_of(overlap.pairs, len(frame)), prints, "e")
+    copies = group_names(groups_of(overlap.copies(), len(frame)), fingerprints, "d")
+    eyes = group_names(groups_of(overlap.pairs, len(frame)), fingerprints, "e")
     given: list[str | None] = [None] * len(frame)
     if "duplicate_group" in frame:
         given = [None if pd.isna(value) else str(value) for value in frame["duplicate_group"]]

@@ -71,7 +71,7 @@ class Overlap:
 
 
 def find_overlap(
-    prints: Fingerprints,
+    fingerprints: Fingerprints,
     *,
     threads: int,
     advance: Callable[[int, int], object] | None = None,
@@ -83,18 +83,20 @@ def find_overlap(
     judged by its pixels (`alignment`). What neither hash nor features bring together is not found.
 
     Args:
-        prints: Fingerprints; photographs that could not be read take no part.
+        fingerprints: Fingerprints; photographs that could not be read take no part.
         threads: Pairs compared side by side.
         advance: Called with the number of pairs done and of all.
     """
-    same = _same_files(prints)
-    wanted = _candidates(prints, skip={(pair.first, pair.second) for pair in same})
+    same = _same_files(fingerprints)
+    wanted = _candidates(fingerprints, skip={(pair.first, pair.second) for pair in same})
     order = sorted(wanted)
 
     def compare(pair: tuple[int, int]) -> Comparison:
         first, second = pair
-        fields = bool(prints.field[first] and prints.field[second])
-        return compare_frames(prints.frame(first), prints.frame(second), fields=fields, mirrors=wanted[pair].mirrors)
+        fields = bool(fingerprints.field[first] and fingerprints.field[second])
+        return compare_frames(
+            fingerprints.frame(first), fingerprints.frame(second), fields=fields, mirrors=wanted[pair].mirrors
+        )
 
     found = list(same)
     for done, ((first, second), seen) in enumerate(zip(order, in_order(compare, order, threads=threads), strict=True)):
@@ -119,7 +121,7 @@ def groups_of(pairs: Iterable[Pair], photographs: int) -> list[int]:
     return connected(photographs, ((pair.first, pair.second) for pair in pairs))
 
 
-def group_names(roots: Sequence[int], prints: Fingerprints, prefix: str) -> list[str | None]:
+def group_names(roots: Sequence[int], fingerprints: Fingerprints, prefix: str) -> list[str | None]:
     """A name for each photograph's group, made of its smallest file hash; None for a photograph that is alone.
 
     The name does not depend on the order of the photographs.
@@ -128,7 +130,7 @@ def group_names(roots: Sequence[int], prints: Fingerprints, prefix: str) -> list
     for at, root in enumerate(roots):
         members[root].append(at)
     names = {
-        root: f"{prefix}-{min(prints.sha256[at] for at in held)[:12]}"
+        root: f"{prefix}-{min(fingerprints.sha256[at] for at in held)[:12]}"
         for root, held in members.items()
         if len(held) > 1
     }
@@ -141,11 +143,11 @@ class _Candidate:
     found_by: str
 
 
-def _same_files(prints: Fingerprints) -> list[Pair]:
+def _same_files(fingerprints: Fingerprints) -> list[Pair]:
     """Each further photograph with one file hash, paired with the first."""
     first: dict[str, int] = {}
     pairs = []
-    for at, sha256 in enumerate(prints.sha256):
+    for at, sha256 in enumerate(fingerprints.sha256):
         if not sha256:
             continue
         if sha256 in first:
@@ -164,17 +166,17 @@ def _same_files(prints: Fingerprints) -> list[Pair]:
     return pairs
 
 
-def _candidates(prints: Fingerprints, skip: set[tuple[int, int]]) -> dict[tuple[int, int], _Candidate]:
-    known = np.flatnonzero(prints.read)
+def _candidates(fingerprints: Fingerprints, skip: set[tuple[int, int]]) -> dict[tuple[int, int], _Candidate]:
+    known = np.flatnonzero(fingerprints.read)
     mirrors: dict[tuple[int, int], set[int]] = defaultdict(set)
     for mirror in ALL_MIRRORS:
         # A mirrored on B is B mirrored on A, so each unordered pair is met from either side.
-        near = close_pairs(prints.hashes[known, mirror], prints.hashes[known, 0], radius=HASH_RADIUS)
+        near = close_pairs(fingerprints.hashes[known, mirror], fingerprints.hashes[known, 0], radius=HASH_RADIUS)
         for query, hit in known[near[:, :2]].tolist():
             if query != hit:
                 mirrors[min(query, hit), max(query, hit)].add(mirror)
     found = {pair: _Candidate(tuple(sorted(ways)), "hash") for pair, ways in mirrors.items() if pair not in skip}
-    for query, row in enumerate(nearest(prints.features, NEIGHBOURS).tolist()):
+    for query, row in enumerate(nearest(fingerprints.features, NEIGHBOURS).tolist()):
         for hit in row:
             pair = min(query, hit), max(query, hit)
             if hit >= 0 and pair not in found and pair not in skip:

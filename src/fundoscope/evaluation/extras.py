@@ -13,9 +13,9 @@ import pandas as pd
 
 from fundoscope.decide.abstention import Abstention, abstention_curve, certainty_of
 from fundoscope.evaluation.cases import cases_of
-from fundoscope.evaluation.report.flow import Step, flow, to_dict
-from fundoscope.evaluation.report.mistakes import Mistakes, mistakes
-from fundoscope.evaluation.statistics.curves import Drawn, drawn
+from fundoscope.evaluation.curves import Drawn, drawn
+from fundoscope.evaluation.flow import Step, flow, to_dict
+from fundoscope.evaluation.mistakes import Mistakes, mistakes
 from fundoscope.evaluation.subgroups import RULE, Subgroups, subgroups
 from fundoscope.evaluation.summary import Summary
 

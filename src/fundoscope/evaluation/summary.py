@@ -13,7 +13,7 @@ from jaxtyping import Bool
 
 from fundoscope.evaluation.cases import UNGRADABLE, UNREADABLE, Cases, cases_of
 from fundoscope.evaluation.measures import DECISION, measures
-from fundoscope.evaluation.report.reasons import why_missing, why_no_interval
+from fundoscope.evaluation.reasons import why_missing, why_no_interval
 from fundoscope.evaluation.signs import Sign, evaluate_signs
 from fundoscope.evaluation.statistics.agreement import confusions, row_shares
 from fundoscope.evaluation.statistics.delong import DELONG, OBUCHOWSKI, delong

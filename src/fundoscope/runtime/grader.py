@@ -35,7 +35,7 @@ from fundoscope.runtime.assessment import look
 from fundoscope.runtime.backends.network import DEFAULT_BACKEND, Pair, open_network
 from fundoscope.runtime.backends.sessions import Network
 from fundoscope.runtime.reading import FELLOW_WORDS, Reading
-from fundoscope.runtime.release import OpenRelease, default_release, head_shares, open_release
+from fundoscope.runtime.release import OpenRelease, default_release, head_probabilities, open_release
 
 __all__ = ["Grader", "Reading", "available_cores", "in_order"]
 
@@ -194,6 +194,6 @@ class Grader:
         """Probability of each grade: the head's, or the votes of the nearest known photographs; then calibrated."""
         release, known = self.opened.release, self.opened.neighbours
         if known is None or reading.features is None:
-            return head_shares(self.opened, raw)
+            return head_probabilities(self.opened, raw)
         votes = neighbour_probabilities(reading.features[None], known, Voting.from_dict(release.neighbours))
         return calibrated(votes, self.opened.calibrator)

@@ -76,7 +76,7 @@ class OpenRelease:
         return heatmap_state(self.release.heatmap, self.certificate, self.release.files[MODEL])
 
 
-def head_shares(opened: OpenRelease, raw: RawOutput) -> Probabilities:
+def head_probabilities(opened: OpenRelease, raw: RawOutput) -> Probabilities:
     """Probabilities of a release's head as it reads them: by its temperature, and put right by its calibrator."""
     release = opened.release
     return calibrated(probabilities(release.head, raw, temperature=release.temperature), opened.calibrator)

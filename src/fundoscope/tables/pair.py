@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from fundoscope.errors import BadTable
-
-if TYPE_CHECKING:
-    import pandas as pd
+from fundoscope.files import sha256_of
+from fundoscope.tables.columns import check_manifest, check_predictions
+from fundoscope.tables.formats import read_table
+from fundoscope.tables.joining import join
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,6 @@ def read_pair(predictions: Path, manifest: Path, *, split: str | None = None) ->
     Raises:
         BadTable: If one is not usable, or no photograph of the split is both predicted and graded.
     """
-    from fundoscope.tables import check_manifest, check_predictions, join, read_table
-
     given = check_predictions(read_table(predictions), path=predictions)
     listed = check_manifest(read_table(manifest), path=manifest).drop(columns=["fold", "release"], errors="ignore")
     joined = join(given, listed, predictions_path=predictions, manifest_path=manifest)
@@ -53,8 +53,6 @@ def read_pair(predictions: Path, manifest: Path, *, split: str | None = None) ->
 
 def data_of(predictions: Path, manifest: Path, *, only_predicted: int, only_listed: int) -> dict[str, str | int]:
     """Which tables an answer is about, to the byte, and how much of them found no match."""
-    from fundoscope.files import sha256_of
-
     return {
         "predictions": predictions.name,
         "predictions_sha256": sha256_of(predictions),

@@ -32,7 +32,7 @@ from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.networks.normalisation import resolved_recipe
 from fundoscope.training.runs.crossfit import cross_fit
 from fundoscope.training.runs.folder import _claim, fold_networks, note_photographs
-from fundoscope.training.runs.predict import answer, keep_voters
+from fundoscope.training.runs.predict import answer, write_reference_set
 from fundoscope.training.runs.retinascan_modes import check_modes, grade_by_modes, write_modes
 
 
@@ -102,7 +102,7 @@ def _final(experiment: Experiment, rows: Rows, run: Path, say: Report, progress:
         held_out = training_rows(experiment, experiment.data.validate, say)
     say(f"fitting on all {len(rows)} training photographs")
     network = fit(experiment, to_learn(experiment, rows), held_out, run / "final", progress=progress)
-    keep_voters(network, experiment, rows, run / "final")
+    write_reference_set(network, experiment, rows, run / "final")
     if held_out is not None and processes().rank == 0:
         if experiment.fit.compare_modes:
             modes = grade_by_modes(experiment, network, run / "final", rows, held_out)

@@ -281,21 +281,21 @@ SPOILING = {"sharpness": 1.0, "halo": 1.0, "hole": 1.0, "spot": 1.0, "blur": 1.0
 
 def test_a_twin_is_the_same_photograph_under_the_same_tweak_with_fundus_aug_beside(rows):
     spoilt, clean = Augment(**SPOILING), Augment()
-    twins = Augmented(dataclasses.replace(rows, twins=True), spoilt, 1)
+    second_views = Augmented(dataclasses.replace(rows, second_views=True), spoilt, 1)
 
     for shown in (Shown(0, 3), Shown(2, 3), Shown(0, 3, repeat=1)):
-        item = twins[shown]
+        item = second_views[shown]
         assert np.array_equal(item["canvas"], Augmented(rows, clean, 1)[shown]["canvas"])
-        assert np.array_equal(item["twin"], Augmented(rows, spoilt, 1)[shown]["canvas"])
-        assert not np.array_equal(item["canvas"], item["twin"])
+        assert np.array_equal(item["second_view"], Augmented(rows, spoilt, 1)[shown]["canvas"])
+        assert not np.array_equal(item["canvas"], item["second_view"])
 
 
 def test_a_tweak_without_fundus_aug_keeps_all_else():
-    tweak = loading.draw_tweak(np.random.default_rng(0), Augment(**SPOILING, erase=1.0, rand_augment=2))
+    params = loading.draw_params(np.random.default_rng(0), Augment(**SPOILING, erase=1.0, rand_augment=2))
     changed = {
         field.name
-        for field in dataclasses.fields(tweak)
-        if getattr(tweak, field.name) != getattr(unspoilt(tweak), field.name)
+        for field in dataclasses.fields(params)
+        if getattr(params, field.name) != getattr(unspoilt(params), field.name)
     }
 
     assert changed == {"sharpness", "halo", "hole", "spots", "blur"}

@@ -16,8 +16,8 @@ from fundoscope.runtime.verification import verify_release
 from fundoscope.tables import read_table
 from fundoscope.training.experiment.file import experiment_from_dict
 from fundoscope.training.experiment.sections import Network
+from fundoscope.training.export import graph as graph_module
 from fundoscope.training.export.graph import PlainGraph, ReleaseGraph, check_parity, release_graph, run_onnx, to_onnx
-from fundoscope.training.export.release import graph as graph_module
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.objectives.supervised import Normalise
 from fundoscope.training.train import train

@@ -20,7 +20,7 @@ from fundoscope.training.experiment.sections import Network, Optimiser
 from fundoscope.training.loop.optimiser import build_optimiser
 from fundoscope.training.networks.backbone import build_backbone, feature_width
 from fundoscope.training.networks.clip import text_prototypes
-from fundoscope.training.networks.freezing import still_parts
+from fundoscope.training.networks.freezing import frozen_parts
 from fundoscope.training.networks.heads import read_prototypes
 from fundoscope.training.networks.normalisation import own_normalisation
 
@@ -122,6 +122,6 @@ def test_deeper_blocks_learn_faster_and_the_last_stage_alone_where_asked():
     assert rates[id(tower.visual.proj)] == 1.0
     assert rates[id(tower.visual.transformer.resblocks[1].mlp.c_fc.weight)] == 0.5
     assert rates[id(tower.visual.conv1.weight)] == 0.125
-    still = still_parts(tower, settings)
+    still = frozen_parts(tower, settings)
     assert "visual.transformer.resblocks.0" in still
     assert not [name for name in still if name.startswith(("visual.transformer.resblocks.1", "visual.proj"))]

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 from fundoscope.errors import BadExperiment
 from fundoscope.training.experiment.sections import Network
 from fundoscope.training.networks.backbone import build_backbone
-from fundoscope.training.networks.freezing import freeze_parts, hold_still, last_stage, still_parts
+from fundoscope.training.networks.freezing import freeze_parts, frozen_parts, keep_frozen, last_stage
 
 TRANSFORMER = {"depth": 3, "embed_dim": 24, "num_heads": 2}
 DENSE = {"growth_rate": 4, "block_config": [1, 1, 1, 16]}
@@ -19,9 +19,9 @@ def frozen(backbone: str, size: dict, **values: object):
     """A backbone with its parts frozen, in training mode as training has it."""
     network = Network(backbone=backbone, size=size, **values)
     model = build_backbone(network)
-    still = still_parts(model, network)
+    still = frozen_parts(model, network)
     freeze_parts(model, still)
-    hold_still(model.train(), still, batch_norm=network.frozen_batch_norm)
+    keep_frozen(model.train(), still, batch_norm=network.frozen_batch_norm)
     return model
 
 

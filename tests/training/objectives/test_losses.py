@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 from fundoscope.decide.heads import HEADS, outputs_of
 from fundoscope.decide.kappa import kappa_of
 from fundoscope.training.experiment.sections import LOSSES_OF, Loss
+from fundoscope.training.experiment.weights import grade_source_weights
 from fundoscope.training.objectives.losses import (
     LOSSES,
     class_weights,
@@ -18,7 +19,6 @@ from fundoscope.training.objectives.losses import (
     cross_entropy,
     cut_weights,
     focal,
-    grade_source_weights,
     lesion_loss,
     mse,
     nt_xent,

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from fundoscope.arrays import Grades, Probabilities, RawOutput
 from fundoscope.decide.calibrate import CUTTERS, Cuts, fit_temperature, grade_from_cuts
-from fundoscope.decide.calibrators import Calibrator, answer_each_fold
+from fundoscope.decide.calibrators import Calibrator, cross_fit_predict
 from fundoscope.decide.conformal import Conformal, Sets, fit_conformal
 from fundoscope.decide.heads import exceedance, expected_grade, probabilities
 from fundoscope.decide.held_out import NO_FOLD, HeldOut
@@ -166,7 +166,7 @@ def calibrate(
     folds, own = folds_of(held, rng)
     try:
         fit = source.fit(source.scores, held.grades, wanted)
-        crossed = answer_each_fold(
+        crossed = cross_fit_predict(
             lambda scores, grades: source.fit(scores, grades, wanted),
             lambda found, scores: _answers(source, found, scores),
             source.scores,

@@ -21,7 +21,7 @@ from fundoscope.errors import BadRequest, BadTable
 from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.runtime.copies import check_unused, copy_release
 from fundoscope.runtime.description import CARD, Release
-from fundoscope.runtime.release import OpenRelease, head_shares
+from fundoscope.runtime.release import OpenRelease, head_probabilities
 from fundoscope.runtime.runnable import GROUPED_BY, GradeSets
 
 CALIBRATION: Final = "calibration.json"
@@ -55,7 +55,7 @@ def source_of(held: HeldOut, opened: OpenRelease | None, *, method: str, path: P
             f"{path}: expected the {outputs} raw outputs of the {release.head} head (raw0...) of {opened.name}, got "
             f"{came}. Give the table as the release or its run wrote it."
         )
-    now = head_shares(opened, held.raw)
+    now = head_probabilities(opened, held.raw)
     base = probabilities(release.head, held.raw, temperature=release.temperature)
     return Source(now, base, release.head, held.raw) if method == "temperature" else Source(now, base)
 

@@ -17,7 +17,7 @@ from fundoscope.arrays import Grades
 from fundoscope.clinic.calibration.calibration import folds_of
 from fundoscope.clinic.calibration.recalibration import interval_to_dict
 from fundoscope.clinic.commissioning.provenance import UNCHECKED
-from fundoscope.decide.calibrators import answer_each_fold
+from fundoscope.decide.calibrators import cross_fit_predict
 from fundoscope.decide.cut_thresholds import count_passed
 from fundoscope.decide.held_out import HeldOut
 from fundoscope.decide.retinascan import RetinaScanCalibration, fit_retinascan
@@ -95,7 +95,7 @@ def preset(
     assert held.cuts is not None
     folds, _ = folds_of(held, rng)
     both = np.column_stack([held.raw, held.cuts])
-    after = answer_each_fold(
+    after = cross_fit_predict(
         lambda part, grades: fit_retinascan(*_apart(part), grades), _read, both, held.grades, folds
     )
     figures = _figures(_read(PLAIN, both), after, held, rng=rng, resamples=resamples)

@@ -15,7 +15,7 @@ from fundoscope.decide.rescale import calibrated
 from fundoscope.errors import BadTable
 from fundoscope.evaluation.cases import GRADED
 from fundoscope.grades import REFERABLE
-from fundoscope.runtime.release import OpenRelease, head_shares
+from fundoscope.runtime.release import OpenRelease, head_probabilities
 from fundoscope.tables import PROBABILITIES
 from fundoscope.tables.patients import texts
 
@@ -113,7 +113,7 @@ def _rescaled(rows: pd.DataFrame, opened: OpenRelease, path: Path) -> pd.DataFra
         )
     scores = np.full(len(rows), np.nan)
     raw = rows.loc[graded, names].to_numpy(dtype=np.float64)
-    scores[graded] = exceedance(head_shares(opened, raw), REFERABLE)
+    scores[graded] = exceedance(head_probabilities(opened, raw), REFERABLE)
     return rows.assign(p_referable=scores)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from fundoscope.evaluation.report.flow import Step
+from fundoscope.evaluation.flow import Step
 from fundoscope.tables.patients import texts
 
 NOT_STATED: Final = "not stated"

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from fundoscope.decide.abstention import Abstention
+from fundoscope.evaluation.curves import Drawn, Line
 from fundoscope.evaluation.report.comparison_figures import confusions_figure
 from fundoscope.evaluation.report.drawing import (
     ACCENT,
@@ -26,7 +27,6 @@ from fundoscope.evaluation.report.drawing import (
     short,
     whisker,
 )
-from fundoscope.evaluation.statistics.curves import Drawn, Line
 from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.evaluation.subgroups import STATISTICS, Subgroups
 from fundoscope.evaluation.summary import Summary

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from fundoscope.evaluation.flow import Step, flow_text
+from fundoscope.evaluation.mistakes import Mistake, Mistakes
 from fundoscope.evaluation.report.checklist import Item
-from fundoscope.evaluation.report.flow import Step, flow_text
-from fundoscope.evaluation.report.mistakes import Mistake, Mistakes
 from fundoscope.evaluation.report.page_templates import environment
 from fundoscope.evaluation.report.presets import Paper
 from fundoscope.evaluation.report.words import METHOD_WORDS, ROWS, human_line, interval_words

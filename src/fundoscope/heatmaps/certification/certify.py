@@ -30,7 +30,7 @@ from fundoscope.runtime.backends.sessions import Network
 from fundoscope.runtime.certificate import Certificate, Verdict
 from fundoscope.runtime.copies import copy_release
 from fundoscope.runtime.description import CARD, MODEL
-from fundoscope.runtime.release import OpenRelease, head_shares
+from fundoscope.runtime.release import OpenRelease, head_probabilities
 
 LESION_FREE_GRADE: Final = 0
 """Photographs of this grade have no lesion of retinopathy, by definition of the scale."""
@@ -183,7 +183,7 @@ def own_judge(opened: OpenRelease, network: Network) -> Judge:
         return np.maximum(heatmap.astype(np.float64), 0)
 
     def score(canvases: Canvases) -> Scores:
-        return expected_grade(head_shares(opened, network.run(given(canvases)).raw.astype(np.float64)))
+        return expected_grade(head_probabilities(opened, network.run(given(canvases)).raw.astype(np.float64)))
 
     return Judge(maps=maps, score=score)
 

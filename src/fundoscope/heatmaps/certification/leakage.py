@@ -74,9 +74,9 @@ def seen_by(
     else:
         whole = pd.concat([mine, known.frame.assign(known=True)], ignore_index=True)
         files = [*paths, *picture_paths(known.frame, known.manifest)]
-    prints = collected(take_fingerprints(files, cache, embedder=None, threads=threads), cache, None)
-    whole = with_groups(whole.reset_index(drop=True), prints, find_overlap(prints, threads=threads))
-    hashes = [own or given or "" for own, given in zip(prints.sha256, texts(whole, "sha256"), strict=True)]
+    fingerprints = collected(take_fingerprints(files, cache, embedder=None, threads=threads), cache, None)
+    whole = with_groups(whole.reset_index(drop=True), fingerprints, find_overlap(fingerprints, threads=threads))
+    hashes = [own or given or "" for own, given in zip(fingerprints.sha256, texts(whole, "sha256"), strict=True)]
     whole = whole.assign(sha256=pd.Series(hashes, index=whole.index, dtype=object).replace("", None))
     units = units_of(whole)
     held: dict[Hashable, list[int]] = defaultdict(list)

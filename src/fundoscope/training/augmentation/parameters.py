@@ -1,4 +1,4 @@
-"""Augmentation: draw a tweak, then apply it. The record can be stored, replayed and looked at.
+"""Augmentation: draw parameters, then apply them. The record can be stored, replayed and looked at.
 
 One after the other: a movement of the plane, a change of colours, RandAugment's operations, what the
 camera spoils (FundusAug), a box of noise. Each part has a generator of its own, so that switching one
@@ -60,7 +60,7 @@ class Erased:
 
 
 @dataclass(frozen=True, slots=True)
-class Tweak:
+class AugmentParams:
     """What is done to one photograph, in the order of the fields' groups."""
 
     turn_degrees: float = 0.0
@@ -104,11 +104,11 @@ class Tweak:
     erased: Erased | None = None
 
     def to_json(self) -> str:
-        """The tweak as one line of JSON."""
+        """The parameters as one line of JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> Tweak:
+    def from_json(cls, text: str) -> AugmentParams:
         """Read what `to_json` wrote."""
         values = json.loads(text)
         for name in ("tint", "window"):
@@ -124,12 +124,12 @@ class Tweak:
 
 PARTS = ("how_often", "flip_down", "stretch", "side_padding", "window", "hue", "grey", "operations", "sharpness",
          "halo", "hole", "spots", "blur", "erased")  # fmt: skip
-"""Parts of a tweak with a generator of their own, in the order their seeds are drawn; new ones go to the end."""
+"""Parts of the parameters with a generator of their own, in the order their seeds are drawn; new ones go to the end."""
 
 
-def draw_tweak(rng: np.random.Generator, ranges: Augment) -> Tweak:
-    """Draw a tweak from the ranges; the same generator state gives the same tweak."""
-    first = Tweak(
+def draw_params(rng: np.random.Generator, ranges: Augment) -> AugmentParams:
+    """Draw parameters from the ranges; the same generator state gives the same parameters."""
+    first = AugmentParams(
         turn_degrees=_around(rng, ranges.turn_degrees),
         flip=bool(ranges.flip and rng.random() < 0.5),
         zoom=_factor(rng, ranges.scale),
@@ -142,24 +142,24 @@ def draw_tweak(rng: np.random.Generator, ranges: Augment) -> Tweak:
     )
     seeds = dict(zip(PARTS, rng.integers(0, 2**63, size=len(PARTS)).tolist(), strict=True))
     own = {part: np.random.default_rng(seed) for part, seed in seeds.items()}
-    tweak = _draw_colours(own, ranges, _draw_plane(own, ranges, first))
-    return _sometimes(own["how_often"], ranges, _draw_spoiling(own, ranges, tweak))
+    params = _draw_colours(own, ranges, _draw_plane(own, ranges, first))
+    return _sometimes(own["how_often"], ranges, _draw_spoiling(own, ranges, params))
 
 
-def _sometimes(rng: np.random.Generator, ranges: Augment, tweak: Tweak) -> Tweak:
+def _sometimes(rng: np.random.Generator, ranges: Augment, params: AugmentParams) -> AugmentParams:
     """Take back the turn, or the change of colours, where it was not the photograph's turn."""
     turned, coloured = rng.random(2)
     if turned >= ranges.turn_probability:
-        tweak = replace(tweak, turn_degrees=0.0)
+        params = replace(params, turn_degrees=0.0)
     if coloured >= ranges.colour_probability:
-        tweak = replace(tweak, brightness=0.0, contrast=1.0, saturation=1.0, tint=(1.0, 1.0, 1.0), hue_degrees=0.0)
-    return tweak
+        params = replace(params, brightness=0.0, contrast=1.0, saturation=1.0, tint=(1.0, 1.0, 1.0), hue_degrees=0.0)
+    return params
 
 
-def _draw_plane(own: dict[str, np.random.Generator], ranges: Augment, tweak: Tweak) -> Tweak:
+def _draw_plane(own: dict[str, np.random.Generator], ranges: Augment, params: AugmentParams) -> AugmentParams:
     padded = own["side_padding"].random() < ranges.side_padding
     return replace(
-        tweak,
+        params,
         flip_down=bool(own["flip_down"].random() < ranges.flip_down),
         stretch=_factor(own["stretch"], ranges.stretch),
         side_padding=float(own["side_padding"].uniform(*ranges.side_padding_share)) if padded else 0.0,
@@ -167,21 +167,21 @@ def _draw_plane(own: dict[str, np.random.Generator], ranges: Augment, tweak: Twe
     )
 
 
-def _draw_colours(own: dict[str, np.random.Generator], ranges: Augment, tweak: Tweak) -> Tweak:
+def _draw_colours(own: dict[str, np.random.Generator], ranges: Augment, params: AugmentParams) -> AugmentParams:
     return replace(
-        tweak,
+        params,
         hue_degrees=_around(own["hue"], ranges.hue_degrees),
         grey=bool(own["grey"].random() < ranges.grey),
         operations=draw_operations(own["operations"], ranges),
     )
 
 
-def _draw_spoiling(own: dict[str, np.random.Generator], ranges: Augment, tweak: Tweak) -> Tweak:
+def _draw_spoiling(own: dict[str, np.random.Generator], ranges: Augment, params: AugmentParams) -> AugmentParams:
     def falls(part: str, probability: float) -> bool:
         return bool(own[part].random() < probability)
 
     return replace(
-        tweak,
+        params,
         sharpness=float(own["sharpness"].uniform(0, 2)) if falls("sharpness", ranges.sharpness) else 1.0,
         halo=draw_halo(own["halo"]) if falls("halo", ranges.halo) else None,
         hole=draw_hole(own["hole"]) if falls("hole", ranges.hole) else None,
@@ -215,50 +215,50 @@ def _draw_erased(rng: np.random.Generator, ranges: Augment) -> Erased | None:
     return None
 
 
-def apply_tweak(canvas: Canvas, tweak: Tweak) -> Canvas:
-    """Apply a tweak to a prepared photograph. Pixels from outside the frame are black."""
+def apply_params(canvas: Canvas, params: AugmentParams) -> Canvas:
+    """Apply parameters to a prepared photograph. Pixels from outside the frame are black."""
     side = canvas.shape[0]
     moved = cv2.warpAffine(
-        canvas, plane(tweak, side), (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+        canvas, plane(params, side), (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
     )
-    changed = _recolour(moved, tweak)
-    for operation in tweak.operations:
+    changed = _recolour(moved, params)
+    for operation in params.operations:
         changed = apply_operation(changed, operation)
-    return _erase(_spoil(changed, tweak), tweak.erased)
+    return _erase(_spoil(changed, params), params.erased)
 
 
-def move_mask(mask: UInt8[np.ndarray, "side side kind"], tweak: Tweak) -> UInt8[np.ndarray, "side side kind"]:
-    """Move lesion maps (0 or 255, one channel per kind) as `apply_tweak` moves the photograph.
+def move_mask(mask: UInt8[np.ndarray, "side side kind"], params: AugmentParams) -> UInt8[np.ndarray, "side side kind"]:
+    """Move lesion maps (0 or 255, one channel per kind) as `apply_params` moves the photograph.
 
     Lesions in an erased box are gone: nobody could see them.
     """
     side = mask.shape[0]
-    moved = cv2.warpAffine(mask, plane(tweak, side), (side, side), flags=cv2.INTER_NEAREST)
+    moved = cv2.warpAffine(mask, plane(params, side), (side, side), flags=cv2.INTER_NEAREST)
     moved = moved.reshape(mask.shape).astype(np.uint8)
-    for operation in tweak.operations:
+    for operation in params.operations:
         moved = move_by_operation(moved, operation)
-    if tweak.erased is not None:
-        top, bottom, left, right = tweak.erased.box_px(side)
+    if params.erased is not None:
+        top, bottom, left, right = params.erased.box_px(side)
         moved[top:bottom, left:right] = 0
     return moved
 
 
-def plane(tweak: Tweak, side: int) -> np.ndarray:
-    """The 2 x 3 matrix that takes a point (x, y) of the canvas to where the tweak moves it, RandAugment apart."""
+def plane(params: AugmentParams, side: int) -> np.ndarray:
+    """The 2 x 3 matrix that takes a point (x, y) of the canvas to where the parameters move it, RandAugment apart."""
     centre = (side - 1) / 2
-    mirror = (-1.0 if tweak.flip else 1.0) * tweak.stretch
-    upturn = (-1.0 if tweak.flip_down else 1.0) / tweak.stretch
-    angle = math.radians(tweak.turn_degrees)
-    cos, sin = tweak.zoom * math.cos(angle), tweak.zoom * math.sin(angle)
+    mirror = (-1.0 if params.flip else 1.0) * params.stretch
+    upturn = (-1.0 if params.flip_down else 1.0) / params.stretch
+    angle = math.radians(params.turn_degrees)
+    cos, sin = params.zoom * math.cos(angle), params.zoom * math.sin(angle)
     # Rows run down, so a counter-clockwise turn has its signs swapped.
     matrix = np.array([[cos * mirror, sin * upturn], [-sin * mirror, cos * upturn]])
-    target = np.array([centre + tweak.shift_right * side, centre + tweak.shift_down * side])
+    target = np.array([centre + params.shift_right * side, centre + params.shift_down * side])
     moved = np.column_stack([matrix, target - matrix @ np.array([centre, centre])])
-    if tweak.side_padding:
-        bar = tweak.side_padding
+    if params.side_padding:
+        bar = params.side_padding
         moved = moved @ np.vstack([_shown((-bar, 0.0, 1 + 2 * bar, 1.0), side), [0, 0, 1]])
-    if tweak.window != WHOLE:
-        moved = _shown(tweak.window, side) @ np.vstack([moved, [0, 0, 1]])
+    if params.window != WHOLE:
+        moved = _shown(params.window, side) @ np.vstack([moved, [0, 0, 1]])
     return moved
 
 
@@ -271,15 +271,15 @@ def _shown(window: tuple[float, float, float, float], side: int) -> np.ndarray:
     return np.array([across, down])
 
 
-def _recolour(canvas: Canvas, tweak: Tweak) -> Canvas:
+def _recolour(canvas: Canvas, params: AugmentParams) -> Canvas:
     """One 3 x 3 matrix and one offset do tint, hue, saturation, contrast and brightness together."""
     grey = np.full((3, 3), 1 / 3)
-    matrix = (tweak.saturation * np.eye(3) + (1 - tweak.saturation) * grey) @ np.diag(tweak.tint)
-    if tweak.hue_degrees:
-        matrix = matrix @ _hue(tweak.hue_degrees)
-    offset = 127.5 * (1 - tweak.contrast) + 255 * tweak.brightness
-    coloured = cv2.transform(canvas, np.column_stack([tweak.contrast * matrix, np.full(3, offset)]))
-    if tweak.grey:
+    matrix = (params.saturation * np.eye(3) + (1 - params.saturation) * grey) @ np.diag(params.tint)
+    if params.hue_degrees:
+        matrix = matrix @ _hue(params.hue_degrees)
+    offset = 127.5 * (1 - params.contrast) + 255 * params.brightness
+    coloured = cv2.transform(canvas, np.column_stack([params.contrast * matrix, np.full(3, offset)]))
+    if params.grey:
         coloured = cv2.cvtColor(cv2.cvtColor(coloured, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     # What lies outside the photograph stays black: its edge must not tell how it was brightened.
     outside = canvas.max(axis=2) == 0
@@ -294,13 +294,13 @@ def _hue(degrees: float) -> np.ndarray:
     return cos * np.eye(3) + sin * across + (1 - cos) * np.full((3, 3), 1 / 3)
 
 
-def _spoil(canvas: Canvas, tweak: Tweak) -> Canvas:
+def _spoil(canvas: Canvas, params: AugmentParams) -> Canvas:
     """FundusAug in its published order: sharpness, halo, hole, spots, blur."""
-    spoilt = sharpen(canvas, tweak.sharpness) if tweak.sharpness != 1.0 else canvas
-    spoilt = add_halo(spoilt, tweak.halo) if tweak.halo is not None else spoilt
-    spoilt = dig_hole(spoilt, tweak.hole) if tweak.hole is not None else spoilt
-    spoilt = add_spots(spoilt, tweak.spots)
-    return defocus(spoilt, tweak.blur) if tweak.blur else spoilt
+    spoilt = sharpen(canvas, params.sharpness) if params.sharpness != 1.0 else canvas
+    spoilt = add_halo(spoilt, params.halo) if params.halo is not None else spoilt
+    spoilt = dig_hole(spoilt, params.hole) if params.hole is not None else spoilt
+    spoilt = add_spots(spoilt, params.spots)
+    return defocus(spoilt, params.blur) if params.blur else spoilt
 
 
 def _erase(canvas: Canvas, erased: Erased | None) -> Canvas:

@@ -20,7 +20,7 @@ from fundoscope.errors import BadTable
 from fundoscope.photo.recipe import Recipe
 from fundoscope.tables.fellows import NO_FELLOW, find_fellows
 from fundoscope.training.augmentation.mixing import draw_mixture, mix, own_share
-from fundoscope.training.augmentation.parameters import Tweak, apply_tweak, draw_tweak, move_mask
+from fundoscope.training.augmentation.parameters import AugmentParams, apply_params, draw_params, move_mask
 from fundoscope.training.batches.cache import Stored, prepare_all
 from fundoscope.training.batches.lesions import KIND_OF_MASK, boxes_map, masks_map, read_boxes
 from fundoscope.training.batches.sampler import Order, draw_epoch, epoch_size, repeats
@@ -33,8 +33,8 @@ Batch = dict[str, Tensor]
 fellow or, where there is none, zeros; `grade` (photo), where other things are learnt the class (photo) or the signs
 (photo, sign); where lesions are asked for also `lesions` (photo, side, side, 2) uint8 and `lesions_known` (photo);
 where photographs are mixed also `grade_partner` and `share` (photo), for share * loss(grade) + (1 - share) *
-loss(grade_partner); where rows are weighed `weight` (photo), and `weight_partner`; where twins are shown `twin`, as
-`canvas`, the same under FundusAug."""
+loss(grade_partner); where rows are weighed `weight` (photo), and `weight_partner`; where second views are
+shown `second_view`, as `canvas`, the same under FundusAug."""
 
 
 class Item(TypedDict, total=False):
@@ -48,7 +48,7 @@ class Item(TypedDict, total=False):
     share: float
     weight: float
     weight_partner: float
-    twin: np.ndarray
+    second_view: np.ndarray
 
 
 class Shown(NamedTuple):
@@ -73,7 +73,7 @@ class Rows:
     lesions: Sequence[UInt8[np.ndarray, "side side 2"] | None] | None = None
     weights: Float[np.ndarray, " row"] | None = None
     """How much each counts in the loss, where that depends on more than its grade."""
-    twins: bool = False
+    second_views: bool = False
     """In training: show each photograph without FundusAug and, beside it, with."""
     target: Target = GRADE
     """What is learnt."""
@@ -167,7 +167,7 @@ def _lesion_maps(frame: pd.DataFrame, folder: Path, stored: Sequence[Stored]) ->
 
 
 class Augmented(Dataset[Item]):
-    """Prepared photographs under tweaks drawn from (seed, epoch, row): the same however they are loaded."""
+    """Prepared photographs under augmentation drawn from (seed, epoch, row): the same however they are loaded."""
 
     def __init__(self, rows: Rows, augment: Augment, seed: int) -> None:
         self.rows, self.augment, self.seed = rows, augment, seed
@@ -204,19 +204,19 @@ class Augmented(Dataset[Item]):
         return mixed
 
     def _alone(self, epoch: int, row: int, repeat: int) -> Item:
-        """A photograph under its tweak, unmixed; where both eyes are shown with its fellow under another."""
-        tweak = draw_tweak(self._generator(Shown(epoch, row, repeat), TWEAK), self.augment)
+        """A photograph under its params, unmixed; where both eyes are shown with its fellow under another."""
+        params = draw_params(self._generator(Shown(epoch, row, repeat), TWEAK), self.augment)
         canvas = self.rows.stored[row].canvas()
-        item = Item(canvas=apply_tweak(canvas, tweak), grade=self.rows.targets[row])
-        if self.rows.twins:
-            item |= Item(canvas=apply_tweak(canvas, unspoilt(tweak)), twin=item["canvas"])
+        item = Item(canvas=apply_params(canvas, params), grade=self.rows.targets[row])
+        if self.rows.second_views:
+            item |= Item(canvas=apply_params(canvas, unspoilt(params)), second_view=item["canvas"])
         if self.rows.weights is not None:
             item["weight"] = float(self.rows.weights[row])
         if self.rows.lesions is not None:
             lesions = self.rows.lesions[row]
             known = lesions is not None
             blank = np.zeros((*canvas.shape[:2], 2), np.uint8)
-            item["lesions"] = move_mask(lesions, tweak) if lesions is not None else blank
+            item["lesions"] = move_mask(lesions, params) if lesions is not None else blank
             item["lesions_known"] = float(known)
         if self.rows.eyes == 2:
             item["canvas"] = np.stack([item["canvas"], self._fellow(epoch, row, repeat)])
@@ -225,9 +225,9 @@ class Augmented(Dataset[Item]):
     def _fellow(self, epoch: int, row: int, repeat: int) -> Canvas:
         """The other eye under draws of its own; zeros where there is none, or it is not to be shown."""
         rng = self._generator(Shown(epoch, row, repeat), FELLOW)
-        hidden, tweak = rng.random() < self.rows.fellow_dropout, draw_tweak(rng, self.augment)
+        hidden, params = rng.random() < self.rows.fellow_dropout, draw_params(rng, self.augment)
         fellow = fellow_canvas(self.rows, row)
-        return np.zeros_like(fellow) if hidden or not fellow.any() else apply_tweak(fellow, tweak)
+        return np.zeros_like(fellow) if hidden or not fellow.any() else apply_params(fellow, params)
 
     def _generator(self, shown: Shown, purpose: int) -> np.random.Generator:
         key = [self.seed, shown.epoch, shown.row]
@@ -235,9 +235,9 @@ class Augmented(Dataset[Item]):
         return np.random.default_rng([*key, shown.repeat, purpose] if shown.repeat or purpose else key)
 
 
-def unspoilt(tweak: Tweak) -> Tweak:
-    """The tweak without FundusAug, as GDRNet shows the one of two twins."""
-    return replace(tweak, sharpness=1.0, halo=None, hole=None, spots=(), blur=0.0)
+def unspoilt(params: AugmentParams) -> AugmentParams:
+    """The parameters without FundusAug, as GDRNet shows one of its two views."""
+    return replace(params, sharpness=1.0, halo=None, hole=None, spots=(), blur=0.0)
 
 
 def fellow_canvas(rows: Rows, row: int) -> Canvas:
@@ -317,7 +317,7 @@ def _paired(places: list[Shown], batch: int) -> list[Shown]:
     return paired
 
 
-class Still(Dataset[Item]):
+class EvaluationDataset(Dataset[Item]):
     """Prepared photographs without augmentation, for validation and prediction."""
 
     def __init__(self, rows: Rows) -> None:
@@ -333,9 +333,9 @@ class Still(Dataset[Item]):
         return Item(canvas=canvas, grade=self.rows.targets[index])
 
 
-def still_loader(rows: Rows, *, batch: int) -> DataLoader[Any]:
+def evaluation_loader(rows: Rows, *, batch: int) -> DataLoader[Any]:
     """Batches of the rows in their order."""
-    return DataLoader(Still(rows), batch_size=batch, shuffle=False)
+    return DataLoader(EvaluationDataset(rows), batch_size=batch, shuffle=False)
 
 
 def _world() -> int:

@@ -13,7 +13,7 @@ from fundoscope.errors import BadExperiment
 from fundoscope.training.batches.loader import Rows, load_rows
 from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.objectives.losses import grade_source_weights
+from fundoscope.training.experiment.weights import grade_source_weights
 
 Report = Callable[[str], None]
 """Called with one line about what is being done."""
@@ -69,7 +69,7 @@ def prepared(experiment: Experiment, frame: pd.DataFrame) -> Rows:
 
 
 def to_learn(experiment: Experiment, rows: Rows) -> Rows:
-    """Training rows with what the loss asks for beside their grade: weights by source, twins.
+    """Training rows with what the loss asks for beside their grade: weights by source, second_views.
 
     Raises:
         BadExperiment: If weights by source are asked for and a row has none.
@@ -82,4 +82,4 @@ def to_learn(experiment: Experiment, rows: Rows) -> Rows:
                 "without one. Fill the column (or domains.by's), or change loss.class_weights"
             )
         weights = grade_source_weights(rows.grades, rows.frame["source"].to_numpy(object).astype(str))
-    return replace(rows, weights=weights, twins=experiment.contrast.weight > 0)
+    return replace(rows, weights=weights, second_views=experiment.contrast.weight > 0)

@@ -26,7 +26,7 @@ SPANS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augment:
-    """Ranges that each training photograph's tweak is drawn from; `Augment.plain()` has everything off."""
+    """Ranges that each training photograph's params is drawn from; `Augment.plain()` has everything off."""
 
     turn_degrees: float = 180.0
     """Rotation, uniform in plus or minus this."""

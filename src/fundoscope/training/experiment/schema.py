@@ -127,7 +127,7 @@ def _check_eyes(experiment: Experiment) -> None:
             f"has no fellow, got {augment.mixup:g} and {augment.cutmix:g}. Change one of the two"
         )
     for key, value, why in (
-        ("contrast.weight", experiment.contrast.weight, "whose twins are of one photograph"),
+        ("contrast.weight", experiment.contrast.weight, "whose second views are of one photograph"),
         ("release.neighbours", experiment.release.neighbours, "whose other eye would have no vote"),
     ):
         if value:

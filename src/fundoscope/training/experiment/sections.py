@@ -349,10 +349,10 @@ class Domains:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast:
-    """GDRNet's second term: features of a photograph and of its FundusAug twin are drawn together.
+    """GDRNet's second term: features of a photograph and of its second view under FundusAug are drawn together.
 
     The loss of an epoch is a weight C + (1 - a) S with a = 1 - epoch / epochs, C the contrastive and S all other
-    losses, which are then those of the twin.
+    losses, which are then those of the second_view.
     """
 
     weight: float = 0.0
@@ -371,19 +371,19 @@ class Contrast:
         """Refuse augmentations that leave the contrast nothing to work on.
 
         Raises:
-            BadExperiment: If photographs are mixed, or no FundusAug makes a twin of them.
+            BadExperiment: If photographs are mixed, or no FundusAug makes a second_view of them.
         """
         if not self.weight:
             return
         if augment.mixes:
             raise BadExperiment(
-                "contrast.weight: expected augment.mixup and augment.cutmix to be 0, for a mixture is not the twin of "
-                f"one photograph, got {augment.mixup:g} and {augment.cutmix:g}. Choose one of the two"
+                "contrast.weight: expected augment.mixup and augment.cutmix to be 0, for a mixture is no view of one "
+                f"photograph, got {augment.mixup:g} and {augment.cutmix:g}. Choose one of the two"
             )
         if not any((augment.sharpness, augment.halo, augment.hole, augment.spot, augment.blur)):
             raise BadExperiment(
                 "contrast.weight: expected one of augment.sharpness, halo, hole, spot and blur above 0, which make a "
-                "photograph's twin, got 0 for all. Give them (GDRNet: 0.5 each), or set contrast.weight to 0"
+                "photograph's second_view, got 0 for all. Give them (GDRNet: 0.5 each), or set contrast.weight to 0"
             )
 
 

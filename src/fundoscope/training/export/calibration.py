@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from fundoscope.arrays import Grades, Probabilities
 from fundoscope.decide.calibrate import CUTTERS, Cuts, fit_temperature, grade_from_cuts
-from fundoscope.decide.calibrators import answer_each_fold
+from fundoscope.decide.calibrators import cross_fit_predict
 from fundoscope.decide.conformal import fit_conformal
 from fundoscope.decide.heads import expected_grade, probabilities
 from fundoscope.decide.held_out import NO_FOLD, HeldOut
@@ -65,7 +65,7 @@ def fit_grade_sets(
     folds = answers["fold"].fillna(NO_FOLD).to_numpy(np.int64) if "fold" in answers else None
     parts = _parts(folds, units)
     if len(np.unique(parts)) > 1:
-        crossed = answer_each_fold(calibrating.fit, calibrating.apply, scores, grades, parts)
+        crossed = cross_fit_predict(calibrating.fit, calibrating.apply, scores, grades, parts)
     else:
         crossed = calibrating.apply(calibrating.fit(scores, grades), scores)
     held = HeldOut(crossed[:, :GRADES], grades, units, folds=folds)

@@ -23,7 +23,7 @@ from fundoscope.runtime.release import write_release
 from fundoscope.tables import PROBABILITIES, write_table
 from fundoscope.tables.fellows import NO_FELLOW, find_fellows
 from fundoscope.training.batches.cache import Stored, recipe_key
-from fundoscope.training.batches.loader import Still
+from fundoscope.training.batches.loader import EvaluationDataset
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.sections import Network
 from fundoscope.training.export.calibration import Calibrating, fit_grade_sets
@@ -283,7 +283,7 @@ def _some_pairs(experiment: Experiment, photographs: list[str]) -> np.ndarray:
     paired = np.flatnonzero(fellows != NO_FELLOW)
     own = paired[:: max(1, len(paired) // PARITY_PHOTOGRAPHS)][:PARITY_PHOTOGRAPHS]
     rows = prepared(experiment, frame.iloc[np.union1d(own, fellows[own])].reset_index(drop=True))
-    still, learnt = Still(rows), set(photographs)
+    still, learnt = EvaluationDataset(rows), set(photographs)
     # Where a protocol divides the photographs, those that were learnt from come first, and pairs before single eyes.
     order = sorted(range(len(rows)), key=lambda at: (rows.stored[at].sha256 not in learnt, rows.fellows[at] < 0))
     canvases = np.stack([still[at]["canvas"] for at in order[:PARITY_PHOTOGRAPHS]])

@@ -23,7 +23,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor, nn
 
 from fundoscope.errors import BadCheckpoint, BadExperiment
-from fundoscope.training.batches.loader import Augmented, ResumableLoader, Rows, still_loader
+from fundoscope.training.batches.loader import Augmented, ResumableLoader, Rows, evaluation_loader
 from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.callbacks import SNAPSHOTS, Checkpoints, Snapshots, Timing, write_weights
@@ -134,7 +134,7 @@ def fit(
     course.train()
     if (started := processes()).world > 1:
         _warn_of_batch_statistics(network, started)
-    watched = still_loader(validate, batch=settings.batch) if validate is not None and len(validate) else None
+    watched = evaluation_loader(validate, batch=settings.batch) if validate is not None and len(validate) else None
     beside: list[Callback] = [Timing(folder / TIMING)]
     if settings.snapshots:
         first = settings.epochs + settings.rebalance_epochs - settings.snapshots

@@ -20,7 +20,7 @@ HEAD: Final = "head"
 """Word of `network.trainable`: nothing of the backbone learns."""
 
 
-def still_parts(backbone: nn.Module, network: Network) -> tuple[str, ...]:
+def frozen_parts(backbone: nn.Module, network: Network) -> tuple[str, ...]:
     """Names of the parts that stay as they were loaded: the largest modules that hold nothing which learns.
 
     Args:
@@ -46,7 +46,7 @@ def freeze_parts(backbone: nn.Module, still: Iterable[str]) -> None:
         (modules[name] if name in modules else parameters[name]).requires_grad_(False)
 
 
-def hold_still(backbone: nn.Module, still: Iterable[str], *, batch_norm: bool = False) -> None:
+def keep_frozen(backbone: nn.Module, still: Iterable[str], *, batch_norm: bool = False) -> None:
     """Put the named parts into evaluation mode; with `batch_norm` all batch norms of the backbone too."""
     modules = dict(backbone.named_modules())
     for name in still:

@@ -12,7 +12,7 @@ from fundoscope.errors import BadExperiment
 from fundoscope.grades import GRADES
 from fundoscope.training.experiment.sections import Lesions, Network
 from fundoscope.training.networks.backbone import build_backbone, feature_width
-from fundoscope.training.networks.freezing import freeze_parts, hold_still, still_parts
+from fundoscope.training.networks.freezing import freeze_parts, frozen_parts, keep_frozen
 from fundoscope.training.networks.fusion import Fusion
 from fundoscope.training.networks.heads import Head, Prototype, build_head, build_second_head
 
@@ -61,7 +61,7 @@ class GradingNetwork(nn.Module):
         self.dropout = nn.Dropout(network.dropout)
         self.head = build_head(network, self.seen, outputs=outputs)
         self.flip_average = network.flip_average
-        self.still = still_parts(self.backbone, network)
+        self.still = frozen_parts(self.backbone, network)
         self.frozen_batch_norm = network.frozen_batch_norm
         self.lesion_index = lesions.index if lesions and lesions.weight else None
         self.lesion_head = nn.Conv2d(self._lesion_width(side), len(LESION_KINDS), 1) if self.lesion_index else None
@@ -131,7 +131,7 @@ class GradingNetwork(nn.Module):
     def train(self, mode: bool = True) -> GradingNetwork:
         """Training mode for all but the frozen parts, whose batch norms keep their statistics."""
         super().train(mode)
-        hold_still(self.backbone, self.still, batch_norm=self.frozen_batch_norm)
+        keep_frozen(self.backbone, self.still, batch_norm=self.frozen_batch_norm)
         return self
 
     def _lesion_width(self, side: int | None) -> int:

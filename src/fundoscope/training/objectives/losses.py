@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from fundoscope.grades import GRADES
-from fundoscope.training.experiment.weights import flattened
 
 PerPhoto = Float[Tensor, " photo"]
 Labels = Int[Tensor, " photo"]
@@ -159,23 +157,6 @@ def class_weights(grades: Labels, kind: str) -> PerGrade:
     power = {"none": 0.0, "inverse": 1.0, "inverse_sqrt": 0.5}[kind]
     weights = torch.where(counts > 0, counts.clamp_min(1) ** -power, torch.zeros_like(counts))
     return (weights * counts.sum() / (weights * counts).sum()).float()
-
-
-GRADE_SOURCE_POWER = 0.5
-"""GDRNet's exponent on the frequencies of grades and sources (its beta)."""
-
-
-def grade_source_weights(
-    grades: Int[np.ndarray, " row"], sources: Shaped[np.ndarray, " row"]
-) -> Float[np.ndarray, " row"]:
-    """Weight of each training row: 1 / q(grade) times 1 / q(source), q = p^0.5 / sum p^0.5, scaled to mean 1.
-
-    Che, Cheng, Jin and Chen, MICCAI 2023, domain-class-aware re-balancing; p is a grade's, or a source's, frequency
-    among the training rows. GDRNet's code divides by the means of the two weights in each batch; here the scale is that
-    of all rows, so that no photograph's loss depends on its batch, and counts are counted, not listed in the code.
-    """
-    product = flattened(grades, GRADE_SOURCE_POWER) * flattened(sources, GRADE_SOURCE_POWER)
-    return np.asarray(product / product.mean())
 
 
 def cut_weights(grades: Labels, kind: str, *, conditional: bool = False) -> PerCut:

@@ -50,9 +50,11 @@ class Supervised(nn.Module):
         """
         if not self.contrast.weight:
             return self._supervised(self.network(self.normalise(batch["canvas"], side=side)), batch)
-        plain, twin = (self.network(self.normalise(batch[name], side=side)) for name in ("canvas", "twin"))
-        losses = self._supervised(twin, batch)
-        features = plain.features.float(), twin.features.float()
+        plain, second_view = (
+            self.network(self.normalise(batch[name], side=side)) for name in ("canvas", "second_view")
+        )
+        losses = self._supervised(second_view, batch)
+        features = plain.features.float(), second_view.features.float()
         drawn = nt_xent(*features, temperature=self.contrast.temperature).mean()
         total = share * losses["loss"] + (1 - share) * self.contrast.weight * drawn
         return {**losses, "loss": total, "contrast_loss": drawn.detach()}
@@ -139,7 +141,7 @@ class GradeLoss(nn.Module):
 
 
 class Normalise(nn.Module):
-    """Prepared photographs to what the network takes: the torch twin of `photo.recipe.normalise`."""
+    """Prepared photographs to what the network takes: the torch second_view of `photo.recipe.normalise`."""
 
     gain: Tensor
     offset: Tensor

@@ -36,7 +36,7 @@ from fundoscope.training.loop.fit import WEIGHTS, fit
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs.crossfit import cross_fit
 from fundoscope.training.runs.folder import note_photographs
-from fundoscope.training.runs.predict import answer, keep_voters
+from fundoscope.training.runs.predict import answer, write_reference_set
 
 Sides = Shaped[np.ndarray, " photo"]
 """train, val, test or None for each photograph."""
@@ -87,7 +87,7 @@ def train_domains(
     for part in finish:
         sides, rows = _taken(part, ready, place)
         network = _learn(experiment, (sides, rows), run / part.name, say, progress, note=run)
-        keep_voters(network, experiment, rows.take(_on(sides.sides, experiment.data.train)), run / part.name)
+        write_reference_set(network, experiment, rows.take(_on(sides.sides, experiment.data.train)), run / part.name)
     return table
 
 

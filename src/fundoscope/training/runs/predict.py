@@ -16,7 +16,7 @@ from fundoscope.decide.heads import exceedance, probabilities
 from fundoscope.decide.neighbours import NEIGHBOURS, Neighbours, Voting, neighbour_probabilities, write_neighbours
 from fundoscope.grades import REFERABLE
 from fundoscope.tables.columns import SIGN_PREFIX
-from fundoscope.training.batches.loader import Rows, still_loader
+from fundoscope.training.batches.loader import Rows, evaluation_loader
 from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.sections import Release
@@ -52,7 +52,7 @@ def run_network(network: GradingNetwork, experiment: Experiment, rows: Rows) -> 
     normalise = Normalise(experiment.recipe).to(device)
     raw, features, second = [], [], []
     with torch.inference_mode():
-        for batch in still_loader(rows, batch=experiment.fit.batch):
+        for batch in evaluation_loader(rows, batch=experiment.fit.batch):
             given, pooled, beside = network.grade_twice(normalise(batch["canvas"].to(device)))
             raw.append(given.float().cpu().numpy())
             features.append(pooled.float().cpu().numpy())
@@ -95,7 +95,7 @@ def neighbours_of(network: GradingNetwork, experiment: Experiment, train: Rows) 
     return Neighbours(features, train.grades, np.array([stored.sha256 for stored in train.stored]))
 
 
-def keep_voters(network: GradingNetwork, experiment: Experiment, train: Rows, folder: Path) -> None:
+def write_reference_set(network: GradingNetwork, experiment: Experiment, train: Rows, folder: Path) -> None:
     """Write `neighbours.npz` into a fit's folder, where the release will grade by neighbours."""
     if experiment.release.neighbours and processes().rank == 0:
         write_neighbours(folder / NEIGHBOURS, neighbours_of(network, experiment, train))

@@ -29,7 +29,7 @@ from fundoscope.errors import BadExperiment
 from fundoscope.evaluation.statistics.agreement import agreement_statistics, confusions
 from fundoscope.evaluation.statistics.interval import Interval, patient_intervals
 from fundoscope.tables import patient_keys, write_table
-from fundoscope.training.batches.loader import Rows, still_loader
+from fundoscope.training.batches.loader import Rows, evaluation_loader
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.callbacks import SNAPSHOTS
 from fundoscope.training.networks.checkpoints import read_safetensors
@@ -114,7 +114,7 @@ def look(network: GradingNetwork, experiment: Experiment, rows: Rows, *, turn: t
     normalise = Normalise(experiment.recipe).to(device)
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     with torch.inference_mode():
-        for batch in still_loader(rows, batch=experiment.fit.batch):
+        for batch in evaluation_loader(rows, batch=experiment.fit.batch):
             pictures = normalise(batch["canvas"].to(device)).rot90(turn[0], (2, 3))
             output = network(pictures.flip(-1) if turn[1] else pictures)
             found.append((output.raw, output.second, head.project(output.features)))

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from fundoscope.evaluation.cases import cases_of
-from fundoscope.evaluation.comparison import (
+from fundoscope.evaluation.report.comparison import (
     HEADLINES,
     Spread,
     System,

@@ -17,8 +17,8 @@ from fundoscope.errors import BadCheckpoint, BadRequest
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.runtime.explain import overlay
 from fundoscope.runtime.explanations import Request, write_explained
-from fundoscope.training.attribution.explainer import read_explainer, read_side_by_side
 from fundoscope.training.experiment.schema import Experiment
+from fundoscope.training.runs.explainer import read_explainer, read_side_by_side
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from fundoscope.errors import BadTable
-from fundoscope.evaluation.report.mistakes import mistakes
+from fundoscope.evaluation.mistakes import mistakes
 
 
 def answered(grades: list[int], answers: list[int], sure: list[float] | None = None) -> pd.DataFrame:

@@ -17,8 +17,11 @@ from safetensors.torch import load_file
 
 from fundoscope.errors import BadCheckpoint, BadRequest
 from fundoscope.tables import read_table
-from fundoscope.training.attribution import randomised as certifying
-from fundoscope.training.attribution.randomised import (
+from fundoscope.training.batches.rows import training_rows
+from fundoscope.training.experiment.schema import Experiment
+from fundoscope.training.loop.fit import WEIGHTS, build_network
+from fundoscope.training.runs import randomised as certifying
+from fundoscope.training.runs.randomised import (
     Certifying,
     cascade,
     maps_by,
@@ -29,9 +32,6 @@ from fundoscope.training.attribution.randomised import (
     shuffled_network,
     stage_layers,
 )
-from fundoscope.training.batches.rows import training_rows
-from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.loop.fit import WEIGHTS, build_network
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from tests.evaluation.test_summary import clinic_rows
 
 from fundoscope.evaluation.cases import cases_of
-from fundoscope.evaluation.statistics.curves import GRID, THRESHOLDS, drawn, net_benefits
+from fundoscope.evaluation.curves import GRID, THRESHOLDS, drawn, net_benefits
 from fundoscope.evaluation.summary import evaluate
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from tests.evaluation.test_summary import clinic_rows, refuse
 
-from fundoscope.evaluation.report.flow import flow, flow_text
+from fundoscope.evaluation.flow import flow, flow_text
 from fundoscope.evaluation.summary import evaluate
 
 
