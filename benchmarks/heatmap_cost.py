@@ -30,7 +30,7 @@ from fundoscope.training.experiment.sections import Network
 from fundoscope.training.export.graph import PlainGraph, check_parity, release_graph, to_onnx
 from fundoscope.training.export.traced import TracedGraph
 from fundoscope.training.networks.grading import GradingNetwork
-from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.networks.normalisation import Normalise
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def transformer(tmp_path_factory: pytest.TempPathFactory, tiny: dict) -> OpenRel
     from fundoscope.training.export.graph import to_onnx
     from fundoscope.training.export.traced import TracedGraph
     from fundoscope.training.networks.grading import GradingNetwork
-    from fundoscope.training.objectives.supervised import Normalise
+    from fundoscope.training.networks.normalisation import Normalise
 
     torch.manual_seed(1)
     settings = Network(backbone="vit_tiny_patch16_224", size=WIDE, head="softmax")

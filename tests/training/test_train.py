@@ -24,7 +24,7 @@ from fundoscope.training.export import graph as graph_module
 from fundoscope.training.export.graph import ReleaseGraph, check_parity, check_pooling
 from fundoscope.training.export.release import export_run
 from fundoscope.training.loop.fit import TIMING, WEIGHTS, load_network
-from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.runs.predict import neighbours_of, run_network
 from fundoscope.training.train import train
 

@@ -21,13 +21,16 @@ from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.inputs import list_photographs
 from fundoscope.runtime.release import open_release
 from fundoscope.runtime.verification import verify_release
-from fundoscope.training.batches.loader import Augmented, Rows, Shown, evaluation_loader, load_rows
+from fundoscope.training.batches.items import Augmented, Shown
+from fundoscope.training.batches.loader import evaluation_loader
+from fundoscope.training.batches.rows import Rows, load_rows
 from fundoscope.training.experiment.file import experiment_from_dict, read_experiment
 from fundoscope.training.experiment.ranges import Augment
 from fundoscope.training.experiment.sections import Network
 from fundoscope.training.export.graph import ReleaseGraph, check_parity, release_graph, run_onnx, to_onnx
 from fundoscope.training.networks.grading import GradingNetwork
-from fundoscope.training.objectives.supervised import Normalise, Supervised
+from fundoscope.training.networks.normalisation import Normalise
+from fundoscope.training.objectives.supervised import Supervised
 from fundoscope.training.train import train
 
 RECIPE = Recipe(side=64, crop="square")

@@ -22,8 +22,7 @@ import pandas as pd
 
 from fundoscope.data.split import fold_by_patient
 from fundoscope.tables import read_table, write_table
-from fundoscope.training.batches.loader import Rows
-from fundoscope.training.batches.rows import Report, to_learn, training_rows
+from fundoscope.training.batches.rows import Report, Rows, to_learn, training_rows
 from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.fit import fit

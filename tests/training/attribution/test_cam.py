@@ -21,7 +21,7 @@ from fundoscope.training.attribution.explain import Method, explain
 from fundoscope.training.attribution.targets import Target
 from fundoscope.training.experiment.sections import Network
 from fundoscope.training.networks.grading import GradingNetwork
-from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.networks.normalisation import Normalise
 
 NORMALISE = Normalise(Recipe(side=64))
 

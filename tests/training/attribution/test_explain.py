@@ -11,7 +11,7 @@ from fundoscope.training.attribution.explain import IN_ONE_PASS, METHODS, Method
 from fundoscope.training.attribution.reference import integrated_gradients, occlusion
 from fundoscope.training.experiment.sections import Network
 from fundoscope.training.networks.grading import GradingNetwork
-from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.networks.normalisation import Normalise
 
 NORMALISE = Normalise(Recipe(side=64))
 

@@ -16,7 +16,7 @@ from fundoscope.training.attribution.targets import Target, score
 from fundoscope.training.experiment.sections import Network
 from fundoscope.training.networks.clip import CLIP
 from fundoscope.training.networks.grading import GradingNetwork
-from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.networks.normalisation import Normalise
 
 SMALL = {"depth": 2, "embed_dim": 24, "num_heads": 3}
 NORMALISE = Normalise(Recipe(side=64))

@@ -14,7 +14,9 @@ from fundoscope.errors import BadExperiment, BadTable
 from fundoscope.photo.recipe import Recipe
 from fundoscope.training.batches import loader as loading
 from fundoscope.training.batches.cache import Stored
-from fundoscope.training.batches.loader import Augmented, ResumableLoader, Shown, load_rows, unspoilt
+from fundoscope.training.batches.items import Augmented, Shown, unspoilt
+from fundoscope.training.batches.loader import ResumableLoader
+from fundoscope.training.batches.rows import load_rows
 from fundoscope.training.experiment.ranges import Augment
 from fundoscope.training.experiment.sections import Sampling
 

@@ -19,7 +19,7 @@ from fundoscope.training.experiment.sections import Network
 from fundoscope.training.export import graph as graph_module
 from fundoscope.training.export.graph import PlainGraph, ReleaseGraph, check_parity, release_graph, run_onnx, to_onnx
 from fundoscope.training.networks.grading import GradingNetwork
-from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.train import train
 
 TRANSFORMER = {"depth": 1, "embed_dim": 24, "num_heads": 2}

@@ -16,7 +16,7 @@ from fundoscope.training.experiment.sections import Network, Release
 from fundoscope.training.export.graph import PlainGraph, ReleaseGraph, check_parity, run_onnx, to_onnx
 from fundoscope.training.export.traced import TracedGraph, heatmap_graph
 from fundoscope.training.networks.grading import GradingNetwork
-from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.networks.normalisation import Normalise
 
 NORMALISE = Normalise(Recipe(side=64))
 RESNET = {"layers": [1, 1, 1, 1], "channels": [16, 16, 16, 16]}

@@ -17,12 +17,12 @@ open_clip = pytest.importorskip("open_clip", reason="needs open_clip (the train 
 
 from fundoscope.errors import BadCheckpoint, BadExperiment, BadRequest
 from fundoscope.training.experiment.sections import Network, Optimiser
-from fundoscope.training.loop.optimiser import build_optimiser
 from fundoscope.training.networks.backbone import build_backbone, feature_width
 from fundoscope.training.networks.clip import text_prototypes
 from fundoscope.training.networks.freezing import frozen_parts
 from fundoscope.training.networks.heads import read_prototypes
 from fundoscope.training.networks.normalisation import own_normalisation
+from fundoscope.training.objectives.optimiser import build_optimiser
 
 SIZE = {"width": 32, "layers": 2, "heads": 2, "patch_size": 16, "output_dim": 12}
 CONFIG = {

@@ -6,9 +6,9 @@ torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.errors import BadExperiment
 from fundoscope.training.experiment.sections import Lesions, Network, Optimiser
-from fundoscope.training.loop.optimiser import build_optimiser
 from fundoscope.training.networks.backbone import build_backbone
 from fundoscope.training.networks.grading import GradingNetwork
+from fundoscope.training.objectives.optimiser import build_optimiser
 
 SMALL = {"depth": 2, "embed_dim": 24, "num_heads": 2}
 

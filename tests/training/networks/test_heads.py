@@ -16,8 +16,9 @@ from fundoscope.training.experiment.sections import Network
 from fundoscope.training.export.graph import ReleaseGraph, check_parity, to_onnx
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.networks.heads import HEADS, Prototype, build_head, build_second_head
+from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.objectives.losses import coral, cross_entropy, cut_weights, focal, soft_kappa
-from fundoscope.training.objectives.supervised import Normalise, Supervised
+from fundoscope.training.objectives.supervised import Supervised
 
 
 @pytest.mark.parametrize("hidden", [0, 7])

@@ -17,8 +17,7 @@ from fundoscope.errors import BadExperiment, BadRequest
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.verification import verify_release
 from fundoscope.tables import read_table
-from fundoscope.training.batches.loader import Rows
-from fundoscope.training.batches.rows import to_learn
+from fundoscope.training.batches.rows import Rows, to_learn
 from fundoscope.training.experiment.file import experiment_from_dict, read_experiment
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.sections import Data, Domains, Fit

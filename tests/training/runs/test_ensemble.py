@@ -23,7 +23,7 @@ from fundoscope.tables import read_table, write_table
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.export.graph import HALF_TOLERANCE, ReleaseGraph
 from fundoscope.training.export.release import CHOSEN_LIMIT, export_run
-from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.runs.ensemble import read_finished
 
 

@@ -22,10 +22,10 @@ from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.fit import WEIGHTS, build_network
 from fundoscope.training.runs import randomised as certifying
 from fundoscope.training.runs.randomised import (
-    Certifying,
+    FoldNetworks,
     cascade,
     maps_by,
-    read_folds,
+    read_cross_validated_runs,
     read_method,
     score_by,
     shuffled,
@@ -46,10 +46,10 @@ def canvases() -> np.ndarray:
 
 
 def test_the_networks_of_a_fold_are_one_of_each_run_and_their_mean_is_explained(folded_runs, canvases):
-    found = read_folds(folded_runs)
+    found = read_cross_validated_runs(folded_runs)
 
     assert found.folds == (0, 1)
-    held = Certifying(found, each_seed=True)
+    held = FoldNetworks(found, each_seed=True)
     networks = held.networks(1)
     assert len(networks) == 2
     assert held.networks(1) is networks, "loaded once"
@@ -70,7 +70,7 @@ def test_the_networks_of_a_fold_are_one_of_each_run_and_their_mean_is_explained(
 
 
 def test_randomising_goes_from_the_head_to_the_first_layer_and_leaves_the_networks_alone(folded, folded_runs, canvases):
-    network = read_folds(folded_runs[:1]).networks(0)[0]
+    network = read_cross_validated_runs(folded_runs[:1]).networks(0)[0]
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
     changed = []
 
@@ -90,7 +90,7 @@ def test_randomising_goes_from_the_head_to_the_first_layer_and_leaves_the_networ
 def test_a_wholly_randomised_network_still_tells_photographs_apart_and_is_drawn_by_its_seed(
     folded, folded_runs, canvases
 ):
-    found = read_folds(folded_runs[:1])
+    found = read_cross_validated_runs(folded_runs[:1])
     networks, method = found.networks(0), read_method("grad-cam:blocks.2")
 
     def last(seed: int) -> np.ndarray:
@@ -101,7 +101,7 @@ def test_a_wholly_randomised_network_still_tells_photographs_apart_and_is_drawn_
     np.testing.assert_array_equal(first, last(0))
     assert not np.allclose(first, last(1))
     assert np.ptp(first[0]) > 0
-    held = Certifying(found, every_stage=False)
+    held = FoldNetworks(found, every_stage=False)
     stages = [maps(canvases) for _ in range(2) for _, maps in held.judge(0, method, canvases)["randomised"]()]
     np.testing.assert_array_equal(stages[0], first)
     np.testing.assert_array_equal(stages[1], first)
@@ -122,7 +122,7 @@ def test_shuffled_grades_are_the_same_grades_on_other_photographs_and_their_lesi
 
 
 def test_the_network_that_learnt_shuffled_grades_is_trained_once_for_its_budget(own_run):
-    found = read_folds([own_run])
+    found = read_cross_validated_runs([own_run])
 
     fold, network = shuffled_network(found, epochs=1)
 
@@ -143,7 +143,7 @@ def test_the_network_of_shuffled_grades_learns_from_the_other_folds_alone(folded
         return build_network(experiment).eval()
 
     monkeypatch.setattr(certifying, "fit", remembered)
-    found = read_folds(folded_runs)
+    found = read_cross_validated_runs(folded_runs)
 
     fold, network = shuffled_network(found, epochs=5)
 
@@ -154,7 +154,7 @@ def test_the_network_of_shuffled_grades_learns_from_the_other_folds_alone(folded
     listed = read_table(found.where).set_index("image")["grade"].loc[rows.frame["image"]].to_numpy(int)
     assert sorted(rows.grades) == sorted(listed)
     assert (rows.grades != listed).any()
-    held = Certifying(found, shuffled=(fold, network))
+    held = FoldNetworks(found, shuffled=(fold, network))
     method, canvases = read_method("grad-cam"), rows.stored[0].canvas()[None]
     assert held.judge(0, method, canvases)["shuffled"] is not None
     assert held.judge(1, method, canvases)["shuffled"] is None, "which learnt from that fold's photographs"
@@ -174,18 +174,18 @@ def test_runs_that_are_not_cross_validated_alike_are_refused(
     table.assign(fold=1 - table["fold"]).to_csv(moved / "out_of_fold.csv", index=False)
 
     with pytest.raises(BadRequest, match="expected another seed than the others', got 1 again"):
-        read_folds([first, same])
+        read_cross_validated_runs([first, same])
     with pytest.raises(BadRequest, match=r"with another seed, got one that differs in fit\.epochs"):
-        read_folds([first, other])
+        read_cross_validated_runs([first, other])
     with pytest.raises(BadRequest, match="expected runs with the same photographs in the same folds"):
-        read_folds([first, moved])
+        read_cross_validated_runs([first, moved])
     (first / "fold1" / WEIGHTS).unlink()
     with pytest.raises(BadCheckpoint, match=r"fold1/network\.safetensors is missing; finish it"):
-        read_folds([first])
+        read_cross_validated_runs([first])
     values = json.loads((same / "experiment.json").read_text()) | {"data": folded.to_dict()["data"] | {"folds": 0}}
     (same / "experiment.json").write_text(json.dumps(values))
     with pytest.raises(BadCheckpoint, match=r"expected a run with folds, .* got data\.folds = 0"):
-        read_folds([same])
+        read_cross_validated_runs([same])
 
 
 def test_a_method_is_named_with_its_layers(folded):

@@ -12,8 +12,7 @@ from fundoscope.clinic.calibration.retinascan import with_both_heads
 from fundoscope.errors import BadExperiment
 from fundoscope.evaluation.statistics.agreement import accuracy, quadratic_kappa
 from fundoscope.tables import read_table, write_table
-from fundoscope.training.batches.loader import Rows
-from fundoscope.training.batches.rows import training_rows
+from fundoscope.training.batches.rows import Rows, training_rows
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.callbacks import SNAPSHOTS, write_weights
 from fundoscope.training.networks.grading import GradingNetwork
@@ -113,7 +112,7 @@ def test_averaging_over_views_turns_whole_photographs_with_dropout_off(looked_at
     assert (first.cuts == second.cuts).all()
     canvas = held_out.stored[0].canvas()
     turned = np.rot90(canvas, 1, axes=(0, 1))[:, ::-1]
-    from fundoscope.training.objectives.supervised import Normalise
+    from fundoscope.training.networks.normalisation import Normalise
 
     with torch.inference_mode():
         expected = network(Normalise(experiment.recipe)(torch.from_numpy(turned.copy())[None])).second.numpy()

@@ -26,7 +26,7 @@ from fundoscope.training.attribution.rollout import Readout, grad_rollout, last_
 from fundoscope.training.attribution.targets import Target, score
 from fundoscope.training.networks.clip import ClipImageTower
 from fundoscope.training.networks.grading import GradingNetwork
-from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.networks.normalisation import Normalise
 
 Pictures = Float[Tensor, "photo *eyes 3 row column"]
 

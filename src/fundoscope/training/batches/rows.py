@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int, UInt8
 
 from fundoscope.data.manifest import read_manifest
-from fundoscope.errors import BadExperiment
-from fundoscope.training.batches.loader import Rows, load_rows
-from fundoscope.training.batches.targets import target_of
+from fundoscope.errors import BadExperiment, BadTable
+from fundoscope.photo.recipe import Recipe
+from fundoscope.tables.fellows import find_fellows
+from fundoscope.training.batches.cache import Stored, prepare_all
+from fundoscope.training.batches.lesions import KIND_OF_MASK, boxes_map, masks_map, read_boxes
+from fundoscope.training.batches.targets import GRADE, Target, Values, target_of
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.weights import grade_source_weights
 
@@ -83,3 +89,105 @@ def to_learn(experiment: Experiment, rows: Rows) -> Rows:
             )
         weights = grade_source_weights(rows.grades, rows.frame["source"].to_numpy(object).astype(str))
     return replace(rows, weights=weights, second_views=experiment.contrast.weight > 0)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a manifest with their prepared photographs; lesion maps where they are asked for."""
+
+    frame: pd.DataFrame
+    stored: Sequence[Stored]
+    lesions: Sequence[UInt8[np.ndarray, "side side 2"] | None] | None = None
+    weights: Float[np.ndarray, " row"] | None = None
+    """How much each counts in the loss, where that depends on more than its grade."""
+    second_views: bool = False
+    """In training: show each photograph without FundusAug and, beside it, with."""
+    target: Target = GRADE
+    """What is learnt."""
+    eyes: int = 1
+    """2: show each photograph together with its fellow, the same patient's other eye among the rows."""
+    fellow_dropout: float = 0.0
+    """Share of the photographs that are shown without it in training."""
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def take(self, chosen: np.ndarray) -> Rows:
+        """The rows whose positions are given."""
+        lesions = None if self.lesions is None else [self.lesions[i] for i in chosen]
+        weights = None if self.weights is None else self.weights[chosen]
+        stored = [self.stored[i] for i in chosen]
+        return replace(self, frame=self.frame.iloc[chosen], stored=stored, lesions=lesions, weights=weights)
+
+    @property
+    def grades(self) -> np.ndarray:
+        """Grade of each row, 0 to 4."""
+        return self.frame["grade"].to_numpy(np.int64)
+
+    @cached_property
+    def targets(self) -> Values:
+        """What each row is to be learnt as: its grade or class (row), or its signs (row, sign)."""
+        return self.target.values(self.frame)
+
+    @cached_property
+    def fellows(self) -> Int[np.ndarray, " row"]:
+        """Position of each row's fellow, as grading finds it; -1 where there is none."""
+        return find_fellows(self.frame)
+
+    @property
+    def classes(self) -> Int[np.ndarray, " row"]:
+        """Grade or class of each row, which a sampler may go by; of signs, which no class holds, 0."""
+        return self.targets if self.targets.ndim == 1 else np.zeros(len(self), dtype=np.int64)
+
+
+def load_rows(
+    frame: pd.DataFrame,
+    folder: Path,
+    recipe: Recipe,
+    *,
+    cache: Path | str,
+    lesions: bool = False,
+    target: Target | None = None,
+    advance: Callable[[], object] | None = None,
+) -> Rows:
+    """Prepare the photographs of a manifest's rows.
+
+    Args:
+        frame: Rows of a checked manifest.
+        folder: Where the manifest lies; its paths are relative to it.
+        recipe: How photographs are prepared.
+        cache: Folder of prepared photographs.
+        lesions: Also read `boxes` and `mask_*`.
+        target: What is learnt, which every row must have; None: the grade.
+        advance: Called after each photograph.
+
+    Raises:
+        BadTable: If there are no rows, a row has no grade (or whatever is learnt), or a file cannot be read.
+    """
+    if frame.empty:
+        raise BadTable("the manifest has no rows to train on; expected some with the splits asked for (data.train)")
+    learnt = target or GRADE
+    learnt.values(frame)  # refuses here, before hours of preparing, what cannot be learnt
+    stored = prepare_all([folder / str(image) for image in frame["image"]], recipe, cache, advance=advance)
+    maps = _lesion_maps(frame, folder, stored) if lesions else None
+    return Rows(frame, stored, maps, target=learnt)
+
+
+def _lesion_maps(frame: pd.DataFrame, folder: Path, stored: Sequence[Stored]) -> list[np.ndarray | None]:
+    """A lesion map for each row: marked, known to be empty (grade 0), or None where nothing is known."""
+    boxes_of: dict[Path, pd.DataFrame] = {}
+    for name in frame["boxes"].dropna().unique() if "boxes" in frame else []:
+        boxes_of |= read_boxes(folder / str(name))
+    maps: list[np.ndarray | None] = []
+    for (_, row), kept in zip(frame.iterrows(), stored, strict=True):
+        prepared, size = kept.prepared()
+        masks = {name: folder / str(row[name]) for name in KIND_OF_MASK if name in row and pd.notna(row[name])}
+        boxes = boxes_of.get((folder / str(row["image"])).resolve())
+        if masks:
+            maps.append(masks_map(masks, prepared, size))
+        elif boxes is not None:
+            drawn = boxes_map(boxes, prepared, size)
+            maps.append(drawn if drawn.any() or row.get("grade") == 0 else None)
+        else:
+            maps.append(np.zeros((*prepared.canvas.shape[:2], 2), np.uint8) if row.get("grade") == 0 else None)
+    return maps

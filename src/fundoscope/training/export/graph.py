@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from fundoscope.decide.heads import probabilities
 from fundoscope.errors import BadRelease
 from fundoscope.training.networks.grading import GradingNetwork
-from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.networks.normalisation import Normalise
 
 RAW_TOLERANCE = 1e-4
 """Largest deviation of the raw output from torch's."""

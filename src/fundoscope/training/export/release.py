@@ -23,13 +23,13 @@ from fundoscope.runtime.release import write_release
 from fundoscope.tables import PROBABILITIES, write_table
 from fundoscope.tables.fellows import NO_FELLOW, find_fellows
 from fundoscope.training.batches.cache import Stored, recipe_key
-from fundoscope.training.batches.loader import EvaluationDataset
+from fundoscope.training.batches.items import EvaluationDataset
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.sections import Network
 from fundoscope.training.export.calibration import Calibrating, fit_grade_sets
 from fundoscope.training.export.graph import HALF_TOLERANCE, PlainGraph, check_parity, halve, run_onnx, to_onnx
 from fundoscope.training.export.traced import heatmap_graph
-from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.runs.ensemble import Finished, read_finished
 from fundoscope.training.runs.predict import voting_of
 

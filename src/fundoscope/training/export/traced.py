@@ -29,7 +29,7 @@ from fundoscope.training.attribution.targets import Target
 from fundoscope.training.experiment.sections import Release
 from fundoscope.training.export.graph import PlainGraph, release_graph
 from fundoscope.training.networks.grading import GradingNetwork
-from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.networks.normalisation import Normalise
 
 TRACEABLE: Final = tuple(name for name in HEATMAPS if name != "none")
 """Ways of explaining that can be exported: those that a release may name."""

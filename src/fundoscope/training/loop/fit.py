@@ -23,16 +23,18 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor, nn
 
 from fundoscope.errors import BadCheckpoint, BadExperiment
-from fundoscope.training.batches.loader import Augmented, ResumableLoader, Rows, evaluation_loader
+from fundoscope.training.batches.items import Augmented
+from fundoscope.training.batches.loader import ResumableLoader, evaluation_loader
+from fundoscope.training.batches.rows import Rows
 from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.callbacks import SNAPSHOTS, Checkpoints, Snapshots, Timing, write_weights
-from fundoscope.training.loop.optimiser import build_optimiser, rate_factor, side_at
 from fundoscope.training.loop.processes import Processes, processes, wait_for_all
-from fundoscope.training.loop.validation import MONITOR, figures
 from fundoscope.training.networks.backbone import takes_one_side
 from fundoscope.training.networks.grading import GradingNetwork
+from fundoscope.training.objectives.optimiser import build_optimiser, rate_factor, side_at
 from fundoscope.training.objectives.supervised import Supervised
+from fundoscope.training.objectives.validation import MONITOR, figures
 
 # Lightning's notes on hardware and its own products are not this program's to pass on.
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

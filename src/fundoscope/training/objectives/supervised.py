@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor, nn
 
-from fundoscope.photo.recipe import Recipe
 from fundoscope.training.augmentation.mixing import mixed_loss
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.sections import Loss
 from fundoscope.training.networks.grading import GradingNetwork, Output
+from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.objectives.losses import LOSSES, class_weights, cut_weights, lesion_loss, nt_xent
 
 
@@ -138,35 +138,6 @@ class GradeLoss(nn.Module):
         weights = self.even if self.rebalanced and self.even is not None else self.weights
         tensors = {} if weights is None else {self.keyword: weights}
         return self.function(raw, grades, **self.options, **tensors)
-
-
-class Normalise(nn.Module):
-    """Prepared photographs to what the network takes: the torch second_view of `photo.recipe.normalise`."""
-
-    gain: Tensor
-    offset: Tensor
-
-    def __init__(self, recipe: Recipe) -> None:
-        super().__init__()
-        mean, std = torch.tensor(recipe.mean), torch.tensor(recipe.std)
-        self.register_buffer("gain", (1 / (255 * std)).reshape(1, 3, 1, 1), persistent=False)
-        self.register_buffer("offset", (-mean / std).reshape(1, 3, 1, 1), persistent=False)
-
-    def forward(
-        self, canvases: UInt8[Tensor, "photo *eyes side side 3"], *, side: int | None = None
-    ) -> Float[Tensor, "photo *eyes 3 small small"]:
-        """(x / 255 - mean) / std, channels first, optionally shrunk to `side`.
-
-        Of a pair's canvases one of all zeros stays all zeros: there is no photograph.
-        """
-        if canvases.ndim == 5:
-            there = canvases.flatten(2).float().amax(dim=2) > 0
-            pairs: Tensor = self(canvases.flatten(0, 1), side=side).unflatten(0, (-1, canvases.shape[1]))
-            return pairs * there[:, :, None, None, None]
-        pictures = canvases.permute(0, 3, 1, 2).float()
-        if side is not None and side != canvases.shape[1]:
-            pictures = F.interpolate(pictures, size=(side, side), mode="bilinear", antialias=True)
-        return pictures * self.gain + self.offset
 
 
 def lesion_cells(

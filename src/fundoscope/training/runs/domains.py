@@ -28,8 +28,7 @@ from fundoscope.errors import BadExperiment
 from fundoscope.evaluation.domains import DomainTable, domain_table
 from fundoscope.files import write_text
 from fundoscope.tables import join, read_table, write_table
-from fundoscope.training.batches.loader import Rows
-from fundoscope.training.batches.rows import Report, listed, prepared, to_learn
+from fundoscope.training.batches.rows import Report, Rows, listed, prepared, to_learn
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.sections import Domains
 from fundoscope.training.loop.fit import WEIGHTS, fit

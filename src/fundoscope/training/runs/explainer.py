@@ -38,7 +38,7 @@ from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.fit import WEIGHTS, load_network
 from fundoscope.training.networks.grading import GradingNetwork
-from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.runs.ensemble import check_alike
 from fundoscope.training.runs.folder import read_run
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fundoscope.errors import BadCheckpoint
 from fundoscope.files import write_text
-from fundoscope.training.batches.loader import Rows
+from fundoscope.training.batches.rows import Rows
 from fundoscope.training.experiment.file import experiment_from_dict
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.processes import processes

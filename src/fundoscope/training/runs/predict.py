@@ -16,13 +16,14 @@ from fundoscope.decide.heads import exceedance, probabilities
 from fundoscope.decide.neighbours import NEIGHBOURS, Neighbours, Voting, neighbour_probabilities, write_neighbours
 from fundoscope.grades import REFERABLE
 from fundoscope.tables.columns import SIGN_PREFIX
-from fundoscope.training.batches.loader import Rows, evaluation_loader
+from fundoscope.training.batches.loader import evaluation_loader
+from fundoscope.training.batches.rows import Rows
 from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.sections import Release
 from fundoscope.training.loop.processes import processes
 from fundoscope.training.networks.grading import GradingNetwork
-from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.networks.normalisation import Normalise
 
 CARRIED = ("image", "sha256", "source", "patient", "eye", "taken")
 """Columns of the manifest that a predictions table repeats."""

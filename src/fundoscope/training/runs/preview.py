@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from fundoscope.errors import BadRequest
-from fundoscope.training.batches.loader import Augmented, Item, Rows, Shown
-from fundoscope.training.batches.rows import training_rows
+from fundoscope.training.batches.items import Augmented, Item, Shown
+from fundoscope.training.batches.rows import Rows, training_rows
 from fundoscope.training.experiment.ranges import COMPANIONS, PROBABILITIES, Augment
 from fundoscope.training.experiment.schema import Experiment
 

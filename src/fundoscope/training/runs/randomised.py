@@ -30,12 +30,11 @@ from fundoscope.tables import read_table
 from fundoscope.training.attribution.capture import LAST
 from fundoscope.training.attribution.explain import METHODS, Method, explain
 from fundoscope.training.attribution.targets import Target
-from fundoscope.training.batches.loader import Rows
-from fundoscope.training.batches.rows import to_learn, training_rows
+from fundoscope.training.batches.rows import Rows, to_learn, training_rows
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.fit import WEIGHTS, fit, load_network
 from fundoscope.training.networks.grading import GradingNetwork
-from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.runs.ensemble import check_alike
 from fundoscope.training.runs.folder import fold_networks, read_run
 
@@ -49,7 +48,7 @@ ELSEWHERE: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Folded:
+class CrossValidatedRuns:
     """Cross-validated runs of one experiment, with their fold networks."""
 
     experiment: Experiment
@@ -73,7 +72,7 @@ class Folded:
         return Path(self.experiment.data.manifest)
 
 
-def read_folds(runs: Sequence[Path]) -> Folded:
+def read_cross_validated_runs(runs: Sequence[Path]) -> CrossValidatedRuns:
     """Read cross-validated runs; of the fit on all photographs nothing is needed.
 
     Raises:
@@ -89,7 +88,7 @@ def read_folds(runs: Sequence[Path]) -> Folded:
     tables = [_folds_of(read_run(run), run) for run in runs]
     if any(not _same_folds(each, tables[0]) for each in tables):
         raise BadRequest("--checkpoint: expected runs with the same photographs in the same folds, got others")
-    return Folded(experiment=first, runs=tuple(runs), table=tables[0])
+    return CrossValidatedRuns(experiment=first, runs=tuple(runs), table=tables[0])
 
 
 def _folds_of(experiment: Experiment, run: Path) -> pd.DataFrame:
@@ -233,7 +232,7 @@ def _settle(network: GradingNetwork, modules: Sequence[nn.Module], pictures: Ten
         norm.eval()
 
 
-def shuffled_network(folded: Folded, *, epochs: int, seed: int = 0) -> tuple[int, GradingNetwork]:
+def shuffled_network(folded: CrossValidatedRuns, *, epochs: int, seed: int = 0) -> tuple[int, GradingNetwork]:
     """A network that learnt shuffled grades, and the fold whose photographs it did not see.
 
     The experiment as it is, on the first fold, for so many epochs; grades and lesions are given to other photographs.
@@ -263,10 +262,10 @@ def shuffled(rows: Rows, seed: int) -> Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Certifying:
+class FoldNetworks:
     """Everything that is asked of runs, fold by fold; networks are loaded once."""
 
-    folded: Folded
+    folded: CrossValidatedRuns
     seed: int = 0
     """Of weights that are drawn anew."""
     shuffled: tuple[int, GradingNetwork] | None = None

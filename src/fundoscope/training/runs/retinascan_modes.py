@@ -29,13 +29,14 @@ from fundoscope.errors import BadExperiment
 from fundoscope.evaluation.statistics.agreement import agreement_statistics, confusions
 from fundoscope.evaluation.statistics.interval import Interval, patient_intervals
 from fundoscope.tables import patient_keys, write_table
-from fundoscope.training.batches.loader import Rows, evaluation_loader
+from fundoscope.training.batches.loader import evaluation_loader
+from fundoscope.training.batches.rows import Rows
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.callbacks import SNAPSHOTS
 from fundoscope.training.networks.checkpoints import read_safetensors
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.networks.heads import Prototype
-from fundoscope.training.objectives.supervised import Normalise
+from fundoscope.training.networks.normalisation import Normalise
 
 STATISTICS: Final = ("accuracy", "quadratic_kappa", "mean_absolute_error", "within_one")
 """Of `evaluation.agreement`, for each way of grading; what RetinaScan calls off-by-one is `within_one`."""

@@ -7,8 +7,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.training.experiment.sections import Network, Optimiser
-from fundoscope.training.loop.optimiser import build_optimiser, rate_factor, side_at
 from fundoscope.training.networks.backbone import build_backbone
+from fundoscope.training.objectives.optimiser import build_optimiser, rate_factor, side_at
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_its_floor():
