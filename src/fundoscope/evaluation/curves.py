@@ -19,6 +19,7 @@ from fundoscope.evaluation.statistics.interval import Interval, Weights, patient
 from fundoscope.evaluation.statistics.rates import ratio
 from fundoscope.evaluation.statistics.reliability import equal_mass_bins
 from fundoscope.grades import CUTS, REFERABLE
+from fundoscope.records import null_if_nan, without_nan
 
 GRID: Final = tuple(round(step / 50, 2) for step in range(51))
 """Places at which a curve is read: shares of false alarms, and sensitivities."""
@@ -53,10 +54,7 @@ class Line:
 
     def to_dict(self) -> dict[str, list[float | None]]:
         """As JSON can hold it: no NaN."""
-        return {
-            key: [None if math.isnan(value) else value for value in getattr(self, key)]
-            for key in ("at", "values", "low", "high")
-        }
+        return {key: [null_if_nan(value) for value in getattr(self, key)] for key in ("at", "values", "low", "high")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +78,7 @@ class Drawn:
         """As JSON can hold it: no NaN."""
         lines = ("roc", "precision_recall", "reliability", "net_benefit")
         return {name: {key: line.to_dict() for key, line in getattr(self, name).items()} for name in lines} | {
-            "operating": {key: None if math.isnan(value) else value for key, value in self.operating.items()},
+            "operating": without_nan(self.operating),
             "prevalence": dict(self.prevalence),
         }
 

@@ -19,6 +19,7 @@ from fundoscope.evaluation.statistics.agreement import agreement_statistics, cla
 from fundoscope.evaluation.statistics.detection import one_vs_one
 from fundoscope.evaluation.statistics.interval import INTERVALS, Interval, Statistics, Weights, patient_intervals
 from fundoscope.grades import GRADES
+from fundoscope.records import without_nan
 from fundoscope.tables import patient_keys
 
 METRICS: Final = {
@@ -72,7 +73,7 @@ class DomainTable:
         """As JSON can hold it: no NaN."""
         settings = {"interval": INTERVALS["percentile"], "level": self.level, "resamples": self.resamples}
         return {"schema": SCHEMA, "protocol": self.protocol, **settings, "seed": self.seed} | {
-            "rows": [{key: _plain(value) for key, value in _record(row).items()} for row in self.rows]
+            "rows": [without_nan(_record(row)) for row in self.rows]
         }
 
     def to_markdown(self) -> str:
@@ -179,10 +180,6 @@ def _record(row: DomainRow) -> dict[str, Any]:
 
 def _grades(lacking: tuple[int, ...]) -> str:
     return " ".join(map(str, lacking))
-
-
-def _plain(value: object) -> object:
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _shown(interval: Interval) -> str:

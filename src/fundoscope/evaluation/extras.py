@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from fundoscope.evaluation.flow import Step, flow, to_dict
 from fundoscope.evaluation.mistakes import Mistakes, mistakes
 from fundoscope.evaluation.subgroups import RULE, Subgroups, subgroups
 from fundoscope.evaluation.summary import Summary
+from fundoscope.records import without_nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Whole:
         }
         if self.curves is not None:
             found["curves"] = self.curves.to_dict()
-            found["abstention"] = [_finite(each.to_dict()) for each in self.abstention]
+            found["abstention"] = [without_nan(each.to_dict()) for each in self.abstention]
         return found
 
 
@@ -97,9 +97,3 @@ def _abstention(rows: pd.DataFrame, asked: Mapping[str, bool]) -> tuple[Abstenti
         certainty_of(cases.probabilities[sure]),
         referred=(decision != "rescreen") & (decision != "") if decision.any() else None,
     )
-
-
-def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ from fundoscope.errors import BadTable
 from fundoscope.evaluation.cases import Cases, cases_of
 from fundoscope.evaluation.measures import Mask
 from fundoscope.grades import GRADES
+from fundoscope.records import without_nan
 from fundoscope.tables import read_table
 from fundoscope.tables.patients import texts
 
@@ -79,10 +79,7 @@ class Mistakes:
             "too_high": list(self.too_high),
             "label_suspects": None if self.suspects is None else list(self.suspects),
             "label_suspects_of_all": self.doubted,
-            "worst": [
-                {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in each.items()}
-                for each in (asdict(mistake) | {"distance": mistake.distance} for mistake in self.worst)
-            ],
+            "worst": [without_nan(asdict(mistake) | {"distance": mistake.distance}) for mistake in self.worst],
         }
 
 

@@ -17,6 +17,7 @@ from fundoscope.evaluation.statistics.interval import PATIENT_BLOCK
 from fundoscope.evaluation.statistics.rates import ratio
 from fundoscope.evaluation.statistics.significance import holm
 from fundoscope.grades import GRADES, REFERABLE
+from fundoscope.records import without_nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,7 @@ class Shift:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it: no NaN."""
-        values = asdict(self)
-        return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}
+        return without_nan(asdict(self))
 
 
 def shifts(

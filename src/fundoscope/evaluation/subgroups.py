@@ -24,6 +24,7 @@ from fundoscope.evaluation.statistics.reliability import of_calibration
 from fundoscope.evaluation.statistics.sums import Found, Together
 from fundoscope.evaluation.summary import bounds
 from fundoscope.grades import REFERABLE
+from fundoscope.records import null_if_nan
 
 STATISTICS: Final = {
     "quadratic_kappa": "quadratic kappa",
@@ -113,7 +114,7 @@ class Subgroups:
             "gaps": {
                 name: {
                     **{key: getattr(gap, key) for key in ("highest", "lowest", "among")},
-                    "p_chance": _plain(gap.p_chance),
+                    "p_chance": null_if_nan(gap.p_chance),
                     **bounds(gap.interval),
                 }
                 for name, gap in self.gaps.items()
@@ -322,7 +323,3 @@ def _key(at: int, name: str) -> str:
 
 def _gap(name: str) -> str:
     return f"gap {name}"
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -20,6 +20,7 @@ from fundoscope.evaluation.statistics.delong import DELONG, OBUCHOWSKI, delong
 from fundoscope.evaluation.statistics.interval import INTERVALS, Interval, patient_intervals, proportion_interval
 from fundoscope.evaluation.statistics.reliability import BINS
 from fundoscope.grades import CUTS, REFERABLE
+from fundoscope.records import null_if_nan
 
 SCHEMA: Final = 1
 """Version of `Summary.to_dict`; it rises when a key changes its meaning or goes."""
@@ -87,7 +88,7 @@ class Summary:
             "decisions": {side: dict(counts) for side, counts in self.decisions.items()},
             "statistics": {name: self._entry(name) for name in sorted({*self.intervals, *self.missing})},
             "human": dict(HUMAN),
-            "confusion_shares": [[_plain(share) for share in row] for row in self.confusion_shares],
+            "confusion_shares": [[null_if_nan(share) for share in row] for row in self.confusion_shares],
             "prevalence": self.prevalence,
             "delong": self.delong_method,
             "signs": {name: _of_sign(sign) for name, sign in self.signs.items()},
@@ -104,7 +105,7 @@ class Summary:
         entry = bounds(interval)
         for kind, found in (("exact", self.exact), ("wilson", self.wilson), ("delong", self.delong)):
             if name in found:
-                entry[f"{kind}_low"], entry[f"{kind}_high"] = map(_plain, found[name])
+                entry[f"{kind}_low"], entry[f"{kind}_high"] = map(null_if_nan, found[name])
         if name in self.missing:
             entry["reason"] = self.missing[name]
         return entry
@@ -241,9 +242,5 @@ def _of_sign(sign: Sign) -> dict[str, Any]:
 
 def bounds(interval: Interval) -> dict[str, Any]:
     """An interval as JSON can hold it: null for NaN."""
-    values = {key: _plain(getattr(interval, key)) for key in ("estimate", "low", "high")}
+    values = {key: null_if_nan(getattr(interval, key)) for key in ("estimate", "low", "high")}
     return {**values, "undefined": interval.undefined}
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -20,6 +20,7 @@ from fundoscope.evaluation.systems import Against
 from fundoscope.files import write_bytes, write_text
 from fundoscope.grades import GRADE_NAMES, GRADES
 from fundoscope.pages import data_uri
+from fundoscope.records import null_if_nan, without_nan
 from fundoscope.tables import write_table
 
 HEADLINES: Final = {
@@ -218,7 +219,8 @@ def to_dict(systems: Sequence[System]) -> dict[str, Any]:
                 "recipe": spread.name,
                 "runs": list(spread.runs),
                 "statistics": {
-                    name: {"mean": _plain(mean), "sd": _plain(sd)} for name, (mean, sd) in spread.mean_and_sd.items()
+                    name: {"mean": null_if_nan(mean), "sd": null_if_nan(sd)}
+                    for name, (mean, sd) in spread.mean_and_sd.items()
                 },
             }
             for spread in seed_spreads(systems)
@@ -232,11 +234,7 @@ def _recipe_of(system: System) -> dict[str, str]:
 
 def _bounds(name: str, interval: Interval | None) -> Iterator[tuple[str, float | None]]:
     for suffix, key in (("", "estimate"), ("_low", "low"), ("_high", "high")):
-        yield name + suffix, None if interval is None else _plain(float(getattr(interval, key)))
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else value
+        yield name + suffix, None if interval is None else null_if_nan(float(getattr(interval, key)))
 
 
 def write_comparison(
