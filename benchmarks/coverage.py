@@ -21,9 +21,9 @@ from scipy.special import softmax
 
 from fundoscope.decide.conformal import fit_conformal, ordinal_scores
 from fundoscope.decide.held_out import HeldOut
-from fundoscope.decide.kappa import kappa_of
+from fundoscope.decide.kappa import kappa, kappa_of
 from fundoscope.decide.risk_control import fit_risk_control
-from fundoscope.evaluation.statistics.agreement import confusions, quadratic_kappa
+from fundoscope.evaluation.statistics.agreement import confusions
 from fundoscope.evaluation.statistics.delong import delong
 from fundoscope.evaluation.statistics.detection import aurocs
 from fundoscope.evaluation.statistics.interval import patient_intervals, proportion_interval
@@ -189,7 +189,7 @@ def bootstraps(
     for people in peoples:
         truths = {
             "AUROC": auroc(people.grades >= 2, people.shares[:, 2:].sum(axis=1)),
-            "quadratic kappa": quadratic_kappa(people.grades, people.shares.argmax(axis=1)),
+            "quadratic kappa": kappa(people.grades, people.shares.argmax(axis=1)),
         }
         held: dict[tuple[str, str], list[str]] = {}
         for size in sizes:

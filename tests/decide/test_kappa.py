@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fundoscope.decide.kappa import kappa_of
+from fundoscope.decide.kappa import confusion, kappa, kappa_of
 
 
 def slow_kappa(matrix: np.ndarray, power: int) -> float:
@@ -52,3 +52,19 @@ def test_is_undefined_without_photographs_and_where_both_sides_say_one_grade():
 def test_refuses_weights_it_does_not_know():
     with pytest.raises(ValueError, match=r"weights must be one of quadratic, linear, unweighted, got 'cubic'"):
         kappa_of(np.ones((5, 5)), weights="cubic")
+
+
+@pytest.mark.parametrize("weights", ["quadratic", "linear", "unweighted"])
+def test_kappa_of_two_lists_is_that_of_their_confusion_matrix_whatever_the_number_of_classes(weights, rng):
+    for classes in (2, 5, 7):
+        reference, answered = rng.integers(0, classes, 80), rng.integers(0, classes, 80)
+        matrix = np.zeros((classes, classes))
+        for one, other in zip(reference, answered, strict=True):
+            matrix[one, other] += 1
+
+        assert confusion(reference, answered, classes=classes).tolist() == matrix.tolist()
+        assert kappa(reference, answered, weights=weights, classes=classes) == float(kappa_of(matrix, weights=weights))
+
+
+def test_kappa_of_lists_that_hold_one_and_the_same_class_is_undefined():
+    assert np.isnan(kappa(np.full(4, 3), np.full(4, 3)))

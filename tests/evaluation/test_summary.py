@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundoscope.evaluation.statistics.agreement import quadratic_kappa
+from fundoscope.decide.kappa import kappa
 from fundoscope.evaluation.statistics.interval import patient_interval
 from fundoscope.evaluation.summary import Summary, evaluate
 
@@ -52,7 +52,7 @@ def test_the_kappa_and_its_interval_are_those_of_the_slow_loop(rng):
     ours = quick(rows, seed=4, level=0.9).intervals["quadratic_kappa"]
 
     slow = patient_interval(
-        quadratic_kappa,
+        kappa,
         rows["grade"].to_numpy(int),
         rows["predicted_grade"].to_numpy(int),
         pd.factorize(rows["patient"])[0],

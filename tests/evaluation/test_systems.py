@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fundoscope.decide.kappa import kappa
 from fundoscope.evaluation.cases import Cases
-from fundoscope.evaluation.statistics.agreement import quadratic_kappa
 from fundoscope.evaluation.statistics.interval import patient_interval
 from fundoscope.evaluation.systems import ANSWERS, OF_GRADES, RIGHT, STATISTICS, compare_systems, shared_answers
 
@@ -63,7 +63,7 @@ def test_the_difference_is_that_of_the_slow_loop(three):
     ours = compared(first, second).against[0].differences["quadratic kappa"]
 
     def difference(drawn, both):
-        return quadratic_kappa(drawn, both[:, 0]) - quadratic_kappa(drawn, both[:, 1])
+        return kappa(drawn, both[:, 0]) - kappa(drawn, both[:, 1])
 
     slow = patient_interval(
         difference,

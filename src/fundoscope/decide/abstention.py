@@ -10,7 +10,7 @@ import numpy as np
 
 from fundoscope.arrays import Grades, Probabilities, Scores
 from fundoscope.decide.heads import expected_grade
-from fundoscope.decide.kappa import kappa_of
+from fundoscope.decide.kappa import kappa
 from fundoscope.grades import GRADES, REFERABLE
 
 SHARES: Final = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
@@ -115,14 +115,12 @@ CERTAINTIES: Final = {
 
 def _point(grades: Grades, answered: Grades, asked: np.ndarray, *, kept: np.ndarray, limit: float) -> Abstention:
     ill = grades >= REFERABLE
-    counts = np.zeros((GRADES, GRADES))
-    np.add.at(counts, (grades[kept], answered[kept]), 1)
     return Abstention(
         share=_share(~kept),
         certainty=limit,
         photographs=int(kept.sum()),
         accuracy=_share((grades == answered)[kept]),
-        quadratic_kappa=float(kappa_of(counts)),
+        quadratic_kappa=kappa(grades[kept], answered[kept]),
         sensitivity=_share(asked[kept & ill]),
         specificity=_share(~asked[kept & ~ill]),
         sensitivity_of_all=_share((asked | ~kept)[ill]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fundoscope.decide.kappa import kappa
 from fundoscope.evaluation.statistics.agreement import (
     accuracy,
     agreement_statistics,
@@ -12,7 +13,6 @@ from fundoscope.evaluation.statistics.agreement import (
     confusions,
     cut_statistics,
     grade_statistics,
-    quadratic_kappa,
     row_shares,
 )
 
@@ -45,7 +45,7 @@ def test_overall_figures_equal_scikit_learn(pairs):
         },
         abs=1e-10,
     )
-    assert quadratic_kappa(grades, answered) == pytest.approx(values["quadratic_kappa"])
+    assert kappa(grades, answered) == pytest.approx(values["quadratic_kappa"])
     assert accuracy(grades, answered) == pytest.approx(values["accuracy"])
 
 

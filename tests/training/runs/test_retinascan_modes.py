@@ -9,8 +9,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.clinic.calibration.retinascan import with_both_heads
+from fundoscope.decide.kappa import kappa
 from fundoscope.errors import BadExperiment
-from fundoscope.evaluation.statistics.agreement import accuracy, quadratic_kappa
+from fundoscope.evaluation.statistics.agreement import accuracy
 from fundoscope.tables import read_table, write_table
 from fundoscope.training.batches.rows import Rows, training_rows
 from fundoscope.training.experiment.schema import Experiment
@@ -141,7 +142,7 @@ def test_the_table_has_the_figures_of_each_way_with_intervals(looked_at):
 
     assert table.loc["right", "accuracy"] == 1
     assert table.loc["all two", "accuracy"] == pytest.approx(accuracy(grades, modes["all two"]))
-    assert table.loc["all two", "quadratic_kappa"] == pytest.approx(quadratic_kappa(grades, modes["all two"]))
+    assert table.loc["all two", "quadratic_kappa"] == pytest.approx(kappa(grades, modes["all two"]))
     assert (table["accuracy_low"] <= table["accuracy"]).all()
 
 

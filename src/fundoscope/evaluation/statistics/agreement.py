@@ -32,11 +32,6 @@ def of_confusions(grades: Grades, answered: Grades, read: Callable[[Confusions],
     return Sums((_cells(grades, answered),), lambda totals: read(_matrices(totals)))
 
 
-def quadratic_kappa(grades: Grades, answered: Grades) -> float:
-    """Cohen's kappa with quadratic weights; NaN where both sides use one and the same grade only."""
-    return float(kappa_of(confusions(np.ones((1, len(grades))), grades, answered))[0])
-
-
 def accuracy(grades: Grades, answered: Grades) -> float:
     """Share of photographs with exactly the reference grade; NaN for none."""
     return float(np.mean(grades == answered)) if len(grades) else float("nan")
