@@ -13,6 +13,7 @@ from fundoscope.grades import GRADE_NAMES
 from fundoscope.photo.quality import Gate
 from fundoscope.photo.recipe import Recipe
 from fundoscope.runtime.description import Release
+from fundoscope.runtime.golden_photograph import make_golden_photograph
 from fundoscope.runtime.release import write_release
 
 SIDE_PX = 64
@@ -159,8 +160,14 @@ def golden_of(model: bytes) -> dict[str, np.ndarray]:
 def write_tiny_release(folder: Path, *, model: bytes | None = None, **changes: Any) -> Path:
     """Write it, with fields or the graph changed where asked."""
     graph = tiny_model() if model is None else model
+    description = tiny_description(**changes)
     write_release(
-        folder, tiny_description(**changes), model=graph, card="# Tiny\n\nNever trained.\n", golden=golden_of(graph)
+        folder,
+        description,
+        model=graph,
+        card="# Tiny\n\nNever trained.\n",
+        golden=golden_of(graph),
+        golden_photograph=make_golden_photograph(Recipe.from_dict(description.recipe)),
     )
     return folder
 

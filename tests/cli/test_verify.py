@@ -8,7 +8,15 @@ def test_a_whole_release_is_verified_check_by_check(run_verb, tiny_release):
     status, out, _ = run_verb("verify", tiny_release)
 
     assert status == 0
-    for name in ("files", "network", "golden raw", "golden features", "golden heatmap"):
+    for name in (
+        "files",
+        "golden photograph",
+        "golden canvas",
+        "network",
+        "golden raw",
+        "golden features",
+        "golden heatmap",
+    ):
         assert f"passed {name}:" in out
 
 
@@ -30,7 +38,7 @@ def test_a_program_can_read_the_verification(run_verb, tiny_release):
 
     told = json.loads(out)
     assert (status, told["passed"]) == (0, True)
-    assert [check["name"] for check in told["checks"]][:2] == ["files", "network"]
+    assert [check["name"] for check in told["checks"]][:2] == ["files", "golden photograph"]
 
 
 def test_info_says_what_a_release_is_for_and_what_it_cannot_do(run_verb, tiny_release):

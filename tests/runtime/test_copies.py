@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 
 from fundoscope.errors import BadRelease, BadRequest
-from fundoscope.runtime.copies import check_unused, copy_release
+from fundoscope.runtime.copies import check_unused, copy_release, copy_with_golden_photograph
+from fundoscope.runtime.golden_photograph import GOLDEN_CANVAS, GOLDEN_PHOTOGRAPH
 from fundoscope.runtime.release import open_release
+from fundoscope.runtime.verification import verify_release
 
 
 def test_a_copy_has_the_new_files_the_old_ones_and_not_those_left_behind(tiny_release, tmp_path):
@@ -49,3 +51,18 @@ def test_nothing_is_written_over(tiny_release, tmp_path):
             copy_release(opened, tmp_path / place, opened.release, {})
     check_unused(tmp_path / "new")
     assert [path.name for path in (tmp_path / "used").iterdir()] == ["letter.txt"]
+
+
+def test_an_old_release_is_given_a_golden_photograph_and_keeps_everything_else(tiny_release, tmp_path):
+    opened = open_release(tiny_release)
+    photograph = (GOLDEN_PHOTOGRAPH, GOLDEN_CANVAS)
+    old = copy_release(opened, tmp_path / "old", opened.release, {}, without=photograph)
+
+    new = copy_with_golden_photograph(old, tmp_path / "new")
+
+    assert old.golden_photograph is None
+    assert new.golden_photograph is not None
+    assert verify_release(tmp_path / "new").passed
+    changed = {name for name in new.release.files if new.release.files[name] != old.release.files.get(name)}
+    assert changed == {*photograph, "release.json"}
+    assert replace(new.release, files={}) == replace(old.release, files={})

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import shutil
 
+import cv2
+
+import fundoscope.photo.recipe as preparing
 from fundoscope.runtime.release import write_release
 from fundoscope.runtime.verification import verify_release
 
@@ -12,6 +15,8 @@ def test_a_whole_release_passes_every_check(tiny_release):
     assert found.passed
     assert [check.name for check in found.checks] == [
         "files",
+        "golden photograph",
+        "golden canvas",
         "network",
         "golden raw",
         "golden features",
@@ -29,8 +34,9 @@ def test_a_network_that_computes_something_else_fails_its_golden_outputs(tiny, t
     found = verify_release(tmp_path)
 
     assert not found.passed
-    assert [check.name for check in found.checks if not check.passed] == ["golden raw"]
-    assert "at most 0.001" in found.checks[2].detail
+    failed = [check for check in found.checks if check.passed is False]
+    assert [check.name for check in failed] == ["golden raw"]
+    assert "at most 0.001" in failed[0].detail
 
 
 def test_an_output_that_is_not_a_number_fails(tiny, tmp_path):
@@ -39,7 +45,7 @@ def test_an_output_that_is_not_a_number_fails(tiny, tmp_path):
     golden["heatmap"] = golden["heatmap"] * float("nan")
     write_release(tmp_path, tiny["tiny_description"](), model=model, card="", golden=golden)
 
-    assert [check.name for check in verify_release(tmp_path).checks if not check.passed] == ["golden heatmap"]
+    assert [check.name for check in verify_release(tmp_path).checks if check.passed is False] == ["golden heatmap"]
 
 
 def test_a_damaged_release_fails_at_its_files(tiny_release, tmp_path):
@@ -51,3 +57,31 @@ def test_a_damaged_release_fails_at_its_files(tiny_release, tmp_path):
     assert not found.passed
     assert [check.name for check in found.checks] == ["files"]
     assert "MODEL_CARD.md has changed" in found.checks[0].detail
+
+
+def test_a_photograph_prepared_by_another_interpolation_fails(tiny_release, monkeypatch):
+    class Nearest:
+        """OpenCV with nearest neighbours where areas are asked for."""
+
+        INTER_AREA = cv2.INTER_NEAREST
+
+        def __getattr__(self, name):
+            return getattr(cv2, name)
+
+    monkeypatch.setattr(preparing, "cv2", Nearest())
+
+    found = verify_release(tiny_release)
+
+    assert not found.passed
+    assert [check.name for check in found.checks if check.passed is False] == ["golden canvas"]
+
+
+def test_a_release_from_before_golden_photographs_passes_and_says_what_was_not_checked(tiny, tmp_path):
+    model = tiny["tiny_model"]()
+    write_release(tmp_path, tiny["tiny_description"](), model=model, card="", golden=tiny["golden_of"](model))
+
+    found = verify_release(tmp_path)
+
+    assert found.passed
+    (unchecked,) = [check for check in found.checks if check.passed is None]
+    assert "decoding and preprocessing are not checked" in unchecked.detail

@@ -21,26 +21,37 @@ Place = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
+MARKS = {
+    True: Text("passed", style="green"),
+    False: Text("FAILED", style="bold red"),
+    None: Text("absent", style="yellow"),
+}
+"""How the result of a check is shown."""
+
 
 def verify(release: Place = None, as_json: AsJson = False, backend: ByBackend = Backend.onnxruntime) -> None:
-    """Check a release: hashes, network, and its golden outputs computed again on this machine.
+    """Check a release: hashes, reading and preparing its golden photograph, and its network's golden outputs.
 
     Exit status: 0 if all is well, 2 if not.
     """
     from fundoscope.runtime.release import default_release
     from fundoscope.runtime.verification import verify_release
 
-    found = verify_release(default_release() if release is None else release, backend=backend.value)
+    result = verify_release(default_release() if release is None else release, backend=backend.value)
     if as_json:
-        checks = [asdict(check) for check in found.checks]
-        told = {"path": str(found.path), "release": found.name, "passed": found.passed, "checks": checks}
-        typer.echo(json.dumps(told, indent=2))
+        checks = [asdict(check) for check in result.checks]
+        summary = {
+            "path": str(result.path),
+            "release": result.name,
+            "passed": result.passed,
+            "checks": checks,
+        }
+        typer.echo(json.dumps(summary, indent=2))
     else:
-        for check in found.checks:
-            mark = Text("passed", style="green") if check.passed else Text("FAILED", style="bold red")
-            answers.print(Text.assemble(mark, f"  {check.name}: {check.detail}"))
-        answers.print(Text(f"{found.name or found.path}: {'whole' if found.passed else 'do not use it'}."))
-    if not found.passed:
+        for check in result.checks:
+            answers.print(Text.assemble(MARKS[check.passed], f"  {check.name}: {check.detail}"))
+        answers.print(Text(f"{result.name or result.path}: {'whole' if result.passed else 'do not use it'}."))
+    if not result.passed:
         raise typer.Exit(2)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from fundoscope.errors import BadRequest
 from fundoscope.runtime.archive import reader
 from fundoscope.runtime.description import DESCRIPTION, Release
+from fundoscope.runtime.golden_photograph import make_golden_photograph
 from fundoscope.runtime.release import OpenRelease, open_release, write_sealed
 
 
@@ -46,3 +47,12 @@ def copy_release(
     kept = {name: read(name) for name in opened.release.files if name not in (DESCRIPTION, *without)}
     write_sealed(target, description, {**kept, **changed})
     return open_release(target)
+
+
+def copy_with_golden_photograph(opened: OpenRelease, target: Path) -> OpenRelease:
+    """Write a copy of an old release with a golden photograph for its recipe, everything else unchanged, and open it.
+
+    Raises:
+        BadRequest: As `check_unused`.
+    """
+    return copy_release(opened, target, opened.release, make_golden_photograph(opened.recipe).files())

@@ -3,6 +3,8 @@
     release.json    what the network is, how its output is read, where it came from, hashes of the rest
     model.onnx      `canvases` (uint8, prepared, not normalised) -> `raw`, `features` and, mostly, `heatmap`
     golden.npz      `canvases` with the outputs they had when the release was made
+    golden_photograph.jpg, golden_canvas.npz
+                    a photograph, and what reading and preparing it gave when the release was made (absent in old ones)
     neighbours.npz  only where it grades by nearest neighbours: their features, grades and hashes
     MODEL_CARD.md   the same for people
 
@@ -36,6 +38,7 @@ from fundoscope.photo.recipe import Recipe
 from fundoscope.runtime.archive import reader
 from fundoscope.runtime.certificate import Certificate, heatmap_state
 from fundoscope.runtime.description import CARD, DESCRIPTION, GOLDEN, MODEL, Release, _sha256, parse_release, seal
+from fundoscope.runtime.golden_photograph import GoldenPhotograph, golden_photograph_from
 from fundoscope.runtime.runnable import GradeSets, runnable
 
 Array = Shaped[np.ndarray, "..."]
@@ -49,6 +52,8 @@ class OpenRelease:
     release: Release
     model: bytes
     golden: dict[str, Array]
+    golden_photograph: GoldenPhotograph | None = None
+    """None: an old release without one."""
     card: str
     path: Path
     digest: str
@@ -94,6 +99,7 @@ def write_release(
     model: bytes,
     card: str,
     golden: Mapping[str, Array],
+    golden_photograph: GoldenPhotograph | None = None,
     neighbours: Neighbours | None = None,
 ) -> Release:
     """Write a release.
@@ -104,6 +110,8 @@ def write_release(
         model: Serialised ONNX graph.
         card: Text of the model card, Markdown.
         golden: `canvases` and the outputs for them: `raw`, `features` and `heatmap` (unless `none`).
+        golden_photograph: As `make_golden_photograph` paints it for the recipe; None: decoding and preprocessing
+            cannot be verified.
         neighbours: The photographs that vote, where `release.neighbours` says how.
 
     Returns:
@@ -120,6 +128,8 @@ def write_release(
     arrays: dict[str, Any] = dict(golden)
     np.savez_compressed(buffer, **arrays)
     contents = {MODEL: model, GOLDEN: buffer.getvalue(), CARD: card.encode()}
+    if golden_photograph is not None:
+        contents |= golden_photograph.files()
     _check_neighbours(release, neighbours, target)
     if neighbours is not None:
         contents[NEIGHBOURS] = to_bytes(neighbours)
@@ -170,6 +180,7 @@ def open_release(path: Path | str) -> OpenRelease:
         release=release,
         model=contents[MODEL],
         golden=golden,
+        golden_photograph=golden_photograph_from(contents, parts.recipe, place),
         card=contents[CARD].decode("utf-8", errors="replace"),
         path=place,
         digest=_sha256(description),

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from fundoscope.errors import BadRelease
-from fundoscope.runtime.backends.golden import Check, golden_checks
+from fundoscope.runtime.backends.golden import golden_checks
 from fundoscope.runtime.backends.network import DEFAULT_BACKEND, load_network
+from fundoscope.runtime.checks import Check
+from fundoscope.runtime.golden_photograph import check_golden_photograph
 from fundoscope.runtime.release import open_release
 
 __all__ = ["Check", "Verification", "verify_release"]
@@ -20,7 +22,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """All that was looked at, in order; what could not be reached because of an earlier failure is not in it."""
+    """The result of every check, in order; a failure to open the release or its network ends them."""
 
     path: Path
     name: str
@@ -29,12 +31,14 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
-        return all(check.passed for check in self.checks)
+        """Whether no check failed; one that could not be made is named, but does not fail the release."""
+        return all(check.passed is not False for check in self.checks)
 
 
 def verify_release(path: Path | str, *, backend: str = DEFAULT_BACKEND) -> Verification:
-    """Compare every hash, load the network, compute the golden outputs again. Failures are checks, not errors.
+    """Compare hashes, prepare the golden photograph, load the network, compute the golden outputs again.
+
+    Failures are checks that did not pass, not errors.
 
     Args:
         path: Folder or `.zip`.
@@ -52,14 +56,15 @@ def verify_release(path: Path | str, *, backend: str = DEFAULT_BACKEND) -> Verif
             checks,
             "files",
             lambda: open_release(place),
-            lambda found: f"{len(found.release.files)} files are as their SHA-256 says; schema, recipe, head known",
+            lambda opened: f"{len(opened.release.files)} files are as their SHA-256 says; schema, recipe, head known",
         )
         name = opened.name
+        checks.extend(check_golden_photograph(opened.golden_photograph, opened.recipe))
         network = _try(
             checks,
             "network",
             lambda: load_network(opened, backend=backend),
-            lambda found: f"loads in {found.program}; inputs and outputs fit the release",
+            lambda network: f"loads in {network.program}; inputs and outputs fit the release",
         )
         checks.extend(golden_checks(opened, network))
     return Verification(place, name, tuple(checks))

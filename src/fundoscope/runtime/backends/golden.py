@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from fundoscope.errors import BadRelease
 from fundoscope.runtime.backends.sessions import Network, Outputs, reason_of
+from fundoscope.runtime.checks import Check
 from fundoscope.runtime.release import Array, OpenRelease
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at."""
-
-    name: str
-    passed: bool
-    detail: str
-    """What was found, in words."""
 
 
 def golden_checks(opened: OpenRelease, network: Network) -> tuple[Check, ...]:

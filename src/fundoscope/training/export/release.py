@@ -19,6 +19,7 @@ from fundoscope.files import sha256_of
 from fundoscope.grades import GRADE_NAMES, GRADES, NOT_A_DEVICE, REFERABLE
 from fundoscope.photo.quality import Gate
 from fundoscope.runtime.description import Release
+from fundoscope.runtime.golden_photograph import make_golden_photograph
 from fundoscope.runtime.release import write_release
 from fundoscope.tables import PROBABILITIES, write_table
 from fundoscope.tables.fellows import NO_FELLOW, find_fellows
@@ -86,7 +87,15 @@ def export_run(
     golden = {"canvases": golden_canvases, **run_onnx(model, golden_canvases)}
     target = folder or runs[0] / "release"
     text = card or (Path(experiment.release.card).read_text(encoding="utf-8") if experiment.release.card else None)
-    write_release(target, release, model=model, card=text or write_card(release), golden=golden, neighbours=known)
+    write_release(
+        target,
+        release,
+        model=model,
+        card=text or write_card(release),
+        golden=golden,
+        golden_photograph=make_golden_photograph(experiment.recipe),
+        neighbours=known,
+    )
     if held_out is not None:
         write_table(finished.answers, held_out)
     return target
