@@ -3,7 +3,7 @@
     python benchmarks/heatmaps.py RUN [RUN ...] --lesions MANIFEST [--lesion-free MANIFEST] --out FOLDER
 
 Cross-validated runs of one experiment that differ in their seed: the mean of each fold's networks is explained on the
-photographs whose patients that fold held out. Every method is measured by `audit.maps.measure` and written as a part of
+photographs whose patients that fold held out. Every method is measured by `heatmaps.certification.measure` and written as a part of
 its own, so that what was interrupted goes on; then FOLDER holds scores.csv and differences.csv (means over photographs
 with 95 % intervals, patients drawn), results.md, auroc.png, and a figure of all methods for the first photographs.
 
@@ -32,10 +32,10 @@ import numpy as np
 import pandas as pd
 
 from fundoscope.heatmaps.baselines import best_on_grid
-from fundoscope.heatmaps.certification.certify import Chosen, asked_of, choose
 from fundoscope.heatmaps.certification.criteria import CENTRE, TESTS, VESSELS, decide
-from fundoscope.heatmaps.certification.leakage import Known
-from fundoscope.heatmaps.certification.measure import Judge, Photographed, Steps, baseline_maps, measure
+from fundoscope.heatmaps.certification.leakage import TrainingSet
+from fundoscope.heatmaps.certification.measure import PreparedPhotograph, Steps, baseline_maps, measure
+from fundoscope.heatmaps.certification.selection import Selection, candidates_of, select_photographs
 from fundoscope.heatmaps.certification.words import MARKS
 from fundoscope.heatmaps.lesions import SIZES, cell_summary, lesion_cells
 from fundoscope.heatmaps.scores import lay
@@ -44,10 +44,9 @@ from fundoscope.pages import interval_words
 from fundoscope.training.attribution.capture import LAST, default_layer
 from fundoscope.training.attribution.explain import SLOW
 from fundoscope.training.runs.randomised import (
-    SETTLING,
-    Certifying,
-    Folded,
-    read_folds,
+    CrossValidatedRuns,
+    FoldNetworks,
+    read_cross_validated_runs,
     read_method,
     shuffled_network,
     stage_layers,
@@ -98,28 +97,28 @@ def main() -> None:
     parts = out / "parts"
     parts.mkdir(parents=True, exist_ok=True)
     _claim(setup, out / "setup.json")
-    folded = read_folds(arguments.runs)
-    chosen = _chosen(setup, folded, arguments.cache, arguments.jobs)
-    methods = arguments.methods or default_methods(folded)
+    runs = read_cross_validated_runs(arguments.runs)
+    selection = _chosen(setup, runs, arguments.cache, arguments.jobs)
+    methods = arguments.methods or default_methods(runs)
     if not (parts / "baselines.csv").is_file():
-        _baselines(chosen).to_csv(parts / "baselines.csv", index=False)
+        _baselines(selection).to_csv(parts / "baselines.csv", index=False)
     missing = [name for name in methods if not (parts / f"{_slug(name)}.csv").is_file()]
     if setup.label_randomisation and missing:
-        shuffled_network(folded, epochs=setup.label_randomisation)
+        shuffled_network(runs, epochs=setup.label_randomisation)
     steps = replace(STEPS, deletion_steps=setup.deletion_steps)
-    given = (arguments.runs, chosen, parts, steps, setup.label_randomisation)
+    given = (arguments.runs, selection, parts, steps, setup.label_randomisation)
     # Each process has one thread: torch's own would share the work of one photograph less evenly.
     os.environ |= {"OMP_NUM_THREADS": "1"}
     with ProcessPoolExecutor(arguments.jobs, get_context("spawn"), initializer=_begin, initargs=given) as pool:
         for name in pool.map(_measure, missing):
             print(f"measured {name}", flush=True)
-    write_results(out, methods, chosen, folded)
+    write_results(out, methods, selection, runs)
     print(f"written: {out / 'results.md'}")
 
 
-def default_methods(folded: Folded) -> list[str]:
+def default_methods(runs: CrossValidatedRuns) -> list[str]:
     """Grad-CAM and Layer-CAM of the network's stages (of a transformer three of its blocks), and every other method."""
-    network = folded.networks(folded.folds[0])[0]
+    network = runs.networks(runs.folds[0])[0]
     stages = stage_layers(network)[:-1]
     slow = list(SLOW)
     if default_layer(network.backbone) == LAST:
@@ -158,17 +157,17 @@ def _claim(setup: Setup, path: Path) -> None:
     path.write_text(told, encoding="utf-8")
 
 
-def _chosen(setup: Setup, folded: Folded, cache: Path, threads: int) -> Chosen:
+def _chosen(setup: Setup, runs: CrossValidatedRuns, cache: Path, threads: int) -> Selection:
     options: dict[str, Any] = {"leave_out": setup.leave_out, "splits": setup.split}
-    asked = [asked_of(Path(setup.lesions), lesions=True, **options)]
+    candidates = [candidates_of(Path(setup.lesions), lesions=True, **options)]
     if setup.lesion_free:
-        asked.append(asked_of(Path(setup.lesion_free), lesions=False, most=setup.most, **options))
-    return choose(
-        asked,
-        folded.experiment.recipe,
-        known=Known(frame=folded.table, manifest=folded.where),
-        learnt=set(folded.table["sha256"]),
-        folds=folded.folds,
+        candidates.append(candidates_of(Path(setup.lesion_free), lesions=False, most=setup.most, **options))
+    return select_photographs(
+        candidates,
+        runs.recipe,
+        training_set=TrainingSet(frame=runs.table, manifest=runs.manifest),
+        learnt=set(runs.table["sha256"]),
+        folds=runs.folds,
         cache=cache,
         threads=threads,
     )
@@ -178,29 +177,29 @@ _WORKER: dict[str, Any] = {}
 """What a process was given once."""
 
 
-def _begin(runs: list[Path], chosen: Chosen, parts: Path, steps: Steps, epochs: int) -> None:
+def _begin(runs: list[Path], selection: Selection, parts: Path, steps: Steps, epochs: int) -> None:
     import torch
 
     torch.set_num_threads(1)
-    folded = read_folds(runs)
-    shuffled = shuffled_network(folded, epochs=epochs) if epochs else None
-    held = Certifying(folded, shuffled=shuffled, every_stage=False, each_seed=len(runs) > 1)
-    _WORKER.update(held=held, chosen=chosen, parts=parts, steps=steps)
+    runs = read_cross_validated_runs(runs)
+    shuffled = shuffled_network(runs, epochs=epochs) if epochs else None
+    networks = FoldNetworks(runs, shuffled=shuffled, every_stage=False, each_seed=len(runs) > 1)
+    _WORKER.update(networks=networks, selection=selection, parts=parts, steps=steps)
 
 
 def _measure(name: str) -> str:
     """Measure a method and write its part; the table last, for it says that the part is whole."""
-    held, chosen, parts = _WORKER["held"], _WORKER["chosen"], _WORKER["parts"]
+    networks, selection, parts = _WORKER["networks"], _WORKER["selection"], _WORKER["parts"]
     method = read_method(name)
-    canvases = np.stack([each.canvas for each in chosen.photographs[:SETTLING]])
-    judges = [Judge(**held.judge(fold, method, canvases)) for fold in held.folded.folds]
-    photographs, steps = chosen.photographs, _WORKER["steps"]
+    canvases = [photograph.canvas for photograph in selection.photographs]
+    evaluators = [networks.evaluator(fold, name, canvases) for fold in networks.runs.folds]
+    photographs, steps = selection.photographs, _WORKER["steps"]
     if method.name in SLOW:
         photographs = [each for each in photographs if each.scene.marked]
-        judges = [replace(judge, seeds=()) for judge in judges]
+        evaluators = [replace(evaluator, seeds=()) for evaluator in evaluators]
         steps = replace(steps, shifts=STEPS.shifts[:1])
-    found = measure(name, photographs, judges, steps, baselines=False)
-    at_all = [at for at, each in enumerate(chosen.photographs) if method.name not in SLOW or each.scene.marked]
+    found = measure(name, photographs, evaluators, steps, baselines=False)
+    at_all = [at for at, each in enumerate(selection.photographs) if method.name not in SLOW or each.scene.marked]
     maps: dict[str, Any] = {str(at): given.astype(np.float32) for at, given in zip(at_all, found.maps, strict=True)}
     np.savez_compressed(parts / f"{_slug(name)}.npz", **maps)
     rows, columns = found.maps[0].shape
@@ -215,10 +214,10 @@ def _slug(name: str) -> str:
     return re.sub(r"[^\w.+-]", "_", name)
 
 
-def _baselines(chosen: Chosen) -> pd.DataFrame:
+def _baselines(selection: Selection) -> pd.DataFrame:
     """Chance, maps that know nothing of the network, and maps that know the lesions but have only a grid."""
     tables = []
-    for each in chosen.photographs:
+    for each in selection.photographs:
         visible, side = each.scene.field, each.canvas.shape[0]
         maps = baseline_maps(each)
         if each.scene.marked:
@@ -235,7 +234,7 @@ def knowing(side: int, stride: int) -> str:
     return f"the lesions on {side // stride} x {side // stride} cells"
 
 
-def write_results(out: Path, methods: Sequence[str], chosen: Chosen, folded: Folded) -> None:
+def write_results(out: Path, methods: Sequence[str], selection: Selection, runs: CrossValidatedRuns) -> None:
     """Tables, figures and the page."""
     parts = out / "parts"
     measured = {name: pd.read_csv(parts / f"{_slug(name)}.csv") for name in methods}
@@ -251,13 +250,13 @@ def write_results(out: Path, methods: Sequence[str], chosen: Chosen, folded: Fol
     scores.to_csv(out / "scores.csv", index=False)
     against.to_csv(out / "differences.csv", index=False)
     _forest(scores, out / "auroc.png")
-    figures = list(_figures(out, methods, chosen))
+    figures = list(_figures(out, methods, selection))
     lines = [
-        f"{chosen.counts()['lesions']} photographs with lesions of {chosen.counts()['patients']} patients, "
-        f"{chosen.counts()['lesion_free']} without; {len(folded.runs)} runs of {len(folded.folds)} folds. Each "
+        f"{selection.counts()['lesions']} photographs with lesions of {selection.counts()['patients']} patients, "
+        f"{selection.counts()['lesion_free']} without; {len(runs.folders)} runs of {len(runs.folds)} folds. Each "
         "photograph by the networks that never saw its patient. Means with 95 % intervals, patients drawn.",
         "",
-        *(f"- left out: {each['image']}: {each['why']}" for each in chosen.left_out),
+        *(f"- left out: {each['image']}: {each['why']}" for each in selection.left_out),
         "",
         "## All lesions together",
         "",
@@ -277,7 +276,7 @@ def write_results(out: Path, methods: Sequence[str], chosen: Chosen, folded: Fol
         "",
         "## How much of a map's cell a lesion fills",
         "",
-        *_cells(chosen),
+        *_cells(selection),
         "",
         "![AUROC](auroc.png)",
         *(f"![{name}]({name})" for name in figures),
@@ -326,8 +325,8 @@ def _tests(table: pd.DataFrame, methods: Sequence[str]) -> Iterator[str]:
     )
 
 
-def _cells(chosen: Chosen) -> Iterator[str]:
-    scenes = [each.scene for each in chosen.photographs if each.scene.marked]
+def _cells(selection: Selection) -> Iterator[str]:
+    scenes = [each.scene for each in selection.photographs if each.scene.marked]
     side = scenes[0].field.shape[0]
     grids = [(side // stride, side // stride) for stride in STRIDES]
     found = cell_summary(
@@ -345,12 +344,12 @@ def _cells(chosen: Chosen) -> Iterator[str]:
 
 
 def _cell(frame: pd.DataFrame, **wanted: str) -> str:
-    chosen = np.ones(len(frame), dtype=bool)
+    selection = np.ones(len(frame), dtype=bool)
     for name, value in wanted.items():
-        chosen &= (frame[name] == value).to_numpy()
-    if not chosen.any():
+        selection &= (frame[name] == value).to_numpy()
+    if not selection.any():
         return ""
-    row = frame[chosen].iloc[0]
+    row = frame[selection].iloc[0]
     return interval_words(float(row["mean"]), float(row["low"]), float(row["high"]), style=".3f").replace("n/a", "")
 
 
@@ -386,13 +385,13 @@ def _forest(scores: pd.DataFrame, path: Path) -> None:
     path.write_bytes(png(figure))
 
 
-def _figures(out: Path, methods: Sequence[str], chosen: Chosen) -> Iterator[str]:
+def _figures(out: Path, methods: Sequence[str], selection: Selection) -> Iterator[str]:
     """A figure for each of the first photographs with lesions, and of the first without; their names."""
-    marked = [at for at, each in enumerate(chosen.photographs) if each.scene.marked][:SHOWN]
-    free = [at for at, each in enumerate(chosen.photographs) if not each.scene.marked][:1]
+    marked = [at for at, each in enumerate(selection.photographs) if each.scene.marked][:SHOWN]
+    free = [at for at, each in enumerate(selection.photographs) if not each.scene.marked][:1]
     stored = {name: np.load(out / "parts" / f"{_slug(name)}.npz") for name in methods}
     for at in [*marked, *free]:
-        each = chosen.photographs[at]
+        each = selection.photographs[at]
         maps = {name: held[str(at)].astype(np.float64) for name, held in stored.items() if str(at) in held}
         pictures = {"photograph": each.canvas, "lesions": _drawn(each)}
         pictures |= {name: _overlaid(each, given) for name, given in (baseline_maps(each) | maps).items()}
@@ -401,7 +400,7 @@ def _figures(out: Path, methods: Sequence[str], chosen: Chosen) -> Iterator[str]
         yield path.name
 
 
-def _drawn(each: Photographed) -> np.ndarray:
+def _drawn(each: PreparedPhotograph) -> np.ndarray:
     """The photograph with its lesions filled in."""
     shown = each.canvas.copy()
     colours = ((255, 255, 0), (0, 255, 255), (255, 255, 255), (255, 0, 255))
@@ -410,7 +409,7 @@ def _drawn(each: Photographed) -> np.ndarray:
     return shown
 
 
-def _overlaid(each: Photographed, given: np.ndarray) -> np.ndarray:
+def _overlaid(each: PreparedPhotograph, given: np.ndarray) -> np.ndarray:
     """The map in viridis over the photograph, clear outside the field."""
     laid = lay(given, *each.scene.field.shape) * each.scene.field
     laid = laid / max(float(laid.max()), 1e-12)

@@ -146,16 +146,16 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Clinic:
     )
 
 
-Asked = dict[str, set[bytes]]
+ExplainedCanvases = dict[str, set[bytes]]
 """Of the networks of each fold, the prepared photographs that they explained."""
 
 
 @pytest.fixture(scope="module")
-def asked(clinic: Clinic) -> Iterator[Asked]:
+def asked(clinic: Clinic) -> Iterator[ExplainedCanvases]:
     """Listens to what every fold's networks are asked while heatmaps are certified."""
     from fundoscope.training.runs import randomised as certifying
 
-    heard: Asked = defaultdict(set)
+    heard: ExplainedCanvases = defaultdict(set)
     load, explain = certifying.load_network, certifying.explain
 
     def loaded(experiment: Any, folder: Path) -> Any:
@@ -189,7 +189,7 @@ class Certified:
 
 
 @pytest.fixture(scope="module")
-def certified(clinic: Clinic, asked: Asked, tmp_path_factory: pytest.TempPathFactory) -> Certified:
+def certified(clinic: Clinic, asked: ExplainedCanvases, tmp_path_factory: pytest.TempPathFactory) -> Certified:
     """By the networks of the folds, with a network that learnt shuffled grades."""
     folder = tmp_path_factory.mktemp("certified")
     result = command(
@@ -229,7 +229,9 @@ def test_with_runs_and_a_budget_every_test_is_run(certified: Certified):
     assert counted == {"lesions": 12, "patients": 12, "lesion_free": 2}
 
 
-def test_no_network_is_asked_about_a_copy_of_what_it_learnt_from(clinic: Clinic, certified: Certified, asked: Asked):
+def test_no_network_is_asked_about_a_copy_of_what_it_learnt_from(
+    clinic: Clinic, certified: Certified, asked: ExplainedCanvases
+):
     frame = read_manifest(clinic.lesions)
     found = read_photographs(frame, clinic.lesions, open_release(clinic.release).recipe, [0] * len(frame))
     canvases = {each.scene.image: each.canvas.tobytes() for each in found}

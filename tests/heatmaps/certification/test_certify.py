@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -7,137 +10,156 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fundoscope.errors import BadRequest, BadTable
+from fundoscope.arrays import Canvas
+from fundoscope.errors import BadRequest
 from fundoscope.files import sha256_of
-from fundoscope.heatmaps.certification.certify import asked_of, choose, own_judge
-from fundoscope.heatmaps.certification.leakage import LEARNT, Known
-from fundoscope.heatmaps.certification.scenes import read_photographs
+from fundoscope.heatmaps.certification.certify import OWN, CertificationOptions, certify_release
+from fundoscope.heatmaps.certification.criteria import NO_CHECKPOINT
+from fundoscope.heatmaps.certification.evaluators import CrossValidation, MapEvaluator
+from fundoscope.heatmaps.certification.measure import Steps
+from fundoscope.heatmaps.certification.selection import Candidates, candidates_of
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.photo.recipe import Recipe
-from fundoscope.runtime.backends.network import open_network
-from fundoscope.runtime.release import open_release
+from fundoscope.runtime.release import OpenRelease, open_release
 
-# Test files cannot import one another; pytest finds fixtures by the names in this module.
+STEPS = Steps(shifts=((0, 8),), road_fractions=(0.3,))
+DAY = date(2031, 2, 3)
 
-RECIPE = Recipe(side=96, crop="circle")
+
+def brightness(canvases: np.ndarray) -> np.ndarray:
+    return canvases.mean(axis=-1)
+
+
+def darkness(canvases: np.ndarray) -> np.ndarray:
+    return 255 - canvases.mean(axis=-1)
+
+
+def grade(canvases: np.ndarray) -> np.ndarray:
+    return canvases.mean(axis=(1, 2, 3)) / 64
+
+
+@dataclass
+class PaintedRuns:
+    """Two folds whose networks are plain functions of the picture."""
+
+    table: pd.DataFrame
+    manifest: Path
+    recipe: Recipe
+    head: str
+    folds: tuple[int, ...] = (0, 1)
+    seeds: tuple[int, ...] = (5,)
+    trained: list[int] = field(default_factory=list)
+    evaluated: list[tuple[int, str]] = field(default_factory=list)
+
+    def evaluators(self, *, seed: int, shuffled_epochs: int = 0) -> PaintedRuns:
+        self.trained.append(shuffled_epochs)
+        return self
+
+    def evaluator(self, fold: int, method: str, photographs: Sequence[Canvas]) -> MapEvaluator:
+        self.evaluated.append((fold, method))
+        return MapEvaluator(
+            maps=brightness if method == "grad-cam" else darkness,
+            score=grade,
+            randomised=lambda: iter([("head", darkness)]),
+            shuffled=darkness if self.trained[-1] else None,
+        )
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory) -> Path:
+    """Four photographs with masks of bright lesions."""
+    folder = tmp_path_factory.mktemp("lesions")
+    rows = []
+    for number in range(4):
+        painted = paint_retina(RetinaSpec(side_px=240, grade=3), rng=np.random.default_rng(60 + number))
+        Image.fromarray(painted.photo).save(folder / f"{number}.png")
+        Image.fromarray((painted.lesion_mask * 255).astype(np.uint8)).save(folder / f"{number}_ex.png")
+        sha256 = sha256_of(folder / f"{number}.png")
+        rows.append({"image": f"{number}.png", "sha256": sha256, "patient": f"p{number}", "grade": 3})
+    frame = pd.DataFrame(rows).assign(mask_ex=[f"{number}_ex.png" for number in range(4)])
+    frame.to_csv(folder / "manifest.csv", index=False)
+    return folder / "manifest.csv"
 
 
 @pytest.fixture
-def manifest(tmp_path) -> Path:
-    """Three photographs with masks, one of them a test photograph, and one whose masks nobody drew."""
-    rows = []
-    for number in range(4):
-        painted = paint_retina(RetinaSpec(side_px=320, grade=3), rng=np.random.default_rng(number))
-        Image.fromarray(painted.photo).save(tmp_path / f"{number}.jpg", quality=92)
-        Image.fromarray((painted.lesion_mask * 255).astype(np.uint8)).save(tmp_path / f"{number}_he.png")
-        rows.append(
-            {
-                "image": f"{number}.jpg",
-                "sha256": sha256_of(tmp_path / f"{number}.jpg"),
-                "patient": f"p{number}",
-                "grade": 0 if number == 3 else 3,
-                "split": "test" if number == 2 else "train",
-                "mask_he": None if number == 3 else f"{number}_he.png",
-            }
-        )
-    pd.DataFrame(rows).to_csv(tmp_path / "manifest.csv", index=False)
-    return tmp_path / "manifest.csv"
+def candidates(manifest: Path) -> list[Candidates]:
+    return [candidates_of(manifest, lesions=True)]
 
 
-def test_only_photographs_with_masks_are_tested_on_and_those_left_out_by_name_or_split_are_not(manifest):
-    def names(**options: object) -> list[str]:
-        return asked_of(manifest, **({"lesions": True} | options)).frame["image"].tolist()
-
-    assert names() == ["0.jpg", "1.jpg", "2.jpg"]
-    assert names(leave_out=["2"]) == names(leave_out=["2.jpg"]) == names(splits=["train"]) == ["0.jpg", "1.jpg"]
-    assert names(lesions=False) == ["3.jpg"]
-    assert names(most=1) == ["0.jpg"]
-    with pytest.raises(BadRequest, match=r"expected rows with a mask of a lesion .* got none"):
-        names(splits=["val"])
-
-
-def test_masks_lie_on_the_canvas_where_they_lay_on_the_photograph(manifest):
-    asked = asked_of(manifest, lesions=True)
-
-    found = read_photographs(asked.frame, manifest, RECIPE, [0, 0, 0])
-
-    for each in found:
-        drawn = np.asarray(Image.open(manifest.parent / each.scene.image.replace(".jpg", "_he.png"))) > 0
-        share = each.scene.lesions["haemorrhages"].mean() / drawn.mean()
-        assert 0.5 < share * drawn.size / 320**2 < 2
-        assert each.canvas.shape == (96, 96, 3)
-    (manifest.parent / "0_he.png").unlink()
-    with pytest.raises(BadTable, match=r"0_he\.png: expected a mask picture for mask_he, got none"):
-        read_photographs(asked.frame, manifest, RECIPE, [0, 0, 0])
-
-
-def test_a_photograph_whose_mask_is_empty_is_not_taken_for_one_with_lesions(manifest):
-    empty = np.zeros_like(np.asarray(Image.open(manifest.parent / "1_he.png")))
-    Image.fromarray(empty).save(manifest.parent / "1_he.png")
-    asked = asked_of(manifest, lesions=True)
-
-    with pytest.raises(BadTable, match=r"1\.jpg: expected a lesion in the field of view in one of .* got none"):
-        read_photographs(asked.frame, manifest, RECIPE, [0, 0, 0])
-
-
-def test_what_the_release_learnt_from_is_left_out_and_named_and_of_that_alone_nothing_is_certified(manifest, tmp_path):
-    asked = asked_of(manifest, lesions=True)
-    learnt = set(asked.frame["sha256"].iloc[:1])
-    options = {"known": None, "cache": tmp_path / "cache", "threads": 1}
-
-    chosen = choose([asked], RECIPE, learnt=learnt, **options)
-
-    assert [each.scene.image for each in chosen.photographs] == ["1.jpg", "2.jpg"]
-    assert chosen.left_out == ({"image": "0.jpg", "why": LEARNT},)
-    assert chosen.counts()["patients"] == 2
-    with pytest.raises(BadRequest, match=r"expected photographs with lesions that the network did not learn from"):
-        choose([asked], RECIPE, learnt=set(asked.frame["sha256"]), **options)
-
-
-def test_with_folds_each_photograph_goes_to_its_own_and_what_none_saw_is_dealt_out(manifest, tmp_path):
-    asked, free = asked_of(manifest, lesions=True), asked_of(manifest, lesions=False)
-    table = asked.frame.iloc[:1][["image", "sha256", "patient"]].assign(source=None, fold=4)
-    known = Known(frame=table, manifest=manifest)
-
-    chosen = choose(
-        [asked, free],
-        RECIPE,
-        known=known,
-        learnt=set(table["sha256"]),
-        folds=(2, 4),
-        cache=tmp_path / "cache",
-        threads=1,
+@pytest.fixture
+def trained(write_tiny_release, manifest: Path, tmp_path: Path) -> OpenRelease:
+    """A release that was trained on the first two photographs."""
+    hashes = pd.read_csv(manifest)["sha256"].tolist()[:2]
+    return open_release(
+        write_tiny_release(tmp_path / "release", training={"backbone": "tiny", "training_sha256": hashes})
     )
 
-    assert [each.judge for each in chosen.photographs] == [1, 1, 0, 0]
-    assert [bool(each.scene.marked) for each in chosen.photographs] == [True, True, True, False]
-    assert chosen.counts()["lesion_free"] == 1
-    with_release = choose(
-        [asked, free], RECIPE, known=known, learnt=set(table["sha256"]), cache=tmp_path / "cache", threads=1
-    )
-    assert with_release.left_out == ({"image": "0.jpg", "why": LEARNT},), "a release learnt from every fold"
+
+@pytest.fixture
+def runs(trained: OpenRelease, manifest: Path) -> PaintedRuns:
+    """The runs of that release, one of its photographs in each fold."""
+    table = pd.read_csv(manifest)[["image", "sha256", "patient"]].iloc[:2].assign(source=None, fold=[0, 1])
+    return PaintedRuns(table=table, manifest=manifest, recipe=trained.recipe, head=trained.release.head)
 
 
-def test_a_photograph_of_no_known_patient_counts_as_a_patient_of_its_own(manifest, tmp_path):
-    pd.read_csv(manifest).drop(columns="patient").to_csv(manifest, index=False)
+def test_a_release_is_certified_by_its_own_network_on_what_it_was_not_trained_on(trained, candidates, tmp_path):
+    options = CertificationOptions(held_out=True, cache=tmp_path)
 
-    chosen = choose(
-        [asked_of(manifest, lesions=True)], RECIPE, known=None, learnt=(), cache=tmp_path / "cache", threads=1
-    )
+    certificate = certify_release(trained, candidates, STEPS, options, day=DAY)
 
-    assert (chosen.counts()["lesions"], chosen.counts()["patients"]) == (3, 3)
+    assert (certificate.judged_by, certificate.made_at) == (OWN, "2031-02-03")
+    assert certificate.photographs["lesions"] == 2
+    assert [entry["image"] for entry in certificate.photographs["left_out"]] == ["0.png", "1.png"]
+    assert certificate.settings["shifts"] == [[0, 8]]
+    assert {test.why for test in certificate.own.not_run} == {NO_CHECKPOINT}
 
 
-def test_a_release_of_both_eyes_judges_each_photograph_without_the_other_eye(pair_release, rng):
-    opened = open_release(pair_release)
-    network = open_network(opened)
-    canvases = rng.integers(0, 255, (3, 64, 64, 3), dtype=np.uint8)
+def test_with_runs_every_method_is_measured_on_all_photographs_by_the_networks_of_the_folds(
+    trained, runs, candidates, tmp_path
+):
+    assert isinstance(runs, CrossValidation)
+    options = CertificationOptions(methods=("eigen-cam", "grad-cam"), label_randomisation_epochs=3, cache=tmp_path)
+    messages: list[str] = []
 
-    judge = own_judge(opened, network)
+    certificate = certify_release(trained, candidates, STEPS, options, runs=runs, day=DAY, progress=messages.append)
 
-    alone = network.run(np.stack([canvases, np.zeros_like(canvases)], axis=1))
-    assert alone.heatmap is not None
-    np.testing.assert_allclose(judge.maps(canvases), np.maximum(alone.heatmap, 0), atol=1e-6)
-    assert len(set(judge.score(canvases).round(6))) > 1
-    beside = network.run(np.stack([canvases, canvases], axis=1)).raw
-    assert not np.allclose(beside, alone.raw), "the other eye would have mattered"
+    assert runs.trained == [3]
+    assert runs.evaluated == [(0, "grad-cam"), (1, "grad-cam"), (0, "eigen-cam"), (1, "eigen-cam")]
+    assert [verdict.method for verdict in certificate.verdicts] == ["grad-cam", "eigen-cam"]
+    assert certificate.photographs["lesions"] == 4
+    assert certificate.settings["label_randomisation_epochs"] == 3
+    assert certificate.judged_by.startswith("the networks of 2 folds of 1 runs (seeds 5)")
+    assert messages == ["training on shuffled grades for 3 epochs", "measuring grad-cam", "measuring eigen-cam"]
+    by_name = {test.name: test for test in certificate.own.tests}
+    assert by_name["randomised"].result == by_name["shuffled"].result == "not run"
+    assert by_name["randomised"].why == "4 patients, at least 6 needed"
+
+
+def test_without_epochs_no_network_is_trained_on_shuffled_grades_and_the_certificate_says_why(
+    trained, runs, candidates, tmp_path
+):
+    certificate = certify_release(trained, candidates, STEPS, CertificationOptions(cache=tmp_path), runs=runs, day=DAY)
+
+    by_name = {test.name: test for test in certificate.own.tests}
+    assert runs.trained == [0]
+    assert by_name["shuffled"].why == "a retraining: --label-randomisation EPOCHS"
+
+
+def test_runs_of_another_release_are_refused(trained, runs, candidates, tmp_path):
+    options = CertificationOptions(cache=tmp_path)
+    for other in (
+        replace(runs, head="cumulative"),
+        replace(runs, recipe=replace(runs.recipe, side=96)),
+        replace(runs, table=runs.table.iloc[:1]),
+    ):
+        with pytest.raises(BadRequest, match=r"expected runs that tiny.* was made of, got others: another head or"):
+            certify_release(trained, candidates, STEPS, options, runs=other, day=DAY)
+
+
+def test_what_needs_runs_is_refused_without_them_and_nothing_known_of_copies_is_refused_too(
+    trained, candidates, tmp_path
+):
+    with pytest.raises(BadRequest, match="--methods and --label-randomisation: expected --checkpoint beside them"):
+        certify_release(trained, candidates, STEPS, CertificationOptions(methods=("grad-cam",)), day=DAY)
+    with pytest.raises(BadRequest, match="expected --checkpoint or --trained-on to seek them by, got neither"):
+        certify_release(trained, candidates, STEPS, CertificationOptions(cache=tmp_path), day=DAY)

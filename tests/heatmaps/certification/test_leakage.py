@@ -5,11 +5,11 @@ import pytest
 from tests.disguises import DISGUISES, painted
 
 from fundoscope.files import sha256_of
-from fundoscope.heatmaps.certification.leakage import LEARNT, SEVERAL, Known, seen_by
+from fundoscope.heatmaps.certification.leakage import LEARNT, SEVERAL, TrainingSet, exposures_of
 
 
 @pytest.fixture
-def learnt(save, tmp_path) -> Known:
+def learnt(save, tmp_path) -> TrainingSet:
     """Four photographs of four patients in two folds."""
     rows = []
     for seed in range(4):
@@ -23,7 +23,7 @@ def learnt(save, tmp_path) -> Known:
                 "fold": seed % 2,
             }
         )
-    return Known(frame=pd.DataFrame(rows), manifest=tmp_path / "manifest.csv")
+    return TrainingSet(frame=pd.DataFrame(rows), manifest=tmp_path / "manifest.csv")
 
 
 def ask(save, tmp_path, learnt, photographs, *, patients=None, known=True):
@@ -34,7 +34,7 @@ def ask(save, tmp_path, learnt, photographs, *, patients=None, known=True):
     frame = frame.assign(duplicate_group="d", eye_group="e", fold=7)
     hashes = set(learnt.frame["sha256"])
     given = learnt if known else None
-    return seen_by(frame, paths, given, learnt=hashes, cache=tmp_path / "cache", threads=1)
+    return exposures_of(frame, paths, given, learnt=hashes, cache=tmp_path / "cache", threads=1)
 
 
 def test_a_copy_under_another_name_is_judged_by_the_fold_that_held_the_original_out(save, tmp_path, learnt):
@@ -55,7 +55,7 @@ def test_a_copy_under_another_name_is_judged_by_the_fold_that_held_the_original_
 
 
 def test_without_folds_a_copy_of_what_was_learnt_from_has_no_judge(save, tmp_path, learnt):
-    whole = Known(frame=learnt.frame.assign(fold=pd.NA), manifest=learnt.manifest)
+    whole = TrainingSet(frame=learnt.frame.assign(fold=pd.NA), manifest=learnt.manifest)
 
     seen = ask(save, tmp_path, whole, {"copy": painted(1), "new": painted(78)})
 
@@ -66,7 +66,7 @@ def test_the_same_file_is_known_by_its_hash_where_nothing_else_is(save, tmp_path
     path = learnt.manifest.parent / "learnt" / "3.jpg"
     frame = pd.DataFrame({"image": ["x.jpg"], "source": ["lesions"], "patient": [None]})
 
-    seen = seen_by(frame, [path], None, learnt={sha256_of(path)}, cache=tmp_path / "cache", threads=1)
+    seen = exposures_of(frame, [path], None, learnt={sha256_of(path)}, cache=tmp_path / "cache", threads=1)
 
     assert seen[0].refused == LEARNT
 
@@ -80,7 +80,7 @@ def test_a_patient_in_two_folds_has_no_judge(save, tmp_path, learnt):
 
 def test_one_with_a_photograph_that_every_network_learnt_from_has_no_judge(save, tmp_path, learnt):
     """One patient: a photograph that a fold held out, and another that no fold did."""
-    partly = Known(frame=learnt.frame.assign(fold=[0, pd.NA, 0, 1]), manifest=learnt.manifest)
+    partly = TrainingSet(frame=learnt.frame.assign(fold=[0, pd.NA, 0, 1]), manifest=learnt.manifest)
 
     seen = ask(save, tmp_path, partly, {"held": painted(0), "not": painted(1)}, patients=["q", "q"])
 

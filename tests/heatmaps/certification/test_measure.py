@@ -8,7 +8,8 @@ from scipy.ndimage import gaussian_filter
 
 from fundoscope.heatmaps.baselines import vessel_map
 from fundoscope.heatmaps.certification.criteria import CENTRE, TESTS, VESSELS, decide
-from fundoscope.heatmaps.certification.measure import Judge, Photographed, Steps, measure
+from fundoscope.heatmaps.certification.evaluators import MapEvaluator
+from fundoscope.heatmaps.certification.measure import PreparedPhotograph, Steps, measure
 from fundoscope.heatmaps.table import CHANCE, NONE, Scene
 from fundoscope.painting import RetinaSpec, paint_retina
 
@@ -17,7 +18,7 @@ STEPS = Steps(shifts=((0, 4), (4, 0)), road_fractions=(0.1, 0.3))
 OFF_CENTRE = np.hypot(*(np.mgrid[:SIDE, :SIDE] - np.array([[[44]], [[44]]]))) < 9
 
 
-def retina(number: int, *, lesions: bool = True) -> Photographed:
+def retina(number: int, *, lesions: bool = True) -> PreparedPhotograph:
     """A painted retina with one dark patch off the centre; its place depends on the number."""
     painted = paint_retina(RetinaSpec(side_px=SIDE, grade=0), rng=np.random.default_rng(number))
     row, column, radius = painted.field
@@ -29,7 +30,7 @@ def retina(number: int, *, lesions: bool = True) -> Photographed:
     if lesions:
         canvas[patch] = (20, 20, 250)
     scene = Scene(image=f"{number}.jpg", field=visible, lesions={"patches": patch} if lesions else {})
-    return Photographed(scene=scene, canvas=canvas)
+    return PreparedPhotograph(scene=scene, canvas=canvas)
 
 
 def blue(canvases: np.ndarray) -> np.ndarray:
@@ -59,7 +60,7 @@ PHOTOGRAPHS = [retina(number) for number in range(6)]
 
 
 def outcomes(maps, **judge) -> dict[str, str]:
-    found = measure("mine", PHOTOGRAPHS, [Judge(maps=maps, score=grade, **judge)], STEPS)
+    found = measure("mine", PHOTOGRAPHS, [MapEvaluator(maps=maps, score=grade, **judge)], STEPS)
     missing = {} if "shuffled" in judge else {"shuffled": "x"}
     if "randomised" not in judge:
         missing["randomised"] = "x"
@@ -98,7 +99,7 @@ def test_a_map_that_shows_nothing_fails_and_does_not_pass_for_want_of_values():
 
 
 def test_of_five_patients_nothing_is_certified():
-    judge = Judge(maps=blue, score=grade, randomised=stages)
+    judge = MapEvaluator(maps=blue, score=grade, randomised=stages)
     few = measure("mine", PHOTOGRAPHS[:5], [judge], STEPS)
 
     told = {each.name: each for each in decide("mine", few.table, not_run={}, resamples=100).tests}
@@ -107,9 +108,12 @@ def test_of_five_patients_nothing_is_certified():
     assert (told["randomised"].result, told["shuffled"].result) == ("not run", "failed")
 
 
-def test_each_photograph_is_judged_by_its_own_judge_and_the_stages_are_kept():
-    photographs = [PHOTOGRAPHS[0], Photographed(scene=PHOTOGRAPHS[1].scene, canvas=PHOTOGRAPHS[1].canvas, judge=1)]
-    judges = [Judge(maps=blue, score=grade, randomised=stages), Judge(maps=noise, score=grade)]
+def test_each_photograph_is_explained_by_its_own_evaluator_and_the_stages_are_kept():
+    photographs = [
+        PHOTOGRAPHS[0],
+        PreparedPhotograph(scene=PHOTOGRAPHS[1].scene, canvas=PHOTOGRAPHS[1].canvas, evaluator=1),
+    ]
+    judges = [MapEvaluator(maps=blue, score=grade, randomised=stages), MapEvaluator(maps=noise, score=grade)]
 
     found = measure("mine", photographs, judges, Steps(shifts=(), road_fractions=()), baselines=False)
 
@@ -128,7 +132,7 @@ def test_each_photograph_is_judged_by_its_own_judge_and_the_stages_are_kept():
 def test_of_a_photograph_without_lesions_it_is_told_where_the_map_peaks_and_nothing_is_decided():
     free = retina(9, lesions=False)
 
-    found = measure("mine", [PHOTOGRAPHS[0], free], [Judge(maps=noise, score=grade)], STEPS)
+    found = measure("mine", [PHOTOGRAPHS[0], free], [MapEvaluator(maps=noise, score=grade)], STEPS)
 
     row = found.table[(found.table["lesions"] == NONE) & (found.table["method"] == "mine")].iloc[0]
     assert row["peak"] == pytest.approx(1, abs=0.01)
@@ -140,7 +144,7 @@ def test_of_a_photograph_without_lesions_it_is_told_where_the_map_peaks_and_noth
 
 
 def test_the_same_photographs_give_the_same_table_on_one_thread_or_two():
-    judges = [Judge(maps=blue, score=grade, seeds=(blue, noise))]
+    judges = [MapEvaluator(maps=blue, score=grade, seeds=(blue, noise))]
     both = [
         measure("mine", PHOTOGRAPHS[:2], judges, Steps(shifts=(), threads=threads, deletion_steps=3)).table
         for threads in (1, 2)

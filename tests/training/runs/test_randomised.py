@@ -56,14 +56,14 @@ def test_the_networks_of_a_fold_are_one_of_each_run_and_their_mean_is_explained(
     for network, run in zip(networks, folded_runs, strict=True):
         weights = load_file(run / "fold1" / WEIGHTS)
         assert all(torch.equal(weight, weights[name]) for name, weight in network.state_dict().items())
-    judge = held.judge(1, read_method("grad-cam"), canvases)
-    assert judge["maps"](canvases).shape == (3, 2, 2)
-    assert judge["score"](canvases).shape == (3,)
-    alone = [maps(canvases) for maps in judge["seeds"]]
+    judge = held.evaluator(1, "grad-cam", list(canvases))
+    assert judge.maps(canvases).shape == (3, 2, 2)
+    assert judge.score(canvases).shape == (3,)
+    alone = [maps(canvases) for maps in judge.seeds]
     assert not np.allclose(alone[0], alone[1])
-    assert judge["shuffled"] is None
+    assert judge.shuffled is None
     one = [score_by([network], found.experiment)(canvases) for network in networks]
-    both = judge["score"](canvases)
+    both = judge.score(canvases)
     assert (both >= np.minimum(*one) - 1e-6).all()
     assert (both <= np.maximum(*one) + 1e-6).all()
     assert not any(np.allclose(both, alone) for alone in one)
@@ -102,7 +102,11 @@ def test_a_wholly_randomised_network_still_tells_photographs_apart_and_is_drawn_
     assert not np.allclose(first, last(1))
     assert np.ptp(first[0]) > 0
     held = FoldNetworks(found, every_stage=False)
-    stages = [maps(canvases) for _ in range(2) for _, maps in held.judge(0, method, canvases)["randomised"]()]
+    stages = [
+        maps(canvases)
+        for _ in range(2)
+        for _, maps in held.evaluator(0, "grad-cam:blocks.2", list(canvases)).randomised()
+    ]
     np.testing.assert_array_equal(stages[0], first)
     np.testing.assert_array_equal(stages[1], first)
 
@@ -151,13 +155,13 @@ def test_the_network_of_shuffled_grades_learns_from_the_other_folds_alone(folded
     others = found.table[found.table["fold"] != fold]
     assert (fold, experiment.fit.epochs) == (0, 5)
     assert sorted(rows.frame["image"]) == sorted(others["image"])
-    listed = read_table(found.where).set_index("image")["grade"].loc[rows.frame["image"]].to_numpy(int)
+    listed = read_table(found.manifest).set_index("image")["grade"].loc[rows.frame["image"]].to_numpy(int)
     assert sorted(rows.grades) == sorted(listed)
     assert (rows.grades != listed).any()
     held = FoldNetworks(found, shuffled=(fold, network))
-    method, canvases = read_method("grad-cam"), rows.stored[0].canvas()[None]
-    assert held.judge(0, method, canvases)["shuffled"] is not None
-    assert held.judge(1, method, canvases)["shuffled"] is None, "which learnt from that fold's photographs"
+    canvases = [rows.stored[0].canvas()]
+    assert held.evaluator(0, "grad-cam", canvases).shuffled is not None
+    assert held.evaluator(1, "grad-cam", canvases).shuffled is None, "which learnt from that fold's photographs"
 
 
 def test_runs_that_are_not_cross_validated_alike_are_refused(

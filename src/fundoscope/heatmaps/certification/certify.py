@@ -1,209 +1,176 @@
-"""From a release and manifests to a certificate: who may judge which photograph, every method measured, a copy written.
+"""Test a release's heatmap on photographs with known lesions, and write the certificate into a copy.
 
-Where runs are given, networks of their folds judge, and the certificate says so: a release's own network learnt from
-all of its photographs, and answers new ones as those of its folds do only in so far as they are alike.
+With cross-validated runs the networks of their folds are evaluated, and the certificate says so: a release's own
+network was trained on all photographs, and resembles those of its folds only so far as they generalise alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import pandas as pd
-from jaxtyping import Float, UInt8
-
 from fundoscope import __version__
-from fundoscope.arrays import Canvases, Scores
-from fundoscope.data.manifest import picture_paths, read_manifest
-from fundoscope.decide.heads import expected_grade
+from fundoscope.data.manifest import read_manifest, with_hashes
 from fundoscope.errors import BadRequest
 from fundoscope.heatmaps.certification.criteria import NO_CHECKPOINT, TESTS, decide
-from fundoscope.heatmaps.certification.leakage import LEARNT, Known, Seen, seen_by
-from fundoscope.heatmaps.certification.measure import Judge, Photographed, Steps, measure
-from fundoscope.heatmaps.certification.scenes import read_photographs, short_names, with_masks
-from fundoscope.photo.recipe import Recipe
-from fundoscope.runtime.backends.sessions import Network
+from fundoscope.heatmaps.certification.evaluators import CrossValidation, Evaluator, release_evaluator
+from fundoscope.heatmaps.certification.leakage import TrainingSet
+from fundoscope.heatmaps.certification.measure import Steps, measure
+from fundoscope.heatmaps.certification.selection import Candidates, Selection, select_photographs
+from fundoscope.runtime.backends.network import open_network
 from fundoscope.runtime.certificate import Certificate, Verdict
 from fundoscope.runtime.copies import copy_release
 from fundoscope.runtime.description import CARD, MODEL
-from fundoscope.runtime.release import OpenRelease, head_probabilities
-
-LESION_FREE_GRADE: Final = 0
-"""Photographs of this grade have no lesion of retinopathy, by definition of the scale."""
+from fundoscope.runtime.release import OpenRelease
 
 OWN: Final = "the release's own network"
 
 HEADING: Final = "\n\n## Heatmap\n\n"
-"""Of the last section of a card, which tells the certificate."""
+"""Of the last section of a model card, which reports the certificate."""
+
+LEVEL: Final = 0.95
+"""Of the intervals that decide."""
+
+RESAMPLES: Final = 2000
+
+
+def _silent(message: str) -> None:
+    """Report no progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """Photographs that a certificate may be made on."""
+class CertificationOptions:
+    """What a release's heatmap is tested with."""
 
-    frame: pd.DataFrame
-    manifest: Path
-    lesions: bool
-    """Whether they have masks; False: they have no lesions."""
-
-    @property
-    def paths(self) -> list[Path]:
-        """Their files."""
-        return picture_paths(self.frame, self.manifest)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """Photographs with their judges, and those that nobody may judge."""
-
-    photographs: tuple[Photographed, ...]
-    left_out: tuple[dict[str, str], ...]
-    """Of each its `image` and `why`."""
-
-    def counts(self) -> dict[str, Any]:
-        """As a certificate holds it."""
-        lesions = [each.scene for each in self.photographs if each.scene.marked]
-        return {
-            "lesions": len(lesions),
-            "patients": len({(each.source, each.patient or each.image) for each in lesions}),
-            "lesion_free": len(self.photographs) - len(lesions),
-            "left_out": [dict(each) for each in self.left_out],
-        }
+    trained_on: Path | None = None
+    """Without runs: manifest of the photographs that the release was trained on, to find copies of them."""
+    held_out: bool = False
+    """Without runs: the release was trained on no copy of these photographs; none is searched for."""
+    methods: tuple[str, ...] = ()
+    """With runs: further attribution methods, as `training.runs.randomised.read_method` reads them."""
+    label_randomisation_epochs: int = 0
+    """With runs: epochs of a network that is trained on shuffled grades, to compare with; 0: none is trained."""
+    cache: Path = Path("runs/audit")
+    """Folder for fingerprints, by which copies are found."""
 
 
-def asked_of(
-    manifest: Path, *, lesions: bool, leave_out: Collection[str] = (), splits: Collection[str] = (), most: int = 0
-) -> Asked:
-    """The rows of a manifest that may be tested on: those with masks, or those of grade 0.
-
-    Args:
-        manifest: Table of photographs.
-        lesions: With drawn lesions; False: without any.
-        leave_out: Photographs by their name in the manifest, their file's name, or that without suffix.
-        splits: Only rows of these; none: all.
-        most: The first so many; 0: all.
-
-    Raises:
-        BadTable: If the manifest is not as it should be.
-        BadRequest: If no row is left.
-    """
-    frame = read_manifest(manifest)
-    if splits:
-        frame = frame[frame["split"].isin(list(splits))] if "split" in frame else frame.iloc[:0]
-    frame = frame[[not (names_of(image) & set(leave_out)) for image in frame["image"]]]
-    if lesions:
-        frame = frame[with_masks(frame)]
-    elif "grade" in frame:
-        frame = frame[(frame["grade"] == LESION_FREE_GRADE).fillna(False).astype(bool)]
-    frame = (frame.head(most) if most else frame).reset_index(drop=True)
-    if frame.empty:
-        wanted = "rows with a mask of a lesion (mask_ma, mask_he, mask_ex, mask_se)" if lesions else "rows of grade 0"
-        raise BadRequest(f"{manifest}: expected {wanted} to test heatmaps on, got none. Give another manifest.")
-    return Asked(frame=frame, manifest=manifest, lesions=lesions)
-
-
-def names_of(image: object) -> set[str]:
-    """What a photograph may be called on the command line."""
-    path = PurePath(str(image))
-    return {str(image), path.name, path.stem}
-
-
-def choose(
-    asked: Sequence[Asked],
-    recipe: Recipe,
+def certify_release(
+    opened: OpenRelease,
+    candidates: Sequence[Candidates],
+    steps: Steps,
+    options: CertificationOptions,
     *,
-    known: Known | None,
-    learnt: Collection[str],
-    folds: Sequence[int] = (),
-    cache: Path,
-    threads: int,
-) -> Chosen:
-    """Prepare the photographs that somebody may judge, and name the others.
+    runs: CrossValidation | None = None,
+    day: date,
+    progress: Callable[[str], object] = _silent,
+) -> Certificate:
+    """Test the heatmap of a release on photographs with known lesions.
 
     Args:
-        asked: With lesions, and without.
-        recipe: The release's.
-        known: What was learnt from, to find copies of it by their pixels; None: its hashes alone are known.
-        learnt: SHA-256 of what the release learnt from.
-        folds: Of the networks that judge, whose place in this list is the judge's number; none: the release's own,
-            which judges only what it did not learn from. With folds, what none of them saw is dealt out to them.
-        cache: Folder for fingerprints.
-        threads: Photographs worked on side by side.
+        opened: The release.
+        candidates: Photographs with lesions, and photographs without, of `selection.candidates_of`.
+        steps: How finely heatmaps are measured.
+        options: What else is needed.
+        runs: Cross-validated runs that the release was made from: the networks of their folds are evaluated on what
+            they never saw. None: the release's own network, on what it was not trained on.
+        day: Of the tests.
+        progress: Called with a sentence before each long step.
 
     Raises:
-        BadRequest: If nobody may judge any photograph with lesions.
+        BadRequest: If options contradict one another, the runs are not the release's, the release exports no heatmap,
+            or no photograph with lesions is left.
     """
-    together = pd.concat([each.frame for each in asked], ignore_index=True)
-    paths = [path for each in asked for path in each.paths]
-    seen = seen_by(together, paths, known, learnt=learnt, cache=cache, threads=threads)
-    photographs: list[Photographed] = []
-    left_out: list[dict[str, str]] = []
-    start = 0
-    for each in asked:
-        judges = [_judge(told, at, folds) for at, told in enumerate(seen[start : start + len(each.frame)])]
-        start += len(each.frame)
-        names = short_names(each.frame)
-        left_out += [
-            {"image": name, "why": judge} for name, judge in zip(names, judges, strict=True) if isinstance(judge, str)
-        ]
-        kept = [at for at, judge in enumerate(judges) if isinstance(judge, int)]
-        numbers = [judge for judge in judges if isinstance(judge, int)]
-        rows = each.frame.iloc[kept].reset_index(drop=True)
-        photographs += read_photographs(rows, each.manifest, recipe, numbers, lesions=each.lesions)
-    if not any(photographed.scene.marked for photographed in photographs):
+    own = own_method(opened)
+    check_options(opened, options, with_runs=runs is not None)
+    if runs is not None:
+        check_runs(opened, runs)
+    selection = select_photographs(
+        candidates,
+        opened.recipe,
+        training_set=_training_set(opened, options.trained_on) if runs is None else training_set_of(runs),
+        learnt=_trained_on(opened),
+        folds=() if runs is None else runs.folds,
+        cache=options.cache,
+        threads=steps.threads,
+    )
+    settings: dict[str, Any] = {
+        "level": LEVEL,
+        "resamples": RESAMPLES,
+        "seed": steps.seed,
+        "shifts": [list(shift) for shift in steps.shifts],
+        "road_fractions": list(steps.road_fractions),
+    }
+    if runs is None:
+        evaluated = OWN
+        verdicts = evaluate_methods({own: [release_evaluator(opened, open_network(opened))]}, selection, steps)
+    else:
+        evaluated = _runs_in_words(runs)
+        settings |= {"seeds": list(runs.seeds), "label_randomisation_epochs": options.label_randomisation_epochs}
+        verdicts = _evaluate_runs(runs, [own, *options.methods], selection, steps, options, progress)
+    return certificate_of(
+        opened, verdicts, selection, own=own, judged_by=evaluated, settings=settings, day=day
+    )  # fmt: skip
+
+
+def check_options(opened: OpenRelease, options: CertificationOptions, *, with_runs: bool) -> None:
+    """Refuse options that contradict one another; to be called before runs are read.
+
+    Raises:
+        BadRequest: If something needs runs and there are none, or nothing says which photographs are new.
+    """
+    if not with_runs and (options.methods or options.label_randomisation_epochs):
         raise BadRequest(
-            "--lesions: expected photographs with lesions that the network did not learn from, got none: "
-            f"{left_out[0]['image']}: {left_out[0]['why']}. Give others, or the runs with their folds (--checkpoint)."
+            "--methods and --label-randomisation: expected --checkpoint beside them, got none: a release holds one "
+            "method and cannot be trained. Name the runs that it was made of."
         )
-    return Chosen(photographs=tuple(photographs), left_out=tuple(left_out))
+    learnt = _trained_on(opened)
+    if learnt and not (with_runs or options.trained_on or options.held_out):
+        raise BadRequest(
+            f"{opened.path}: it learnt from {len(learnt)} photographs, and copies of them may be among yours under "
+            "another name; expected --checkpoint or --trained-on to seek them by, got neither. Name one, or say "
+            "--held-out if you know that there are none."
+        )
 
 
-def _judge(told: Seen, at: int, folds: Sequence[int]) -> int | str:
-    """The number of the judge, or why there is none."""
-    if told.refused:
-        return told.refused
-    if not folds:
-        return 0 if told.fold is None else LEARNT
-    return at % len(folds) if told.fold is None else folds.index(told.fold)
+def check_runs(opened: OpenRelease, runs: CrossValidation) -> None:
+    """Refuse runs that a release was not made from.
+
+    Raises:
+        BadRequest: If head, recipe or photographs differ.
+    """
+    learnt, of_runs = _trained_on(opened), set(runs.table["sha256"])
+    same = opened.release.head == runs.head and opened.release.recipe == runs.recipe.to_dict()
+    if learnt != of_runs or not same:
+        raise BadRequest(
+            f"--checkpoint: expected runs that {opened.name} was made of, got others: another head or recipe, or "
+            f"other photographs ({len(learnt & of_runs)} of its {len(learnt)} are theirs). Name its own runs."
+        )
 
 
-def own_judge(opened: OpenRelease, network: Network) -> Judge:
-    """A release as its own judge: the map that it shows, and the grade that it expects."""
-
-    def given(canvases: Canvases) -> UInt8[np.ndarray, "photo *eyes side side 3"]:
-        return canvases if opened.release.eyes == 1 else np.stack([canvases, np.zeros_like(canvases)], axis=1)
-
-    def maps(canvases: Canvases) -> Float[np.ndarray, "photo map_row map_column"]:
-        heatmap = network.run(given(canvases)).heatmap
-        assert heatmap is not None, "a release without a heatmap is refused before"
-        return np.maximum(heatmap.astype(np.float64), 0)
-
-    def score(canvases: Canvases) -> Scores:
-        return expected_grade(head_probabilities(opened, network.run(given(canvases)).raw.astype(np.float64)))
-
-    return Judge(maps=maps, score=score)
+def training_set_of(runs: CrossValidation) -> TrainingSet:
+    """Return what the networks of the folds were trained on."""
+    return TrainingSet(frame=runs.table, manifest=runs.manifest)
 
 
-def certify(
-    methods: Mapping[str, Sequence[Judge]],
-    chosen: Chosen,
+def evaluate_methods(
+    methods: Mapping[str, Sequence[Evaluator]],
+    selection: Selection,
     steps: Steps,
     *,
     not_run: Mapping[str, str] | None = None,
-    told: Callable[[str], object] = lambda method: None,
+    progress: Callable[[str], object] = _silent,
 ) -> tuple[Verdict, ...]:
-    """Measure and decide every method.
+    """Measure the heatmaps of every method and decide its tests.
 
     Args:
-        methods: By name, the judges that make its maps.
-        chosen: Photographs.
-        steps: How finely is measured.
+        methods: By name, the evaluators that make its heatmaps.
+        selection: Photographs.
+        steps: How finely heatmaps are measured.
         not_run: Tests that are not run, and why; None: those that need a checkpoint, for there is none.
-        told: Called with each method before it is measured.
+        progress: Called with a sentence before each method.
     """
     missing = (
         {name: NO_CHECKPOINT for name, test in TESTS.items() if test.needs_checkpoint}
@@ -211,31 +178,31 @@ def certify(
         else dict(not_run)
     )
     verdicts = []
-    for method, judges in methods.items():
-        told(method)
-        found = measure(method, chosen.photographs, judges, steps)
-        verdicts.append(decide(method, found.table, not_run=missing, seed=steps.seed))
+    for method, evaluators in methods.items():
+        progress(f"measuring {method}")
+        measured = measure(method, selection.photographs, evaluators, steps)
+        verdicts.append(decide(method, measured.table, not_run=missing, resamples=RESAMPLES, seed=steps.seed))
     return tuple(verdicts)
 
 
 def certificate_of(
     opened: OpenRelease,
     verdicts: Sequence[Verdict],
-    chosen: Chosen,
+    selection: Selection,
     *,
     own: str,
     judged_by: str,
     settings: Mapping[str, Any],
     day: date,
 ) -> Certificate:
-    """The certificate of a release.
+    """Return the certificate of a release.
 
     Args:
         opened: The release.
         verdicts: Of its own method, and of others.
-        chosen: What was tested on.
+        selection: Photographs that were tested on.
         own: Name of its own method among the verdicts.
-        judged_by: Whose maps were scored, in words.
+        judged_by: Which networks were evaluated, in words.
         settings: What else the figures depend on.
         day: Of the tests.
     """
@@ -245,20 +212,21 @@ def certificate_of(
         made_at=day.isoformat(),
         fundoscope=__version__,
         judged_by=judged_by,
-        photographs=chosen.counts(),
+        photographs=selection.counts(),
         settings=dict(settings),
         verdicts=tuple(verdicts),
     )
 
 
 def write_certified(opened: OpenRelease, certificate: Certificate, folder: Path) -> OpenRelease:
-    """A copy of the release with the certificate in it; its card says what came of it, of an earlier one no more.
+    """Write a copy of the release with the certificate; its card reports the result instead of an earlier one.
 
     Raises:
         BadRequest: If the folder is in use.
     """
-    card, heading, said = opened.card.rstrip().rpartition(HEADING)
-    if not heading or "\n#" in said:
+    card, heading, section = opened.card.rstrip().rpartition(HEADING)
+    # The section of an earlier certificate is the card's last; a heading further up is the author's own.
+    if not heading or "\n#" in section:
         card = opened.card.rstrip()
     card = f"{card}{HEADING}{certificate.own.words()} ({certificate.made_at}).\n"
     description = replace(opened.release, certificate=certificate.to_dict())
@@ -266,7 +234,7 @@ def write_certified(opened: OpenRelease, certificate: Certificate, folder: Path)
 
 
 def own_method(opened: OpenRelease) -> str:
-    """The release's way of explaining, as `--methods` names it.
+    """Return the attribution method that a release exports, as `certify --methods` names it.
 
     Raises:
         BadRequest: If it exports no heatmap.
@@ -277,3 +245,52 @@ def own_method(opened: OpenRelease) -> str:
         )
     layers = opened.release.training.get("experiment", {}).get("release", {}).get("heatmap_layers", ())
     return opened.release.heatmap + (f":{'+'.join(layers)}" if layers else "")
+
+
+def _evaluate_runs(
+    runs: CrossValidation,
+    methods: Sequence[str],
+    selection: Selection,
+    steps: Steps,
+    options: CertificationOptions,
+    progress: Callable[[str], object],
+) -> tuple[Verdict, ...]:
+    epochs = options.label_randomisation_epochs
+    if epochs:
+        progress(f"training on shuffled grades for {epochs} epochs")
+    networks = runs.evaluators(seed=steps.seed, shuffled_epochs=epochs)
+    canvases = [photograph.canvas for photograph in selection.photographs]
+    evaluators = {
+        method: [networks.evaluator(fold, method, canvases) for fold in runs.folds] for method in dict.fromkeys(methods)
+    }
+    not_run = {} if epochs else {"shuffled": "a retraining: --label-randomisation EPOCHS"}
+    return evaluate_methods(evaluators, selection, steps, not_run=not_run, progress=progress)
+
+
+def _runs_in_words(runs: CrossValidation) -> str:
+    return (
+        f"the networks of {len(runs.folds)} folds of {len(runs.seeds)} runs (seeds "
+        f"{', '.join(map(str, runs.seeds))}), each photograph by those that never saw its patient"
+    )
+
+
+def _training_set(opened: OpenRelease, manifest: Path | None) -> TrainingSet | None:
+    """Read what a release was trained on from the manifest that lists it; no network held any of it out."""
+    if manifest is None:
+        return None
+    learnt = _trained_on(opened)
+    frame = read_manifest(manifest)
+    frame = frame if "sha256" in frame else with_hashes(frame, manifest.parent)
+    frame = frame[frame["sha256"].isin(learnt)].reset_index(drop=True)
+    if len(set(frame["sha256"])) < len(learnt):
+        raise BadRequest(
+            f"{manifest}: expected all {len(learnt)} photographs that {opened.name} learnt from, got "
+            f"{frame['sha256'].nunique()} of them. Give the manifest that it was trained on."
+        )
+    columns = frame.reindex(columns=["image", "sha256", "source", "patient"])
+    return TrainingSet(frame=columns.assign(fold=None), manifest=manifest)
+
+
+def _trained_on(opened: OpenRelease) -> set[str]:
+    """Return the SHA-256 of the photographs that a release was trained on, as far as it says."""
+    return set(opened.release.training.get("training_sha256", ()))

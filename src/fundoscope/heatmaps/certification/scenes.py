@@ -1,4 +1,4 @@
-"""Photographs of a manifest, prepared, with the lesions that somebody drew on them."""
+"""Photographs of a manifest, prepared, with the masks of their lesions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxtyping import Bool
 
 from fundoscope.data.manifest import picture_paths
 from fundoscope.errors import BadTable
-from fundoscope.heatmaps.certification.measure import Photographed
+from fundoscope.heatmaps.certification.measure import PreparedPhotograph
 from fundoscope.heatmaps.masks import mask_on_canvas
 from fundoscope.heatmaps.table import Scene
 from fundoscope.photo.fov import find_field
@@ -36,15 +36,15 @@ _Size = tuple[int, int]
 
 
 def read_photographs(
-    frame: pd.DataFrame, manifest: Path, recipe: Recipe, judges: Sequence[int], *, lesions: bool = True
-) -> list[Photographed]:
+    frame: pd.DataFrame, manifest: Path, recipe: Recipe, evaluators: Sequence[int], *, lesions: bool = True
+) -> list[PreparedPhotograph]:
     """Prepare the photographs of a manifest's rows.
 
     Args:
         frame: Rows of a checked manifest.
         manifest: Where it lies: its paths are relative to the folder.
         recipe: How the network takes photographs.
-        judges: Number of each row's judge.
+        evaluators: Number of each row's evaluator.
         lesions: Read the masks; False where the rows are of photographs without any.
 
     Returns:
@@ -56,7 +56,7 @@ def read_photographs(
     """
     names = short_names(frame)
     patients, sources = texts(frame, "patient"), texts(frame, "source")
-    found = []
+    photographs = []
     for at, path in enumerate(picture_paths(frame, manifest)):
         pixels = read_photo(path, target_px=recipe.decode_px).pixels
         size = pixels.shape[0], pixels.shape[1]
@@ -76,19 +76,19 @@ def read_photographs(
                 f"{path}: expected a lesion in the field of view in one of {', '.join(LESIONS)}, got none. "
                 "Leave it out (--leave-out), or list it as lesion-free"
             )
-        found.append(Photographed(scene=scene, canvas=prepared.canvas, judge=judges[at]))
-    return found
+        photographs.append(PreparedPhotograph(scene=scene, canvas=prepared.canvas, evaluator=evaluators[at]))
+    return photographs
 
 
 def short_names(frame: pd.DataFrame) -> list[str]:
-    """What photographs are called in tables: the file's name, or the manifest's own where that is not enough."""
+    """Return what photographs are called in tables: the file's name, or the manifest's own where two share a name."""
     names = [PurePath(str(image)).name for image in frame["image"]]
-    seen = Counter(names)
-    return [name if seen[name] == 1 else str(image) for name, image in zip(names, frame["image"], strict=True)]
+    uses = Counter(names)
+    return [name if uses[name] == 1 else str(image) for name, image in zip(names, frame["image"], strict=True)]
 
 
 def with_masks(frame: pd.DataFrame) -> Bool[np.ndarray, " row"]:
-    """Which rows name a mask of a lesion."""
+    """Return which rows name a mask of a lesion."""
     columns = [name for name in LESIONS if name in frame]
     if not columns:
         return np.zeros(len(frame), dtype=bool)
@@ -101,12 +101,12 @@ def _masks(row: pd.Series, folder: Path, prepared: Prepared, size: _Size) -> dic
         if column not in row or pd.isna(row[column]):
             continue
         path = folder / str(row[column])
-        drawn = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-        if drawn is None:
+        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        if mask is None:
             raise BadTable(f"{path}: expected a mask picture for {column}, got none that can be read. Check the path")
         try:
-            laid = mask_on_canvas(drawn > 0, prepared.placement, len(prepared.canvas), size=size)
+            on_canvas = mask_on_canvas(mask > 0, prepared.placement, len(prepared.canvas), size=size)
         except ValueError as problem:
             raise BadTable(f"{path}: {problem}") from None
-        masks[LESIONS.get(column, DISC)] = laid
+        masks[LESIONS.get(column, DISC)] = on_canvas
     return masks

@@ -1,4 +1,4 @@
-"""What certifying a heatmap asks of checkpoints: the networks of the folds, explained, randomised, retrained.
+"""Networks of cross-validated runs for the certification of heatmaps: explained, randomised, retrained.
 
 Runs that differ in their seed are averaged, as their release is. The weights of a run's folders are only read; what is
 randomised is a copy.
@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import fundoscope.training.torchvision_shim
 
@@ -22,10 +22,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fundoscope.arrays import Canvases, Scores
+from fundoscope.arrays import Canvas, Canvases, Scores
 from fundoscope.data.split import fold_by_patient
 from fundoscope.decide.heads import expected_grade, probabilities
 from fundoscope.errors import BadCheckpoint, BadRequest
+from fundoscope.photo.recipe import Recipe
 from fundoscope.tables import read_table
 from fundoscope.training.attribution.capture import LAST
 from fundoscope.training.attribution.explain import METHODS, Method, explain
@@ -49,26 +50,48 @@ ELSEWHERE: Final = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossValidatedRuns:
-    """Cross-validated runs of one experiment, with their fold networks."""
+    """Cross-validated runs of one experiment, with their fold networks (certification's `CrossValidation`)."""
 
     experiment: Experiment
     """Of the first run."""
-    runs: tuple[Path, ...]
+    folders: tuple[Path, ...]
+    """Of the runs."""
     table: pd.DataFrame
-    """Of each photograph learnt from: image (as the experiment's manifest writes it), sha256, source, patient, fold."""
+    """Photographs trained on: image (as the experiment's manifest writes it), sha256, source, patient, fold."""
 
     @property
     def folds(self) -> tuple[int, ...]:
         """Numbers of the folds."""
-        return tuple(int(folder.name.removeprefix("fold")) for folder in fold_networks(self.experiment, self.runs[0]))
+        folders = fold_networks(self.experiment, self.folders[0])
+        return tuple(int(folder.name.removeprefix("fold")) for folder in folders)
 
     def networks(self, fold: int) -> list[GradingNetwork]:
-        """Of every run the network that never saw the photographs of a fold."""
-        return [load_network(self.experiment, run / f"fold{fold}") for run in self.runs]
+        """Load, from every run, the network that never saw the photographs of a fold."""
+        return [load_network(self.experiment, folder / f"fold{fold}") for folder in self.folders]
+
+    def evaluators(self, *, seed: int, shuffled_epochs: int = 0) -> FoldNetworks:
+        """Return the networks of all folds, after training one on shuffled grades where epochs are given."""
+        shuffled = shuffled_network(self, epochs=shuffled_epochs, seed=seed) if shuffled_epochs else None
+        return FoldNetworks(self, seed=seed, shuffled=shuffled)
 
     @property
-    def where(self) -> Path:
-        """The manifest that the photographs are listed in."""
+    def seeds(self) -> tuple[int, ...]:
+        """Seed of each run."""
+        return tuple(read_run(folder).seed for folder in self.folders)
+
+    @property
+    def head(self) -> str:
+        """Head of the networks."""
+        return self.experiment.network.head
+
+    @property
+    def recipe(self) -> Recipe:
+        """Preprocessing of the networks."""
+        return self.experiment.recipe
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest that lists the photographs."""
         return Path(self.experiment.data.manifest)
 
 
@@ -86,9 +109,9 @@ def read_cross_validated_runs(runs: Sequence[Path]) -> CrossValidatedRuns:
             f"{first.data.folds}. Cross-validate: fundoscope train NAME data.folds=3"
         )
     tables = [_folds_of(read_run(run), run) for run in runs]
-    if any(not _same_folds(each, tables[0]) for each in tables):
+    if any(not _same_folds(table, tables[0]) for table in tables):
         raise BadRequest("--checkpoint: expected runs with the same photographs in the same folds, got others")
-    return CrossValidatedRuns(experiment=first, runs=tuple(runs), table=tables[0])
+    return CrossValidatedRuns(experiment=first, folders=tuple(runs), table=tables[0])
 
 
 def _folds_of(experiment: Experiment, run: Path) -> pd.DataFrame:
@@ -105,7 +128,7 @@ def _same_folds(one: pd.DataFrame, other: pd.DataFrame) -> bool:
 
 
 def read_method(words: str) -> Method:
-    """`grad-cam`, `grad-cam:LAYER` or, of several layers that are fused, `layer-cam:LAYER+LAYER`.
+    """Read `grad-cam`, `grad-cam:LAYER` or, of several layers that are fused, `layer-cam:LAYER+LAYER`.
 
     Raises:
         BadRequest: If there is no such method.
@@ -118,45 +141,46 @@ def read_method(words: str) -> Method:
 
 def stage_layers(network: GradingNetwork) -> list[str]:
     """Names of the layers that end the backbone's stages, coarsest last, then the last map; of a ViT every block."""
-    told = getattr(network.backbone, "feature_info", [])
-    names = [str(each["module"]) for each in told if each.get("module")]
-    known = dict(network.backbone.named_modules())
-    return [*dict.fromkeys(name for name in names if name in known), LAST]
+    stages = getattr(network.backbone, "feature_info", [])
+    names = [str(stage["module"]) for stage in stages if stage.get("module")]
+    modules = dict(network.backbone.named_modules())
+    return [*dict.fromkeys(name for name in names if name in modules), LAST]
 
 
 def maps_by(networks: Sequence[GradingNetwork], experiment: Experiment, method: Method) -> Maps:
-    """Heatmaps of the networks' mean answer."""
+    """Return the heatmaps of the networks' mean answer."""
     normalise = Normalise(experiment.recipe)
 
     def maps(canvases: Canvases) -> Float[np.ndarray, "photo map_row map_column"]:
-        return explain(networks, normalise, _given(canvases, networks[0]), method).map.double().numpy()
+        return explain(networks, normalise, _network_inputs(canvases, networks[0]), method).map.double().numpy()
 
     return maps
 
 
 def score_by(networks: Sequence[GradingNetwork], experiment: Experiment) -> Callable[[Canvases], Scores]:
-    """The expected grade by the networks' mean answer, in grades."""
+    """Return the expected grade by the networks' mean answer, in grades."""
     normalise, head = Normalise(experiment.recipe), experiment.network.head
 
     def score(canvases: Canvases) -> Scores:
         with torch.no_grad():
-            pictures = normalise(_given(canvases, networks[0]))
+            pictures = normalise(_network_inputs(canvases, networks[0]))
             raw = torch.stack([network.grade(pictures)[0] for network in networks]).mean(dim=0)
         return expected_grade(probabilities(head, raw.double().numpy()))
 
     return score
 
 
-def _given(canvases: Canvases, network: GradingNetwork) -> Tensor:
-    """As the networks take them; one of both eyes is shown no other eye."""
-    given = torch.from_numpy(np.ascontiguousarray(canvases))
-    return given if network.eyes == 1 else torch.stack([given, torch.zeros_like(given)], dim=1)
+def _network_inputs(canvases: Canvases, network: GradingNetwork) -> Tensor:
+    """Return canvases as the networks take them; a network of both eyes is given a black picture as the other eye."""
+    pictures = torch.from_numpy(np.ascontiguousarray(canvases))  # (photo, side, side, 3)
+    # of both eyes: (photo, 2, side, side, 3)
+    return pictures if network.eyes == 1 else torch.stack([pictures, torch.zeros_like(pictures)], dim=1)
 
 
 def cascade(
     networks: Sequence[GradingNetwork], experiment: Experiment, canvases: Canvases, *, seed: int = 0, every: bool = True
 ) -> Iterator[tuple[str, list[GradingNetwork]]]:
-    """Ever more randomised copies: the head first, then the backbone's parts from the last to the first.
+    """Yield ever more randomised copies: the head first, then the backbone's parts from the last to the first.
 
     Adebayo et al., NeurIPS 2018. Weights are drawn as He et al. (ICCV 2015) draw them; batch norms of randomised
     parts take the statistics of some photographs, for those of the trained network are not theirs.
@@ -172,9 +196,9 @@ def cascade(
         Name of the part that was randomised last, and the networks: the same objects each time.
     """
     copies = [copy.deepcopy(network).eval() for network in networks]
-    pictures = Normalise(experiment.recipe)(_given(canvases[:SETTLING], networks[0]))
+    pictures = Normalise(experiment.recipe)(_network_inputs(canvases[:SETTLING], networks[0]))
     generators = [torch.Generator().manual_seed(seed + number) for number in range(len(copies))]
-    parts = [list(_parts(each)) for each in copies]
+    parts = [list(_parts(network)) for network in copies]
     for stage, (name, _) in enumerate(parts[0], start=1):
         for own, generator in zip(parts, generators, strict=True):
             _draw_anew(own[stage - 1][1], generator)
@@ -232,84 +256,99 @@ def _settle(network: GradingNetwork, modules: Sequence[nn.Module], pictures: Ten
         norm.eval()
 
 
-def shuffled_network(folded: CrossValidatedRuns, *, epochs: int, seed: int = 0) -> tuple[int, GradingNetwork]:
-    """A network that learnt shuffled grades, and the fold whose photographs it did not see.
+def shuffled_network(runs: CrossValidatedRuns, *, epochs: int, seed: int = 0) -> tuple[int, GradingNetwork]:
+    """Train a network on shuffled grades; return it after the fold whose photographs it did not see.
 
     The experiment as it is, on the first fold, for so many epochs; grades and lesions are given to other photographs.
     It is kept in the first run's folder, so that it is trained once.
 
     Args:
-        folded: The runs.
+        runs: Cross-validated runs.
         epochs: Budget.
         seed: Of the shuffling.
     """
-    fold, experiment = folded.folds[0], folded.experiment
+    fold, experiment = runs.folds[0], runs.experiment
     budget = replace(experiment.fit, epochs=epochs, keep="last", patience=0, snapshots=0, export=False)
     experiment = replace(experiment, fit=budget)
     rows = training_rows(experiment, experiment.data.train, lambda _: None)
     owner = fold_by_patient(rows.frame, folds=experiment.data.folds, salt=experiment.data.fold_salt)["fold"]
     train = shuffled(rows.take(np.flatnonzero(owner.to_numpy(int) != fold)), seed)
-    folder = folded.runs[0] / f"shuffled-fold{fold}-epochs{epochs}-seed{seed}"
+    folder = runs.folders[0] / f"shuffled-fold{fold}-epochs{epochs}-seed{seed}"
     return fold, fit(experiment, to_learn(experiment, train), None, folder, progress=False)
 
 
 def shuffled(rows: Rows, seed: int) -> Rows:
-    """The same photographs, each with the grade and the lesions of another."""
+    """Return the same photographs, each with the grade and the lesions of another."""
     order = np.random.default_rng(seed).permutation(len(rows))
     frame = rows.frame.assign(grade=rows.frame["grade"].to_numpy()[order])
     lesions = None if rows.lesions is None else [rows.lesions[at] for at in order]
     return replace(rows, frame=frame, lesions=lesions)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldEvaluator:
+    """The networks of one fold as certification evaluates them (`heatmaps.certification.evaluators.Evaluator`)."""
+
+    maps: Maps
+    score: Callable[[Canvases], Scores]
+    randomised: Callable[[], Iterator[tuple[str, Maps]]]
+    shuffled: Maps | None
+    seeds: tuple[Maps, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class FoldNetworks:
-    """Everything that is asked of runs, fold by fold; networks are loaded once."""
+    """Networks of cross-validated runs, fold by fold, each loaded once."""
 
-    folded: CrossValidatedRuns
+    runs: CrossValidatedRuns
     seed: int = 0
-    """Of weights that are drawn anew."""
+    """Seed of randomised weights."""
     shuffled: tuple[int, GradingNetwork] | None = None
-    """A fold, and the network that learnt shuffled grades without it."""
+    """A fold, and the network that was trained on shuffled grades without it."""
     every_stage: bool = True
-    """Randomise stage by stage; False: everything at once."""
+    """Randomise stage by stage; False: all weights at once."""
     each_seed: bool = False
     """Explain every run's network alone, too."""
     loaded: dict[int, list[GradingNetwork]] = field(default_factory=dict)
     """By fold, what was loaded already."""
     redrawn: dict[int, list[tuple[str, list[GradingNetwork]]]] = field(default_factory=dict)
-    """By fold, the wholly randomised networks, where no stage before them is asked for."""
+    """By fold, the wholly randomised networks, where no stage before them is needed."""
 
     def networks(self, fold: int) -> list[GradingNetwork]:
-        """Of every run the network that never saw the photographs of a fold."""
+        """Load, from every run, the network that never saw the photographs of a fold."""
         if fold not in self.loaded:
-            self.loaded[fold] = self.folded.networks(fold)
+            self.loaded[fold] = self.runs.networks(fold)
         return self.loaded[fold]
 
-    def judge(self, fold: int, method: Method, canvases: Canvases) -> dict[str, Any]:
-        """What `audit.maps.Judge` holds, of the networks of one fold.
+    def evaluator(self, fold: int, method: str, photographs: Sequence[Canvas]) -> FoldEvaluator:
+        """Return the networks of one fold, explained by a method.
 
         Args:
             fold: Its number.
-            method: Of the maps.
-            canvases: Photographs that batch norms of randomised networks take their statistics from.
+            method: As `read_method` reads it.
+            photographs: From which batch norms of randomised networks take their statistics; at most `SETTLING`.
+
+        Raises:
+            BadRequest: If there is no such method.
         """
-        networks, experiment = self.networks(fold), self.folded.experiment
+        networks, experiment, attribution = self.networks(fold), self.runs.experiment, read_method(method)
+        canvases = np.stack(photographs[:SETTLING])  # (photo, side, side, 3)
 
         def randomised() -> Iterator[tuple[str, Maps]]:
             for name, redrawn in self._randomised(fold, canvases):
-                yield name, maps_by(redrawn, experiment, method)
+                yield name, maps_by(redrawn, experiment, attribution)
 
-        other = self.shuffled[1] if self.shuffled is not None and self.shuffled[0] == fold else None
-        return {
-            "maps": maps_by(networks, experiment, method),
-            "score": score_by(networks, experiment),
-            "randomised": randomised,
-            "shuffled": None if other is None else maps_by([other], experiment, method),
-            "seeds": tuple(maps_by([each], experiment, method) for each in networks) if self.each_seed else (),
-        }
+        shuffled = self.shuffled[1] if self.shuffled is not None and self.shuffled[0] == fold else None
+        return FoldEvaluator(
+            maps=maps_by(networks, experiment, attribution),
+            score=score_by(networks, experiment),
+            randomised=randomised,
+            shuffled=None if shuffled is None else maps_by([shuffled], experiment, attribution),
+            seeds=tuple(maps_by([network], experiment, attribution) for network in networks) if self.each_seed else (),
+        )
 
     def _randomised(self, fold: int, canvases: Canvases) -> Iterable[tuple[str, list[GradingNetwork]]]:
-        stages = cascade(self.networks(fold), self.folded.experiment, canvases, seed=self.seed, every=self.every_stage)
+        stages = cascade(self.networks(fold), self.runs.experiment, canvases, seed=self.seed, every=self.every_stage)
         if self.every_stage:
             return stages
         if fold not in self.redrawn:
