@@ -97,7 +97,7 @@ def test_a_split_that_is_not_there_is_refused(tables):
     done = run(app, ["compare", *tables, "--split", "test"])
 
     assert isinstance(done.exception, BadTable)
-    assert "expected rows of split test, got none" in str(done.exception)
+    assert "expected rows of split test, got splits: none" in str(done.exception)
 
 
 def test_a_third_system_is_compared_with_the_first(tables):

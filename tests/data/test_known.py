@@ -16,6 +16,7 @@ from fundoscope.data.known import (
     rldr_names_in_eyepacs,
 )
 from fundoscope.errors import BadRequest
+from fundoscope.tables.patients import PERSON_POOLS
 
 
 def test_every_entry_has_its_evidence():
@@ -89,3 +90,10 @@ def test_the_photographs_that_two_manifests_share_are_named_whatever_their_folde
 
     assert rldr_names_in_eyepacs(eyepacs, rldr) == ("10_right", "9_left")
     assert rldr_names_in_eyepacs(rldr, eyepacs) == rldr_names_in_eyepacs(eyepacs, rldr)
+
+
+def test_sources_with_the_same_patients_are_in_one_pool_of_persons_and_no_others_are():
+    pairs = {(each.inner, each.outer) for each in CONTAINMENTS if each.same_patients}
+
+    assert set(PERSON_POOLS) == {name for pair in pairs for name in pair}
+    assert all(PERSON_POOLS[inner] == PERSON_POOLS[outer] for inner, outer in pairs)

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from fundoscope.errors import BadTable
-from fundoscope.evaluation.signs import check_signs, evaluate_signs
+from fundoscope.evaluation.signs import evaluate_signs
+from fundoscope.tables.pair import check_signs
 
 
 @pytest.fixture

@@ -185,17 +185,11 @@ def _shared(systems: Sequence[Given], manifest: Path, split: str | None) -> tupl
     """
     from fundoscope.evaluation.cases import cases_of
     from fundoscope.evaluation.systems import shared_answers
-    from fundoscope.tables import check_manifest, check_predictions, join, read_table
+    from fundoscope.tables.pair import pair_with, read_reference
 
-    listed = check_manifest(read_table(manifest), path=manifest)
-    if split is not None:
-        listed = listed[listed["split"] == split].reset_index(drop=True) if "split" in listed else listed.iloc[:0]
-        if listed.empty:
-            raise BadTable(f"{manifest}: expected rows of split {split}, got none. Give another --split, or none.")
+    reference = read_reference(manifest, split=split)
     sides = []
-    for path in (each.table for each in systems):
-        said = check_predictions(read_table(path), path=path)
-        rows = join(said, listed, predictions_path=path, manifest_path=manifest).rows
+    for rows in (pair_with(each.table, reference).rows for each in systems):
         sides.append(rows[rows["grade"].notna()].reset_index(drop=True) if "grade" in rows else rows.iloc[:0])
     kinds, answered = shared_answers([cases_of(side) for side in sides])
     if not kinds and all(len(side) for side in sides):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundoscope.cli.console import troubles
-from fundoscope.errors import BadRequest, BadTable, MissingExtra
+from fundoscope.errors import MissingExtra
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,11 +89,11 @@ def evaluate(
     from fundoscope.evaluation.extras import whole
     from fundoscope.evaluation.report.presets import preset_table
     from fundoscope.evaluation.summary import evaluate as measure
+    from fundoscope.tables.pair import read_pair
 
-    if unseen_patients and split is None:
-        raise BadRequest("--unseen-patients: expected --split beside it, got none. Say which split is evaluated.")
     figures: Any = _figures() if report is not None else None
-    rows, chosen, data = _read(predictions, manifest, split, unseen=unseen_patients)
+    pair = read_pair(predictions, manifest, split=split, unseen_patients=unseen_patients)
+    rows, chosen, data = pair.rows, pair.chosen, pair.data
     summary = measure(
         rows,
         include_ungradable=include_ungradable,
@@ -115,41 +115,13 @@ def evaluate(
     text = json.dumps(answer, indent=2, allow_nan=False) + "\n"
     if report is not None:
         drawn = figures.draw(summary, around.curves, around.subgroups, around.abstention)
-        _write(report, text, _told(summary, around, answer, rows, paper, drawn), photographs=_files(chosen, manifest))
+        _write(report, text, _told(summary, around, answer, rows, paper, drawn), photographs=pair.photographs)
     if as_json:
         print(text, end="")
     elif paper is not None:
         print_preset(summary, answer, paper)
     else:
         print_evaluation(summary, answer, around)
-
-
-def _read(
-    predictions: Path, manifest: Path, split: str | None, *, unseen: bool
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str | int]]:
-    """Photographs with a prediction, the manifest's rows that are evaluated, and which tables they are from."""
-    from fundoscope.evaluation.signs import check_signs
-    from fundoscope.tables import check_manifest, check_predictions, join, read_table
-    from fundoscope.tables.pair import data_of
-
-    given = check_predictions(read_table(predictions), path=predictions)
-    listed = check_manifest(read_table(manifest), path=manifest)
-    given = check_signs(given, map(str, listed.columns), path=predictions)
-    chosen = _chosen(listed, manifest, split, unseen=unseen)
-    joined = join(given, listed, predictions_path=predictions, manifest_path=manifest)
-    images = set(chosen["image"])
-    rows = joined.rows[joined.rows["image"].isin(images)].reset_index(drop=True)
-    if "grade" not in rows or not rows["grade"].notna().any():
-        raise BadTable(
-            f"{predictions}: expected photographs that {manifest} gives a grade to, got none among {len(given)} rows "
-            f"(the first is {given['image'].iloc[0]}). Write image as the manifest does, or add sha256 to both."
-        )
-    only_listed = len(images & set(joined.only_listed))
-    return (
-        rows,
-        chosen,
-        data_of(predictions, manifest, only_predicted=len(joined.only_predicted), only_listed=only_listed),
-    )
 
 
 def _figures() -> Any:
@@ -201,30 +173,3 @@ def _write(report: Path, text: str, told: Told, *, photographs: dict[str, Path])
     write_text(report / ANSWER_FILE, text)
     for path in (report / ANSWER_FILE, write_evaluation(told, report, photographs=photographs)):
         troubles.print(f"written: {path}", markup=False, soft_wrap=True)
-
-
-def _files(listed: pd.DataFrame, manifest: Path) -> dict[str, Path]:
-    """The file of each photograph, by its name in the manifest."""
-    from fundoscope.data.manifest import picture_paths
-
-    return dict(zip(listed["image"].astype(str), picture_paths(listed, manifest), strict=True))
-
-
-def _chosen(manifest: pd.DataFrame, path: Path, split: str | None, *, unseen: bool) -> pd.DataFrame:
-    """The rows of one split; with `unseen` without units (patients, files, duplicates, eyes) that another one has."""
-    from fundoscope.data.split import units_of
-
-    if split is None:
-        return manifest
-    splits = manifest["split"].fillna("").tolist() if "split" in manifest else []
-    if split not in splits:
-        found = ", ".join(sorted(set(splits) - {""})) or "none"
-        raise BadTable(f"{path}: expected rows of split {split}, got splits: {found}. Give another --split, or none.")
-    units = units_of(manifest)
-    elsewhere = {unit for unit, side in zip(units, splits, strict=True) if side not in ("", split)}
-    keep = [side == split and not (unseen and unit in elsewhere) for unit, side in zip(units, splits, strict=True)]
-    if not any(keep):
-        raise BadTable(
-            f"{path}: expected patients who are in split {split} only, got none. Leave --unseen-patients out."
-        )
-    return manifest[keep]

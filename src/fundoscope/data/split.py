@@ -19,8 +19,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from fundoscope.data.known import CONTAINMENTS
-from fundoscope.tables.patients import PatientKey, unit_keys
+from fundoscope.tables.patients import PERSON_POOLS, PatientKey, unit_keys
 
 Method = Literal["hashed", "dealt"]
 
@@ -78,13 +77,13 @@ def fold_by_patient(frame: pd.DataFrame, *, folds: int = 5, salt: str = "", meth
 
 def units_of(frame: pd.DataFrame) -> list[PatientKey]:
     """The unit of each row: `tables.patients.unit_keys`, told which sources name the same persons alike."""
-    return unit_keys(frame, pools=_pools())
+    return unit_keys(frame, pools=PERSON_POOLS)
 
 
 def people_of(frame: pd.DataFrame) -> list[PatientKey]:
     """Who each photograph is of, as `tables.patient_keys`; one person in sources that name the same persons alike."""
     who = frame[[name for name in ("image", "source", "patient") if name in frame]]
-    return unit_keys(who, pools=_pools())
+    return unit_keys(who, pools=PERSON_POOLS)
 
 
 def position(unit: PatientKey, *, purpose: str, salt: str) -> float:
@@ -152,14 +151,6 @@ def _strata(frame: pd.DataFrame, units: list[PatientKey]) -> dict[PatientKey, tu
         first, worst = strata.get(unit, (name, -1))
         strata[unit] = (min(first, name), max(worst, -1 if pd.isna(grade) else int(grade)))
     return strata
-
-
-def _pools() -> dict[str, str]:
-    """Sources whose patients are the same persons under the same names, to the outermost of them."""
-    pools = {each.inner: each.outer for each in CONTAINMENTS if each.same_patients}
-    while any(outer in pools for outer in pools.values()):
-        pools = {inner: pools.get(outer, outer) for inner, outer in pools.items()}
-    return {**pools, **{outer: outer for outer in pools.values()}}
 
 
 def _digest(*parts: str) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -18,10 +17,9 @@ from fundoscope.evaluation.statistics.interval import Interval, patient_interval
 from fundoscope.evaluation.statistics.rates import ratio
 from fundoscope.evaluation.statistics.sums import Sums, Together, Totals, by_cell
 from fundoscope.tables import patient_keys
-from fundoscope.tables.columns import SIGN_PREFIX, Column, typed
-
-PREDICTED: Final = "predicted_"
-"""What stands before a sign's column where it is the prediction's."""
+from fundoscope.tables.columns import SIGN_PREFIX
+from fundoscope.tables.joining import PREDICTED
+from fundoscope.tables.pair import sign_score
 
 SURE: Final = 0.5
 """From this score on a sign is called present, where the table does not say itself."""
@@ -36,23 +34,6 @@ class Sign:
     positives: int
     intervals: dict[str, Interval]
     """auroc, average_precision, sensitivity, specificity, accuracy and unweighted kappa."""
-
-
-def check_signs(predictions: pd.DataFrame, names: Iterable[str], *, path: Path) -> pd.DataFrame:
-    """Predictions with their signs typed, `sign_NAME` renamed `predicted_sign_NAME`: never mistaken for a target.
-
-    Args:
-        predictions: As `check_predictions` gives them.
-        names: Columns of the manifest; only its signs are looked for.
-        path: Where the predictions are from; messages name it.
-
-    Raises:
-        BadTable: If `p_NAME` or `sign_NAME` holds anything but a share or a blank.
-    """
-    listed = [name for name in names if name.startswith(SIGN_PREFIX)]
-    wanted = {name: Column("share") for each in listed for name in (each, _score_column(each))}
-    own = {name: PREDICTED + name for name in map(str, predictions.columns) if name.startswith(SIGN_PREFIX)}
-    return typed(predictions, wanted, path).rename(columns=own)
 
 
 def evaluate_signs(
@@ -73,7 +54,7 @@ def evaluate_signs(
     patients = pd.factorize(pd.Series(patient_keys(rows), dtype=object))[0]
     found = {}
     for name in (str(name) for name in rows.columns if str(name).startswith(SIGN_PREFIX)):
-        held = [each for each in (_score_column(name), PREDICTED + name) if each in rows]
+        held = [each for each in (sign_score(name), PREDICTED + name) if each in rows]
         if not held:
             continue
         score, said = _numbers(rows[held[0]]), _numbers(rows[held[-1]])
@@ -109,10 +90,6 @@ def _statistics(positive: Answers, score: Scores, said: Answers) -> Together:
             Sums((by_cell(positive * 2 + said, 4),), agreement),
         )
     )
-
-
-def _score_column(sign: str) -> str:
-    return f"p_{sign.removeprefix(SIGN_PREFIX)}"
 
 
 def _numbers(column: pd.Series) -> Scores:

@@ -13,6 +13,9 @@ import pandas as pd
 from fundoscope.errors import BadTable
 from fundoscope.tables.columns import row_number
 
+PREDICTED: Final = "predicted_"
+"""What the name of a prediction's column begins with where the manifest has a column of that name, too."""
+
 WHO_AND_WHAT: Final = ("image", "sha256", "source", "patient", "eye", "taken")
 """Columns that say what a photograph is, not what was thought of it; the manifest is believed first."""
 
@@ -111,7 +114,7 @@ def _side_by_side(
             right[name] = right[name].where(right[name].notna(), left[name])
     left = left.drop(columns=[name for name in WHO_AND_WHAT if name in right], errors="ignore")
     clash = ({"grade"} | set(right.columns)) & set(left.columns)
-    left = left.rename(columns={name: f"predicted_{name}" for name in clash})
+    left = left.rename(columns={name: PREDICTED + name for name in clash})
     return Joined(
         pd.concat([right, left], axis=1),
         tuple(str(image) for at, image in enumerate(predictions["image"]) if at not in known),

@@ -12,6 +12,9 @@ from fundoscope.tables.grouping import connected
 PatientKey = tuple[str, str, str]
 """Kind of name ("patient" or "photograph"), source and name."""
 
+PERSON_POOLS: Final = {"eyepacs": "eyepacs", "eyeq": "eyepacs", "rldr": "eyepacs"}
+"""Sources that name the same persons alike: to the largest of them. `data.known` has the evidence for each."""
+
 TOGETHER: Final = ("sha256", "duplicate_group", "eye_group")
 """Columns in which one text means one file, one picture or one eye, whatever the source and the patient's name."""
 

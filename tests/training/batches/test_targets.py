@@ -11,8 +11,9 @@ torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from fundoscope.errors import BadExperiment, BadTable
-from fundoscope.evaluation.signs import check_signs, evaluate_signs
+from fundoscope.evaluation.signs import evaluate_signs
 from fundoscope.tables import join, read_table
+from fundoscope.tables.pair import check_signs
 from fundoscope.training.batches.targets import Target, target_of
 from fundoscope.training.experiment.file import experiment_from_dict
 from fundoscope.training.experiment.schema import Experiment

@@ -1,0 +1,109 @@
+"""Reading both tables, and choosing what of the manifest is meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fundoscope.errors import BadRequest, BadTable
+from fundoscope.tables.pair import Pair, pair_with, read_pair, read_reference
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> tuple[Path, Path]:
+    """Predictions of a.jpg to d.jpg and of one photograph more; a manifest of a.jpg to f.jpg in two splits."""
+    predictions = pd.DataFrame({"image": [*"abcd", "elsewhere"], "grade": [0, 1, 2, 3, 4], "fold": [0, 0, 1, 1, 1]})
+    manifest = pd.DataFrame(
+        {
+            "image": [*"abcdef"],
+            "source": ["eyepacs", "eyepacs", "eyepacs", "rldr", "eyepacs", "eyepacs"],
+            "patient": ["1", "2", "3", "1", "3", "4"],
+            "grade": ["0", "1", "", "4", "2", "0"],
+            "split": ["train", "test", "test", "test", "test", "train"],
+            "fold": [4] * 6,
+            "release": "theirs",
+        }
+    )
+    predictions.to_csv(tmp_path / "predictions.csv", index=False)
+    manifest.to_csv(tmp_path / "manifest.csv", index=False)
+    return tmp_path / "predictions.csv", tmp_path / "manifest.csv"
+
+
+def images(pair: Pair) -> list[str]:
+    return pair.rows["image"].tolist()
+
+
+def test_without_a_split_all_rows_of_the_manifest_are_meant(tables):
+    pair = read_pair(*tables)
+
+    assert images(pair) == [*"abcd"]
+    assert pair.chosen["image"].tolist() == pair.listed["image"].tolist() == [*"abcdef"]
+    assert (pair.data["only_predicted"], pair.data["only_listed"]) == (1, 2)
+    assert pair.predicted == (*"abcd", "elsewhere")
+
+
+def test_a_split_leaves_out_the_rows_of_others_and_counts_only_its_own(tables):
+    pair = read_pair(*tables, split="test")
+
+    assert images(pair) == [*"bcd"]
+    assert pair.chosen["image"].tolist() == [*"bcde"]
+    assert pair.listed["image"].tolist() == [*"abcdef"]
+    assert pair.data["only_listed"] == 1
+    assert pair.photographs == {name: tables[1].parent / name for name in "bcde"}
+
+
+def test_a_person_whom_two_sources_name_alike_is_no_unseen_patient(tables):
+    # d.jpg is of RLDR, whose patient 1 is EyePACS' patient 1, who is in the training split.
+    assert images(read_pair(*tables, split="test", unseen_patients=True)) == [*"bc"]
+
+
+def test_folds_and_release_are_those_of_the_predictions(tables):
+    rows = read_pair(*tables).rows
+
+    assert rows["fold"].tolist() == [0, 0, 1, 1]
+    assert "release" not in rows
+    assert "predicted_fold" not in rows
+
+
+def test_a_sign_of_the_predictions_is_never_a_target(tables):
+    table = pd.read_csv(tables[0]).assign(sign_ma=1, p_he=[0.5] * 5)
+    table.to_csv(tables[0], index=False)
+    manifest = pd.read_csv(tables[1]).assign(sign_he=0)
+    manifest.to_csv(tables[1], index=False)
+
+    rows = read_pair(*tables).rows
+
+    assert {"predicted_sign_ma", "sign_he", "p_he"} <= set(rows.columns)
+    assert "sign_ma" not in rows
+    assert rows["p_he"].tolist() == [0.5] * 4
+
+
+def test_predictions_that_match_nothing_are_refused_by_their_first_row(tables):
+    predictions, manifest = tables
+    predictions.write_text("image,grade\nx/a,1\n")
+
+    with pytest.raises(BadTable, match=r"gives a grade to, got none among 1 rows \(the first is x/a\)"):
+        read_pair(predictions, manifest)
+    assert pair_with(predictions, read_reference(manifest)).rows.empty
+
+
+def test_photographs_without_any_reference_grade_are_refused(tables):
+    predictions, manifest = tables
+    pd.read_csv(manifest).assign(grade=None).to_csv(manifest, index=False)
+
+    with pytest.raises(BadTable, match="gives a grade to in split test, got none among 5 rows"):
+        read_pair(predictions, manifest, split="test")
+
+
+def test_a_split_that_the_manifest_has_not_is_refused_with_those_it_has(tables):
+    with pytest.raises(BadTable, match=r"expected rows of split val, got splits: test, train\. Give another --split"):
+        read_pair(*tables, split="val")
+
+
+def test_unseen_patients_need_a_split_and_somebody_who_is_unseen(tables):
+    with pytest.raises(BadRequest, match="--unseen-patients: expected --split beside it, got none"):
+        read_pair(*tables, unseen_patients=True)
+    with pytest.raises(BadTable, match="expected patients who are in split train only, got none"):
+        read_pair(*tables, split="train", unseen_patients=True)
