@@ -19,7 +19,7 @@ def tables(tmp_path: Path) -> tuple[Path, Path]:
         {
             "image": [*"abcdef"],
             "source": ["eyepacs", "eyepacs", "eyepacs", "rldr", "eyepacs", "eyepacs"],
-            "patient": ["1", "2", "3", "1", "3", "4"],
+            "patient": ["1", "2", "3", "1", "3", "1"],
             "grade": ["0", "1", "", "4", "2", "0"],
             "split": ["train", "test", "test", "test", "test", "train"],
             "fold": [4] * 6,
