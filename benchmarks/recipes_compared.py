@@ -41,7 +41,7 @@ from fundoscope.evaluation.statistics.interval import patient_intervals
 from fundoscope.grades import CUTS, GRADES
 from fundoscope.tables import patient_keys, read_table
 from fundoscope.training.batches.rows import training_rows
-from fundoscope.training.loop.fit import load_network
+from fundoscope.training.runs.fits import load_network
 from fundoscope.training.runs.folder import read_run
 from fundoscope.training.runs.predict import neighbours_of, run_network
 

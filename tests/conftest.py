@@ -97,7 +97,8 @@ def _untrained_run(experiment: Any, run: Path, *, seed: int = 1) -> Path:
     import torch
 
     from fundoscope.training.loop.callbacks import write_weights
-    from fundoscope.training.loop.fit import WEIGHTS, build_network
+    from fundoscope.training.loop.fit import WEIGHTS
+    from fundoscope.training.runs.fits import build_network
     from fundoscope.training.runs.folder import fold_networks
     from fundoscope.training.train import train
 

@@ -60,7 +60,7 @@ def test_the_loss_goes_from_contrast_to_grades_as_the_epochs_pass(gdrnet: Experi
     """(1 - a) CE w_grade w_source + a SimCLR / 4 with a = 1 - epoch / epochs; CE is the spoilt second_view's."""
     objective = Supervised(gdrnet, Plain(), GRADES)
 
-    losses = objective.step(batch, share=share)
+    losses = objective.losses(batch, share=share)
 
     plain, second_view = (objective.network(objective.normalise(batch[name])) for name in ("canvas", "second_view"))
     graded = (cross_entropy(second_view.raw, GRADES) * batch["weight"]).mean()
@@ -81,18 +81,18 @@ def test_both_views_teach_the_features(gdrnet: Experiment, batch):
             seen.append(features)
             return output._replace(features=features)
 
-    Supervised(gdrnet, Watched(), GRADES).step(batch, share=0.0)["loss"].backward()
+    Supervised(gdrnet, Watched(), GRADES).losses(batch, share=0.0)["loss"].backward()
 
     assert len(seen) == 2
     assert all(features.grad is not None and features.grad.abs().sum() > 0 for features in seen)
 
 
-def test_without_contrast_there_is_no_twin_and_the_loss_is_plain_cross_entropy(gdrnet: Experiment, batch):
+def test_without_contrast_there_is_no_second_view_and_the_loss_is_plain_cross_entropy(gdrnet: Experiment, batch):
     """ERM: empirical risk minimisation."""
     erm = dataclasses.replace(gdrnet, contrast=Contrast(), loss=dataclasses.replace(gdrnet.loss, class_weights="none"))
     objective = Supervised(erm, Plain(), GRADES)
 
-    losses = objective.step({"canvas": batch["canvas"], "grade": GRADES}, share=0.5)
+    losses = objective.losses({"canvas": batch["canvas"], "grade": GRADES}, share=0.5)
 
     raw = objective.network(objective.normalise(batch["canvas"])).raw
     torch.testing.assert_close(losses["loss"], torch.nn.functional.cross_entropy(raw, GRADES))
@@ -103,10 +103,10 @@ def test_weights_that_the_loss_asks_for_and_nobody_gives_are_not_made_up(gdrnet:
     del batch["weight"]
 
     with pytest.raises(KeyError, match="weight"):
-        Supervised(gdrnet, Plain(), GRADES).step(batch)
+        Supervised(gdrnet, Plain(), GRADES).losses(batch)
 
 
-def test_a_mixture_of_two_photographs_is_the_twin_of_neither():
+def test_a_mixture_of_two_photographs_is_a_view_of_neither():
     with pytest.raises(BadExperiment, match=r"contrast\.weight: expected augment\.mixup and augment\.cutmix to be 0"):
         Contrast(weight=0.25).check(Augment(halo=0.5, mixup=0.4))
     with pytest.raises(BadExperiment, match=r"expected one of augment\.sharpness, halo, hole, spot and blur above 0"):

@@ -20,7 +20,8 @@ from fundoscope.errors import BadCheckpoint
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop import callbacks
 from fundoscope.training.loop.callbacks import attempts_told
-from fundoscope.training.loop.fit import TIMING, Course
+from fundoscope.training.loop.fit import TIMING
+from fundoscope.training.loop.module import ObjectiveModule
 from fundoscope.training.train import train
 
 Moment = tuple[str, int, int]
@@ -42,19 +43,19 @@ def train_and_keep(
         if moment in wanted:
             kept[moment] = shutil.copytree(run, run.with_name("-".join(map(str, moment))))
 
-    step, look = Course.training_step, Course.validation_step
+    step, look = ObjectiveModule.training_step, ObjectiveModule.validation_step
 
-    def training_step(self: Course, batch: Any, index: int) -> Any:
+    def training_step(self: ObjectiveModule, batch: Any, index: int) -> Any:
         keep("step", self.current_epoch, index)
         return step(self, batch, index)
 
-    def validation_step(self: Course, batch: Any, index: int) -> Any:
+    def validation_step(self: ObjectiveModule, batch: Any, index: int) -> Any:
         keep("validation", self.current_epoch, index)
         return look(self, batch, index)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Course, "training_step", training_step)
-        patch.setattr(Course, "validation_step", validation_step)
+        patch.setattr(ObjectiveModule, "training_step", training_step)
+        patch.setattr(ObjectiveModule, "validation_step", validation_step)
         train(experiment, run, progress=False)
     assert kept.keys() == wanted
     return kept
@@ -78,9 +79,9 @@ def assert_same(first: dict[str, dict[str, Any]], second: dict[str, dict[str, An
         assert not differ, (when, name, differ[:3])
 
 
-def each_epoch_is_worse(course: Course) -> None:
-    course._seen.clear()
-    course.log("val/kappa", -float(course.current_epoch))
+def each_epoch_is_worse(module: ObjectiveModule) -> None:
+    module._outputs.clear()
+    module.log("val/kappa", -float(module.current_epoch))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_the_best_epoch_is_kept_though_the_fit_was_killed_while_it_was_validated
 ):
     """The first of two epochs is the best."""
     tiny, run = with_fit(tiny, epochs=2, keep="best"), tmp_path / "run"
-    monkeypatch.setattr(Course, "on_validation_epoch_end", each_epoch_is_worse)
+    monkeypatch.setattr(ObjectiveModule, "on_validation_epoch_end", each_epoch_is_worse)
     kept = train_and_keep(tiny, run, [("validation", 0, 0), ("step", 1, 0)], monkeypatch)
     whole = written(run)
 

@@ -23,8 +23,9 @@ from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.export import graph as graph_module
 from fundoscope.training.export.graph import ReleaseGraph, check_parity, check_pooling
 from fundoscope.training.export.release import export_run
-from fundoscope.training.loop.fit import TIMING, WEIGHTS, load_network
+from fundoscope.training.loop.fit import TIMING, WEIGHTS
 from fundoscope.training.networks.normalisation import Normalise
+from fundoscope.training.runs.fits import load_network
 from fundoscope.training.runs.predict import neighbours_of, run_network
 from fundoscope.training.train import train
 
@@ -70,15 +71,15 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from fundoscope.training.experiment.file import experiment_from_dict
-from fundoscope.training.loop import fit
+from fundoscope.training.loop import module
 from fundoscope.training import train as run
 import json
-step = fit.Course.training_step
+step = module.ObjectiveModule.training_step
 def deadly(self, batch, index):
     if self.global_step == 4:
         os.kill(os.getpid(), 9)
     return step(self, batch, index)
-fit.Course.training_step = deadly
+module.ObjectiveModule.training_step = deadly
 run.train(experiment_from_dict(json.loads(sys.argv[1]), where="argv"), Path(sys.argv[2]), progress=False)
 """
 

@@ -21,9 +21,9 @@ from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.inputs import list_photographs
 from fundoscope.runtime.release import open_release
 from fundoscope.runtime.verification import verify_release
-from fundoscope.training.batches.items import Augmented, Shown
+from fundoscope.training.batches.items import Shown, SupervisedViews, TrainingDataset
 from fundoscope.training.batches.loader import evaluation_loader
-from fundoscope.training.batches.rows import Rows, load_rows
+from fundoscope.training.batches.rows import Rows, check_fellows, load_rows
 from fundoscope.training.experiment.file import experiment_from_dict, read_experiment
 from fundoscope.training.experiment.ranges import Augment
 from fundoscope.training.experiment.sections import Network
@@ -43,7 +43,11 @@ def rows(painted_manifest: Path, tmp_path: Path) -> Rows:
     """Two photographs of each of 12 patients, one of each eye; the last patient's left eye is missing."""
     frame = read_manifest(painted_manifest).assign(eye=["left", "right"] * 12).drop(index=22).reset_index(drop=True)
     loaded = load_rows(frame, painted_manifest.parent, RECIPE, cache=tmp_path / "cache")
-    return replace(loaded, eyes=2, fellow_dropout=0.0)
+    return replace(loaded, eyes=2)
+
+
+def augmented(rows: Rows, augment: Augment, seed: int, *, fellow_dropout: float = 0.0) -> TrainingDataset:
+    return TrainingDataset(rows, SupervisedViews(augment, seed, fellow_dropout=fellow_dropout))
 
 
 @pytest.fixture
@@ -87,7 +91,7 @@ def test_rows_taken_in_another_order_keep_their_fellows(rows: Rows, rng: np.rand
 
 
 def test_the_graded_eye_is_augmented_as_if_it_were_alone(rows: Rows):
-    both, alone = Augmented(rows, STRONG, 7), Augmented(replace(rows, eyes=1), STRONG, 7)
+    both, alone = augmented(rows, STRONG, 7), augmented(replace(rows, eyes=1), STRONG, 7)
 
     for shown in (Shown(0, 3), Shown(2, 5), Shown(2, 5, repeat=1)):
         np.testing.assert_array_equal(both[shown]["canvas"][0], alone[shown]["canvas"])
@@ -97,15 +101,15 @@ def test_the_graded_eye_is_augmented_as_if_it_were_alone(rows: Rows):
 def test_the_two_eyes_are_augmented_by_draws_of_their_own_that_repeat(rows: Rows):
     same = replace(rows.take(np.array([0, 1])), stored=[rows.stored[0]] * 2)
 
-    pair = Augmented(same, STRONG, 7)[Shown(0, 0)]["canvas"]
+    pair = augmented(same, STRONG, 7)[Shown(0, 0)]["canvas"]
 
     assert not np.array_equal(pair[0], pair[1])
-    np.testing.assert_array_equal(pair, Augmented(same, STRONG, 7)[Shown(0, 0)]["canvas"])
-    assert not np.array_equal(pair[1], Augmented(same, STRONG, 7)[Shown(1, 0)]["canvas"][1])
+    np.testing.assert_array_equal(pair, augmented(same, STRONG, 7)[Shown(0, 0)]["canvas"])
+    assert not np.array_equal(pair[1], augmented(same, STRONG, 7)[Shown(1, 0)]["canvas"][1])
 
 
 def test_the_share_asked_for_is_shown_without_the_other_eye(rows: Rows):
-    data = Augmented(replace(rows, fellow_dropout=0.3), Augment.plain(), 7)
+    data = augmented(rows, Augment.plain(), 7, fellow_dropout=0.3)
 
     hidden = [not data[Shown(epoch, row)]["canvas"][1].any() for epoch in range(12) for row in range(22)]
 
@@ -117,7 +121,7 @@ def test_rows_that_never_show_both_eyes_are_refused(rows: Rows):
     alone = replace(rows, frame=rows.frame.assign(eye=None))
 
     with pytest.raises(BadTable, match=r"network\.eyes 2: expected .* patient and eye .* got none of 23"):
-        Augmented(alone, STRONG, 7)
+        check_fellows(alone)
 
 
 def test_a_network_that_gives_the_fellow_no_weight_is_the_network_of_one_eye(normalise, pairs):
@@ -272,7 +276,7 @@ def test_a_training_step_takes_pairs(rows: Rows):
     objective = Supervised(experiment, GradingNetwork(experiment.network, side=64), torch.tensor(rows.targets))
     batch = next(iter(evaluation_loader(rows, batch=4)))
 
-    losses = objective.train().step(batch, side=32)
+    losses = objective.train().losses(batch, side=32)
     losses["loss"].backward()
 
     assert torch.isfinite(losses["loss"])

@@ -25,11 +25,11 @@ from fundoscope.tables import read_table, write_table
 from fundoscope.training.batches.rows import Report, Rows, to_learn, training_rows
 from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.loop.fit import fit
 from fundoscope.training.loop.processes import processes, wait_for_all
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.networks.normalisation import resolved_recipe
 from fundoscope.training.runs.crossfit import cross_fit
+from fundoscope.training.runs.fits import fit_network
 from fundoscope.training.runs.folder import _claim, fold_networks, note_photographs
 from fundoscope.training.runs.predict import answer, write_reference_set
 from fundoscope.training.runs.retinascan_modes import check_modes, grade_by_modes, write_modes
@@ -75,7 +75,7 @@ def cross_validate(
         fold = int(folder.name.removeprefix("fold"))
         held_out, train = (rows.take(np.flatnonzero(chosen)) for chosen in (owner == fold, owner != fold))
         say(f"fold {fold + 1} of {experiment.data.folds}: {len(train)} train, {len(held_out)} held out")
-        network = fit(experiment, to_learn(experiment, train), held_out, folder, progress=progress)
+        network = fit_network(experiment, to_learn(experiment, train), held_out, folder, progress=progress)
         tables.append(answer(network, experiment, train, held_out, fold=fold))
         if experiment.fit.compare_modes:
             modes.append((held_out, grade_by_modes(experiment, network, folder, train, held_out)))
@@ -100,7 +100,7 @@ def _final(experiment: Experiment, rows: Rows, run: Path, say: Report, progress:
     if experiment.data.validate and not experiment.data.folds:
         held_out = training_rows(experiment, experiment.data.validate, say)
     say(f"fitting on all {len(rows)} training photographs")
-    network = fit(experiment, to_learn(experiment, rows), held_out, run / "final", progress=progress)
+    network = fit_network(experiment, to_learn(experiment, rows), held_out, run / "final", progress=progress)
     write_reference_set(network, experiment, rows, run / "final")
     if held_out is not None and processes().rank == 0:
         if experiment.fit.compare_modes:

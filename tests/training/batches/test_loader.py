@@ -12,9 +12,10 @@ pytest.importorskip("torch", reason="needs torch (the train extra)")
 from fundoscope.data.manifest import read_manifest
 from fundoscope.errors import BadExperiment, BadTable
 from fundoscope.photo.recipe import Recipe
+from fundoscope.training.augmentation.parameters import draw_params
 from fundoscope.training.batches import loader as loading
 from fundoscope.training.batches.cache import Stored
-from fundoscope.training.batches.items import Augmented, Shown, unspoilt
+from fundoscope.training.batches.items import Shown, SupervisedViews, TrainingDataset, without_fundus_aug
 from fundoscope.training.batches.loader import ResumableLoader
 from fundoscope.training.batches.rows import load_rows
 from fundoscope.training.experiment.ranges import Augment
@@ -30,8 +31,12 @@ def rows(painted_manifest: Path, tmp_path: Path):
     )
 
 
+def augmented(rows, augment: Augment, seed: int, **options: object) -> TrainingDataset:
+    return TrainingDataset(rows, SupervisedViews(augment, seed, **options))
+
+
 def loader(rows, batch: int = 5) -> ResumableLoader:
-    return ResumableLoader(Augmented(rows, Augment(), seed=1), batch=batch)
+    return ResumableLoader(augmented(rows, Augment(), seed=1), batch=batch)
 
 
 def test_an_epoch_hands_out_every_photograph_once(rows):
@@ -156,14 +161,14 @@ def test_the_shipped_release_would_see_the_same_order_again(rows):
 
 def test_a_photograph_is_augmented_by_its_place_and_not_by_who_loads_it(rows):
     """Two worker processes hand out what none does."""
-    data = Augmented(rows, Augment(halo=0.5, rand_augment=2, mixup=0.4), seed=1)
+    data = augmented(rows, Augment(halo=0.5, rand_augment=2, mixup=0.4), seed=1)
     alone, helped = ResumableLoader(data, batch=8), ResumableLoader(data, batch=8, workers=2)
 
     assert all(a["canvas"].equal(b["canvas"]) for a, b in zip(alone, helped, strict=True))
 
 
 def test_a_photograph_shown_twice_is_augmented_in_two_ways(rows):
-    data = Augmented(rows, Augment(), seed=1)
+    data = augmented(rows, Augment(), seed=1)
     first, second = data[Shown(0, 3)], data[Shown(0, 3, repeat=1)]
 
     assert not np.array_equal(first["canvas"], second["canvas"])
@@ -172,7 +177,7 @@ def test_a_photograph_shown_twice_is_augmented_in_two_ways(rows):
 
 def test_rare_grades_are_shown_more_often_and_each_time_anew(rows):
     few = rows.take(np.flatnonzero((rows.grades == 0) | (np.arange(24) == 8)))
-    ours = ResumableLoader(Augmented(few, Augment(), 1), batch=len(few), sampling=Sampling(strategy="inverse"))
+    ours = ResumableLoader(augmented(few, Augment(), 1), batch=len(few), sampling=Sampling(strategy="inverse"))
 
     (batch,) = list(ours)
     of_the_rare = batch["canvas"][batch["grade"] == 4]
@@ -182,7 +187,7 @@ def test_rare_grades_are_shown_more_often_and_each_time_anew(rows):
 
 
 def test_balanced_batches_reach_the_network(rows):
-    ours = ResumableLoader(Augmented(rows, Augment(), 1), batch=10, sampling=Sampling(strategy="balanced"))
+    ours = ResumableLoader(augmented(rows, Augment(), 1), batch=10, sampling=Sampling(strategy="balanced"))
     batches = list(ours)
 
     assert len(batches) == len(ours) == 2
@@ -190,7 +195,7 @@ def test_balanced_batches_reach_the_network(rows):
 
 
 def test_what_cannot_be_drawn_is_refused_before_the_first_batch(rows):
-    data = Augmented(rows, Augment(), 1)
+    data = augmented(rows, Augment(), 1)
 
     with pytest.raises(BadExperiment, match=r"fit\.batch: expected a multiple of 5"):
         ResumableLoader(data, batch=8, sampling=Sampling(strategy="balanced"))
@@ -202,7 +207,7 @@ def test_what_cannot_be_drawn_is_refused_before_the_first_batch(rows):
 def test_two_processes_show_together_what_one_shows_alone(rows, strategy, monkeypatch):
     """Batch for batch, with the same augmentation and the same partners: 2 x 5 photographs are one's 10."""
     rows.frame["source"] = ["one", "two", "two"] * 8
-    data = Augmented(rows, Augment(cutmix=1.0), 1)
+    data = augmented(rows, Augment(cutmix=1.0), 1)
     alone = ResumableLoader(data, batch=10, sampling=Sampling(strategy=strategy))
     halves = ResumableLoader(data, batch=5, sampling=Sampling(strategy=strategy))
     for epoch in (0, 1):
@@ -223,8 +228,8 @@ def test_two_processes_show_together_what_one_shows_alone(rows, strategy, monkey
 
 
 def test_mixed_photographs_bring_their_partners_grade_and_their_own_share(rows):
-    plain = Augmented(rows, Augment.plain(), 1)
-    mixing = Augmented(rows, dataclasses.replace(Augment.plain(), mixup=1.0), 1)
+    plain = augmented(rows, Augment.plain(), 1)
+    mixing = augmented(rows, dataclasses.replace(Augment.plain(), mixup=1.0), 1)
     item = mixing[Shown(0, 2, partner=9)]
     own, partner = plain[Shown(0, 2)]["canvas"], plain[Shown(0, 9)]["canvas"]
 
@@ -235,14 +240,14 @@ def test_mixed_photographs_bring_their_partners_grade_and_their_own_share(rows):
 
 
 def test_lesions_of_a_mixture_are_known_only_where_both_photographs_are(rows):
-    mixing = Augmented(rows, dataclasses.replace(Augment.plain(), cutmix=1.0), 1)
+    mixing = augmented(rows, dataclasses.replace(Augment.plain(), cutmix=1.0), 1)
 
     assert mixing[Shown(0, 2, partner=0)]["lesions_known"] == 1.0
     assert mixing[Shown(0, 2, partner=22)]["lesions_known"] == 0.0  # 22 is graded 1 and not marked
 
 
 def test_unmixed_photographs_are_wholly_their_own_and_batches_stay_whole(rows):
-    data = Augmented(rows, dataclasses.replace(Augment.plain(), mixup=1.0, mix_probability=0.5), 1)
+    data = augmented(rows, dataclasses.replace(Augment.plain(), mixup=1.0, mix_probability=0.5), 1)
     (batch,) = list(ResumableLoader(data, batch=24))
     unmixed = batch["share"] == 1
 
@@ -252,7 +257,7 @@ def test_unmixed_photographs_are_wholly_their_own_and_batches_stay_whole(rows):
 
 
 def test_partners_are_of_the_same_batch(rows):
-    ours = ResumableLoader(Augmented(rows, Augment(mixup=1.0), 1), batch=7, sampling=Sampling(strategy="inverse"))
+    ours = ResumableLoader(augmented(rows, Augment(mixup=1.0), 1), batch=7, sampling=Sampling(strategy="inverse"))
     for batch in ours._order():
         shown = {(place.row, place.repeat) for place in batch}
 
@@ -271,7 +276,7 @@ def test_lesions_follow_every_new_movement(rows, tmp_path: Path):
     square = Stored(tmp_path / "square.npz", "0" * 64)
     np.savez(square.path, canvas=np.where(marked[..., :1] > 0, 200, 40).astype(np.uint8).repeat(3, axis=2))
 
-    data = Augmented(dataclasses.replace(rows, stored=[square] * 24, lesions=[marked] * 24), ranges, 1)
+    data = augmented(dataclasses.replace(rows, stored=[square] * 24, lesions=[marked] * 24), ranges, 1)
     for row in range(12):
         item = data[Shown(0, row)]
         seen, moved = item["canvas"][..., 0] > 120, item["lesions"][..., 0] > 0
@@ -283,21 +288,21 @@ SPOILING = {"sharpness": 1.0, "halo": 1.0, "hole": 1.0, "spot": 1.0, "blur": 1.0
 
 def test_a_twin_is_the_same_photograph_under_the_same_tweak_with_fundus_aug_beside(rows):
     spoilt, clean = Augment(**SPOILING), Augment()
-    second_views = Augmented(dataclasses.replace(rows, second_views=True), spoilt, 1)
+    second_views = augmented(rows, spoilt, 1, second_view=True)
 
     for shown in (Shown(0, 3), Shown(2, 3), Shown(0, 3, repeat=1)):
         item = second_views[shown]
-        assert np.array_equal(item["canvas"], Augmented(rows, clean, 1)[shown]["canvas"])
-        assert np.array_equal(item["second_view"], Augmented(rows, spoilt, 1)[shown]["canvas"])
+        assert np.array_equal(item["canvas"], augmented(rows, clean, 1)[shown]["canvas"])
+        assert np.array_equal(item["second_view"], augmented(rows, spoilt, 1)[shown]["canvas"])
         assert not np.array_equal(item["canvas"], item["second_view"])
 
 
-def test_a_tweak_without_fundus_aug_keeps_all_else():
-    params = loading.draw_params(np.random.default_rng(0), Augment(**SPOILING, erase=1.0, rand_augment=2))
+def test_parameters_without_fundus_aug_keeps_all_else():
+    params = draw_params(np.random.default_rng(0), Augment(**SPOILING, erase=1.0, rand_augment=2))
     changed = {
         field.name
         for field in dataclasses.fields(params)
-        if getattr(params, field.name) != getattr(unspoilt(params), field.name)
+        if getattr(params, field.name) != getattr(without_fundus_aug(params), field.name)
     }
 
     assert changed == {"sharpness", "halo", "hole", "spots", "blur"}
@@ -306,9 +311,9 @@ def test_a_tweak_without_fundus_aug_keeps_all_else():
 def test_a_photographs_weight_goes_where_it_goes(rows):
     weights = np.linspace(0.5, 2.0, len(rows))
     weighed = dataclasses.replace(rows, weights=weights).take(np.array([5, 2, 9]))
-    mixing = Augmented(weighed, dataclasses.replace(Augment.plain(), mixup=1.0), 1)
+    mixing = augmented(weighed, dataclasses.replace(Augment.plain(), mixup=1.0), 1)
 
-    assert [Augmented(weighed, Augment(), 1)[Shown(0, row)]["weight"] for row in range(3)] == list(weights[[5, 2, 9]])
+    assert [augmented(weighed, Augment(), 1)[Shown(0, row)]["weight"] for row in range(3)] == list(weights[[5, 2, 9]])
     mixed = mixing[Shown(0, 2, partner=1)]
     assert (mixed["weight"], mixed["weight_partner"]) == (weights[9], weights[2])
     unmixed = mixing[Shown(0, 2)]

@@ -50,9 +50,9 @@ def test_rebalancing_weighs_each_cut_by_the_root_of_those_below_to_those_above(t
     raw = torch.randn(7, 4, generator=torch.Generator().manual_seed(0))
 
     plain = objective.loss(raw, grades)
-    objective.rebalance(True)
+    objective._rebalance(True)
     even = objective.loss(raw, grades)
-    objective.rebalance(False)
+    objective._rebalance(False)
 
     torch.testing.assert_close(plain, coral(raw, grades))
     torch.testing.assert_close(even, coral(raw, grades, positive=cut_weights(grades, "sqrt")))

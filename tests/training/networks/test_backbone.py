@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from fundoscope.errors import BadCheckpoint, BadExperiment
 from fundoscope.training.experiment.file import experiment_from_dict
 from fundoscope.training.experiment.sections import Network
-from fundoscope.training.loop.fit import build_network
 from fundoscope.training.networks.backbone import HALF, IMAGENET, build_backbone, feature_width
 from fundoscope.training.networks.normalisation import own_normalisation, resolved_recipe
+from fundoscope.training.runs.fits import build_network
 
 SMALL = {"depth": 2, "embed_dim": 24, "num_heads": 2}
 

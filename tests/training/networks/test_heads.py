@@ -216,7 +216,7 @@ def test_both_heads_learn_and_only_the_first_one_grades(retinascan: Experiment, 
     course = Supervised(retinascan, GradingNetwork(retinascan.network), grades).eval()
     batch = {"canvas": torch.from_numpy(rng.integers(0, 255, (4, 64, 64, 3)).astype(np.uint8)), "grade": grades}
 
-    losses = course.step(batch)
+    losses = course.losses(batch)
     losses["loss"].backward()
 
     output = course.network(course.normalise(batch["canvas"]))
@@ -239,7 +239,7 @@ def test_two_losses_of_one_head_are_added_with_their_weight(tiny: Experiment, rn
     course = Supervised(mixed, GradingNetwork(mixed.network), grades).eval()
     batch = {"canvas": torch.from_numpy(rng.integers(0, 255, (4, 64, 64, 3)).astype(np.uint8)), "grade": grades}
 
-    total = course.step(batch)["loss"]
+    total = course.losses(batch)["loss"]
 
     raw, _ = course.grade(batch["canvas"])
     torch.testing.assert_close(total, cross_entropy(raw, grades).mean() + 0.25 * soft_kappa(raw, grades).mean())
@@ -252,7 +252,7 @@ def test_a_mixed_photograph_learns_both_grades_by_their_share(retinascan: Experi
     course = Supervised(retinascan, GradingNetwork(retinascan.network), grades).eval()
     batch = {"canvas": torch.from_numpy(rng.integers(0, 255, (4, 64, 64, 3)).astype(np.uint8)), "grade": grades}
 
-    mixed = course.step({**batch, "grade_partner": partners, "share": share})
+    mixed = course.losses({**batch, "grade_partner": partners, "share": share})
 
     output = course.network(course.normalise(batch["canvas"]))
     expected = torch.zeros(())

@@ -19,8 +19,9 @@ from fundoscope.errors import BadCheckpoint, BadRequest
 from fundoscope.tables import read_table
 from fundoscope.training.batches.rows import training_rows
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.loop.fit import WEIGHTS, build_network
+from fundoscope.training.loop.fit import WEIGHTS
 from fundoscope.training.runs import randomised as certifying
+from fundoscope.training.runs.fits import build_network
 from fundoscope.training.runs.randomised import (
     FoldNetworks,
     cascade,

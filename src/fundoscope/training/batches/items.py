@@ -1,16 +1,20 @@
-"""Items: what a batch holds of each photograph, under augmentation drawn from (seed, epoch, row), or as it is."""
+"""Items: what a batch holds of each photograph, under augmentation drawn from (seed, epoch, row), or as it is.
+
+What is shown is the objective's choice (`Views`). `SupervisedViews` shows a photograph with its grade, class or signs,
+and what else its losses ask for.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import NamedTuple, TypedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from fundoscope.arrays import Canvas
-from fundoscope.errors import BadTable
 from fundoscope.tables.fellows import NO_FELLOW
 from fundoscope.training.augmentation.mixing import draw_mixture, mix, own_share
 from fundoscope.training.augmentation.parameters import AugmentParams, apply_params, draw_params, move_mask
@@ -53,34 +57,68 @@ class Shown(NamedTuple):
     partner_repeat: int = 0
 
 
-AUGMENTATION, MIXING, FELLOW = 0, 1, 2
-"""What a generator is for: part of the key that it is made from."""
+@runtime_checkable
+class Views(Protocol):
+    """What an objective is shown of each photograph. Loader processes get a copy: it is small and holds no network."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of every draw; the order of the photographs is drawn by it, too."""
+
+    @property
+    def mixes(self) -> bool:
+        """Whether every place of a batch is given a partner that its photograph may be mixed with."""
+
+    def item(self, rows: Rows, place: Shown) -> Mapping[str, Any]:
+        """Return arrays and numbers by name, of the same names and shapes for all rows."""
 
 
-class Augmented(Dataset[Item]):
-    """Prepared photographs under augmentation drawn from (seed, epoch, row): the same however they are loaded."""
+class TrainingDataset(Dataset[Mapping[str, Any]]):
+    """Rows as an objective is shown them; asked by place in an epoch, not by index."""
 
-    def __init__(self, rows: Rows, augment: Augment, seed: int) -> None:
-        self.rows, self.augment, self.seed = rows, augment, seed
-        if rows.eyes == 2 and (rows.fellows == NO_FELLOW).all():
-            raise BadTable(
-                "network.eyes 2: expected training rows whose patient and eye tell which belong together, "
-                f"got none of {len(rows)} with the other eye. Fill these columns of the manifest, or set network.eyes=1"
-            )
+    def __init__(self, rows: Rows, views: Views) -> None:
+        self.rows, self.views = rows, views
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, key: Shown | tuple[int, int]) -> Item:
-        shown = Shown(*key)
-        item = self._alone(shown.epoch, shown.row, shown.repeat)
-        if not self.augment.mixes:
+    def __getitem__(self, place: Shown | tuple[int, int]) -> Mapping[str, Any]:
+        return self.views.item(self.rows, Shown(*place))
+
+
+AUGMENTATION, MIXING, FELLOW = 0, 1, 2
+"""What a generator is for: part of the key that it is made from."""
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisedViews:
+    """A photograph under augmentation with what is known of it: the same however it is loaded.
+
+    Draws are keyed by (seed, epoch, row, repetition, purpose), so that a resumed fit repeats them.
+    """
+
+    augment: Augment
+    seed: int
+    second_view: bool = False
+    """Also show each photograph under FundusAug, as `second_view`; `canvas` is then without."""
+    fellow_dropout: float = 0.0
+    """Of rows of both eyes: share of the photographs that are shown without the other eye."""
+
+    @property
+    def mixes(self) -> bool:
+        """Whether photographs are mixed in pairs (MixUp, CutMix)."""
+        return self.augment.mixes
+
+    def item(self, rows: Rows, place: Shown) -> Item:
+        """Return the photograph of a place, mixed with its partner's where the draw says so."""
+        item = self._alone(rows, place.epoch, place.row, place.repeat)
+        if not self.mixes:
             return item
-        mixture = draw_mixture(self._generator(shown, MIXING), self.augment)
-        if shown.partner < 0 or mixture.share == 1.0:
+        mixture = draw_mixture(self._generator(place, MIXING), self.augment)
+        if place.partner < 0 or mixture.share == 1.0:
             item |= Item(grade_partner=item["grade"], share=1.0)
             return item | Item(weight_partner=item["weight"]) if "weight" in item else item
-        partner = self._alone(shown.epoch, shown.partner, shown.partner_repeat)
+        partner = self._alone(rows, place.epoch, place.partner, place.partner_repeat)
         mixed = Item(
             canvas=mix(item["canvas"], partner["canvas"], mixture),
             grade=item["grade"],
@@ -94,39 +132,38 @@ class Augmented(Dataset[Item]):
             mixed |= Item(weight=item["weight"], weight_partner=partner["weight"])
         return mixed
 
-    def _alone(self, epoch: int, row: int, repeat: int) -> Item:
-        """A photograph under its params, unmixed; where both eyes are shown with its fellow under another."""
+    def _alone(self, rows: Rows, epoch: int, row: int, repeat: int) -> Item:
+        """Return a photograph unmixed; where both eyes are shown with its fellow, which has draws of its own."""
         params = draw_params(self._generator(Shown(epoch, row, repeat), AUGMENTATION), self.augment)
-        canvas = self.rows.stored[row].canvas()
-        item = Item(canvas=apply_params(canvas, params), grade=self.rows.targets[row])
-        if self.rows.second_views:
-            item |= Item(canvas=apply_params(canvas, unspoilt(params)), second_view=item["canvas"])
-        if self.rows.weights is not None:
-            item["weight"] = float(self.rows.weights[row])
-        if self.rows.lesions is not None:
-            lesions = self.rows.lesions[row]
-            known = lesions is not None
+        canvas = rows.stored[row].canvas()
+        item = Item(canvas=apply_params(canvas, params), grade=rows.targets[row])
+        if self.second_view:
+            item |= Item(canvas=apply_params(canvas, without_fundus_aug(params)), second_view=item["canvas"])
+        if rows.weights is not None:
+            item["weight"] = float(rows.weights[row])
+        if rows.lesions is not None:
+            lesions = rows.lesions[row]
             blank = np.zeros((*canvas.shape[:2], 2), np.uint8)
-            item["lesions"] = move_mask(lesions, params) if lesions is not None else blank
-            item["lesions_known"] = float(known)
-        if self.rows.eyes == 2:
-            item["canvas"] = np.stack([item["canvas"], self._fellow(epoch, row, repeat)])
+            item["lesions"] = blank if lesions is None else move_mask(lesions, params)
+            item["lesions_known"] = float(lesions is not None)
+        if rows.eyes == 2:
+            item["canvas"] = np.stack([item["canvas"], self._fellow(rows, epoch, row, repeat)])
         return item
 
-    def _fellow(self, epoch: int, row: int, repeat: int) -> Canvas:
-        """The other eye under draws of its own; zeros where there is none, or it is not to be shown."""
+    def _fellow(self, rows: Rows, epoch: int, row: int, repeat: int) -> Canvas:
+        """Return the other eye under draws of its own; zeros where there is none, or it is not to be shown."""
         rng = self._generator(Shown(epoch, row, repeat), FELLOW)
-        hidden, params = rng.random() < self.rows.fellow_dropout, draw_params(rng, self.augment)
-        fellow = fellow_canvas(self.rows, row)
+        hidden, params = rng.random() < self.fellow_dropout, draw_params(rng, self.augment)
+        fellow = fellow_canvas(rows, row)
         return np.zeros_like(fellow) if hidden or not fellow.any() else apply_params(fellow, params)
 
-    def _generator(self, shown: Shown, purpose: int) -> np.random.Generator:
-        key = [self.seed, shown.epoch, shown.row]
+    def _generator(self, place: Shown, purpose: int) -> np.random.Generator:
+        key = [self.seed, place.epoch, place.row]
         # Version 1's key for what version 1 drew: its runs, and the shipped release's, repeat exactly.
-        return np.random.default_rng([*key, shown.repeat, purpose] if shown.repeat or purpose else key)
+        return np.random.default_rng([*key, place.repeat, purpose] if place.repeat or purpose else key)
 
 
-def unspoilt(params: AugmentParams) -> AugmentParams:
+def without_fundus_aug(params: AugmentParams) -> AugmentParams:
     """The parameters without FundusAug, as GDRNet shows one of its two views."""
     return replace(params, sharpness=1.0, halo=None, hole=None, spots=(), blur=0.0)
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
-from fundoscope.training.batches.items import Augmented, Batch, EvaluationDataset, Shown
+from fundoscope.training.batches.items import Batch, EvaluationDataset, Shown, TrainingDataset
 from fundoscope.training.batches.rows import Rows
 from fundoscope.training.batches.sampler import Order, draw_epoch, epoch_size, repeats
 from fundoscope.training.experiment.sections import Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """What a fit draws from."""
+
+    train: ResumableLoader
+    validation: DataLoader[Any] | None = None
+    """Held-out photographs, in their order; None: the fit is not validated."""
 
 
 class ResumableLoader:
@@ -21,7 +31,9 @@ class ResumableLoader:
     takes its share of every epoch's order.
     """
 
-    def __init__(self, data: Augmented, *, batch: int, workers: int = 0, sampling: Sampling | None = None) -> None:
+    def __init__(
+        self, data: TrainingDataset, *, batch: int, workers: int = 0, sampling: Sampling | None = None
+    ) -> None:
         self.data, self.batch, self.workers = data, batch, workers
         self.sampling = sampling or Sampling()
         self.epoch, self.done = 0, 0
@@ -46,7 +58,7 @@ class ResumableLoader:
         world, rank = _world(), _rank()
         order = self._drawn(epoch=self.epoch, batch=self.batch * world)[: self._share() * world]
         places = [Shown(self.epoch, int(row), int(repeat)) for row, repeat in zip(order, repeats(order), strict=True)]
-        if self.data.augment.mixes:
+        if self.data.views.mixes:
             places = _paired(places, self.batch * world)
         own = places[rank::world]
         starts = range(0, len(self) * self.batch, self.batch)
@@ -60,7 +72,7 @@ class ResumableLoader:
     def _drawn(self, *, epoch: int, batch: int) -> Order:
         rows = self.data.rows
         sources = rows.frame["source"].to_numpy(object) if "source" in rows.frame else None
-        return draw_epoch(self.sampling, rows.classes, sources, seed=self.data.seed, epoch=epoch, batch=batch)
+        return draw_epoch(self.sampling, rows.classes, sources, seed=self.data.views.seed, epoch=epoch, batch=batch)
 
     def state_dict(self) -> dict[str, int]:
         """Where the run is: the epoch and the batches of it that were handed out."""

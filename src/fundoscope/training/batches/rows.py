@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, UInt8
 from fundoscope.data.manifest import read_manifest
 from fundoscope.errors import BadExperiment, BadTable
 from fundoscope.photo.recipe import Recipe
-from fundoscope.tables.fellows import find_fellows
+from fundoscope.tables.fellows import NO_FELLOW, find_fellows
 from fundoscope.training.batches.cache import Stored, prepare_all
 from fundoscope.training.batches.lesions import KIND_OF_MASK, boxes_map, masks_map, read_boxes
 from fundoscope.training.batches.targets import GRADE, Target, Values, target_of
@@ -71,11 +71,24 @@ def prepared(experiment: Experiment, frame: pd.DataFrame) -> Rows:
         lesions=experiment.lesions.weight > 0,
         target=target_of(experiment.data),
     )
-    return replace(rows, eyes=experiment.network.eyes, fellow_dropout=experiment.network.fellow_dropout)
+    return replace(rows, eyes=experiment.network.eyes)
+
+
+def check_fellows(rows: Rows) -> None:
+    """Make sure that a network of both eyes has pairs to learn from.
+
+    Raises:
+        BadTable: If both eyes are shown and no row has the other eye of its patient.
+    """
+    if rows.eyes == 2 and (rows.fellows == NO_FELLOW).all():
+        raise BadTable(
+            "network.eyes 2: expected training rows whose patient and eye say which belong together, "
+            f"got none of {len(rows)} with the other eye. Fill these columns of the manifest, or set network.eyes=1"
+        )
 
 
 def to_learn(experiment: Experiment, rows: Rows) -> Rows:
-    """Training rows with what the loss asks for beside their grade: weights by source, second_views.
+    """Return training rows with the weights that the loss asks for beside their grade.
 
     Raises:
         BadExperiment: If weights by source are asked for and a row has none.
@@ -88,7 +101,7 @@ def to_learn(experiment: Experiment, rows: Rows) -> Rows:
                 "without one. Fill the column (or domains.by's), or change loss.class_weights"
             )
         weights = grade_source_weights(rows.grades, rows.frame["source"].to_numpy(object).astype(str))
-    return replace(rows, weights=weights, second_views=experiment.contrast.weight > 0)
+    return replace(rows, weights=weights)
 
 
 @dataclass(frozen=True)
@@ -100,14 +113,10 @@ class Rows:
     lesions: Sequence[UInt8[np.ndarray, "side side 2"] | None] | None = None
     weights: Float[np.ndarray, " row"] | None = None
     """How much each counts in the loss, where that depends on more than its grade."""
-    second_views: bool = False
-    """In training: show each photograph without FundusAug and, beside it, with."""
-    target: Target = GRADE
-    """What is learnt."""
+    target: Target | None = GRADE
+    """What is learnt of each; None: nothing is known of them."""
     eyes: int = 1
     """2: show each photograph together with its fellow, the same patient's other eye among the rows."""
-    fellow_dropout: float = 0.0
-    """Share of the photographs that are shown without it in training."""
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -126,7 +135,13 @@ class Rows:
 
     @cached_property
     def targets(self) -> Values:
-        """What each row is to be learnt as: its grade or class (row), or its signs (row, sign)."""
+        """What each row is to be learnt as: its grade or class (row), or its signs (row, sign).
+
+        Raises:
+            ValueError: If nothing is known of the rows.
+        """
+        if self.target is None:
+            raise ValueError("rows without a target: expected an objective that asks for no labels")
         return self.target.values(self.frame)
 
     @cached_property
@@ -136,8 +151,9 @@ class Rows:
 
     @property
     def classes(self) -> Int[np.ndarray, " row"]:
-        """Grade or class of each row, which a sampler may go by; of signs, which no class holds, 0."""
-        return self.targets if self.targets.ndim == 1 else np.zeros(len(self), dtype=np.int64)
+        """Grade or class of each row, which a sampler may go by; 0 of signs, which are no classes, and of no label."""
+        labels = None if self.target is None else self.targets
+        return labels if labels is not None and labels.ndim == 1 else np.zeros(len(self), dtype=np.int64)
 
 
 def load_rows(
@@ -147,7 +163,7 @@ def load_rows(
     *,
     cache: Path | str,
     lesions: bool = False,
-    target: Target | None = None,
+    target: Target | None = GRADE,
     advance: Callable[[], object] | None = None,
 ) -> Rows:
     """Prepare the photographs of a manifest's rows.
@@ -158,7 +174,7 @@ def load_rows(
         recipe: How photographs are prepared.
         cache: Folder of prepared photographs.
         lesions: Also read `boxes` and `mask_*`.
-        target: What is learnt, which every row must have; None: the grade.
+        target: What is learnt, which every row must have; None: nothing, labels are not looked at.
         advance: Called after each photograph.
 
     Raises:
@@ -166,11 +182,11 @@ def load_rows(
     """
     if frame.empty:
         raise BadTable("the manifest has no rows to train on; expected some with the splits asked for (data.train)")
-    learnt = target or GRADE
-    learnt.values(frame)  # refuses here, before hours of preparing, what cannot be learnt
+    if target is not None:
+        target.values(frame)  # refuses here, before hours of preparing, what cannot be learnt
     stored = prepare_all([folder / str(image) for image in frame["image"]], recipe, cache, advance=advance)
     maps = _lesion_maps(frame, folder, stored) if lesions else None
-    return Rows(frame, stored, maps, target=learnt)
+    return Rows(frame, stored, maps, target=target)
 
 
 def _lesion_maps(frame: pd.DataFrame, folder: Path, stored: Sequence[Stored]) -> list[np.ndarray | None]:

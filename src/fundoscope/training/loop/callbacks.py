@@ -18,6 +18,7 @@ from torch import nn
 
 from fundoscope.errors import BadCheckpoint
 from fundoscope.files import replacing, write_text
+from fundoscope.training.loop.module import size_of, steps_taken
 
 SNAPSHOTS = "snapshots"
 """Folder, in a fit's, of the weights after each of the last epochs, where they are kept."""
@@ -60,7 +61,7 @@ class Checkpoints(ModelCheckpoint):
         """Write it, if one is due."""
         if trainer.global_step == self._steps_before:
             return
-        self._due |= trainer.global_step % self.every_steps == 0
+        self._due |= steps_taken(trainer) % self.every_steps == 0
         if self._due and (not trainer.is_last_batch or trainer.num_training_batches == 1):
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
             self._due = False
@@ -84,7 +85,7 @@ class Timing(Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock; a fit that continues in the middle of an epoch has no start of an epoch."""
         self._earlier = attempts_told(self.path)
-        self._started, self._first_step = datetime.now(UTC).isoformat(timespec="seconds"), trainer.global_step
+        self._started, self._first_step = datetime.now(UTC).isoformat(timespec="seconds"), steps_taken(trainer)
         self._begun = self._since = time.perf_counter()
         self._tell(trainer, pl_module)
 
@@ -98,7 +99,7 @@ class Timing(Callback):
         """Count the photographs and read the clock."""
         now = time.perf_counter()
         self.seconds, self._since = self.seconds + now - self._since, now
-        self.photographs += len(batch["grade"])
+        self.photographs += size_of(batch)
         if now - self._told >= TOLD_EVERY_SECONDS:
             self._tell(trainer, pl_module)
 
@@ -136,7 +137,7 @@ class Timing(Callback):
             "photographs": self.photographs,
             "epochs": self.epochs,
             "first_step": self._first_step,
-            "last_step": trainer.global_step,
+            "last_step": steps_taken(trainer),
             **made_on,
         }
         attempts = [*self._earlier, attempt]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,21 +10,44 @@ from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor, nn
 
 from fundoscope.training.augmentation.mixing import mixed_loss
+from fundoscope.training.batches.items import Batch, SupervisedViews
+from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.sections import Loss
 from fundoscope.training.networks.grading import GradingNetwork, Output
 from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.objectives.losses import LOSSES, class_weights, cut_weights, lesion_loss, nt_xent
+from fundoscope.training.objectives.objective import Objective, Optimisation, Outputs, Progress
+from fundoscope.training.objectives.optimiser import build_optimiser, rate_factor, side_at
+from fundoscope.training.objectives.validation import MONITORS, figures
 
 
-class Supervised(nn.Module):
-    """A grading network with what one step of it minimises."""
+class Supervised(Objective):
+    """A grading network, the losses of what is known of its photographs, and one optimiser for all of it."""
 
+    network: GradingNetwork
     weights: Tensor
 
     def __init__(self, experiment: Experiment, network: GradingNetwork, grades: Tensor) -> None:
+        """Prepare the losses.
+
+        Args:
+            experiment: The whole experiment.
+            network: The network that is trained.
+            grades: What the training rows are learnt as; frequencies are counted on them.
+        """
         super().__init__()
         self.network = network
+        self.epochs = experiment.fit.epochs + experiment.fit.rebalance_epochs
+        self.optimiser, self.fit = experiment.optimiser, experiment.fit
+        self.head, self.target = experiment.network.head, target_of(experiment.data)
+        self.monitor = MONITORS[self.target.kind]
+        self.views = SupervisedViews(
+            experiment.augment,
+            experiment.seed,
+            second_view=experiment.contrast.weight > 0,
+            fellow_dropout=experiment.network.fellow_dropout,
+        )
         self.normalise = Normalise(experiment.recipe)
         self.lesions = experiment.lesions
         self.loss = GradeLoss(experiment.loss.name, experiment.loss, grades)
@@ -37,27 +60,55 @@ class Supervised(nn.Module):
         each = class_weights(grades, "none" if self.weighed else kind) if grades.ndim == 1 else torch.ones(1)
         self.register_buffer("weights", each, persistent=False)
 
-    def rebalance(self, on: bool) -> None:
+    def optimisers(self, steps_per_epoch: int) -> Sequence[Optimisation]:
+        """Return one optimiser: layer-wise rates for the backbone, the full rate for all else."""
+        steps = self.fit.epochs * steps_per_epoch
+        parts = [part for name, part in self.network.named_children() if name != "backbone"]
+        optimiser = build_optimiser(self.network.backbone, nn.ModuleList(parts), self.optimiser)
+
+        def factor(step: int) -> float:
+            return rate_factor(step, steps, self.optimiser) if step < steps else self.fit.rebalance_rate
+
+        return [Optimisation(optimiser, factor)]
+
+    def step(self, batch: Batch, progress: Progress, *, turn: int = 0) -> dict[str, Tensor]:
+        """Return the losses of a batch by name; `loss` is their weighted sum."""
+        share = min(1.0, progress.epoch / self.fit.epochs)
+        self._rebalance(progress.epoch >= self.fit.epochs)
+        return self.losses(batch, side=side_at(share, self.fit.sides), share=share)
+
+    def losses(self, batch: Batch, *, side: int | None = None, share: float = 0.0) -> dict[str, Tensor]:
+        """Return the losses of a batch by name; `loss` is their weighted sum.
+
+        Args:
+            batch: As `SupervisedViews` shows it.
+            side: Side in px that the pictures are shrunk to first; None: as prepared.
+            share: Share of the experiment's epochs that is done; the contrast's weight falls with it.
+        """
+        if not self.contrast.weight:
+            return self._supervised(self.network(self.normalise(batch["canvas"], side=side)), batch)
+        plain, second = (self.network(self.normalise(batch[name], side=side)) for name in ("canvas", "second_view"))
+        losses = self._supervised(second, batch)
+        features = plain.features.float(), second.features.float()
+        contrast = nt_xent(*features, temperature=self.contrast.temperature).mean()
+        total = share * losses["loss"] + (1 - share) * self.contrast.weight * contrast
+        return {**losses, "loss": total, "contrast_loss": contrast.detach()}
+
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the raw output of held-out photographs beside what is known of them."""
+        raw, _ = self.grade(batch["canvas"])
+        return {"raw": raw, "grade": batch["grade"]}
+
+    def validation_figures(self, outputs: Outputs) -> dict[str, float]:
+        """Return kappa and error of grades, kappa and accuracy of classes, or the mean AUROC of signs."""
+        raw, grades = outputs["raw"].double().numpy(), outputs["grade"].numpy()
+        return figures(self.target, self.head, raw, grades)
+
+    def _rebalance(self, on: bool) -> None:
         """Weigh the photographs above each cut by sqrt(below / above) from here on, or as the experiment says."""
         for loss in (self.loss, self.second):
             if loss is not None:
                 loss.rebalanced = on
-
-    def step(self, batch: Mapping[str, Tensor], *, side: int | None = None, share: float = 0.0) -> dict[str, Tensor]:
-        """Losses of a batch by name; `loss` is their weighted sum.
-
-        `side` shrinks the pictures first; `share` of all epochs is done.
-        """
-        if not self.contrast.weight:
-            return self._supervised(self.network(self.normalise(batch["canvas"], side=side)), batch)
-        plain, second_view = (
-            self.network(self.normalise(batch[name], side=side)) for name in ("canvas", "second_view")
-        )
-        losses = self._supervised(second_view, batch)
-        features = plain.features.float(), second_view.features.float()
-        drawn = nt_xent(*features, temperature=self.contrast.temperature).mean()
-        total = share * losses["loss"] + (1 - share) * self.contrast.weight * drawn
-        return {**losses, "loss": total, "contrast_loss": drawn.detach()}
 
     def _supervised(self, output: Output, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Losses by name of what is known of the photographs: their grades and, where marked, their lesions."""

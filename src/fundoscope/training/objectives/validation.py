@@ -1,4 +1,4 @@
-"""What a fit is watched by: figures of the validation photographs, for the log and to stop or keep by."""
+"""Figures of the validation photographs of a supervised fit, for the log and to stop or keep the best weights by."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from fundoscope.decide.heads import expected_grade, probabilities
 from fundoscope.evaluation.statistics.detection import aurocs
 from fundoscope.grades import GRADES
 from fundoscope.training.batches.targets import Target
+from fundoscope.training.objectives.objective import Monitor
 
-MONITOR: Final = {"grade": "val/kappa", "classes": "val/kappa", "signs": "val/auroc"}
-"""The figure that the best weights are kept by, by what is learnt; more is better."""
+MONITORS: Final = {
+    "grade": Monitor("val/kappa", "max"),
+    "classes": Monitor("val/kappa", "max"),
+    "signs": Monitor("val/auroc", "max"),
+}
+"""The figure that the best weights are kept by, by what is learnt."""
 
 Counts = Float[np.ndarray, "answer reference"]
 

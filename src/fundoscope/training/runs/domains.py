@@ -31,9 +31,10 @@ from fundoscope.tables import join, read_table, write_table
 from fundoscope.training.batches.rows import Report, Rows, listed, prepared, to_learn
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.sections import Domains
-from fundoscope.training.loop.fit import WEIGHTS, fit
+from fundoscope.training.loop.fit import WEIGHTS
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs.crossfit import cross_fit
+from fundoscope.training.runs.fits import fit_network
 from fundoscope.training.runs.folder import note_photographs
 from fundoscope.training.runs.predict import answer, write_reference_set
 
@@ -180,7 +181,7 @@ def _learn(
     watched = rows.take(_on(part.sides, experiment.data.validate))
     note_photographs(train, note)
     say(f"{part.name}: {len(train)} train, {len(watched)} val, {len(_on(part.sides, ('test',)))} test")
-    return fit(experiment, to_learn(experiment, train), watched or None, folder, progress=progress)
+    return fit_network(experiment, to_learn(experiment, train), watched or None, folder, progress=progress)
 
 
 def _test(experiment: Experiment, taken: tuple[Part, Rows], folder: Path, say: Report, progress: bool) -> None:

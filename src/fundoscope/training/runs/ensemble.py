@@ -24,9 +24,10 @@ from fundoscope.tables import read_table
 from fundoscope.tables.patients import unit_keys
 from fundoscope.training.batches.rows import listed
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.loop.fit import WEIGHTS, load_network
+from fundoscope.training.loop.fit import WEIGHTS
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs.crossfit import cross_fit
+from fundoscope.training.runs.fits import load_network
 from fundoscope.training.runs.folder import read_run
 
 MAY_DIFFER: Final = {"": ("name", "seed"), "data": ("cache",), "fit": ("export",)}

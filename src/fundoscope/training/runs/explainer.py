@@ -36,10 +36,11 @@ from fundoscope.training.attribution.explain import METHODS, NEEDS_ATTENTION, Me
 from fundoscope.training.attribution.targets import Target
 from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.loop.fit import WEIGHTS, load_network
+from fundoscope.training.loop.fit import WEIGHTS
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.runs.ensemble import check_alike
+from fundoscope.training.runs.fits import load_network
 from fundoscope.training.runs.folder import read_run
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from fundoscope.errors import BadRequest
-from fundoscope.training.batches.items import Augmented, Item, Shown
+from fundoscope.training.batches.items import Item, Shown, SupervisedViews
 from fundoscope.training.batches.rows import Rows, training_rows
 from fundoscope.training.experiment.ranges import COMPANIONS, PROBABILITIES, Augment
 from fundoscope.training.experiment.schema import Experiment
@@ -52,11 +52,11 @@ def augmentation_grid(experiment: Experiment, path: Path) -> None:
 
 def _row(label: str, rows: Rows, index: int, augment: Augment, seed: int) -> np.ndarray:
     """A label, the untouched photograph, and draws."""
-    data = Augmented(rows, augment, seed)
+    views, plain = SupervisedViews(augment, seed), SupervisedViews(Augment.plain(), seed)
     others = [other for other in range(len(rows)) if other != index] or [index]
     partners = [others[int(place)] for place in np.linspace(0, len(others) - 1, DRAWS).round()]
-    items = [Augmented(rows, Augment.plain(), seed)[Shown(0, index)]]
-    items += [data[Shown(draw, index, partner=partner)] for draw, partner in enumerate(partners)]
+    items = [plain.item(rows, Shown(0, index))]
+    items += [views.item(rows, Shown(draw, index, partner=partner)) for draw, partner in enumerate(partners)]
     cells = [
         cv2.resize(picture, (CELL_PX, CELL_PX), interpolation=cv2.INTER_AREA)
         for item in items

@@ -33,10 +33,11 @@ from fundoscope.training.attribution.explain import METHODS, Method, explain
 from fundoscope.training.attribution.targets import Target
 from fundoscope.training.batches.rows import Rows, to_learn, training_rows
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.loop.fit import WEIGHTS, fit, load_network
+from fundoscope.training.loop.fit import WEIGHTS
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.runs.ensemble import check_alike
+from fundoscope.training.runs.fits import fit_network, load_network
 from fundoscope.training.runs.folder import fold_networks, read_run
 
 Maps = Callable[[Canvases], Float[np.ndarray, "photo map_row map_column"]]
@@ -274,7 +275,7 @@ def shuffled_network(runs: CrossValidatedRuns, *, epochs: int, seed: int = 0) ->
     owner = fold_by_patient(rows.frame, folds=experiment.data.folds, salt=experiment.data.fold_salt)["fold"]
     train = shuffled(rows.take(np.flatnonzero(owner.to_numpy(int) != fold)), seed)
     folder = runs.folders[0] / f"shuffled-fold{fold}-epochs{epochs}-seed{seed}"
-    return fold, fit(experiment, to_learn(experiment, train), None, folder, progress=False)
+    return fold, fit_network(experiment, to_learn(experiment, train), None, folder, progress=False)
 
 
 def shuffled(rows: Rows, seed: int) -> Rows:
