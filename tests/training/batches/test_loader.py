@@ -18,8 +18,8 @@ from fundoscope.training.batches.cache import Stored
 from fundoscope.training.batches.items import Shown, SupervisedViews, TrainingDataset, without_fundus_aug
 from fundoscope.training.batches.loader import ResumableLoader
 from fundoscope.training.batches.rows import load_rows
+from fundoscope.training.experiment.photographs import Sampling
 from fundoscope.training.experiment.ranges import Augment
-from fundoscope.training.experiment.sections import Sampling
 
 RECIPE = Recipe(side=32, crop="square")
 

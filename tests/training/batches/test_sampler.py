@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="needs torch (the train extra)")
 from fundoscope.errors import BadExperiment
 from fundoscope.training.batches.sampler import decayed, draw_epoch, epoch_size, photo_weights, repeats
 from fundoscope.training.experiment.file import experiment_from_dict
-from fundoscope.training.experiment.sections import Sampling
+from fundoscope.training.experiment.photographs import Sampling
 
 EYEPACS = (25810, 2443, 5292, 873, 708)
 """Photographs of each grade in EyePACS' training set, as the DenseNet study counts them."""

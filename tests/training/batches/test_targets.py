@@ -16,8 +16,8 @@ from fundoscope.tables import join, read_table
 from fundoscope.tables.pair import check_signs
 from fundoscope.training.batches.targets import Target, target_of
 from fundoscope.training.experiment.file import experiment_from_dict
+from fundoscope.training.experiment.photographs import Data
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.experiment.sections import Data
 from fundoscope.training.objectives.losses import binary_cross_entropy
 from fundoscope.training.objectives.validation import figures, kappa
 from fundoscope.training.train import train

@@ -17,7 +17,7 @@ from fundoscope.training.experiment.file import (
     read_experiment,
     shipped_experiments,
 )
-from fundoscope.training.experiment.schema import READERS
+from fundoscope.training.experiment.schema import OBJECTIVES, READERS, ObjectiveKind
 
 SMALL = 'name = "small"\n[recipe]\nside = 64\n'
 
@@ -201,3 +201,54 @@ def test_every_field_of_every_section_is_explained():
         }
         plain = {"epochs", "id", "version", "name"}
         assert fields - explained <= plain, section
+
+
+@pytest.fixture
+def restoring(monkeypatch: pytest.MonkeyPatch) -> str:
+    """An objective without head, loss and release."""
+    kind = ObjectiveKind(
+        check=lambda experiment: None,
+        sections=frozenset({"data", "recipe", "augment", "network", "optimiser", "fit"}),
+        unread=("network.head", "network.hidden", "network.size"),
+    )
+    monkeypatch.setitem(OBJECTIVES, "restoring", kind)
+    return "restoring"
+
+
+def test_an_objective_without_head_loss_and_release_has_no_such_sections(tmp_path: Path, restoring: str):
+    """Nor does anything ask for them: fit.export needs held-out predictions of a grader only."""
+    experiment = read_experiment(
+        written(tmp_path, f'objective = "{restoring}"\n' + SMALL), ["data.validate=[]", "fit.export=true"]
+    )
+
+    resolved = experiment.to_dict()
+    assert set(resolved) == {
+        "name", "seed", "objective", "data", "recipe", "augment", "network", "optimiser", "fit"
+    }  # fmt: skip
+    assert experiment_from_dict(json.loads(json.dumps(resolved)), where="back") == experiment
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("loss.name=mse", "loss: expected no such section with objective = 'restoring', which reads augment, data,"),
+        ("release.id=mine", "release: expected no such section with objective = 'restoring'"),
+        ("network.head=softmax", "network.head: expected no such key with objective = 'restoring', which does not"),
+        ("network.size={depth = 2}", "network.size: expected no such key .* got {'depth': 2}"),
+    ],
+)
+def test_what_the_objective_does_not_read_is_refused(tmp_path: Path, restoring: str, override: str, message: str):
+    with pytest.raises(BadExperiment, match=message):
+        read_experiment(written(tmp_path, f'objective = "{restoring}"\n' + SMALL), [override])
+
+
+def test_an_objective_that_nobody_knows_is_refused_with_those_that_are(tmp_path: Path):
+    with pytest.raises(BadExperiment, match="objective: expected one of supervised, got 'guessing'"):
+        read_experiment(written(tmp_path, SMALL), ["objective=guessing"])
+
+
+def test_experiments_of_before_objectives_are_supervised(tmp_path: Path):
+    values = read_experiment(written(tmp_path, SMALL)).to_dict()
+    del values["objective"]
+
+    assert experiment_from_dict(values, where="back").objective == "supervised"

@@ -19,8 +19,9 @@ from fundoscope.runtime.verification import verify_release
 from fundoscope.tables import read_table
 from fundoscope.training.batches.rows import Rows, to_learn
 from fundoscope.training.experiment.file import experiment_from_dict, read_experiment
+from fundoscope.training.experiment.photographs import Data, Domains
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.experiment.sections import Data, Domains, Fit
+from fundoscope.training.experiment.sections import Fit
 from fundoscope.training.export.release import export_run
 from fundoscope.training.loop.fit import WEIGHTS
 from fundoscope.training.networks.grading import GradingNetwork
@@ -107,7 +108,7 @@ def outputs(network: object, experiment: Experiment, rows: Rows) -> Outputs:
 @pytest.fixture
 def fits(monkeypatch: pytest.MonkeyPatch) -> Fits:
     fits = Fits()
-    monkeypatch.setattr(domains_module, "fit", fits)
+    monkeypatch.setattr(domains_module, "fit_network", fits)
     monkeypatch.setattr(predict_module, "run_network", outputs)
     return fits
 
@@ -173,13 +174,13 @@ def test_a_sources_own_test_side_is_neither_trained_nor_validated_on(bench: Expe
 def test_a_finished_source_is_not_done_again(
     bench: Experiment, fits: Fits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    monkeypatch.setattr(domains_module, "fit", Fits(die_at=2))
+    monkeypatch.setattr(domains_module, "fit_network", Fits(die_at=2))
     with pytest.raises(KeyboardInterrupt):
         train(bench, tmp_path / "run", progress=False)
     assert (tmp_path / "run" / "B" / "predictions.csv").is_file()
     assert not (tmp_path / "run" / "domains.csv").exists()
 
-    monkeypatch.setattr(domains_module, "fit", fits)
+    monkeypatch.setattr(domains_module, "fit_network", fits)
     train(bench, tmp_path / "run", progress=False)
     assert set(fits.given) == {"C"}
 

@@ -147,7 +147,7 @@ def test_the_network_of_shuffled_grades_learns_from_the_other_folds_alone(folded
         given.append((experiment, rows))
         return build_network(experiment).eval()
 
-    monkeypatch.setattr(certifying, "fit", remembered)
+    monkeypatch.setattr(certifying, "fit_network", remembered)
     found = read_cross_validated_runs(folded_runs)
 
     fold, network = shuffled_network(found, epochs=5)

@@ -12,11 +12,12 @@ from jaxtyping import UInt8
 
 from fundoscope.errors import BadTable
 from fundoscope.photo.recipe import Prepared
+from fundoscope.tables.columns import LESION_MASKS
 
 KIND_OF_CLASS = {"haemorrhage_microaneurysm": 0, "hard_exudates": 1, "soft_exudates": 1}
 """Channel of each class of `boxes.csv`; other classes (the optic disc) are no lesions."""
 
-KIND_OF_MASK = {"mask_ma": 0, "mask_he": 0, "mask_ex": 1, "mask_se": 1}
+KIND_OF_MASK = dict(zip(LESION_MASKS, (0, 0, 1, 1), strict=True))
 """Channel of each mask column of the manifest."""
 
 BOX_COLUMNS = ("image", "class", "cx", "cy", "w", "h")

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from fundoscope.training.batches.items import Batch, EvaluationDataset, Shown, TrainingDataset
 from fundoscope.training.batches.rows import Rows
 from fundoscope.training.batches.sampler import Order, draw_epoch, epoch_size, repeats
-from fundoscope.training.experiment.sections import Sampling
+from fundoscope.training.experiment.photographs import Sampling
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from fundoscope.errors import BadExperiment
 from fundoscope.grades import GRADES
-from fundoscope.training.experiment.sections import PerGrade, Sampling
+from fundoscope.training.experiment.photographs import PerGrade, Sampling
 from fundoscope.training.experiment.weights import Labels, Sources, Weights, flattened, frequency
 
 Order = Int[np.ndarray, " shown"]

@@ -1,4 +1,8 @@
-"""What is learnt from a manifest: the grade, the classes of another column, or several signs at once."""
+"""What is learnt from a manifest: the grade, the classes of another column, or several signs at once.
+
+What the answers mean, to a release as to a training run, is the task's business (`runtime.tasks`); here are only the
+columns of the manifest that they are learnt from.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,10 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from fundoscope.errors import BadTable
-from fundoscope.grades import GRADES
-from fundoscope.training.experiment.sections import Data
+from fundoscope.runtime.tasks import CLASSES, DR_GRADE, SIGNS
+from fundoscope.runtime.tasks.signs import sign_name
+from fundoscope.runtime.tasks.task import Task
+from fundoscope.training.experiment.photographs import Data
 
 Values = Int[np.ndarray, " photo"] | Float[np.ndarray, "photo sign"]
 """Grades or numbers of classes; or 0 and 1 for each sign, NaN where it is unknown."""
@@ -28,9 +34,26 @@ class Target:
     """Classes in the order of their numbers, or columns of signs; of the grade: none."""
 
     @property
+    def task(self) -> Task:
+        """What a network that has learnt this answers."""
+        return _TASKS[self.kind]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What probabilities are of, as a release names it: grades, classes, or signs without their columns' prefix."""
+        if self.kind == "signs":
+            return tuple(map(sign_name, self.labels))
+        return self.task.labels or self.labels
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the manifest that are learnt."""
+        return self.labels if self.kind == "signs" else (self.column,)
+
+    @property
     def outputs(self) -> int:
         """How many values a plain head gives."""
-        return len(self.labels) or GRADES
+        return len(self.names)
 
     def values(self, frame: pd.DataFrame) -> Values:
         """What each row of a checked manifest is to be learnt as.
@@ -39,10 +62,10 @@ class Target:
             BadTable: If the manifest lacks the column, or a row that is to be learnt has no value or an unknown one.
         """
         if self.kind == "signs":
-            self._expect(frame, self.labels)
-            known = frame[list(self.labels)].apply(pd.to_numeric, errors="coerce")
-            return np.asarray(known.to_numpy(dtype=np.float32, na_value=np.nan))
-        self._expect(frame, (self.column,))
+            self._expect(frame, self.columns)
+            present = frame[list(self.labels)].apply(pd.to_numeric, errors="coerce")
+            return np.asarray(present.to_numpy(dtype=np.float32, na_value=np.nan))
+        self._expect(frame, self.columns)
         if self.kind == "grade":
             return np.asarray(frame["grade"], dtype=np.int64)
         number = {label: at for at, label in enumerate(self.labels)}
@@ -72,6 +95,8 @@ class Target:
                 f"{frame.loc[blank, 'image'].iloc[0]}. Fill it, or take them out of the splits that are trained on"
             )
 
+
+_TASKS: Final[dict[str, Task]] = {task.kind: task for task in (DR_GRADE, CLASSES, SIGNS)}
 
 GRADE: Final = Target()
 

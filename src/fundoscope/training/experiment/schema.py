@@ -11,20 +11,9 @@ from typing import Any, Final
 
 from fundoscope.errors import BadExperiment
 from fundoscope.photo.recipe import Recipe
+from fundoscope.training.experiment.photographs import Data, Domains, Sampling
 from fundoscope.training.experiment.ranges import Augment
-from fundoscope.training.experiment.sections import (
-    LOSSES_OF,
-    Contrast,
-    Data,
-    Domains,
-    Fit,
-    Lesions,
-    Loss,
-    Network,
-    Optimiser,
-    Release,
-    Sampling,
-)
+from fundoscope.training.experiment.sections import LOSSES_OF, Contrast, Fit, Lesions, Loss, Network, Optimiser, Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,44 +35,107 @@ class Experiment:
     fit: Fit = field(default_factory=Fit)
     release: Release = field(default_factory=Release)
 
-    def __post_init__(self) -> None:
-        _check_heads(self.network, self.loss)
-        check_unread(self)
-        self.domains.check(self.data, self.fit)
-        self.contrast.check(self.augment)
-        if self.network.eyes == 2:
-            _check_eyes(self)
-        if self.data.target == "grade" and self.network.head == "signs":
-            raise BadExperiment("network.head 'signs': expected data.target 'signs' with data.labels, got 'grade'")
-        if self.data.target != "grade":
-            _check_target(self)
-        if self.fit.rebalance_epochs and not {self.loss.name, self.loss.second} & {"coral", "corn"}:
-            raise BadExperiment(
-                "fit.rebalance_epochs: expected loss.name or loss.second to be coral or corn, which have cuts, "
-                f"got {self.loss.name!r} and {self.loss.second!r}"
-            )
-        if self.fit.export and not self._calibrated:
-            raise BadExperiment(
-                "fit.export: expected data.folds with fit.final = true, or data.validate without folds, for held-out "
-                "predictions set the temperature and the thresholds; got neither. Add one, or set fit.export = false"
-            )
+    objective: str = "supervised"
+    """What is minimised: a key of `OBJECTIVES`, which says which sections the experiment has."""
 
-    @property
-    def _calibrated(self) -> bool:
-        """Whether the network that is exported has predictions of photographs that it, or its like, never saw."""
-        if self.data.folds or self.domains.protocol != "none":
-            return self.fit.final
-        return bool(self.data.validate)
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise BadExperiment(
+                f"objective: expected one of {', '.join(OBJECTIVES)}, got {self.objective!r}. Change objective"
+            )
+        _check_sections(self, OBJECTIVES[self.objective])
+        OBJECTIVES[self.objective].check(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain JSON values; `experiment_from_dict` reads it back."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        """Return everything that its objective reads as plain JSON values; `experiment_from_dict` reads it back."""
+        sections = OBJECTIVES[self.objective].sections
+        names = [f.name for f in dataclasses.fields(self) if f.name in sections or f.name in NO_SECTIONS]
+        values = {name: getattr(self, name) for name in names}
         for name, value in values.items():
             if isinstance(value, Recipe):
                 values[name] = value.to_dict()
             elif dataclasses.is_dataclass(value) and not isinstance(value, type):
                 values[name] = dataclasses.asdict(value)
         return typing.cast("dict[str, Any]", json.loads(json.dumps(values)))
+
+
+NO_SECTIONS: Final = ("name", "seed", "objective")
+"""Keys of an experiment that stand before its sections."""
+
+SECTIONS: Final = tuple(f.name for f in dataclasses.fields(Experiment) if f.name not in NO_SECTIONS)
+"""Names of all sections."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectiveKind:
+    """What an objective reads of an experiment, and what it makes sure of before anything is loaded."""
+
+    check: Callable[[Experiment], None]
+    """Raises `BadExperiment` where values contradict one another."""
+    sections: frozenset[str] = frozenset(SECTIONS)
+    """Sections that it reads; an experiment with anything in another one is refused."""
+    unread: tuple[str, ...] = ()
+    """Keys, as `section.key`, of its sections that it does not read."""
+
+
+def check_supervised(experiment: Experiment) -> None:
+    """Make sure that head, losses, target, folds and release of a supervised experiment fit one another.
+
+    Raises:
+        BadExperiment: The message names the key.
+    """
+    network, loss, data, fit = experiment.network, experiment.loss, experiment.data, experiment.fit
+    _check_heads(network, loss)
+    check_unused(experiment)
+    experiment.domains.check(data, fit)
+    experiment.contrast.check(experiment.augment)
+    if network.eyes == 2:
+        _check_eyes(experiment)
+    if data.target == "grade" and network.head == "signs":
+        raise BadExperiment("network.head 'signs': expected data.target 'signs' with data.labels, got 'grade'")
+    if data.target != "grade":
+        _check_target(experiment)
+    if fit.rebalance_epochs and not {loss.name, loss.second} & {"coral", "corn"}:
+        raise BadExperiment(
+            "fit.rebalance_epochs: expected loss.name or loss.second to be coral or corn, which have cuts, "
+            f"got {loss.name!r} and {loss.second!r}"
+        )
+    if fit.export and not _is_calibrated(experiment):
+        raise BadExperiment(
+            "fit.export: expected data.folds with fit.final = true, or data.validate without folds, for held-out "
+            "predictions set the temperature and the thresholds; got neither. Add one, or set fit.export = false"
+        )
+
+
+OBJECTIVES: Final[dict[str, ObjectiveKind]] = {"supervised": ObjectiveKind(check=check_supervised)}
+"""Objectives by the name that an experiment file gives them."""
+
+
+def _check_sections(experiment: Experiment, kind: ObjectiveKind) -> None:
+    """Refuse what differs from its default and the objective does not read: its author counts on it."""
+    defaults = {f.name: f.default_factory for f in dataclasses.fields(Experiment) if f.name in SECTIONS}
+    for name, default in defaults.items():
+        assert callable(default)
+        if name not in kind.sections and getattr(experiment, name) != default():
+            raise BadExperiment(
+                f"{name}: expected no such section with objective = {experiment.objective!r}, which reads "
+                f"{', '.join(sorted(kind.sections))}. Leave it out"
+            )
+    for key in kind.unread:
+        section, name = key.split(".")
+        values = getattr(experiment, section)
+        if getattr(values, name) != _default(values, name):
+            raise BadExperiment(
+                f"{key}: expected no such key with objective = {experiment.objective!r}, which does not read it, "
+                f"got {getattr(values, name)!r}. Leave it out"
+            )
+
+
+def _is_calibrated(experiment: Experiment) -> bool:
+    """Whether the network that is exported has predictions of photographs that it, or its like, never saw."""
+    if experiment.data.folds or experiment.domains.protocol != "none":
+        return experiment.fit.final
+    return bool(experiment.data.validate)
 
 
 def _check_heads(network: Network, loss: Loss) -> None:
@@ -163,8 +215,7 @@ def _check_target(experiment: Experiment) -> None:
             )
 
 
-Read = Callable[["Experiment"], bool]
-
+Read = Callable[[Experiment], bool]
 
 READERS: Final[dict[str, tuple[Read, str]]] = {
     "network.hidden_dropout": (lambda e: e.network.hidden > 0, "network.hidden above 0"),
@@ -194,7 +245,7 @@ READERS: Final[dict[str, tuple[Read, str]]] = {
 """Option -> what reads it."""
 
 
-def check_unread(experiment: Experiment) -> None:
+def check_unused(experiment: Experiment) -> None:
     """Refuse an option that differs from its default and that nothing reads.
 
     Raises:
@@ -203,18 +254,18 @@ def check_unread(experiment: Experiment) -> None:
     for key, (reads, reader) in READERS.items():
         section, name = key.split(".")
         values = getattr(experiment, section)
-        given = getattr(values, name)
-        if given != _default(values, name) and not reads(experiment):
+        value = getattr(values, name)
+        if value != _default(values, name) and not reads(experiment):
             raise BadExperiment(
-                f"{key}: expected {reader}, which alone reads it, got {given!r} without. Leave it out, or add what "
+                f"{key}: expected {reader}, which alone reads it, got {value!r} without. Leave it out, or add what "
                 "reads it"
             )
 
 
 def _default(section: object, name: str) -> object:
     assert dataclasses.is_dataclass(section)
-    (found,) = (each for each in dataclasses.fields(section) if each.name == name)
-    return found.default
+    (key,) = (f for f in dataclasses.fields(section) if f.name == name)
+    return key.default if key.default_factory is dataclasses.MISSING else key.default_factory()
 
 
 def _watched(experiment: Experiment) -> bool:

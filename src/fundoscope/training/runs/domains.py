@@ -29,8 +29,8 @@ from fundoscope.evaluation.domains import DomainTable, domain_table
 from fundoscope.files import write_text
 from fundoscope.tables import join, read_table, write_table
 from fundoscope.training.batches.rows import Report, Rows, listed, prepared, to_learn
+from fundoscope.training.experiment.photographs import Domains
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.experiment.sections import Domains
 from fundoscope.training.loop.fit import WEIGHTS
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs.crossfit import cross_fit

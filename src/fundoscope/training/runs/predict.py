@@ -9,13 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import expit, softmax
 
-from fundoscope.arrays import Probabilities
-from fundoscope.decide.heads import exceedance, probabilities
 from fundoscope.decide.neighbours import NEIGHBOURS, Neighbours, Voting, neighbour_probabilities, write_neighbours
-from fundoscope.grades import REFERABLE
-from fundoscope.tables.columns import SIGN_PREFIX
+from fundoscope.runtime.tasks.dr_grade import grade_columns
+from fundoscope.runtime.tasks.task import Table
 from fundoscope.training.batches.loader import evaluation_loader
 from fundoscope.training.batches.rows import Rows
 from fundoscope.training.batches.targets import target_of
@@ -74,13 +71,13 @@ def answer(
         fold: The fold these rows were held out of the training of; None: not out-of-fold.
     """
     outputs = run_network(network, experiment, asked)
-    if target_of(experiment.data).kind != "grade":
-        return _other_table(asked, outputs, experiment, fold)
-    given = probabilities(experiment.network.head, outputs.raw.astype(np.float64))
-    voting = voting_of(experiment.release)
+    target, voting = target_of(experiment.data), voting_of(experiment.release)
     if voting is not None:
-        given = neighbour_probabilities(outputs.features, neighbours_of(network, experiment, train), voting)
-    return predictions_table(asked, outputs, given, experiment, fold=fold)
+        votes = neighbour_probabilities(outputs.features, neighbours_of(network, experiment, train), voting)
+        return predictions_table(asked, outputs, grade_columns(votes), experiment, fold=fold)
+    raw = outputs.raw.astype(np.float64)
+    columns = target.task.table(experiment.network.head, raw, target.names, column=target.column)
+    return predictions_table(asked, outputs, columns, experiment, fold=fold)
 
 
 def voting_of(release: Release) -> Voting | None:
@@ -103,14 +100,14 @@ def write_reference_set(network: GradingNetwork, experiment: Experiment, train: 
 
 
 def predictions_table(
-    rows: Rows, outputs: Outputs, given: Probabilities, experiment: Experiment, *, fold: int | None = None
+    rows: Rows, outputs: Outputs, columns: Table, experiment: Experiment, *, fold: int | None = None
 ) -> pd.DataFrame:
     """Predictions in the columns of `fundoscope.tables`.
 
     Args:
         rows: The rows that were run.
         outputs: What the network gave for them.
-        given: Probabilities of the five grades.
+        columns: The task's columns (`Task.table`).
         experiment: Names the release column.
         fold: The fold these rows were held out of the training of; None: not out-of-fold.
     """
@@ -118,27 +115,8 @@ def predictions_table(
     if outputs.second is not None and experiment.network.second_head in CUT_HEADS:
         for k, logits in enumerate(outputs.second.T):
             frame[f"cut{k}"] = logits
-    for k in range(given.shape[1]):
-        frame[f"p{k}"] = given[:, k]
-    frame["p_referable"] = exceedance(given, REFERABLE)
-    frame["grade"] = given.argmax(axis=1)
-    frame["fold"] = pd.array([fold] * len(frame), dtype="Int64")
-    frame["release"] = experiment.name
-    return frame
-
-
-def _other_table(rows: Rows, outputs: Outputs, experiment: Experiment, fold: int | None) -> pd.DataFrame:
-    """Answers to another question than the grade: the likeliest class, or each sign's probability as `p_SIGN`."""
-    frame, labels = _carried(rows, outputs), experiment.data.labels
-    if experiment.data.target == "signs":
-        given = expit(outputs.raw.astype(np.float64))
-        names = [f"p_{label.removeprefix(SIGN_PREFIX)}" for label in labels]
-    else:
-        given = softmax(outputs.raw.astype(np.float64), axis=1)
-        names = [f"p_{label}" for label in labels]
-        frame[f"predicted_{experiment.data.target}"] = [labels[at] for at in given.argmax(axis=1)]
-    for name, column in zip(names, given.T, strict=True):
-        frame[name] = column
+    for name, values in columns.items():
+        frame[name] = values
     frame["fold"] = pd.array([fold] * len(frame), dtype="Int64")
     frame["release"] = experiment.name
     return frame
