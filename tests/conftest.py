@@ -96,8 +96,8 @@ def _untrained_run(experiment: Any, run: Path, *, seed: int = 1) -> Path:
     """Every network is there already, so that training has only to answer: seconds of learning are saved."""
     import torch
 
+    from fundoscope.run_folder import WEIGHTS
     from fundoscope.training.loop.callbacks import write_weights
-    from fundoscope.training.loop.fit import WEIGHTS
     from fundoscope.training.runs.fits import build_network
     from fundoscope.training.runs.folder import fold_networks
     from fundoscope.training.train import train

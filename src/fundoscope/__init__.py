@@ -13,19 +13,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fundoscope.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from fundoscope.photo.read import read_photo
     from fundoscope.photo.recipe import Recipe, prepare
     from fundoscope.runtime.description import Release
     from fundoscope.runtime.grader import Grader, Reading
 
-__version__ = "0.1.0"
-
 _HOMES = {
     "Grader": "fundoscope.runtime.grader",
     "Reading": "fundoscope.runtime.grader",
     "Recipe": "fundoscope.photo.recipe",
-    "Release": "fundoscope.runtime.release",
+    "Release": "fundoscope.runtime.description",
     "prepare": "fundoscope.photo.recipe",
     "read_photo": "fundoscope.photo.read",
 }

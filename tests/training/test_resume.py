@@ -17,10 +17,10 @@ torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 from safetensors.torch import load_file
 
 from fundoscope.errors import BadCheckpoint
+from fundoscope.run_folder import TIMING
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop import callbacks
 from fundoscope.training.loop.callbacks import attempts_told
-from fundoscope.training.loop.fit import TIMING
 from fundoscope.training.loop.module import ObjectiveModule
 from fundoscope.training.train import train
 

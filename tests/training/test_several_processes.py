@@ -12,9 +12,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 from safetensors.torch import load_file
 
+from fundoscope.run_folder import WEIGHTS
 from fundoscope.training.experiment.file import experiment_from_dict
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.loop.fit import WEIGHTS
 
 SCRIPT = """
 import json, sys

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from fundoscope.decide.neighbours import Voting, neighbour_probabilities
 from fundoscope.errors import BadCheckpoint, BadExperiment, BadRelease
+from fundoscope.run_folder import TIMING, WEIGHTS
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.verification import verify_release
 from fundoscope.tables import read_table
@@ -23,7 +24,6 @@ from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.export import graph as graph_module
 from fundoscope.training.export.graph import ReleaseGraph, check_parity, check_pooling
 from fundoscope.training.export.release import export_run
-from fundoscope.training.loop.fit import TIMING, WEIGHTS
 from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.runs.fits import load_network
 from fundoscope.training.runs.predict import neighbours_of, run_network

@@ -53,7 +53,7 @@ app.add_typer(data.app, name="data")
 def program(version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
     """Grade diabetic retinopathy in retinal photographs. Research software, not a medical device."""
     if version:
-        from fundoscope import __version__
+        from fundoscope.version import __version__
 
         print(f"fundoscope {__version__}")
         raise typer.Exit

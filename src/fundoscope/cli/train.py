@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from fundoscope.cli.console import answers, troubles
+from fundoscope.cli.extras import needs_extra
 
 
 def train(
@@ -31,17 +32,21 @@ def train(
         raise BadRequest(
             "train: expected either the NAME of an experiment or --resume RUN; `fundoscope experiments` lists them"
         )
-    config, running = _training("experiment.file"), _training("train")
+    with needs_extra("training"):
+        from fundoscope.training.experiment.file import read_experiment
+        from fundoscope.training.runs.folder import read_run
+        from fundoscope.training.runs.preview import augmentation_grid
+        from fundoscope.training.train import train as train_experiment
     if resume is not None:
-        experiment, folder = running.read_run(resume), resume
+        experiment, folder = read_run(resume), resume
     else:
-        experiment = config.read_experiment(name, overrides or [], smoke=smoke)
+        experiment = read_experiment(name, overrides or [], smoke=smoke)
         folder = run or Path("runs") / experiment.name
     if show_augmentations is not None:
-        _training("runs.preview").augmentation_grid(experiment, show_augmentations)
+        augmentation_grid(experiment, show_augmentations)
         answers.print(f"wrote {show_augmentations}")
         return
-    running.train(experiment, folder, say=lambda line: troubles.print(line, style="bold"), progress=not quiet)
+    train_experiment(experiment, folder, say=lambda line: troubles.print(line, style="bold"), progress=not quiet)
     answers.print(f"finished: {folder}")
 
 
@@ -67,17 +72,18 @@ def export(
     """Export the final network of a run, or the mean of several runs; refused if onnxruntime and torch disagree."""
     from fundoscope.errors import BadTable
 
-    exporting = _training("export.release")
+    with needs_extra("training"):
+        from fundoscope.training.export.release import export_run, headlines
     figures = {}
     for path in evaluation or []:
         try:
-            figures[path.parent.name] = exporting.headlines(json.loads(path.read_text(encoding="utf-8")))
+            figures[path.parent.name] = headlines(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadTable(
                 f"{path}: expected the evaluation.json that `fundoscope evaluate` writes: {error}"
             ) from error
     text = card.read_text(encoding="utf-8") if card else None
-    folder = exporting.export_run(run, out, card=text, evaluation=figures, half=half, held_out=held_out)
+    folder = export_run(run, out, card=text, evaluation=figures, half=half, held_out=held_out)
     answers.print(f"wrote {folder}")
 
 
@@ -85,26 +91,13 @@ def experiments(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")
     """List the experiments that ship, with the first line of each."""
     from rich.table import Table
 
-    config = _training("experiment.file")
-    found = {name: config.first_comment(path) for name, path in config.shipped_experiments().items()}
+    with needs_extra("training"):
+        from fundoscope.training.experiment.file import first_comment, shipped_experiments
+    lines = {name: first_comment(path) for name, path in shipped_experiments().items()}
     if as_json:
-        answers.print_json(json.dumps(found))
+        answers.print_json(json.dumps(lines))
         return
     table = Table("experiment", "what it is", box=None)
-    for name, line in found.items():
+    for name, line in lines.items():
         table.add_row(name, line)
     answers.print(table)
-
-
-def _training(module: str) -> Any:
-    """A module of the training wing, or a line that says which extra brings it."""
-    from importlib import import_module
-
-    from fundoscope.errors import MissingExtra
-
-    try:
-        return import_module(f"fundoscope.training.{module}")
-    except ModuleNotFoundError as error:
-        if error.name and error.name.startswith("fundoscope"):
-            raise
-        raise MissingExtra("training", "train") from error

@@ -1,120 +1,44 @@
-"""A whole run: folds with out-of-fold predictions, a final fit, an exported release. Each part once.
+"""A whole run of an experiment, from the manifest to an exported release; `fundoscope.run_folder` shows what it writes.
 
-    RUN/experiment.json          the experiment, resolved
-    RUN/photographs.json         hashes of the photographs it may learn from
-    RUN/fold0/ ...               one fit each: checkpoints, log, network.safetensors
-    RUN/out_of_fold.csv          predictions for every photograph by a network that never saw its patient
-    RUN/final/                   the fit on all training rows (or the only fit, where there are no folds)
-    RUN/predictions.csv          predictions for the validation rows of the only fit
-    RUN/modes.csv                RetinaScan's seven ways of grading, where they are compared
-    RUN/release/                 the exported release
-
-With a `domains.protocol` the parts are those of `training.domains`. A part that is finished is not done again, so a
-killed run continues where it was.
+What a finished run holds is not done again, so a killed run continues where it was.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
-import numpy as np
-import pandas as pd
-
-from fundoscope.data.split import fold_by_patient
-from fundoscope.tables import read_table, write_table
-from fundoscope.training.batches.rows import Report, Rows, to_learn, training_rows
-from fundoscope.training.batches.targets import target_of
+from fundoscope.training.batches.rows import Report
 from fundoscope.training.experiment.schema import Experiment
+from fundoscope.training.export.release import export_run
 from fundoscope.training.loop.processes import processes, wait_for_all
-from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.networks.normalisation import resolved_recipe
-from fundoscope.training.runs.crossfit import cross_fit
-from fundoscope.training.runs.fits import fit_network
-from fundoscope.training.runs.folder import _claim, fold_networks, note_photographs
-from fundoscope.training.runs.predict import answer, write_reference_set
-from fundoscope.training.runs.retinascan_modes import check_modes, grade_by_modes, write_modes
+from fundoscope.training.runs.folder import claim_run
+from fundoscope.training.runs.supervised import train_supervised
+
+RUNS: Final[dict[str, Callable[..., None]]] = {"supervised": train_supervised}
+"""How an experiment is run, by its objective."""
 
 
 def train(experiment: Experiment, run: Path, *, say: Report = lambda line: None, progress: bool = True) -> None:
     """Do everything the experiment asks for, continuing what the run folder already holds.
+
+    Args:
+        experiment: The whole experiment.
+        run: Folder of the run; made where absent.
+        say: Called with a line about each part.
+        progress: Show progress bars.
 
     Raises:
         BadExperiment: If the manifest is not given or has no rows of the splits asked for.
         BadCheckpoint: If the folder holds a run of another experiment.
         BadTable: If the manifest or a photograph cannot be read.
     """
-    if experiment.fit.compare_modes:
-        check_modes(experiment)
     experiment = resolved_recipe(experiment)
-    _claim(experiment, run)
-    if experiment.domains.protocol != "none":
-        from fundoscope.training.runs.domains import train_domains
-
-        train_domains(experiment, run, say=say, progress=progress)
-    else:
-        _train_together(experiment, run, say, progress)
+    claim_run(experiment, run)
+    RUNS[experiment.objective](experiment, run, say=say, progress=progress)
     wait_for_all()
     if experiment.fit.export and processes().rank == 0:
-        from fundoscope.training.export.release import export_run
-
         say("exporting the release")
         export_run(run)
-
-
-def cross_validate(
-    experiment: Experiment, rows: Rows, run: Path, *, say: Report = lambda line: None, progress: bool = True
-) -> pd.DataFrame:
-    """Fit every fold and write `out_of_fold.csv`: no photograph is graded by a network that saw its patient."""
-    path = run / "out_of_fold.csv"
-    if path.is_file():
-        return read_table(path)
-    folded = fold_by_patient(rows.frame, folds=experiment.data.folds, salt=experiment.data.fold_salt)
-    owner = folded["fold"].to_numpy(int)
-    tables, modes = [], []
-    for folder in fold_networks(experiment, run):
-        fold = int(folder.name.removeprefix("fold"))
-        held_out, train = (rows.take(np.flatnonzero(chosen)) for chosen in (owner == fold, owner != fold))
-        say(f"fold {fold + 1} of {experiment.data.folds}: {len(train)} train, {len(held_out)} held out")
-        network = fit_network(experiment, to_learn(experiment, train), held_out, folder, progress=progress)
-        tables.append(answer(network, experiment, train, held_out, fold=fold))
-        if experiment.fit.compare_modes:
-            modes.append((held_out, grade_by_modes(experiment, network, folder, train, held_out)))
-    frame = pd.concat(tables, ignore_index=True)
-    if target_of(experiment.data).kind == "grade":
-        order = np.concatenate([np.flatnonzero(owner == int(table["fold"].iloc[0])) for table in tables])
-        release, head = experiment.release, experiment.network.head
-        votes = release.neighbours > 0
-        frame = cross_fit(
-            frame, rows.grades[order], head, sensitivity=release.sensitivity, cuts=release.cuts, votes=votes
-        )
-    if processes().rank == 0:
-        write_modes(modes, run)
-        write_table(frame, path)
-    wait_for_all()
-    return frame
-
-
-def _final(experiment: Experiment, rows: Rows, run: Path, say: Report, progress: bool) -> GradingNetwork:
-    """The fit on all training rows; with validation rows, their predictions too."""
-    held_out = None
-    if experiment.data.validate and not experiment.data.folds:
-        held_out = training_rows(experiment, experiment.data.validate, say)
-    say(f"fitting on all {len(rows)} training photographs")
-    network = fit_network(experiment, to_learn(experiment, rows), held_out, run / "final", progress=progress)
-    write_reference_set(network, experiment, rows, run / "final")
-    if held_out is not None and processes().rank == 0:
-        if experiment.fit.compare_modes:
-            modes = grade_by_modes(experiment, network, run / "final", rows, held_out)
-            write_modes([(held_out, modes)], run)
-        write_table(answer(network, experiment, rows, held_out), run / "predictions.csv")
-    return network
-
-
-def _train_together(experiment: Experiment, run: Path, say: Report, progress: bool) -> None:
-    """The run of an experiment without a protocol: all sources are one."""
-    rows = training_rows(experiment, experiment.data.train, say)
-    note_photographs(rows, run)
-    if experiment.data.folds:
-        cross_validate(experiment, rows, run, say=say, progress=progress)
-    if experiment.fit.final or not experiment.data.folds:
-        _final(experiment, rows, run, say, progress)

@@ -10,9 +10,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 from safetensors.torch import load_file
 
+from fundoscope.run_folder import SNAPSHOTS, TIMING, WEIGHTS
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.loop.callbacks import SNAPSHOTS
-from fundoscope.training.loop.fit import TIMING, WEIGHTS
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.objectives.losses import coral, cut_weights
 from fundoscope.training.objectives.supervised import Supervised

@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 from fundoscope.data.manifest import read_manifest
 from fundoscope.photo.recipe import Recipe
+from fundoscope.run_folder import WEIGHTS
 from fundoscope.training.batches.items import Batch, Shown, TrainingDataset
 from fundoscope.training.batches.loader import Batches, ResumableLoader
 from fundoscope.training.batches.rows import Rows, load_rows
 from fundoscope.training.experiment.sections import Fit
-from fundoscope.training.loop.fit import WEIGHTS, fit
+from fundoscope.training.loop.fit import fit
 from fundoscope.training.loop.module import ObjectiveModule
 from fundoscope.training.objectives.objective import Monitor, Objective, Optimisation, Progress
 

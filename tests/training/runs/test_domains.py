@@ -14,6 +14,7 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.errors import BadExperiment, BadRequest
+from fundoscope.run_folder import WEIGHTS
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.verification import verify_release
 from fundoscope.tables import read_table
@@ -23,7 +24,6 @@ from fundoscope.training.experiment.photographs import Data, Domains
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.sections import Fit
 from fundoscope.training.export.release import export_run
-from fundoscope.training.loop.fit import WEIGHTS
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs import domains as domains_module
 from fundoscope.training.runs import predict as predict_module

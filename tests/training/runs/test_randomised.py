@@ -16,10 +16,10 @@ torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 from safetensors.torch import load_file
 
 from fundoscope.errors import BadCheckpoint, BadRequest
+from fundoscope.run_folder import WEIGHTS
 from fundoscope.tables import read_table
 from fundoscope.training.batches.rows import training_rows
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.loop.fit import WEIGHTS
 from fundoscope.training.runs import randomised as certifying
 from fundoscope.training.runs.fits import build_network
 from fundoscope.training.runs.randomised import (

@@ -12,10 +12,11 @@ from fundoscope.clinic.calibration.retinascan import with_both_heads
 from fundoscope.decide.kappa import kappa
 from fundoscope.errors import BadExperiment
 from fundoscope.evaluation.statistics.agreement import accuracy
+from fundoscope.run_folder import SNAPSHOTS
 from fundoscope.tables import read_table, write_table
 from fundoscope.training.batches.rows import Rows, training_rows
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.loop.callbacks import SNAPSHOTS, write_weights
+from fundoscope.training.loop.callbacks import write_weights
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs.predict import answer
 from fundoscope.training.runs.retinascan_modes import (

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fundoscope.errors import BadExperiment
+from fundoscope.training.experiment.sections import Fit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

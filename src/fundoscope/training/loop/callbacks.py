@@ -20,9 +20,6 @@ from fundoscope.errors import BadCheckpoint
 from fundoscope.files import replacing, write_text
 from fundoscope.training.loop.module import size_of, steps_taken
 
-SNAPSHOTS = "snapshots"
-"""Folder, in a fit's, of the weights after each of the last epochs, where they are kept."""
-
 TOLD_EVERY_SECONDS: Final = 10.0
 """Of what a killed attempt took, so much is not told at most; less where checkpoints come more often."""
 

@@ -21,9 +21,10 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import nn
 
 from fundoscope.errors import BadCheckpoint
+from fundoscope.run_folder import FitFolder
 from fundoscope.training.batches.loader import Batches
 from fundoscope.training.experiment.sections import Fit
-from fundoscope.training.loop.callbacks import SNAPSHOTS, Checkpoints, Snapshots, Timing, write_weights
+from fundoscope.training.loop.callbacks import Checkpoints, Snapshots, Timing, write_weights
 from fundoscope.training.loop.module import ObjectiveModule
 from fundoscope.training.loop.processes import Processes, processes, wait_for_all
 from fundoscope.training.objectives.objective import Monitor, Objective
@@ -42,12 +43,6 @@ QUIET = (
 )
 """Warnings of Lightning's about what is meant to be so."""
 
-WEIGHTS = "network.safetensors"
-"""File of a finished fit: the weights of the objective's network, fp32."""
-
-TIMING = "timing.json"
-"""Beside it: seconds and photographs of all attempts together, and of each with its steps; see `callbacks.Timing`."""
-
 
 def fit(
     objective: Objective, batches: Batches, folder: Path, settings: Fit, *, seed: int, progress: bool = True
@@ -57,7 +52,7 @@ def fit(
     Args:
         objective: What is minimised; its network is left with the final weights, in evaluation mode.
         batches: What it is minimised on, and the held-out photographs that it is validated on.
-        folder: Receives checkpoints, logs and, when finished, the weights (`WEIGHTS`).
+        folder: Receives checkpoints, logs and, when finished, the weights (`run_folder.FitFolder`).
         settings: How long, how many at a time, how precisely.
         seed: Of the draws that are made while training (dropout, masks).
         progress: Show a progress bar.
@@ -70,15 +65,16 @@ def fit(
     module.train()
     if (started := processes()).world > 1:
         _warn_of_batch_statistics(objective, started)
-    trainer = _trainer(module, folder, progress)
-    _run(trainer, module, folder / "checkpoints" / "last.ckpt")
+    files = FitFolder(folder)
+    trainer = _trainer(module, files, progress)
+    _run(trainer, module, files.last_checkpoint)
     if trainer.interrupted:
         raise KeyboardInterrupt
     if _keeps_best(module):
         wait_for_all()
-        _take_best(module, folder)
+        _take_best(module, files)
     if trainer.is_global_zero:
-        write_weights(objective.network, folder / WEIGHTS)
+        write_weights(objective.network, files.weights)
     wait_for_all()
     objective.eval()
 
@@ -101,9 +97,9 @@ def _run(trainer: L.Trainer, module: ObjectiveModule, last: Path) -> None:
         raise
 
 
-def _trainer(module: ObjectiveModule, folder: Path, progress: bool) -> L.Trainer:
+def _trainer(module: ObjectiveModule, files: FitFolder, progress: bool) -> L.Trainer:
     settings, started = module.settings, processes()
-    log = _fresh_log(folder)
+    folder, log = files.path, files.next_log
     loggers: list[Logger] = [CSVLogger(folder, name=None, version=log), *_tensorboard(folder, log)]
     return L.Trainer(
         accelerator="auto",
@@ -112,7 +108,7 @@ def _trainer(module: ObjectiveModule, folder: Path, progress: bool) -> L.Trainer
         num_nodes=started.nodes,
         max_epochs=module.objective.epochs,
         precision=settings.precision,
-        callbacks=_callbacks(module, folder, progress),
+        callbacks=_callbacks(module, files, progress),
         logger=loggers,
         enable_progress_bar=progress,
         enable_model_summary=False,
@@ -124,20 +120,20 @@ def _trainer(module: ObjectiveModule, folder: Path, progress: bool) -> L.Trainer
     )
 
 
-def _callbacks(module: ObjectiveModule, folder: Path, progress: bool) -> list[Callback]:
+def _callbacks(module: ObjectiveModule, files: FitFolder, progress: bool) -> list[Callback]:
     settings, objective = module.settings, module.objective
-    callbacks: list[Callback] = [Timing(folder / TIMING)]
+    callbacks: list[Callback] = [Timing(files.timing)]
     if settings.snapshots:
-        callbacks.append(Snapshots(objective.network, folder / SNAPSHOTS, objective.epochs - settings.snapshots))
-    callbacks.append(Checkpoints(folder / "checkpoints", settings.checkpoint_steps))
+        callbacks.append(Snapshots(objective.network, files.snapshots, objective.epochs - settings.snapshots))
+    callbacks.append(Checkpoints(files.checkpoints, settings.checkpoint_steps))
     if settings.ema:
         callbacks.append(EMAWeightAveraging(decay=settings.ema))
     if _keeps_best(module):
         monitor = _monitor(objective)
         callbacks.append(
             ModelCheckpoint(
-                dirpath=folder / "checkpoints",
-                filename="best",
+                dirpath=files.checkpoints,
+                filename=files.best_checkpoint.stem,
                 monitor=monitor.figure,
                 mode=monitor.mode,
                 enable_version_counter=False,
@@ -175,12 +171,6 @@ def _warn_of_batch_statistics(objective: nn.Module, started: Processes) -> None:
         )
 
 
-def _fresh_log(folder: Path) -> str:
-    """Name of this attempt's log folder; a resumed fit must not overwrite what the killed one wrote."""
-    attempts = len(list(folder.glob("log*")))
-    return f"log{attempts + 1}" if attempts else "log"
-
-
 def _tensorboard(folder: Path, log: str) -> list[Logger]:
     try:
         return [TensorBoardLogger(folder, name=None, version=log)]
@@ -188,7 +178,6 @@ def _tensorboard(folder: Path, log: str) -> list[Logger]:
         return []
 
 
-def _take_best(module: ObjectiveModule, folder: Path) -> None:
+def _take_best(module: ObjectiveModule, files: FitFolder) -> None:
     """Load the weights with the best validation figure."""
-    best = folder / "checkpoints" / "best.ckpt"
-    module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
+    module.load_state_dict(torch.load(files.best_checkpoint, map_location="cpu", weights_only=True)["state_dict"])

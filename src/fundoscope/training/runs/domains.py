@@ -27,11 +27,11 @@ from fundoscope.data.protocols import leave_one_out, train_only
 from fundoscope.errors import BadExperiment
 from fundoscope.evaluation.domains import DomainTable, domain_table
 from fundoscope.files import write_text
+from fundoscope.run_folder import FINAL, RESERVED, FitFolder, RunFolder
 from fundoscope.tables import join, read_table, write_table
 from fundoscope.training.batches.rows import Report, Rows, listed, prepared, to_learn
 from fundoscope.training.experiment.photographs import Domains
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.loop.fit import WEIGHTS
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs.crossfit import cross_fit
 from fundoscope.training.runs.fits import fit_network
@@ -43,9 +43,6 @@ Sides = Shaped[np.ndarray, " photo"]
 
 OTHERS = "all others"
 """In the table of leave_one_out: what was trained on."""
-
-RESERVED = ("final", "release")
-"""Folders of a run that no source may be called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +71,10 @@ def train_domains(
     graded = frame[frame["grade"].notna()].reset_index(drop=True)
     if len(graded) < len(frame):
         say(f"{len(frame) - len(graded)} photographs without a grade are left out")
-    parts = divisions(experiment.domains, graded)
-    final = Part("final", everything(experiment.domains, graded)) if experiment.fit.final else None
-    todo = [part for part in parts if not (run / part.name / "predictions.csv").is_file()]
-    finish = [final] if final and not (run / final.name / WEIGHTS).is_file() else []
+    parts, files = divisions(experiment.domains, graded), RunFolder(run)
+    final = Part(FINAL, everything(experiment.domains, graded)) if experiment.fit.final else None
+    todo = [part for part in parts if not files.source(part.name).predictions.is_file()]
+    finish = [final] if final and not files.final.weights.is_file() else []
     ready, place = _prepared(experiment, graded, [*todo, *finish], say)
     for part in todo:
         _test(experiment, _taken(part, ready, place), run / part.name, say, progress)
@@ -189,23 +186,24 @@ def _test(experiment: Experiment, taken: tuple[Part, Rows], folder: Path, say: R
     part, rows = taken
     network = _learn(experiment, taken, folder, say, progress, note=folder)
     train, tested = (rows.take(_on(part.sides, sides)) for sides in (experiment.data.train, ("test",)))
-    write_table(answer(network, experiment, train, tested, fold=part.fold), folder / "predictions.csv")
+    write_table(answer(network, experiment, train, tested, fold=part.fold), FitFolder(folder).predictions)
 
 
 def _table(experiment: Experiment, frame: pd.DataFrame, names: list[str], run: Path) -> DomainTable:
     """Write the table of all divisions and, under leave_one_out, their predictions together."""
     protocol, by = experiment.domains.protocol, experiment.domains.by
-    answers = {name: read_table(run / name / "predictions.csv") for name in names}
+    files = RunFolder(run)
+    answers = {name: read_table(files.source(name).predictions) for name in names}
     cells: dict[tuple[str, str], pd.DataFrame] = {}
     for name, answered in answers.items():
         asked = frame[frame["image"].isin(answered["image"])]  # and not a copy of it that another source holds
-        rows = join(answered, asked, predictions_path=run / name / "predictions.csv").rows
+        rows = join(answered, asked, predictions_path=files.source(name).predictions).rows
         for tested, mine in rows.groupby(by, sort=True):
             cells[name if protocol == "single_source" else OTHERS, str(tested)] = mine.reset_index(drop=True)
     table = domain_table(cells, protocol=protocol)
-    write_table(table.to_frame(), run / "domains.csv")
-    write_text(run / "domains.json", json.dumps(table.to_dict(), indent=2) + "\n")
-    write_text(run / "domains.md", f"# {experiment.name}\n\n{table.to_markdown()}")
+    write_table(table.to_frame(), files.domains(".csv"))
+    write_text(files.domains(".json"), json.dumps(table.to_dict(), indent=2) + "\n")
+    write_text(files.domains(".md"), f"# {experiment.name}\n\n{table.to_markdown()}")
     if protocol == "leave_one_out":
         _out_of_fold(experiment, frame, pd.concat(answers.values(), ignore_index=True), run)
     return table
@@ -219,4 +217,4 @@ def _out_of_fold(experiment: Experiment, frame: pd.DataFrame, answers: pd.DataFr
     fitted = cross_fit(
         answers, grades, head, sensitivity=release.sensitivity, cuts=release.cuts, votes=release.neighbours > 0
     )
-    write_table(fitted, run / "out_of_fold.csv")
+    write_table(fitted, RunFolder(run).out_of_fold)

@@ -20,11 +20,11 @@ from fundoscope.decide.heads import exceedance, outputs_of, probabilities
 from fundoscope.errors import BadCheckpoint, BadRequest
 from fundoscope.files import sha256_of
 from fundoscope.grades import GRADES, REFERABLE
+from fundoscope.run_folder import RunFolder
 from fundoscope.tables import read_table
 from fundoscope.tables.patients import unit_keys
 from fundoscope.training.batches.rows import listed
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.loop.fit import WEIGHTS
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs.crossfit import cross_fit
 from fundoscope.training.runs.fits import load_network
@@ -69,27 +69,31 @@ def read_finished(runs: Sequence[Path]) -> Finished:
             "Neighbours are not averaged: export each run alone"
         )
     folded = bool(experiment.data.folds) or experiment.domains.protocol != "none"
-    name = "out_of_fold.csv" if folded else "predictions.csv"
-    for run in runs:
-        for needed in (run / "final" / WEIGHTS, run / name):
+    folders = [RunFolder(run) for run in runs]
+    tables_of = [folder.out_of_fold if folded else folder.predictions for folder in folders]
+    for run, folder, table in zip(runs, folders, tables_of, strict=True):
+        for needed in (folder.final.weights, table):
             if not needed.is_file():
                 raise BadCheckpoint(
                     f"{run}: {needed.relative_to(run)} is missing; finish it: fundoscope train --resume {run}"
                 )
-    photographs = [json.loads((run / "photographs.json").read_text(encoding="utf-8")) for run in runs]
+    photographs = [json.loads(folder.photographs.read_text(encoding="utf-8")) for folder in folders]
     if any(each != photographs[0] for each in photographs):
         raise BadRequest("export: expected runs on the same photographs, got others. Train them on one manifest")
-    tables = [read_table(run / name) for run in runs]
+    tables = [read_table(path) for path in tables_of]
     reference = _reference(experiment, tables[0])
     return Finished(
         experiment=experiment,
-        networks=[load_network(experiment, run / "final") for run in runs],
+        networks=[load_network(experiment, folder.final.path) for folder in folders],
         answers=tables[0] if len(runs) == 1 else average(tables, reference, experiment),
         reference=reference,
         kind="out-of-fold" if folded else "validation",
-        where=runs[0] / name,
+        where=tables_of[0],
         photographs=photographs[0],
-        runs=[{"seed": read_run(run).seed, "network_sha256": sha256_of(run / "final" / WEIGHTS)} for run in runs],
+        runs=[
+            {"seed": read_run(folder.path).seed, "network_sha256": sha256_of(folder.final.weights)}
+            for folder in folders
+        ],
     )
 
 

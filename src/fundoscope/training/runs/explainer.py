@@ -27,6 +27,7 @@ from fundoscope.files import sha256_of
 from fundoscope.grades import GRADE_NAMES, REFERABLE
 from fundoscope.photo.quality import Gate
 from fundoscope.photo.read import Photograph, read_photo
+from fundoscope.run_folder import WEIGHTS
 from fundoscope.runtime.assessment import look
 from fundoscope.runtime.explain import Explained, Relevance
 from fundoscope.runtime.reading import Reading
@@ -36,7 +37,6 @@ from fundoscope.training.attribution.explain import METHODS, NEEDS_ATTENTION, Me
 from fundoscope.training.attribution.targets import Target
 from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.loop.fit import WEIGHTS
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.runs.ensemble import check_alike

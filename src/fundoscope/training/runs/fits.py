@@ -11,12 +11,13 @@ import lightning as L
 import torch
 
 from fundoscope.errors import BadExperiment
+from fundoscope.run_folder import FitFolder
 from fundoscope.training.batches.items import TrainingDataset
 from fundoscope.training.batches.loader import Batches, ResumableLoader, evaluation_loader
 from fundoscope.training.batches.rows import Rows, check_fellows
 from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.loop.fit import WEIGHTS, fit
+from fundoscope.training.loop.fit import fit
 from fundoscope.training.networks.backbone import takes_one_side
 from fundoscope.training.networks.checkpoints import load_weights, read_safetensors
 from fundoscope.training.networks.grading import GradingNetwork
@@ -47,7 +48,7 @@ def fit_network(
         torch.set_num_threads(settings.threads)
     L.seed_everything(experiment.seed, verbose=False)
     network = build_network(experiment)
-    if (folder / WEIGHTS).is_file():
+    if FitFolder(folder).weights.is_file():
         return load_network(experiment, folder)
     check_fellows(train)
     objective = Supervised(experiment, network, torch.tensor(train.targets))
@@ -83,5 +84,6 @@ def load_network(experiment: Experiment, folder: Path) -> GradingNetwork:
     """
     bare = replace(experiment.network, weights="", prototypes="")
     network = build_network(replace(experiment, network=bare))
-    load_weights(network, read_safetensors(folder / WEIGHTS), where=str(folder / WEIGHTS))
+    weights = FitFolder(folder).weights
+    load_weights(network, read_safetensors(weights), where=str(weights))
     return network.eval()

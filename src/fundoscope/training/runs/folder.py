@@ -1,4 +1,4 @@
-"""The run folder: the names of its files, and how they are written and read."""
+"""A run's experiment and the photographs it learns from, written and read; `fundoscope.run_folder` has the names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fundoscope.errors import BadCheckpoint
 from fundoscope.files import write_text
+from fundoscope.run_folder import RunFolder
 from fundoscope.training.batches.rows import Rows
 from fundoscope.training.experiment.file import experiment_from_dict
 from fundoscope.training.experiment.schema import Experiment
@@ -19,22 +20,22 @@ def read_run(run: Path) -> Experiment:
     Raises:
         BadCheckpoint: If the folder holds no run.
     """
-    path = run / "experiment.json"
+    path = RunFolder(run).experiment
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadCheckpoint(f"{run}: expected a run folder with experiment.json ({error})") from error
+        raise BadCheckpoint(f"{run}: expected a run folder with {path.name} ({error})") from error
     return experiment_from_dict(values, where=str(path))
 
 
 def fold_networks(experiment: Experiment, run: Path) -> list[Path]:
     """The folders of the folds that the experiment runs."""
-    return [run / f"fold{fold}" for fold in experiment.data.only_folds or range(experiment.data.folds)]
+    return [RunFolder(run).fold(fold).path for fold in experiment.data.only_folds or range(experiment.data.folds)]
 
 
-def _claim(experiment: Experiment, run: Path) -> None:
+def claim_run(experiment: Experiment, run: Path) -> None:
     """Write the resolved experiment, or refuse a folder that holds another one."""
-    path = run / "experiment.json"
+    path = RunFolder(run).experiment
     if path.is_file():
         held = read_run(run)
         if held != experiment:
@@ -53,4 +54,4 @@ def note_photographs(rows: Rows, run: Path) -> None:
     """Record which photographs were learnt from, so that nobody is later measured on them unawares."""
     hashes = sorted(stored.sha256 for stored in rows.stored)
     if processes().rank == 0:
-        write_text(run / "photographs.json", json.dumps(hashes, indent=0) + "\n")
+        write_text(RunFolder(run).photographs, json.dumps(hashes, indent=0) + "\n")

@@ -27,13 +27,13 @@ from fundoscope.data.split import fold_by_patient
 from fundoscope.decide.heads import expected_grade, probabilities
 from fundoscope.errors import BadCheckpoint, BadRequest
 from fundoscope.photo.recipe import Recipe
+from fundoscope.run_folder import FitFolder, RunFolder
 from fundoscope.tables import read_table
 from fundoscope.training.attribution.capture import LAST
 from fundoscope.training.attribution.explain import METHODS, Method, explain
 from fundoscope.training.attribution.targets import Target
 from fundoscope.training.batches.rows import Rows, to_learn, training_rows
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.loop.fit import WEIGHTS
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.runs.ensemble import check_alike
@@ -68,7 +68,7 @@ class CrossValidatedRuns:
 
     def networks(self, fold: int) -> list[GradingNetwork]:
         """Load, from every run, the network that never saw the photographs of a fold."""
-        return [load_network(self.experiment, folder / f"fold{fold}") for folder in self.folders]
+        return [load_network(self.experiment, RunFolder(folder).fold(fold).path) for folder in self.folders]
 
     def evaluators(self, *, seed: int, shuffled_epochs: int = 0) -> FoldNetworks:
         """Return the networks of all folds, after training one on shuffled grades where epochs are given."""
@@ -116,12 +116,12 @@ def read_cross_validated_runs(runs: Sequence[Path]) -> CrossValidatedRuns:
 
 
 def _folds_of(experiment: Experiment, run: Path) -> pd.DataFrame:
-    for needed in (*(folder / WEIGHTS for folder in fold_networks(experiment, run)), run / "out_of_fold.csv"):
+    for needed in (*(FitFolder(fold).weights for fold in fold_networks(experiment, run)), RunFolder(run).out_of_fold):
         if not needed.is_file():
             raise BadCheckpoint(
                 f"{run}: {needed.relative_to(run)} is missing; finish it: fundoscope train --resume {run}"
             )
-    return read_table(run / "out_of_fold.csv").reindex(columns=["image", "sha256", "source", "patient", "fold"])
+    return read_table(RunFolder(run).out_of_fold).reindex(columns=["image", "sha256", "source", "patient", "fold"])
 
 
 def _same_folds(one: pd.DataFrame, other: pd.DataFrame) -> bool:

@@ -28,11 +28,11 @@ from fundoscope.decide.neighbours import Neighbours, Voting, neighbour_probabili
 from fundoscope.errors import BadExperiment
 from fundoscope.evaluation.statistics.agreement import agreement_statistics, confusions
 from fundoscope.evaluation.statistics.interval import Interval, patient_intervals
+from fundoscope.run_folder import FitFolder, RunFolder
 from fundoscope.tables import patient_keys, write_table
 from fundoscope.training.batches.loader import evaluation_loader
 from fundoscope.training.batches.rows import Rows
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.loop.callbacks import SNAPSHOTS
 from fundoscope.training.networks.checkpoints import read_safetensors
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.networks.heads import Prototype
@@ -86,7 +86,7 @@ def grade_by_modes(
         held_out: What is graded; two of its patients at least.
     """
     now, known = look(network, experiment, held_out), look(network, experiment, train)
-    snapshots = [read_safetensors(path) for path in sorted((folder / SNAPSHOTS).glob("*.safetensors"))]
+    snapshots = [read_safetensors(path) for path in sorted(FitFolder(folder).snapshots.glob("*.safetensors"))]
     views = [look(network, experiment, held_out, turn=turn) for turn in TURNS]
     given = probabilities(str(experiment.network.second_head), now.cuts)
     zero = np.zeros(now.cuts.shape[1])
@@ -147,7 +147,7 @@ def write_modes(graded: Sequence[tuple[Rows, dict[str, Grades]]], run: Path) -> 
     frame = pd.concat([rows.frame for rows, _ in graded], ignore_index=True)
     grades = np.concatenate([rows.grades for rows, _ in graded])
     modes = {name: np.concatenate([each[name] for _, each in graded]) for name in graded[0][1]}
-    write_table(modes_table(frame, grades, modes), run / "modes.csv")
+    write_table(modes_table(frame, grades, modes), RunFolder(run).modes)
 
 
 def modes_table(rows: pd.DataFrame, grades: Grades, modes: dict[str, Grades], *, seed: int = 0) -> pd.DataFrame:
