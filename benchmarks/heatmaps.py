@@ -3,9 +3,10 @@
     python benchmarks/heatmaps.py RUN [RUN ...] --lesions MANIFEST [--lesion-free MANIFEST] --out FOLDER
 
 Cross-validated runs of one experiment that differ in their seed: the mean of each fold's networks is explained on the
-photographs whose patients that fold held out. Every method is measured by `heatmaps.certification.measure` and written as a part of
-its own, so that what was interrupted goes on; then FOLDER holds scores.csv and differences.csv (means over photographs
-with 95 % intervals, patients drawn), results.md, auroc.png, and a figure of all methods for the first photographs.
+photographs whose patients that fold held out. Every method is measured by `heatmaps.certification.measure` and
+written as a part of its own, so that what was interrupted goes on; then FOLDER holds scores.csv and differences.csv
+(means over photographs with 95 % intervals, bootstrapped by patient), results.md, auroc.png, and a
+figure of all methods for the first photographs.
 
 Coarser than `fundoscope certify`, for the time it takes: photographs are moved by two shifts, ROAD takes a tenth and
 three tenths of the field, and weights are randomised all at once; deletion and insertion only with --deletion-steps,
@@ -38,7 +39,7 @@ from fundoscope.heatmaps.certification.measure import PreparedPhotograph, Steps,
 from fundoscope.heatmaps.certification.selection import Selection, candidates_of, select_photographs
 from fundoscope.heatmaps.certification.words import MARKS
 from fundoscope.heatmaps.lesions import SIZES, cell_summary, lesion_cells
-from fundoscope.heatmaps.scores import lay
+from fundoscope.heatmaps.scores import upsample
 from fundoscope.heatmaps.table import ANY, CHANCE, differences, map_table, summarise
 from fundoscope.pages import interval_words
 from fundoscope.training.attribution.capture import LAST, default_layer
@@ -224,7 +225,7 @@ def _baselines(selection: Selection) -> pd.DataFrame:
             every = np.any(list(each.scene.marked.values()), axis=0)
             for stride in STRIDES:
                 grid = side // stride, side // stride
-                maps[knowing(side, stride)] = lay(best_on_grid(every, visible, grid), side, side) * visible
+                maps[knowing(side, stride)] = upsample(best_on_grid(every, visible, grid), side, side) * visible
         tables.append(map_table(each.scene, maps))
     return pd.concat(tables, ignore_index=True)
 
@@ -411,7 +412,7 @@ def _drawn(each: PreparedPhotograph) -> np.ndarray:
 
 def _overlaid(each: PreparedPhotograph, given: np.ndarray) -> np.ndarray:
     """The map in viridis over the photograph, clear outside the field."""
-    laid = lay(given, *each.scene.field.shape) * each.scene.field
+    laid = upsample(given, *each.scene.field.shape) * each.scene.field
     laid = laid / max(float(laid.max()), 1e-12)
     colours = cv2.applyColorMap(np.rint(255 * laid).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
     opacity = 0.7 * np.sqrt(laid)[..., None]

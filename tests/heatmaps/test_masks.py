@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fundoscope.heatmaps.masks import cover, mask_on_canvas
+from fundoscope.heatmaps.masks import coverage, mask_on_canvas
 from fundoscope.photo.recipe import Placement, Recipe, prepare
 
 
 def test_the_cover_of_a_mask_reduced_by_whole_numbers_is_the_mean_of_its_blocks(rng):
     drawn = rng.random((60, 60)) < 0.3
 
-    share = cover(drawn, Placement(1 / 5, 0.0, 0.0), 12, size=(60, 60))
+    share = coverage(drawn, Placement(1 / 5, 0.0, 0.0), 12, size=(60, 60))
 
     np.testing.assert_allclose(share, drawn.reshape(12, 5, 12, 5).mean((1, 3)), atol=1e-12)
 
@@ -26,7 +26,7 @@ def test_a_mask_lies_where_the_recipe_puts_the_photograph_and_keeps_its_area(rng
     for recipe in (Recipe(side=64, crop="square"), Recipe(side=64, crop="none")):
         prepared = prepare(photo, recipe)
         mask = mask_on_canvas(drawn, prepared.placement, 64, size=(150, 200))
-        share = cover(drawn, prepared.placement, 64, size=(150, 200))
+        share = coverage(drawn, prepared.placement, 64, size=(150, 200))
 
         assert share.sum() == pytest.approx(2400 * prepared.placement.scale * prepared.placement.column_scale)
         np.testing.assert_array_equal(mask, prepared.canvas[..., 0] >= 172)
@@ -37,7 +37,7 @@ def test_a_mask_of_half_the_resolution_lies_in_the_same_place(rng):
     large = np.kron(small, np.ones((2, 2))).astype(bool)
     placement = Placement(0.37, 1.3, -2.1)
 
-    there, back = (cover(mask, placement, 24, size=(60, 80)) for mask in (small, large))
+    there, back = (coverage(mask, placement, 24, size=(60, 80)) for mask in (small, large))
 
     np.testing.assert_allclose(there, back, atol=1e-12)
 
@@ -61,5 +61,5 @@ def test_a_mask_beyond_the_canvas_or_empty_leaves_nothing():
 
 
 def test_a_mask_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match=r"drawn must be of the photograph's shape 50 x 80 .* got 50 x 50; take"):
-        cover(np.zeros((50, 50), bool), Placement(1.0, 0.0, 0.0), 20, size=(50, 80))
+    with pytest.raises(ValueError, match=r"mask must be of the photograph's shape 50 x 80 .* got 50 x 50; take"):
+        coverage(np.zeros((50, 50), bool), Placement(1.0, 0.0, 0.0), 20, size=(50, 80))

@@ -12,12 +12,12 @@ from fundoscope.arrays import Canvas
 from fundoscope.heatmaps.baselines import (
     best_on_grid,
     centre_blob,
+    chance_off_target_share,
     chance_scores,
-    chance_stray,
     uniform_map,
     vessel_map,
 )
-from fundoscope.heatmaps.scores import energy_inside, lay, pointing_game, rank_map, score_map, stray
+from fundoscope.heatmaps.scores import energy_inside, off_target_share, pointing_game, rank_map, score_map, upsample
 from fundoscope.photo.fov import Field
 from fundoscope.photo.recipe import Placement
 from fundoscope.runtime.output.illustration import lay_on_photograph
@@ -94,7 +94,9 @@ def test_chance_is_what_a_uniform_map_earns(rng, tolerance_px):
     chance = chance_scores(lesions, field, left_out=others, tolerance_px=tolerance_px)
 
     assert found.to_dict() == pytest.approx(chance.to_dict(), abs=1e-12)
-    assert stray(relevance, field, disc=disc).to_dict() == pytest.approx(chance_stray(field, disc=disc).to_dict())
+    assert off_target_share(relevance, field, disc=disc).to_dict() == pytest.approx(
+        chance_off_target_share(field, disc=disc).to_dict()
+    )
     assert chance.energy == pytest.approx(lesions.sum() / field.sum())
 
 
@@ -133,8 +135,8 @@ def test_flipping_map_and_masks_together_changes_no_score(rng):
     field, lesions = scene(rng)
     relevance = rng.random((7, 7))
 
-    there = score_map(lay(relevance, SIDE, SIDE), lesions, field)
-    back = score_map(lay(relevance[:, ::-1], SIDE, SIDE), lesions[:, ::-1], field[:, ::-1])
+    there = score_map(upsample(relevance, SIDE, SIDE), lesions, field)
+    back = score_map(upsample(relevance[:, ::-1], SIDE, SIDE), lesions[:, ::-1], field[:, ::-1])
 
     assert there.to_dict() == pytest.approx(back.to_dict(), abs=1e-5)
 
@@ -154,7 +156,7 @@ def test_a_map_that_shows_nothing_earns_nothing(rng):
     field, lesions = scene(rng)
     nothing = np.zeros((SIDE, SIDE))
 
-    found, astray = score_map(nothing, lesions, field), stray(nothing, field, disc=lesions)
+    found, astray = score_map(nothing, lesions, field), off_target_share(nothing, field, disc=lesions)
 
     assert (found.pointing, found.energy, found.mass, found.rank, found.auroc) == (0, 0, 0, 0, 0.5)
     assert found.average_precision == pytest.approx(lesions.sum() / field.sum())
@@ -165,8 +167,8 @@ def test_relevance_in_the_black_surround_is_astray_and_points_nowhere(rng):
     field, lesions = scene(rng)
     relevance = np.where(field, 1.0, 3.0)
 
-    assert stray(relevance, field).outside == pytest.approx(3 * (~field).sum() / relevance.sum())
-    assert np.isnan(stray(relevance, field).disc)
+    assert off_target_share(relevance, field).outside == pytest.approx(3 * (~field).sum() / relevance.sum())
+    assert np.isnan(off_target_share(relevance, field).disc)
     assert score_map(relevance, lesions, field).pointing == 0
 
 
@@ -181,27 +183,27 @@ def test_a_coarse_map_is_laid_as_the_report_draws_it(rng):
     heatmap = rng.random((7, 7)).astype(np.float32)
     heatmap /= heatmap.max()
     canvas = 112
-    words = dict.fromkeys(("image", "status", "reason", "decision", "release", "graded_at"), "-")
+    words = dict.fromkeys(("image", "status", "reason", "release", "graded_at"), "-")
     reading = Reading(
         **words, heatmap=heatmap, placement=Placement(1.0, 0.0, 0.0), decoded=(canvas, canvas), side=canvas
     )
 
     drawn = lay_on_photograph(reading, longer_px=canvas)
 
-    np.testing.assert_allclose(lay(heatmap, canvas, canvas), drawn, atol=0.02)
+    np.testing.assert_allclose(upsample(heatmap, canvas, canvas), drawn, atol=0.02)
 
 
 def test_a_constant_map_stays_constant_and_no_value_leaves_the_grids_range(rng):
     spiky = np.zeros((6, 6))
     spiky[2, 3] = 5.0
 
-    assert lay(np.full((3, 4), 2.0), 30, 40) == pytest.approx(np.full((30, 40), 2.0))
+    assert upsample(np.full((3, 4), 2.0), 30, 40) == pytest.approx(np.full((30, 40), 2.0))
     for name in ("cubic", "linear", "nearest"):
-        laid = lay(spiky, 60, 60, interpolation=name)
+        laid = upsample(spiky, 60, 60, interpolation=name)
         assert laid.min() == 0
         assert laid.max() <= 5
-    assert lay(spiky, 6, 6) is not None
-    np.testing.assert_array_equal(lay(spiky, 60, 60, interpolation="nearest"), np.kron(spiky, np.ones((10, 10))))
+    assert upsample(spiky, 6, 6) is not None
+    np.testing.assert_array_equal(upsample(spiky, 60, 60, interpolation="nearest"), np.kron(spiky, np.ones((10, 10))))
 
 
 def test_one_sorting_serves_every_type_of_lesion(rng):
@@ -215,13 +217,13 @@ def test_one_sorting_serves_every_type_of_lesion(rng):
 
 def test_the_best_map_of_a_grid_beats_every_other_of_that_grid(rng):
     field, lesions = scene(rng)
-    best = lay(best_on_grid(lesions, field, (8, 8)), SIDE, SIDE, interpolation="nearest")
+    best = upsample(best_on_grid(lesions, field, (8, 8)), SIDE, SIDE, interpolation="nearest")
     most = score_map(best, lesions, field)
 
     for _ in range(20):
-        other = lay(rng.random((8, 8)), SIDE, SIDE, interpolation="nearest")
+        other = upsample(rng.random((8, 8)), SIDE, SIDE, interpolation="nearest")
         assert score_map(other, lesions, field).auroc <= most.auroc
-    full = lay(best_on_grid(lesions, field, (SIDE, SIDE)), SIDE, SIDE)
+    full = upsample(best_on_grid(lesions, field, (SIDE, SIDE)), SIDE, SIDE)
     assert score_map(full, lesions, field).auroc == 1
 
 
@@ -267,7 +269,7 @@ def test_wrong_use_is_refused_with_what_to_do(rng):
     with pytest.raises(ValueError, match=r"left_out must be of the map's size"):
         score_map(relevance, lesions, field, left_out=lesions[:9])
     with pytest.raises(ValueError, match=r"disc must be of the map's size"):
-        stray(relevance, field, disc=lesions[:9])
+        off_target_share(relevance, field, disc=lesions[:9])
     with pytest.raises(ValueError, match=r"lesions must have a pixel in the part of the field that counts, got none"):
         score_map(relevance, lesions & False, field)
     with pytest.raises(ValueError, match=r"lesions must have a pixel in the part of the field that counts, got none"):
@@ -277,13 +279,13 @@ def test_wrong_use_is_refused_with_what_to_do(rng):
     with pytest.raises(ValueError, match=r"relevance must be >= 0, got -0.5; choose what a negative value means"):
         score_map(np.full((SIDE, SIDE), -0.5), lesions, field)
     with pytest.raises(ValueError, match=r"relevance must hold at least one value"):
-        lay(np.zeros((0, 3)), 4, 4)
+        upsample(np.zeros((0, 3)), 4, 4)
     with pytest.raises(ValueError, match=r"field must have at least one pixel, got none"):
         score_map(relevance, lesions, field & False)
     with pytest.raises(ValueError, match=r"no finer than the canvas of 30 x 40, got a map of 40 x 40; average it"):
-        lay(relevance, 30, 40)
+        upsample(relevance, 30, 40)
     with pytest.raises(ValueError, match=r"interpolation must be one of cubic, linear, nearest, got 'area'"):
-        lay(relevance, 80, 80, interpolation="area")
+        upsample(relevance, 80, 80, interpolation="area")
     with pytest.raises(ValueError, match=r"sigma must be positive, got 0"):
         centre_blob(field, sigma=0.0)
     with pytest.raises(ValueError, match=r"grid must have 1 to 40 rows and 1 to 40 columns.* got 41 x 7"):

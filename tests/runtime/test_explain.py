@@ -93,7 +93,7 @@ def test_a_lesion_of_one_pixel_is_outlined_in_its_colour():
 
     changed = np.argwhere((drawn != picture).any(axis=2))
     assert changed.tolist() == [[30, 40]]
-    assert tuple(drawn[30, 40]) == LESION_COLOURS["mask_ma"][1]
+    assert tuple(drawn[30, 40]) == LESION_COLOURS["mask_ma"]
 
 
 def test_the_figure_shows_the_photograph_its_lesions_and_every_map(rng):

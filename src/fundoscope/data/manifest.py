@@ -13,8 +13,9 @@ from fundoscope.errors import BadRequest, BadTable
 from fundoscope.files import sha256_of
 from fundoscope.photo.read import PICTURE_SUFFIXES
 from fundoscope.tables import MANIFEST_COLUMNS, check_manifest, read_table, write_table
+from fundoscope.tables.columns import MASK_COLUMNS
 
-PATH_COLUMNS: Final = ("image", "boxes", *(name for name in MANIFEST_COLUMNS if name.startswith("mask_")))
+PATH_COLUMNS: Final = ("image", "boxes", *MASK_COLUMNS)
 """Columns that hold paths relative to the manifest."""
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from scipy import ndimage
 
 from fundoscope.arrays import Canvas
-from fundoscope.heatmaps.scores import MapScores, Region, Relevance, Stray, check_field, check_shapes, near
+from fundoscope.heatmaps.scores import MapScores, OffTargetShare, Region, Relevance, check_field, check_shapes, near
 
 VESSEL_SHARES: Final = (0.006, 0.012, 0.02)
 """Widths (sigma) at which vessels are looked for, as shares of the field's radius."""
@@ -56,10 +56,10 @@ def chance_scores(
     )
 
 
-def chance_stray(field: Region, *, disc: Region | None = None) -> Stray:
+def chance_off_target_share(field: Region, *, disc: Region | None = None) -> OffTargetShare:
     """What a map that is uniform within the field gives: nothing outside, the disc's share of the field on the disc."""
     check_field(uniform_map(field), field)
-    return Stray(outside=0.0, disc=float("nan") if disc is None else float(disc[field].mean()))
+    return OffTargetShare(outside=0.0, disc=float("nan") if disc is None else float(disc[field].mean()))
 
 
 def uniform_map(field: Region) -> Laid:
@@ -93,8 +93,8 @@ def best_on_grid(lesions: Region, field: Region, grid: tuple[int, int]) -> Relev
     Pearson, Phil Trans A 231 (1933) 289-337). What it cannot find, no map of that resolution can.
 
     Returns:
-        On the grid; lay it with interpolation "nearest" for the bound, as overlays are drawn to see what is left of it
-        (times the field, lest it be blamed for what interpolation spreads beyond).
+        On the grid; upsample it with interpolation "nearest" for the bound, or as overlays are drawn to see what is
+        left of it (times the field, lest it be blamed for what interpolation spreads beyond).
 
     Raises:
         ValueError: If shapes differ, the field is empty or the grid is finer than the canvas.

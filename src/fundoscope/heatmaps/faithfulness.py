@@ -128,7 +128,7 @@ def road(
     """The score with pixels gone and imputed from their neighbours, which leaves no trace of where they were.
 
     Rong et al., ICML 2022: with a fixed value the *shape* of what was removed tells the network the class; noisy linear
-    imputation (`map_imputation.impute`) hides it. Neighbours outside the field do not count, so that its black does not
+    imputation (`imputation.impute`) hides it. Neighbours outside the field do not count, so that its black does not
     bleed in.
 
     Args:
@@ -192,7 +192,7 @@ def _order(photo: Canvas, relevance: Relevance, field: Region, baseline: Canvas,
         raise ValueError(
             f"relevance and baseline must be of the photograph's size {photo.shape[0]} x {photo.shape[1]}, got "
             f"{relevance.shape[0]} x {relevance.shape[1]} and {baseline.shape[0]} x {baseline.shape[1]}; "
-            "bring the map there with `maps.lay`"
+            "bring the map there with `scores.upsample`"
         )
     check_map(relevance)
     check_field(relevance, field)

@@ -52,7 +52,7 @@ class MapScores:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stray:
+class OffTargetShare:
     """Where relevance lies that should not; less is better, NaN for a map that shows nothing."""
 
     outside: float
@@ -65,7 +65,7 @@ class Stray:
         return asdict(self)
 
 
-def lay(
+def upsample(
     relevance: Relevance, height: int, width: int, *, interpolation: str = "cubic"
 ) -> Float[np.ndarray, "height width"]:
     """Bring a coarse map to the size of the prepared photograph, as a reading's overlay shows it.
@@ -111,7 +111,7 @@ def score_map(
     """All scores of one map against one set of lesions.
 
     Args:
-        relevance: At the size of the masks (`lay` brings it there).
+        relevance: At the size of the masks (`upsample` brings it there).
         lesions: Of one type, one size or all; what lies outside the field is not counted.
         field: The field of view.
         left_out: Pixels that count neither way within the field, such as lesions of the other types. Pointing and
@@ -145,7 +145,7 @@ class RankedMap:
         if not hits.any():
             raise ValueError(
                 "lesions must have a pixel in the part of the field that counts, got none; "
-                "score a photograph without lesions by `stray` only"
+                "score a photograph without lesions by `off_target_share` only"
             )
         counted = self.relevance.ravel()[order]
         ends = np.append(np.flatnonzero(np.diff(counted)) + 1, len(counted))
@@ -197,17 +197,17 @@ def energy_inside(relevance: Relevance, region: Region) -> float:
     return float(relevance[region].sum()) / total if total > 0 else 0.0
 
 
-def stray(relevance: Relevance, field: Region, *, disc: Region | None = None) -> Stray:
+def off_target_share(relevance: Relevance, field: Region, *, disc: Region | None = None) -> OffTargetShare:
     """Share of relevance outside the field of view and on the optic disc; needs no lesions."""
     check_map(relevance)
     check_field(relevance, field)
     if not relevance.any():
-        return Stray(outside=math.nan, disc=math.nan)
+        return OffTargetShare(outside=math.nan, disc=math.nan)
     on_disc = math.nan
     if disc is not None:
         check_shapes(relevance, disc=disc)
         on_disc = energy_inside(relevance, disc)
-    return Stray(outside=energy_inside(relevance, ~field), disc=on_disc)
+    return OffTargetShare(outside=energy_inside(relevance, ~field), disc=on_disc)
 
 
 def check_map(relevance: Relevance) -> None:
@@ -239,7 +239,7 @@ def check_shapes(relevance: Relevance, **regions: Region) -> None:
         if region.shape != relevance.shape:
             raise ValueError(
                 f"{name} must be of the map's size {relevance.shape[0]} x {relevance.shape[1]}, got "
-                f"{region.shape[0]} x {region.shape[1]}; bring the map to the masks' size with `lay`"
+                f"{region.shape[0]} x {region.shape[1]}; bring the map to the masks' size with `upsample`"
             )
 
 

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from scipy import stats
 
 from fundoscope.arrays import Canvas, Canvases
-from fundoscope.heatmaps.scores import Region, check_shapes, lay
+from fundoscope.heatmaps.scores import Region, check_shapes, upsample
 
 AnyMap = Float[np.ndarray, "_ _"]
 """A map of finite values, signed or not: the absolute value is compared."""
@@ -59,7 +59,7 @@ def likeness(first: AnyMap, second: AnyMap, *, within: Region | None = None) -> 
     """Compare the absolute values of two maps.
 
     Args:
-        first: Compare maps as they are shown (`maps.lay`); a window of 11 pixels says little on a grid of 12.
+        first: Compare maps as they are shown (`scores.upsample`); a window of 11 pixels says little on a grid of 12.
         second: Of the same size.
         within: Pixels to compare, such as the field of view; None for all.
 
@@ -150,7 +150,7 @@ def shift_stability(
     given = explain(np.stack([photo, *(shifted(photo, shift) for shift in shifts)]))
     if len(given) != len(shifts) + 1:
         raise ValueError(f"explain must give a map for each of {len(shifts) + 1} photographs, got {len(given)}")
-    original, *others = (lay(np.abs(each), *field.shape) for each in given)
+    original, *others = (upsample(np.abs(each), *field.shape) for each in given)
     rows = []
     for (down, along), other in zip(shifts, others, strict=True):
         # Pixels that the shift pushed out of the canvas come back as False, and are not compared.
@@ -174,7 +174,7 @@ def _checked(first: AnyMap, second: AnyMap, within: Region | None) -> Bool[np.nd
     if first.shape != second.shape:
         raise ValueError(
             f"second must be of the first map's size {first.shape[0]} x {first.shape[1]}, got "
-            f"{second.shape[0]} x {second.shape[1]}; bring both to the canvas with `maps.lay`"
+            f"{second.shape[0]} x {second.shape[1]}; bring both to the canvas with `scores.upsample`"
         )
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         raise ValueError("maps must be finite to be compared, got values that are not; mend the method that made them")

@@ -18,9 +18,9 @@ from jaxtyping import Float
 from fundoscope.errors import BadTable
 from fundoscope.evaluation.statistics.interval import Interval, Weights, patient_intervals
 from fundoscope.evaluation.statistics.rates import ratio
-from fundoscope.heatmaps.baselines import chance_scores, chance_stray
+from fundoscope.heatmaps.baselines import chance_off_target_share, chance_scores
 from fundoscope.heatmaps.lesions import FLAGGED, OVERLAP, by_size, lesion_table
-from fundoscope.heatmaps.scores import Region, Relevance, lay, rank_map, stray
+from fundoscope.heatmaps.scores import Region, Relevance, off_target_share, rank_map, upsample
 from fundoscope.tables.patients import patient_keys, texts
 
 ANY: Final = "any"
@@ -68,15 +68,15 @@ def map_table(
 
     Args:
         scene: The photograph.
-        maps: By method, at the size of the canvas or coarser (`maps.lay`).
+        maps: By method, at the size of the canvas or coarser (`scores.upsample`).
         tolerance_px: Of the pointing game.
-        interpolation: See `maps.INTERPOLATIONS`.
-        flagged: See `map_lesions.lesion_table`.
+        interpolation: See `scores.INTERPOLATIONS`.
+        flagged: See `lesions.lesion_table`.
         overlap: Likewise.
 
     Returns:
         One row for each method (and `CHANCE`) and each of `ANY`, the types that are marked and the sizes that occur
-        (`map_lesions.SIZES`), or `NONE` alone: the `KEYS`, empty (1 for a map that shows nothing), pointing, energy,
+        (`lesions.SIZES`), or `NONE` alone: the `KEYS`, empty (1 for a map that shows nothing), pointing, energy,
         mass, rank, auroc, average_precision, covered and found (means over the lesions), outside, disc. Of one type or
         size, pixels of the others are left out within the field.
 
@@ -89,10 +89,10 @@ def map_table(
         raise ValueError(f"maps must not name a method {CHANCE!r}: that row is computed; rename it")
     rows = _chance_rows(scene, tolerance_px, flagged)
     for method, given in maps.items():
-        laid = lay(given, *scene.field.shape, interpolation=interpolation)
+        laid = upsample(given, *scene.field.shape, interpolation=interpolation)
         shared = {
             "empty": float(not laid[scene.field].any()),
-            **stray(laid, scene.field, disc=scene.disc).to_dict(),
+            **off_target_share(laid, scene.field, disc=scene.disc).to_dict(),
         }
         found = _found(scene, laid, flagged, overlap)
         ranked = rank_map(laid, scene.field)
@@ -206,7 +206,7 @@ def _kinds(scene: Scene) -> list[tuple[str, Region, Region | None]]:
 
 
 def _chance_rows(scene: Scene, tolerance_px: float, flagged: float) -> list[dict[str, object]]:
-    shared = {"empty": 0.0, **chance_stray(scene.field, disc=scene.disc).to_dict()}
+    shared = {"empty": 0.0, **chance_off_target_share(scene.field, disc=scene.disc).to_dict()}
     rows: list[dict[str, object]] = []
     for kind, mask, others in _kinds(scene):
         scores = chance_scores(mask, scene.field, left_out=others, tolerance_px=tolerance_px)

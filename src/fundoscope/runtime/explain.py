@@ -1,7 +1,7 @@
 """Heatmaps of any origin as pictures: laid over the photograph, and side by side beside its lesions.
 
-A map comes from a release's own network (`by_release`) or from a checkpoint (`training.explaining`); what is drawn and
-measured here does not ask which. Maps stay in the units of their method; only pictures stretch them to [0, 1].
+A map comes from a release's own network (`by_release`) or from a checkpoint (`training.runs.explainer`); what is drawn
+and measured here does not ask which. Maps stay in the units of their method; only pictures stretch them to [0, 1].
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from fundoscope.photo.recipe import shown_retina
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.output.illustration import Overlay, colour, lay_on_photograph
 from fundoscope.runtime.reading import Reading
+from fundoscope.tables.columns import DISC_MASK, LESION_MASKS
 
 OVERLAY_PX: Final = 800
 """Longer side of an overlay."""
@@ -34,13 +35,13 @@ SHOWN_FULL: Final = 0.005
 TEXT_PX, LINE_PX, MARGIN_PX = 15, 20, 10
 
 LESION_COLOURS: Final = {
-    "mask_ma": ("microaneurysms", (0, 158, 255)),
-    "mask_he": ("haemorrhages", (86, 230, 233)),
-    "mask_ex": ("hard exudates", (240, 228, 66)),
-    "mask_se": ("soft exudates", (255, 160, 220)),
-    "mask_od": ("optic disc", (255, 255, 255)),
+    "mask_ma": (0, 158, 255),
+    "mask_he": (86, 230, 233),
+    "mask_ex": (240, 228, 66),
+    "mask_se": (255, 160, 220),
+    DISC_MASK: (255, 255, 255),
 }
-"""How a mask's column is called, and its outline's colour (RGB): none of them is a retina's."""
+"""Colour of a mask's outline (RGB), by its column in the manifest: none of them is a retina's."""
 
 Relevance = Float[np.ndarray, "_ _"]
 """Of every cell of a grid that covers the prepared photograph; >= 0, in the units of its method."""
@@ -136,7 +137,7 @@ def outlined(picture: Photo, lesions: Lesions) -> Photo:
         # Any part of a pixel counts: at this size a microaneurysm fills none.
         covered = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0
         edges, _ = cv2.findContours(covered.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(drawn, edges, -1, LESION_COLOURS[column][1], 1)
+        cv2.drawContours(drawn, edges, -1, LESION_COLOURS[column], 1)
     return drawn
 
 
@@ -191,7 +192,7 @@ def _with_legend(page: Picture, columns: Sequence[str]) -> Picture:
     whole.paste(Image.fromarray(page))
     pen, left = ImageDraw.Draw(whole), float(MARGIN_PX)
     for column in columns:
-        words, colour = LESION_COLOURS[column]
+        words, colour = LESION_MASKS.get(column, "optic disc"), LESION_COLOURS[column]
         top = page.shape[0]
         pen.rectangle((left, top, left + LINE_PX, top + TEXT_PX), fill=(110, 50, 20), outline=colour, width=3)
         pen.text((left + LINE_PX + 5, top - 2), words, fill=(82, 96, 112), font=_font())

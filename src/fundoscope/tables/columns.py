@@ -42,6 +42,19 @@ _SHARED: Final[dict[str, Column]] = {
     "eye": Column(allowed=EYES),
 }
 
+LESION_MASKS: Final = {
+    "mask_ma": "microaneurysms",
+    "mask_he": "haemorrhages",
+    "mask_ex": "hard exudates",
+    "mask_se": "soft exudates",
+}
+"""Columns of a manifest that name masks of lesions, and what the lesions are called."""
+
+DISC_MASK: Final = "mask_od"
+"""Column of a manifest that names masks of the optic disc."""
+
+MASK_COLUMNS: Final = (*LESION_MASKS, DISC_MASK)
+
 MANIFEST_COLUMNS: Final[dict[str, Column]] = {
     **_SHARED,
     "visit": Column(note="any text that is the same for all photographs of one visit"),
@@ -65,9 +78,7 @@ MANIFEST_COLUMNS: Final[dict[str, Column]] = {
     "age": Column("number", note="in years"),
     "eye_inferred": Column(allowed=EYES, note="read off the picture, not recorded"),
     "boxes": Column(note="path of a table of lesion boxes, relative to this table"),
-    **{
-        f"mask_{sign}": Column(note="path of a mask, relative to this table") for sign in ("ma", "he", "ex", "se", "od")
-    },
+    **{name: Column(note="path of a mask, relative to this table") for name in MASK_COLUMNS},
 }
 """Columns of a manifest, in order. Only `image` is needed."""
 

@@ -14,6 +14,7 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.errors import BadCheckpoint, BadRequest
+from fundoscope.heatmaps.explainers import Explainer
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.runtime.explain import overlay
 from fundoscope.runtime.explanations import Request, write_explained
@@ -61,7 +62,12 @@ def test_several_runs_are_explained_by_their_mean_answer(folded_runs: tuple[Path
     both, *alone = (read_explainer(some, ["grad-cam"]).explain(retina) for some in (runs, runs[:1], runs[1:]))
 
     np.testing.assert_allclose(both.reading.raw, np.mean([each.reading.raw for each in alone], axis=0), atol=1e-5)
-    assert read_explainer(runs, ["grad-cam"]).name.startswith("tiny (seed 1 ")
+    explainer = read_explainer(runs, ["grad-cam", "eigen-cam"], layers=["blocks.2"], target="cut:2")
+    assert isinstance(explainer, Explainer)
+    assert explainer.name.startswith("tiny (seed 1 ")
+    assert explainer.request == Request(
+        network=explainer.name, methods=("grad-cam", "eigen-cam"), layers=("blocks.2",), target="cut:2"
+    )
 
 
 def test_integrated_gradients_say_what_they_miss(folded_runs: tuple[Path, Path], retina: Path):
@@ -144,11 +150,12 @@ def test_maps_of_other_networks_are_drawn_and_stored_by_their_own_recipe(
     mirrored_run: Path, transformer_run: Path, retina: Path, tmp_path: Path
 ):
     both = read_side_by_side([[mirrored_run], [transformer_run]], ["grad-cam"])
-    request = Request(network=both.name, methods=both.map_names, layers=(), target="answer")
 
-    row = write_explained(both.explain(retina), "eye.png", tmp_path, "eye", request, None)
+    row = write_explained(both.explain(retina), "eye.png", tmp_path, "eye", both.request, None)
 
     key = "vit_tiny_patch16_224.grad-cam"
+    assert isinstance(both, Explainer)
+    assert both.request == Request(network=both.name, methods=both.map_names, layers=(), target="answer")
     assert list(row["methods"]) == ["mobilenetv2_035.grad-cam", key]
     alone = read_explainer([transformer_run], ["grad-cam"]).explain(retina)
     np.testing.assert_array_equal(

@@ -16,10 +16,10 @@ from fundoscope.heatmaps.table import ANY, CHANCE, NONE, differences, summarise
 from fundoscope.runtime.certificate import Outcome, Verdict
 
 CENTRE: Final = "centre blob"
-"""Baseline of `map_baselines.centre_blob`: lesions gather round the macula."""
+"""Baseline of `baselines.centre_blob`: lesions gather round the macula."""
 
 VESSELS: Final = "vessel map"
-"""Baseline of `map_baselines.vessel_map`: lesions are dark as vessels are."""
+"""Baseline of `baselines.vessel_map`: lesions are dark as vessels are."""
 
 BETTER: Final = 0.0
 """A difference from a baseline must be above nothing: how far above is for the reader of the figures."""
@@ -59,7 +59,7 @@ class MapTest:
 
     says: str
     score: str
-    """Column of the table that `audit.maps.measure` makes."""
+    """Column of the table that `certification.measure` makes."""
     baseline: str | None = None
     """A method that is subtracted, photograph by photograph; None: the score itself."""
     relation: Relation
@@ -159,7 +159,7 @@ def decide(
 
     Args:
         method: Its name in the table.
-        table: Rows of `audit.maps.measure`: of the method, of the baselines and of chance.
+        table: Rows of `certification.measure`: of the method, of the baselines and of chance.
         not_run: Tests that were not run, and why; what has no score and stands here is no failure.
         resamples: Draws of patients.
         seed: Of the draws.

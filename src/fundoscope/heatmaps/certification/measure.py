@@ -18,7 +18,7 @@ from fundoscope.heatmaps.baselines import centre_blob, vessel_map
 from fundoscope.heatmaps.certification.criteria import CENTRE, VESSELS
 from fundoscope.heatmaps.certification.evaluators import Evaluator
 from fundoscope.heatmaps.faithfulness import deletion, field_mean, insertion, road
-from fundoscope.heatmaps.scores import Relevance, lay
+from fundoscope.heatmaps.scores import Relevance, upsample
 from fundoscope.heatmaps.stability import SHIFTS, likeness, seed_agreement, shift_stability
 from fundoscope.heatmaps.table import ANY, NONE, Scene, map_table
 from fundoscope.parallel import in_order
@@ -92,7 +92,8 @@ def measure(
     maps = [relevance for relevance, _ in explained]
     # (map rows, map columns) of the method's grid to (side, side) of the canvas
     upsampled = [
-        lay(relevance, *photograph.scene.field.shape) for relevance, photograph in zip(maps, photographs, strict=True)
+        upsample(relevance, *photograph.scene.field.shape)
+        for relevance, photograph in zip(maps, photographs, strict=True)
     ]
     # By photograph: the scores that need the network, filled in step by step.
     network_scores = [scores for _, scores in explained]
@@ -140,11 +141,11 @@ def _explain(photograph: PreparedPhotograph, evaluator: Evaluator, steps: Steps)
         relevance = np.asarray(evaluator.maps(canvases)[0], np.float64)
     shape = scene.field.shape
     if lesions and len(evaluator.seeds) > 1:
-        by_seed = [lay(maps(canvases)[0], *shape) for maps in evaluator.seeds]
+        by_seed = [upsample(maps(canvases)[0], *shape) for maps in evaluator.seeds]
         scores["seed_agreement"] = seed_agreement(by_seed, within=scene.field)
     if lesions and evaluator.shuffled is not None:
-        shuffled = lay(evaluator.shuffled(canvases)[0], *shape)
-        scores["shuffled_spearman"] = likeness(lay(relevance, *shape), shuffled, within=scene.field).spearman
+        shuffled = upsample(evaluator.shuffled(canvases)[0], *shape)
+        scores["shuffled_spearman"] = likeness(upsample(relevance, *shape), shuffled, within=scene.field).spearman
     return relevance, scores
 
 
@@ -167,7 +168,7 @@ def _randomise(
         for stage, maps in evaluator.randomised():
             for at in own:
                 scene = photographs[at].scene
-                randomised = lay(maps(photographs[at].canvas[None])[0], *scene.field.shape)
+                randomised = upsample(maps(photographs[at].canvas[None])[0], *scene.field.shape)
                 similarity = likeness(upsampled[at], randomised, within=scene.field)
                 rows.append({"image": scene.image, "stage": stage, **similarity.to_dict()})
                 network_scores[at]["randomised_spearman"] = similarity.spearman

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePath
-from typing import Final
 
-import cv2
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool
@@ -15,22 +13,13 @@ from jaxtyping import Bool
 from fundoscope.data.manifest import picture_paths
 from fundoscope.errors import BadTable
 from fundoscope.heatmaps.certification.measure import PreparedPhotograph
-from fundoscope.heatmaps.masks import mask_on_canvas
+from fundoscope.heatmaps.masks import mask_on_canvas, read_mask
 from fundoscope.heatmaps.table import Scene
 from fundoscope.photo.fov import find_field
 from fundoscope.photo.read import read_photo
 from fundoscope.photo.recipe import Prepared, Recipe, prepare, shown_retina
+from fundoscope.tables.columns import DISC_MASK, LESION_MASKS, MASK_COLUMNS
 from fundoscope.tables.patients import texts
-
-LESIONS: Final = {
-    "mask_ma": "microaneurysms",
-    "mask_he": "haemorrhages",
-    "mask_ex": "hard exudates",
-    "mask_se": "soft exudates",
-}
-"""Columns of the manifest whose masks are lesions, and what the tables call them."""
-
-DISC: Final = "mask_od"
 
 _Size = tuple[int, int]
 
@@ -66,14 +55,14 @@ def read_photographs(
         scene = Scene(
             image=names[at],
             field=shown_retina(prepared.placement, field, size=size, side=len(prepared.canvas)),
-            lesions={name: mask for name, mask in masks.items() if name != DISC},
-            disc=masks.get(DISC),
+            lesions={name: mask for name, mask in masks.items() if name != DISC_MASK},
+            disc=masks.get(DISC_MASK),
             patient=patients[at],
             source=sources[at],
         )
         if lesions and not scene.marked:
             raise BadTable(
-                f"{path}: expected a lesion in the field of view in one of {', '.join(LESIONS)}, got none. "
+                f"{path}: expected a lesion in the field of view in one of {', '.join(LESION_MASKS)}, got none. "
                 "Leave it out (--leave-out), or list it as lesion-free"
             )
         photographs.append(PreparedPhotograph(scene=scene, canvas=prepared.canvas, evaluator=evaluators[at]))
@@ -89,7 +78,7 @@ def short_names(frame: pd.DataFrame) -> list[str]:
 
 def with_masks(frame: pd.DataFrame) -> Bool[np.ndarray, " row"]:
     """Return which rows name a mask of a lesion."""
-    columns = [name for name in LESIONS if name in frame]
+    columns = [name for name in LESION_MASKS if name in frame]
     if not columns:
         return np.zeros(len(frame), dtype=bool)
     return np.asarray(frame[columns].notna().any(axis=1), dtype=bool)
@@ -97,16 +86,14 @@ def with_masks(frame: pd.DataFrame) -> Bool[np.ndarray, " row"]:
 
 def _masks(row: pd.Series, folder: Path, prepared: Prepared, size: _Size) -> dict[str, Bool[np.ndarray, "side side"]]:
     masks = {}
-    for column in (*LESIONS, DISC):
+    for column in MASK_COLUMNS:
         if column not in row or pd.isna(row[column]):
             continue
         path = folder / str(row[column])
-        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-        if mask is None:
-            raise BadTable(f"{path}: expected a mask picture for {column}, got none that can be read. Check the path")
+        mask = read_mask(path, column)
         try:
-            on_canvas = mask_on_canvas(mask > 0, prepared.placement, len(prepared.canvas), size=size)
+            on_canvas = mask_on_canvas(mask, prepared.placement, len(prepared.canvas), size=size)
         except ValueError as problem:
             raise BadTable(f"{path}: {problem}") from None
-        masks[LESIONS.get(column, DISC)] = on_canvas
+        masks[LESION_MASKS.get(column, DISC_MASK)] = on_canvas
     return masks

@@ -15,6 +15,7 @@ from fundoscope.heatmaps.certification.leakage import LEARNT, Exposure, Training
 from fundoscope.heatmaps.certification.measure import PreparedPhotograph
 from fundoscope.heatmaps.certification.scenes import read_photographs, short_names, with_masks
 from fundoscope.photo.recipe import Recipe
+from fundoscope.tables.columns import LESION_MASKS
 
 LESION_FREE_GRADE: Final = 0
 """Photographs of this grade have no lesion of retinopathy, by definition of the scale."""
@@ -80,7 +81,7 @@ def candidates_of(
         frame = frame[(frame["grade"] == LESION_FREE_GRADE).fillna(False).astype(bool)]
     frame = (frame.head(most) if most else frame).reset_index(drop=True)
     if frame.empty:
-        expected = "rows with a mask of a lesion (mask_ma, mask_he, mask_ex, mask_se)" if lesions else "rows of grade 0"
+        expected = f"rows with a mask of a lesion ({', '.join(LESION_MASKS)})" if lesions else "rows of grade 0"
         raise BadRequest(f"{manifest}: expected {expected} to test heatmaps on, got none. Give another manifest.")
     return Candidates(frame=frame, manifest=manifest, lesions=lesions)
 

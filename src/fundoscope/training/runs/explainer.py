@@ -27,9 +27,9 @@ from fundoscope.files import sha256_of
 from fundoscope.grades import GRADE_NAMES, REFERABLE
 from fundoscope.photo.quality import Gate
 from fundoscope.photo.read import Photograph, read_photo
-from fundoscope.run_folder import WEIGHTS
 from fundoscope.runtime.assessment import look
 from fundoscope.runtime.explain import Explained, Relevance
+from fundoscope.runtime.explanations import Request
 from fundoscope.runtime.reading import Reading
 from fundoscope.training.attribution.cam import CAMS
 from fundoscope.training.attribution.capture import attends
@@ -37,6 +37,7 @@ from fundoscope.training.attribution.explain import METHODS, NEEDS_ATTENTION, Me
 from fundoscope.training.attribution.targets import Target
 from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
+from fundoscope.training.loop.fit import WEIGHTS
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.runs.ensemble import check_alike
@@ -45,14 +46,24 @@ from fundoscope.training.runs.folder import read_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explainer:
-    """Networks, and how they are asked."""
+class NetworkExplainer:
+    """Trained networks whose mean answer is explained (`heatmaps.explainers.Explainer`)."""
 
     experiment: Experiment
     networks: Sequence[GradingNetwork]
     methods: tuple[Method, ...]
     name: str
     """Experiment, seeds and hashes of the weights."""
+    layers: tuple[str, ...] = ()
+    """Modules that class activation maps are taken from, as they were requested."""
+    target: str = "answer"
+    """What is explained, as it was requested."""
+
+    @property
+    def request(self) -> Request:
+        """Which networks explain what, by which methods."""
+        methods = tuple(method.name for method in self.methods)
+        return Request(network=self.name, methods=methods, layers=self.layers, target=self.target)
 
     def explain(self, photo: Path | str, fellow: Path | str | None = None) -> Explained:
         """Explain one photograph; never raises because of the photograph, `reading.status` says what became of it.
@@ -79,22 +90,22 @@ class Explainer:
         reading, pixels, canvas = look(reading, photograph, self.experiment.recipe, Gate())
         if canvas is None or reading.status != "graded":
             return Explained(reading=reading, pixels=pixels, answer="")
-        given = torch.from_numpy(self._given(canvas, fellow))[None]
+        pictures = torch.from_numpy(self._network_input(canvas, fellow))[None]  # (1, *eyes, side, side, 3)
         maps: dict[str, Relevance] = {}
         residuals: dict[str, float] = {}
         for method in self.methods:
-            found = explain(self.networks, Normalise(self.experiment.recipe), given, method)
-            maps[method.name] = found.map[0].double().numpy()
-            if found.residual is not None:
-                residuals[method.name] = float(found.residual[0])
-        reading, answer = self._answered(reading, self._raw(given))
+            heatmap = explain(self.networks, Normalise(self.experiment.recipe), pictures, method)
+            maps[method.name] = heatmap.map[0].double().numpy()
+            if heatmap.residual is not None:
+                residuals[method.name] = float(heatmap.residual[0])
+        reading, answer = self._answered(reading, self._raw(pictures))
         return Explained(reading=reading, pixels=pixels, answer=answer, maps=maps, residuals=residuals)
 
     def _read(self, photo: Path | str) -> Photograph:
         return read_photo(photo, target_px=self.experiment.recipe.decode_px)
 
-    def _given(self, canvas: Canvas, fellow: Path | str | None) -> UInt8[np.ndarray, "*eyes side side 3"]:
-        """What the networks take; a fellow that is not there or cannot be used is zeros, as in training."""
+    def _network_input(self, canvas: Canvas, fellow: Path | str | None) -> UInt8[np.ndarray, "*eyes side side 3"]:
+        """Return what the networks take; an absent or ungradable fellow eye is all zero, as in training."""
         if self.networks[0].eyes == 1:
             return canvas
         other = np.zeros_like(canvas)
@@ -104,14 +115,14 @@ class Explainer:
             except UnreadablePhotograph:
                 return np.stack([canvas, other])
             blank = Reading(image=str(fellow), status="", reason="", decision="", release="", graded_at="")
-            seen, _, usable = look(blank, photograph, self.experiment.recipe, Gate())
-            other = other if usable is None or seen.status != "graded" else usable
+            assessed, _, fellow_canvas = look(blank, photograph, self.experiment.recipe, Gate())
+            other = other if fellow_canvas is None or assessed.status != "graded" else fellow_canvas
         return np.stack([canvas, other])
 
-    def _raw(self, given: UInt8[torch.Tensor, "1 *eyes side side 3"]) -> RawOutput:
-        pictures = Normalise(self.experiment.recipe)(given)
+    def _raw(self, pictures: UInt8[torch.Tensor, "1 *eyes side side 3"]) -> RawOutput:
+        normalised = Normalise(self.experiment.recipe)(pictures)
         with torch.inference_mode():
-            raw = torch.stack([network.grade(pictures)[0] for network in self.networks]).mean(dim=0)
+            raw = torch.stack([network.grade(normalised)[0] for network in self.networks]).mean(dim=0)
         return raw.double().numpy()
 
     def _answered(self, reading: Reading, raw: Float[np.ndarray, "1 output"]) -> tuple[Reading, str]:
@@ -119,51 +130,61 @@ class Explainer:
         reading = replace(reading, raw=tuple(raw[0].tolist()))
         target = target_of(self.experiment.data)
         if target.kind == "signs":
-            shares = expit(raw[0])
-            said = [f"{name} {share:.2f}" for name, share in zip(target.labels, shares, strict=True)]
-            return reading, ", ".join(said)
+            signs = zip(target.labels, expit(raw[0]), strict=True)
+            return reading, ", ".join(f"{name} {probability:.2f}" for name, probability in signs)
         if target.kind == "classes":
             return reading, str(target.labels[int(raw[0].argmax())])
-        given = probabilities(self.experiment.network.head, raw)
-        grade, referable = int(given[0].argmax()), float(exceedance(given, REFERABLE)[0])
+        by_grade = probabilities(self.experiment.network.head, raw)  # (1, 5)
+        grade, referable = int(by_grade[0].argmax()), float(exceedance(by_grade, REFERABLE)[0])
         reading = replace(
-            reading, grade=grade, probabilities=tuple(given[0].tolist()), p_referable=referable, status="graded"
+            reading, grade=grade, probabilities=tuple(by_grade[0].tolist()), p_referable=referable, status="graded"
         )
         return reading, f"grade {grade} {GRADE_NAMES[grade]}, P(referable) {referable:.2f}, uncalibrated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SideBySide:
+class SideBySideExplainer:
     """Networks of different experiments, each explained by those of the methods that it has what they need for."""
 
-    explainers: Mapping[str, Explainer]
+    explainers: Mapping[str, NetworkExplainer]
     """By what the network is called."""
 
     @property
     def name(self) -> str:
         """Of all of them."""
-        return "; ".join(f"{label}: {each.name}" for label, each in self.explainers.items())
+        return "; ".join(f"{label}: {explainer.name}" for label, explainer in self.explainers.items())
+
+    @property
+    def request(self) -> Request:
+        """Which networks explain what, by which methods."""
+        target = next(iter(self.explainers.values())).target
+        return Request(network=self.name, methods=self.map_names, layers=(), target=target)
 
     @property
     def map_names(self) -> tuple[str, ...]:
         """`NETWORK.METHOD` of every map."""
-        return tuple(f"{label}.{method.name}" for label, each in self.explainers.items() for method in each.methods)
+        return tuple(
+            f"{label}.{method.name}" for label, explainer in self.explainers.items() for method in explainer.methods
+        )
 
     def explain(self, photo: Path | str, fellow: Path | str | None = None) -> Explained:
         """As `Explainer.explain`; the reading is the first network's, each map has its own network's beside it."""
-        found = {label: each.explain(photo, fellow) for label, each in self.explainers.items()}
-        named = [(f"{label}.{name}", each, name) for label, each in found.items() for name in each.maps]
-        first = next(iter(found.values()))
+        explained = {label: explainer.explain(photo, fellow) for label, explainer in self.explainers.items()}
+        # NETWORK.METHOD, whose explanation it is of, METHOD
+        maps = [(f"{label}.{name}", of_one, name) for label, of_one in explained.items() for name in of_one.maps]
+        first = next(iter(explained.values()))
         return replace(
             first,
-            answer="; ".join(f"{label}: {each.answer}" for label, each in found.items() if each.answer),
-            maps={key: each.maps[name] for key, each, name in named},
-            residuals={key: each.residuals[name] for key, each, name in named if name in each.residuals},
-            readings={key: each.reading for key, each, _ in named},
+            answer="; ".join(f"{label}: {of_one.answer}" for label, of_one in explained.items() if of_one.answer),
+            maps={key: of_one.maps[name] for key, of_one, name in maps},
+            residuals={key: of_one.residuals[name] for key, of_one, name in maps if name in of_one.residuals},
+            readings={key: of_one.reading for key, of_one, _ in maps},
         )
 
 
-def read_side_by_side(runs: Sequence[Sequence[Path]], methods: Sequence[str], *, target: str = "answer") -> SideBySide:
+def read_side_by_side(
+    runs: Sequence[Sequence[Path]], methods: Sequence[str], *, target: str = "answer"
+) -> SideBySideExplainer:
     """Load networks whose maps are to be shown beside one another.
 
     Args:
@@ -175,29 +196,29 @@ def read_side_by_side(runs: Sequence[Sequence[Path]], methods: Sequence[str], *,
         BadCheckpoint: If a run is not finished.
         BadRequest: If a method or target is not known, or a network has what none of the methods needs.
     """
-    read = [read_explainer(each, methods, target=target) for each in runs]
-    usable = []
-    for each, own in zip(read, runs, strict=True):
-        attentive = attends(each.networks[0].backbone)
-        fitting = tuple(method for method in each.methods if attentive or method.name not in NEEDS_ATTENTION)
+    explainers = []
+    for folders in runs:
+        explainer = read_explainer(folders, methods, target=target)
+        attentive = attends(explainer.networks[0].backbone)
+        fitting = tuple(method for method in explainer.methods if attentive or method.name not in NEEDS_ATTENTION)
         if not fitting:
             raise BadRequest(
-                f"{own[0]}: expected a transformer for {', '.join(methods)}, got "
-                f"{each.experiment.network.backbone}. Give a method that it has, such as --method grad-cam."
+                f"{folders[0]}: expected a transformer for {', '.join(methods)}, got "
+                f"{explainer.experiment.network.backbone}. Give a method that it has, such as --method grad-cam."
             )
-        usable.append(replace(each, methods=fitting))
-    backbones = [each.experiment.network.backbone for each in usable]
-    often = Counter(backbones)
+        explainers.append(replace(explainer, methods=fitting))
+    backbones = [explainer.experiment.network.backbone for explainer in explainers]
+    uses = Counter(backbones)
     labels = [
-        backbone if often[backbone] == 1 else f"{backbone}-{number}"
+        backbone if uses[backbone] == 1 else f"{backbone}-{number}"
         for number, backbone in enumerate(backbones, start=1)
     ]
-    return SideBySide(explainers=dict(zip(labels, usable, strict=True)))
+    return SideBySideExplainer(explainers=dict(zip(labels, explainers, strict=True)))
 
 
 def read_explainer(
     runs: Sequence[Path], methods: Sequence[str], *, layers: Sequence[str] = (), target: str = "answer"
-) -> Explainer:
+) -> NetworkExplainer:
     """Load the final networks of runs, and read what is asked of them.
 
     Args:
@@ -210,7 +231,7 @@ def read_explainer(
         BadCheckpoint: If a run is not finished.
         BadRequest: If runs are not one experiment, or a method, layer or target is not known.
     """
-    asked = Target.parse(target)
+    parsed = Target.parse(target)
     unknown = [name for name in methods if name not in METHODS]
     if unknown:
         raise BadRequest(f"--method: expected among {', '.join(METHODS)}, got {unknown[0]!r}. Name another.")
@@ -224,12 +245,14 @@ def read_explainer(
         if not (run / "final" / WEIGHTS).is_file():
             raise BadCheckpoint(f"{run}: final/{WEIGHTS} is missing; finish it: fundoscope train --resume {run}")
     marks = [f"seed {read_run(run).seed} {sha256_of(run / 'final' / WEIGHTS)[:12]}" for run in runs]
-    return Explainer(
+    return NetworkExplainer(
         experiment=experiment,
         networks=[load_network(experiment, run / "final") for run in runs],
         methods=tuple(
-            Method(name=name, layers=tuple(layers) if name in CAMS else (), target=asked)
+            Method(name=name, layers=tuple(layers) if name in CAMS else (), target=parsed)
             for name in dict.fromkeys(methods)
         ),
         name=f"{experiment.name} ({', '.join(marks)})",
+        layers=tuple(layers),
+        target=target,
     )
