@@ -74,7 +74,8 @@ def test_prints_every_figure_with_its_interval_and_the_human_line(run, clinic):
         "two human graders on the same 1,593 photographs",
         "quadratic kappa 0.554, linear 0.438, unweighted 0.332, exact agreement 59.8%",
         "Decisions, referable:",
-        "95%, percentile bootstrap of 200 draws of patients, seed 0. ECE: 15 bins of equal width",
+        "Intervals: 95%, percentile bootstrap by patient, 200 resamples, seed 0;",
+        "ECE: 15 bins of equal width",
         "not a medical device",
     ):
         assert words in out, words
@@ -137,7 +138,7 @@ def test_says_that_intervals_are_too_narrow_where_patients_are_not_known(run, cl
 
     _, out, _ = run(predictions, manifest, "--resamples", 100)
 
-    assert "60 photographs have no patient and count as one each: the intervals are too narrow" in out
+    assert "60 photographs have no patient and count as one patient each: intervals are too narrow" in out
 
 
 def test_ungradable_photographs_are_counted_in_when_asked(run, clinic):
@@ -190,10 +191,10 @@ def test_bca_and_predictive_values_are_asked_for_by_name(run, clinic):
 
     assert status == 0
     for words in (
-        "95%, BCa bootstrap of 100 draws of patients",
-        "PPV of the decision at the prevalence given",
+        "95%, BCa bootstrap by patient, 100 resamples",
+        "PPV of the decision, referable, at the given prevalence",
         "DeLong interval of AUROC, referable (grade >= 2) (Obuchowski 1997, photographs clustered in patients)",
-        "Wilson interval of the same, sensitivity",
+        "Wilson interval of sensitivity of the decision, referable",
         "best sensitivity, referable, where specificity is 95 %",
         "balanced accuracy",
         "log loss",
@@ -205,7 +206,7 @@ def test_the_confusion_matrix_shows_shares_of_each_row(run, clinic):
     _, out, _ = run(*clinic, "--resamples", 100)
 
     assert "%)" in out.split("reference \\ answered")[1]
-    assert "at the prevalence given" not in out
+    assert "at the given prevalence" not in out
 
 
 def test_signs_of_the_manifest_that_a_table_answers_are_shown(run, clinic):
@@ -248,7 +249,8 @@ def test_photographs_are_divided_by_any_column_and_small_groups_are_marked(run, 
     wrong, _, err = run(predictions, manifest, "--by", "doctor", "--resamples", 100)
 
     assert status == 0
-    assert "nurse n patients kappa AUROC" in out
+    assert "nurse n patients kappa AUROC sens. spec." in out
+    assert "AUROC, sens., spec.: referable (grade >= 2)." in out
     assert "(few)" in out
     assert wrong == 2
     assert "--by doctor: expected a column of 1 to 40 different values, got no such column" in err
@@ -278,8 +280,8 @@ def test_the_labels_that_an_audit_doubts_are_counted_among_the_mistakes(run, cli
 
     _, out, _ = run(*clinic, "--review", review, "--resamples", 100)
 
-    assert "grades are wrong, by so many grades:" in out
-    assert "and 59 of all" in out
+    assert "grades differ from the reference:" in out
+    assert "and 59 in all" in out
 
 
 def test_a_papers_table_is_printed_instead_of_ours(run, clinic):
@@ -294,7 +296,7 @@ def test_a_papers_table_is_printed_instead_of_ours(run, clinic):
 
 def test_the_words_of_the_command_line_are_the_presets():
     from fundoscope.cli.evaluate import PresetName
-    from fundoscope.evaluation.report.presets import PRESETS
+    from fundoscope.evaluation.presets import PRESETS
 
     assert [each.value for each in PresetName] == list(PRESETS)
 

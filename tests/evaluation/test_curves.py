@@ -9,8 +9,8 @@ import pytest
 from tests.evaluation.test_summary import clinic_rows
 
 from fundoscope.evaluation.cases import cases_of
-from fundoscope.evaluation.curves import GRID, THRESHOLDS, drawn, net_benefits
-from fundoscope.evaluation.summary import evaluate
+from fundoscope.evaluation.curves import GRID, THRESHOLDS, compute_curves, net_benefits
+from fundoscope.evaluation.summary import summarise
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def rows():
 
 @pytest.fixture(scope="module")
 def lines(rows):
-    return drawn(cases_of(rows), np.ones(120, dtype=bool), resamples=100)
+    return compute_curves(cases_of(rows), np.ones(120, dtype=bool), resamples=100)
 
 
 def test_the_roc_curve_is_scikit_learns_read_at_the_grid(rows, lines):
@@ -43,7 +43,7 @@ def test_the_precision_is_that_of_the_highest_threshold_with_the_sensitivity(row
 
 
 def test_the_sensitivity_at_a_tenth_of_false_alarms_is_that_of_the_summary_with_its_interval(rows, lines):
-    summary = evaluate(rows, resamples=100).intervals["referable_sensitivity_at_specificity_90"]
+    summary = summarise(cases_of(rows), resamples=100).intervals["referable_sensitivity_at_specificity_90"]
 
     line, place = lines.roc["referable"], GRID.index(0.1)
     assert line.values[place] == pytest.approx(summary.estimate)
@@ -77,7 +77,7 @@ def test_the_decision_lies_on_the_curve_where_it_is_the_threshold(lines):
 
 
 def test_the_operating_point_is_the_decisions(rows, lines):
-    summary = evaluate(rows, resamples=100).intervals
+    summary = summarise(cases_of(rows), resamples=100).intervals
 
     assert lines.operating["sensitivity"] == pytest.approx(summary["decision_sensitivity"].estimate)
     assert lines.operating["specificity"] == pytest.approx(summary["decision_specificity"].estimate)
@@ -96,7 +96,9 @@ def test_reliability_bins_hold_equally_many_and_a_bin_without_a_hit_has_an_inter
 
 
 def test_without_scores_there_are_no_curves_but_a_decision(rows):
-    found = drawn(cases_of(rows[["image", "grade", "predicted_grade"]]), np.ones(120, dtype=bool), resamples=100)
+    found = compute_curves(
+        cases_of(rows[["image", "grade", "predicted_grade"]]), np.ones(120, dtype=bool), resamples=100
+    )
 
     assert (found.roc, found.net_benefit) == ({}, {})
     assert found.operating["sensitivity"] > 0.5
@@ -105,7 +107,7 @@ def test_without_scores_there_are_no_curves_but_a_decision(rows):
 def test_where_nobody_is_ill_there_is_no_curve(rows):
     healthy = rows[rows["grade"] == 0].reset_index(drop=True)
 
-    found = drawn(cases_of(healthy), np.ones(len(healthy), dtype=bool), resamples=100)
+    found = compute_curves(cases_of(healthy), np.ones(len(healthy), dtype=bool), resamples=100)
 
     assert (found.roc, found.prevalence) == ({}, {})
     assert found.to_dict()["operating"]["sensitivity"] is None

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fundoscope.evaluation.cases import cases_of
 from fundoscope.evaluation.domains import AVERAGE, METRICS, domain_table
-from fundoscope.evaluation.summary import evaluate
+from fundoscope.evaluation.summary import summarise
 
 
 def answers(rng: np.random.Generator, source: str, photographs: int = 60, grades: int = 5) -> pd.DataFrame:
@@ -49,7 +50,7 @@ def test_a_sources_intervals_are_those_that_evaluate_prints(rng):
     frame = answers(rng, "B")
 
     row = domain_table({("all others", "B"): frame}, protocol="leave_one_out", resamples=200, seed=3).rows[0]
-    whole = evaluate(frame, resamples=200, seed=3)
+    whole = summarise(cases_of(frame), resamples=200, seed=3)
 
     assert row.intervals == {name: whole.intervals[name] for name in METRICS}
     assert (row.photographs, row.patients) == (60, 30)

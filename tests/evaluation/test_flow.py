@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 from tests.evaluation.test_summary import clinic_rows, refuse
 
+from fundoscope.evaluation.cases import cases_of
 from fundoscope.evaluation.flow import flow, flow_text
-from fundoscope.evaluation.summary import evaluate
+from fundoscope.evaluation.summary import summarise
 
 
 def boxes(listed: pd.DataFrame, rows: pd.DataFrame, **options) -> dict[str, tuple[int, int]]:
-    return {each.name: (each.photographs, each.patients) for each in flow(listed, rows, **options)}
+    return {each.name: (each.photographs, each.patients) for each in flow(listed, cases_of(rows), **options)}
 
 
 def test_every_photograph_is_in_the_last_box_or_in_one_that_leaves(rng):
@@ -21,7 +22,7 @@ def test_every_photograph_is_in_the_last_box_or_in_one_that_leaves(rng):
     rows.loc[9, [f"p{k}" for k in range(5)]] = np.nan
     rows.loc[[0, 1], "grade"] = pd.NA
 
-    found = flow(listed, rows)
+    found = flow(listed, cases_of(rows))
 
     assert boxes(listed, rows) == {
         "listed": (20, 10),
@@ -35,14 +36,14 @@ def test_every_photograph_is_in_the_last_box_or_in_one_that_leaves(rng):
         "analysed": (10, 6),
     }
     assert found[-1].photographs + sum(each.photographs for each in found if each.leaves) == 20
-    assert evaluate(rows, resamples=100).counts["measured"] == 10
+    assert summarise(cases_of(rows), resamples=100).counts["measured"] == 10
 
 
 def test_the_ungradable_stay_where_they_are_counted(rng):
     listed = clinic_rows(rng, 20)
     rows = refuse(listed, [4, 5, 7])
 
-    found = flow(listed, rows, include_ungradable=True)
+    found = flow(listed, cases_of(rows), include_ungradable=True)
 
     assert boxes(listed, rows, include_ungradable=True)["analysed"] == (20, 10)
     assert [each.name for each in found if each.leaves] == ["not_answered", "without_reference", "unreadable"]
@@ -51,7 +52,7 @@ def test_the_ungradable_stay_where_they_are_counted(rng):
 def test_the_text_can_be_pasted(rng):
     listed = clinic_rows(rng, 4)
 
-    lines = flow_text(flow(listed, refuse(listed, [0]))).splitlines()
+    lines = flow_text(flow(listed, cases_of(refuse(listed, [0])))).splitlines()
 
     assert lines[0] == "in the manifest: 4 photographs of 2 patients"
     assert "    left out: ungradable: 1 photographs of 1 patients" in lines

@@ -17,7 +17,7 @@ from fundoscope.evaluation.statistics.detection import aurocs, hit_rates
 from fundoscope.evaluation.statistics.interval import INTERVALS, Statistics, patient_intervals, proportion_interval
 from fundoscope.evaluation.statistics.reliability import calibration_errors
 from fundoscope.evaluation.subgroups import FEW_PATIENTS, STATISTICS, statistics_by_group, statistics_of, subgroups
-from fundoscope.evaluation.summary import evaluate
+from fundoscope.evaluation.summary import summarise
 
 
 @pytest.fixture
@@ -27,10 +27,10 @@ def rows(rng) -> pd.DataFrame:
 
 
 def test_each_group_measured_alone_is_what_the_group_says(rows):
-    (found,) = subgroups(rows, resamples=100)
+    (found,) = subgroups(cases_of(rows), resamples=100)
 
     for group in found.groups:
-        alone = evaluate(rows[rows["site"] == group.value].reset_index(drop=True), resamples=100).intervals
+        alone = summarise(cases_of(rows[rows["site"] == group.value]), resamples=100).intervals
         for name, own in {
             "quadratic_kappa": "quadratic_kappa",
             "accuracy": "accuracy",
@@ -48,7 +48,7 @@ def test_each_group_measured_alone_is_what_the_group_says(rows):
 
 
 def test_the_largest_gap_is_a_difference_of_the_two_groups_furthest_apart(rows):
-    (found,) = subgroups(rows, resamples=100)
+    (found,) = subgroups(cases_of(rows), resamples=100)
 
     values = {each.value: each.intervals["accuracy"].estimate for each in found.groups}
     gap = found.gaps["accuracy"]
@@ -63,7 +63,7 @@ def test_a_site_that_is_graded_badly_stands_out_and_a_random_one_does_not(rows, 
     spoilt = rows.copy()
     spoilt.loc[bad, "predicted_grade"] = (rows.loc[bad, "predicted_grade"] + rng.integers(1, 5, bad.sum())) % 5
 
-    (found,), (fair,) = (subgroups(each, resamples=199) for each in (spoilt, rows))
+    (found,), (fair,) = (subgroups(cases_of(each), resamples=199) for each in (spoilt, rows))
 
     assert found.gaps["accuracy"].highest == "north"
     assert found.gaps["accuracy"].interval.low > 0
@@ -76,7 +76,7 @@ def test_the_largest_of_many_chance_gaps_is_no_finding_though_its_interval_leave
     apart, found = 0, []
     for run in range(8):
         rows = clinic_rows(np.random.default_rng(run), 600).assign(site=[f"s{k // 2 % 8}" for k in range(600)])
-        gap = subgroups(rows, resamples=99)[0].gaps["accuracy"]
+        gap = subgroups(cases_of(rows), resamples=99)[0].gaps["accuracy"]
         apart += gap.interval.low > 0
         found.append(gap.p_chance)
 
@@ -87,7 +87,7 @@ def test_the_largest_of_many_chance_gaps_is_no_finding_though_its_interval_leave
 def test_a_group_too_small_says_so_and_is_in_no_gap(rows):
     tiny = rows.assign(site=["tiny" if k < 2 * (FEW_PATIENTS - 1) else "large" for k in range(240)])
 
-    (found,) = subgroups(tiny, resamples=100)
+    (found,) = subgroups(cases_of(tiny), resamples=100)
 
     small = {each.value: each.too_small for each in found.groups}
     assert small == {"tiny": tuple(STATISTICS), "large": ()}
@@ -97,7 +97,7 @@ def test_a_group_too_small_says_so_and_is_in_no_gap(rows):
 def test_a_group_without_disease_has_no_sensitivity_but_a_specificity(rows):
     healthy = rows[(rows["grade"] < 2) | (rows["site"] == "north")].reset_index(drop=True)
 
-    (found,) = subgroups(healthy, resamples=100)
+    (found,) = subgroups(cases_of(healthy), resamples=100)
 
     south = next(each for each in found.groups if each.value == "south")
     assert south.too_small == ("referable_auroc", "sensitivity")
@@ -108,7 +108,7 @@ def test_a_group_without_disease_has_no_sensitivity_but_a_specificity(rows):
 def test_a_group_with_nobody_missed_is_not_sure_to_miss_nobody(rows):
     perfect = rows.assign(decision=["refer" if grade >= 2 else "rescreen" for grade in rows["grade"]])
 
-    group = subgroups(perfect, resamples=100)[0].groups[0]
+    group = subgroups(cases_of(perfect), resamples=100)[0].groups[0]
 
     ill = int(((perfect["site"] == group.value) & (perfect["grade"] >= 2)).sum())
     assert group.intervals["sensitivity"].estimate == group.intervals["sensitivity"].high == 1
@@ -118,7 +118,7 @@ def test_a_group_with_nobody_missed_is_not_sure_to_miss_nobody(rows):
 def test_without_decisions_the_rates_are_those_of_the_grade(rows):
     bare = rows.drop(columns="decision")
 
-    (found,) = subgroups(bare, resamples=100)
+    (found,) = subgroups(cases_of(bare), resamples=100)
 
     north = bare[bare["site"] == "north"]
     ill = north[north["grade"] >= 2]
@@ -129,14 +129,16 @@ def test_without_decisions_the_rates_are_those_of_the_grade(rows):
 def test_what_was_refused_is_left_out_unless_asked_for(rows):
     refused = refuse(rows, [0, 1])
 
-    (without,), (with_them,) = (subgroups(refused, resamples=100, include_ungradable=each) for each in (False, True))
+    (without,), (with_them,) = (
+        subgroups(cases_of(refused), resamples=100, include_ungradable=each) for each in (False, True)
+    )
 
     assert sum(each.photographs for each in without.groups) == 238
     assert sum(each.photographs for each in with_them.groups) == 240
 
 
 def test_the_answer_is_plain_json_with_these_keys(rows):
-    (found,) = subgroups(rows.assign(site=["a"] * 238 + ["b"] * 2), resamples=100)
+    (found,) = subgroups(cases_of(rows.assign(site=["a"] * 238 + ["b"] * 2)), resamples=100)
 
     answer = json.loads(json.dumps(found.to_dict(), allow_nan=False))
 
@@ -148,7 +150,7 @@ def test_the_answer_is_plain_json_with_these_keys(rows):
 
 
 def test_the_gap_as_json_names_both_groups(rows):
-    answer = subgroups(rows, resamples=100)[0].to_dict()
+    answer = subgroups(cases_of(rows), resamples=100)[0].to_dict()
 
     assert set(answer["gaps"]["accuracy"]) == {
         *("highest", "lowest", "among", "p_chance", "estimate", "low", "high", "undefined")
@@ -218,6 +220,6 @@ def test_however_many_shuffles_come_at_once_chance_is_the_same(rows, monkeypatch
     found = []
     for block in (1, 10**6):
         monkeypatch.setattr(subgroups_module, "PATIENT_BLOCK", block)
-        found.append(subgroups(rows, resamples=100)[0].to_dict()["gaps"])
+        found.append(subgroups(cases_of(rows), resamples=100)[0].to_dict()["gaps"])
 
     assert found[0] == found[1]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from fundoscope.decide.kappa import kappa
+from fundoscope.evaluation.cases import cases_of
+from fundoscope.evaluation.evaluate import Evaluation, EvaluationOptions, evaluate_pair
 from fundoscope.evaluation.statistics.interval import patient_interval
-from fundoscope.evaluation.summary import Summary, evaluate
+from fundoscope.evaluation.summary import Summary, summarise
+from fundoscope.tables.pair import Pair, Reference
 
 
 def clinic_rows(rng: np.random.Generator, photographs: int = 120) -> pd.DataFrame:
@@ -42,8 +46,22 @@ def refuse(rows: pd.DataFrame, which: list[int]) -> pd.DataFrame:
     return rows
 
 
+def evaluation_of(rows: pd.DataFrame, *, listed: pd.DataFrame | None = None, **options) -> Evaluation:
+    """Evaluate rows as if they were two tables that had been read and joined."""
+    chosen = rows if listed is None else listed
+    data = {"predictions": "a.csv", "predictions_sha256": "a" * 64, "manifest": "b.csv", "manifest_sha256": "b" * 64}
+    pair = Pair(
+        predictions=Path("a.csv"),
+        reference=Reference(Path("b.csv"), chosen, chosen, "test", unseen_patients=True),
+        rows=rows,
+        predicted=tuple(rows["image"]),
+        data=data | {"only_predicted": 0, "only_listed": 0},
+    )
+    return evaluate_pair(pair, EvaluationOptions(**{"resamples": 100, **options}))
+
+
 def quick(rows: pd.DataFrame, **options) -> Summary:
-    return evaluate(rows, resamples=200, **options)
+    return summarise(cases_of(rows), resamples=200, **options)
 
 
 def test_the_kappa_and_its_interval_are_those_of_the_slow_loop(rng):

@@ -15,7 +15,6 @@ from rich.table import Table
 from fundoscope.cli.console import answers, troubles
 from fundoscope.cli.evaluate import IntervalMethod
 from fundoscope.errors import BadRequest, BadTable, MissingExtra
-from fundoscope.evaluation.report.words import METHOD_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,6 +93,8 @@ def compare(
         "left_out": left_out,
     }
     wanted = report is not None or any(each.run for each in systems)
+    from fundoscope.evaluation.report.words import METHOD_WORDS
+
     table = _table(systems, rows, found, about, interval.value) if wanted else []
     basis = _basis(about, METHOD_WORDS[interval.value], len(systems), table)
     if report is not None:
@@ -218,8 +219,9 @@ def _table(
     method: str,
 ) -> list[System]:
     """Each system by itself, as `fundoscope evaluate` measures it, beside its difference to the first."""
+    from fundoscope.evaluation.cases import cases_of
     from fundoscope.evaluation.report.comparison import System
-    from fundoscope.evaluation.summary import evaluate
+    from fundoscope.evaluation.summary import summarise
 
     options = {name: about[name] for name in ("resamples", "seed", "level")}
     return [
@@ -227,7 +229,7 @@ def _table(
             name=name,
             path=each.path,
             run=each.run,
-            summary=evaluate(own, include_ungradable=True, method=method, **options),
+            summary=summarise(cases_of(own), include_ungradable=True, method=method, **options),
             against=against,
         )
         for name, each, own, against in zip(

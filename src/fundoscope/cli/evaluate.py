@@ -1,37 +1,26 @@
-"""`fundoscope evaluate`: how good a table of predictions is, with intervals."""
+"""`fundoscope evaluate`: how good a table of predictions is, with confidence intervals."""
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from fundoscope.cli.console import troubles
-from fundoscope.errors import MissingExtra
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from fundoscope.evaluation.extras import Whole
-    from fundoscope.evaluation.report.page import Told
-    from fundoscope.evaluation.report.presets import Paper
-    from fundoscope.evaluation.summary import Summary
-
-ANSWER_FILE = "evaluation.json"
+from fundoscope.cli.extras import needs_extra
 
 
 class IntervalMethod(StrEnum):
-    """How the bounds are read off the draws."""
+    """Method of the bootstrap intervals; the names of `interval.INTERVALS`."""
 
     PERCENTILE = "percentile"
     BCA = "bca"
 
 
 class PresetName(StrEnum):
-    """A paper whose table is wanted; the names of `presets.PRESETS`."""
+    """Paper whose table to print; the names of `presets.PRESETS`."""
 
     GDRBENCH = "gdrbench"
     DRSTAGENET = "drstagenet"
@@ -41,135 +30,87 @@ class PresetName(StrEnum):
 
 
 def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="Table of predictions: .csv, .parquet or .jsonl, of any system.")],
+    predictions: Annotated[Path, typer.Argument(help="Table of predictions of any system: .csv, .parquet or .jsonl.")],
     manifest: Annotated[Path, typer.Argument(help="Table with the reference grades.")],
-    split: Annotated[str | None, typer.Option(help="Only this split of the manifest: train, val or test.")] = None,
+    split: Annotated[str | None, typer.Option(help="Evaluate only this split: train, val or test.")] = None,
     unseen_patients: Annotated[
         bool,
         typer.Option(
-            "--unseen-patients", help="Leave out patients, files, duplicates and eyes that another split has."
+            "--unseen-patients", help="Leave out patients, files, duplicates and eyes that are also in another split."
         ),
     ] = False,
     include_ungradable: Annotated[
-        bool, typer.Option("--include-ungradable", help="Count photographs refused for quality that have p0 to p4.")
+        bool,
+        typer.Option("--include-ungradable", help="Include photographs rejected for their quality that have p0 to p4."),
     ] = False,
     subgroups: Annotated[
         bool,
-        typer.Option("--subgroups", help="Also by source, camera, site, sex, age, quality, eye; takes the most time."),
+        typer.Option(
+            "--subgroups", help="Also evaluate by source, camera, site, sex, age, quality and eye (the slowest part)."
+        ),
     ] = False,
     by: Annotated[
         list[str] | None,
-        typer.Option(help="Column of the manifest to divide the photographs by as well; repeat for more."),
+        typer.Option(help="Also evaluate by the values of this column of the manifest; repeatable."),
     ] = None,
     review: Annotated[
-        Path | None, typer.Option(help="Doubtful labels, as `fundoscope audit --review` writes them.")
+        Path | None, typer.Option(help="Table of doubtful labels, as written by `fundoscope audit --review`.")
     ] = None,
-    preset: Annotated[PresetName | None, typer.Option(help="Print this paper's table instead of ours.")] = None,
+    preset: Annotated[
+        PresetName | None, typer.Option(help="Print the statistics that this paper reports, under its names.")
+    ] = None,
     report: Annotated[
-        Path | None, typer.Option(help=f"Folder for a page with figures, index.html, and {ANSWER_FILE}.")
+        Path | None, typer.Option(help="Folder for a report with figures: index.html and evaluation.json.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
-    resamples: Annotated[int, typer.Option(min=100, help="Draws of patients for the intervals.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
-    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Share of draws inside an interval.")] = 0.95,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    resamples: Annotated[int, typer.Option(min=100, help="Number of bootstrap resamples of patients.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the resamples.")] = 0,
+    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Confidence level of the intervals.")] = 0.95,
     interval: Annotated[
-        IntervalMethod, typer.Option(help="Bounds as percentiles of the draws, or corrected for bias and skewness.")
+        IntervalMethod, typer.Option(help="Bootstrap method: percentile, or bias-corrected and accelerated (BCa).")
     ] = IntervalMethod.PERCENTILE,
     prevalence: Annotated[
         float | None,
-        typer.Option(min=0.0001, max=0.9999, help="Share of referable photographs to tell PPV and NPV for."),
+        typer.Option(min=0.0001, max=0.9999, help="Prevalence of referable disease at which to report PPV and NPV."),
     ] = None,
 ) -> None:
-    """Measure predictions against reference grades, with intervals that draw patients.
+    """Evaluate predictions against reference grades, with confidence intervals bootstrapped by patient.
 
-    Exit status: 0 measured, 2 a table is not usable or nothing matched.
+    Exit status: 0 evaluated, 2 a table is not usable or nothing matched.
     """
-    from fundoscope import __version__ as version
     from fundoscope.cli.evaluate_words import print_evaluation, print_preset
-    from fundoscope.evaluation.extras import whole
-    from fundoscope.evaluation.report.presets import preset_table
-    from fundoscope.evaluation.summary import evaluate as measure
-    from fundoscope.tables.pair import read_pair
+    from fundoscope.evaluation.evaluate import EvaluationOptions, evaluate_tables
+    from fundoscope.evaluation.report.page import to_json, write_evaluation
 
-    figures: Any = _figures() if report is not None else None
-    pair = read_pair(predictions, manifest, split=split, unseen_patients=unseen_patients)
-    rows, chosen, data = pair.rows, pair.chosen, pair.data
-    summary = measure(
-        rows,
-        include_ungradable=include_ungradable,
-        resamples=resamples,
-        seed=seed,
-        level=level,
-        method=interval.value,
-        prevalence=prevalence,
-    )
-    full = as_json or report is not None
-    grouped = full or subgroups or bool(by)
-    around = whole(summary, rows, chosen, by=by or (), review=review, with_subgroups=grouped, with_curves=full)
-    answer = {"data": data, "version": version, "split": split, "unseen_patients": unseen_patients}
-    answer |= {**summary.to_dict(), **around.to_dict()}
-    paper = None
-    if preset is not None:
-        paper = preset_table(preset.value, summary, rows)
-        answer["preset"] = paper.to_dict()
-    text = json.dumps(answer, indent=2, allow_nan=False) + "\n"
     if report is not None:
-        drawn = figures.draw(summary, around.curves, around.subgroups, around.abstention)
-        _write(report, text, _told(summary, around, answer, rows, paper, drawn), photographs=pair.photographs)
-    if as_json:
-        print(text, end="")
-    elif paper is not None:
-        print_preset(summary, answer, paper)
-    else:
-        print_evaluation(summary, answer, around)
-
-
-def _figures() -> Any:
-    """The module that draws, where matplotlib is there."""
-    try:
-        from fundoscope.evaluation.report import figures
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith("matplotlib"):
-            raise
-        raise MissingExtra("the figures of an evaluation", "research") from error
-    return figures
-
-
-def _told(
-    summary: Summary,
-    around: Whole,
-    answer: dict[str, Any],
-    rows: pd.DataFrame,
-    paper: Paper | None,
-    figures: dict[str, tuple[str, bytes]],
-) -> Told:
-    """What the page tells."""
-    from fundoscope.cli.evaluate_words import counted_words, which_words
-    from fundoscope.evaluation.report.checklist import checklists, facts_of
-    from fundoscope.evaluation.report.page import Told
-
-    data = answer["data"]
-    return Told(
-        title=f"{data['predictions']} against {data['manifest']} ({which_words(answer)})",
-        summary=summary,
-        subgroups=around.subgroups,
-        mistakes=around.mistakes,
-        flow=around.flow,
-        checklists=checklists(facts_of(answer, rows, around.flow)),
-        figures=figures,
-        paper=paper,
-        data=(
-            *counted_words(summary, data),
-            f"{data['predictions']}: SHA-256 {data['predictions_sha256']}.",
-            f"{data['manifest']}: SHA-256 {data['manifest_sha256']}.",
+        with needs_extra("the figures of an evaluation", "research"):
+            import fundoscope.evaluation.report.figures  # noqa: F401  (missing packages are reported at once)
+    full = as_json or report is not None
+    evaluation = evaluate_tables(
+        predictions,
+        manifest,
+        split=split,
+        unseen_patients=unseen_patients,
+        options=EvaluationOptions(
+            include_ungradable=include_ungradable,
+            resamples=resamples,
+            seed=seed,
+            level=level,
+            method=interval.value,
+            prevalence=prevalence,
+            with_subgroups=full or subgroups,
+            by=tuple(by or ()),
+            with_curves=full,
+            review=review,
+            preset=None if preset is None else preset.value,
         ),
     )
-
-
-def _write(report: Path, text: str, told: Told, *, photographs: dict[str, Path]) -> None:
-    from fundoscope.evaluation.report.page import write_evaluation
-    from fundoscope.files import write_text
-
-    write_text(report / ANSWER_FILE, text)
-    for path in (report / ANSWER_FILE, write_evaluation(told, report, photographs=photographs)):
-        troubles.print(f"written: {path}", markup=False, soft_wrap=True)
+    if report is not None:
+        for path in write_evaluation(evaluation, report):
+            troubles.print(f"written: {path}", markup=False, soft_wrap=True)
+    if as_json:
+        print(to_json(evaluation), end="")
+    elif evaluation.paper is not None:
+        print_preset(evaluation, evaluation.paper)
+    else:
+        print_evaluation(evaluation)

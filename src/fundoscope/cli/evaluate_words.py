@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
 
 from rich.table import Table
 
 from fundoscope.cli.console import answers
-from fundoscope.evaluation.report.words import METHOD_WORDS, ROWS, human_line, interval_words
+from fundoscope.evaluation.evaluate import Evaluation
+from fundoscope.evaluation.presets import Paper
+from fundoscope.evaluation.report import words
 from fundoscope.evaluation.statistics.interval import Interval
-from fundoscope.evaluation.subgroups import FEW_CASES, FEW_PATIENTS, STATISTICS, Group, Subgroups
+from fundoscope.evaluation.subgroups import RULE, STATISTICS, Group, Subgroups
+from fundoscope.evaluation.summary import HUMAN, Summary
 from fundoscope.grades import GRADE_NAMES, NOT_A_DEVICE
-
-if TYPE_CHECKING:
-    from fundoscope.evaluation.extras import Whole
-    from fundoscope.evaluation.mistakes import Mistakes
-    from fundoscope.evaluation.report.presets import Paper
-    from fundoscope.evaluation.summary import Summary
 
 SUBGROUP_HEADS = {
     "quadratic_kappa": "kappa",
@@ -25,137 +21,81 @@ SUBGROUP_HEADS = {
     "sensitivity": "sens.",
     "specificity": "spec.",
 }
-"""Statistics of groups that a console has room for; all are in the report."""
+"""Statistics of groups that fit on a console; the report has all."""
 
 
-def print_evaluation(summary: Summary, answer: dict[str, Any], around: Whole) -> None:
-    """Everything, in the order that a reader asks for it."""
-    _print_head(summary, answer)
+def print_evaluation(evaluation: Evaluation) -> None:
+    """Print everything, in the order in which a reader needs it."""
+    summary = evaluation.summary
+    _print_head(evaluation)
     answers.print(_overall(summary))
-    answers.print(human_line(answer["human"]), markup=False)
+    answers.print(words.human_line(HUMAN), markup=False)
     answers.print(_by_grade(summary))
     answers.print(_confusion(summary))
-    answers.print(_off_by(around.mistakes), markup=False)
+    answers.print(words.mistake_line(evaluation.mistakes), markup=False)
     if summary.signs:
         answers.print(_signs(summary))
-    for each in around.subgroups:
-        answers.print(_subgroups(each))
-        for line in _gaps(each):
-            answers.print(line, markup=False)
-    if around.subgroups:
-        answers.print(
-            f"n: photographs. (few): fewer than {FEW_PATIENTS} patients, or than {FEW_CASES} with or without referable "
-            "disease where that matters: too few to say anything. The largest of several gaps is picked: its interval "
-            "is too sure of itself, its p (groups dealt out by chance) is not.",
-            markup=False,
-            style="dim",
-        )
+    for column in evaluation.subgroups:
+        answers.print(_subgroups(column))
+        _print_lines(_gaps(column))
+    if evaluation.subgroups:
+        reference = words.ROWS["referable_auroc"].removeprefix("AUROC, ")
+        note = f"n: photographs. AUROC, sens., spec.: {reference}. (few): {RULE} {words.GAP_NOTE}"
+        answers.print(note, markup=False, style="dim")
     else:
         answers.print("By source, camera, sex and the like: --subgroups, --by COLUMN, or --report.", style="dim")
-    for line in _decided(summary):
-        answers.print(line, markup=False)
-    _print_basis(summary, answer)
+    _print_lines(words.other_interval_lines(summary))
+    _print_lines(words.decision_lines(summary))
+    _print_basis(summary)
 
 
-def print_preset(summary: Summary, answer: dict[str, Any], paper: Paper) -> None:
-    """One paper's table."""
-    _print_head(summary, answer)
-    table = Table(paper.preset.title, "", f"{summary.level:.0%} interval", box=None, pad_edge=False)
-    for words, interval in paper.values.items():
-        table.add_row(words, *interval_words(interval).rstrip(")").split(" (", 1))
+def print_preset(evaluation: Evaluation, paper: Paper) -> None:
+    """Print one paper's table."""
+    _print_head(evaluation)
+    table = Table(paper.preset.title, "", f"{evaluation.summary.level:.0%} interval", box=None, pad_edge=False)
+    for label, interval in paper.values.items():
+        table.add_row(label, *words.interval_words(interval).rstrip(")").split(" (", 1))
     answers.print(table)
     answers.print(paper.preset.note, markup=False, soft_wrap=True)
-    answers.print(human_line(answer["human"]), markup=False)
-    _print_basis(summary, answer)
+    answers.print(words.human_line(HUMAN), markup=False)
+    _print_basis(evaluation.summary)
 
 
-def which_words(answer: dict[str, Any]) -> str:
-    """Which photographs of the manifest are evaluated."""
-    which = f"split {answer['split']}" if answer["split"] else "all splits"
-    return which + (", only patients of no other split" if answer["unseen_patients"] else "")
+def _print_head(evaluation: Evaluation) -> None:
+    answers.print(words.title(evaluation), markup=False, style="bold", soft_wrap=True)
+    _print_lines(words.count_lines(evaluation))
 
 
-def _print_head(summary: Summary, answer: dict[str, Any]) -> None:
-    data = answer["data"]
-    words = f"{data['predictions']} against {data['manifest']} ({which_words(answer)})"
-    answers.print(words, markup=False, style="bold", soft_wrap=True)
-    for line in counted_words(summary, data):
-        answers.print(line, markup=False)
-
-
-def _print_basis(summary: Summary, answer: dict[str, Any]) -> None:
-    answers.print(
-        f"Intervals: {summary.level:.0%}, {METHOD_WORDS[summary.method]} bootstrap of {summary.resamples} draws of "
-        f"patients, seed {summary.seed}. ECE: {answer['ece_bins']} bins of equal width.",
-        markup=False,
-        style="dim",
-    )
+def _print_basis(summary: Summary) -> None:
+    answers.print(words.interval_line(summary), markup=False, style="dim")
     answers.print(NOT_A_DEVICE, markup=False, style="dim")
 
 
-def counted_words(summary: Summary, data: dict[str, Any]) -> list[str]:
-    """How many photographs there are, and how many of them count."""
-    counts = summary.counts
-    refused = (
-        "counted where they have probabilities" if summary.include_ungradable else "not counted in grades and AUROC"
-    )
-    alone = (
-        [
-            f"{counts['without_patient']} photographs have no patient and count as one each: the intervals are too "
-            "narrow where they are of the same person."
-        ]
-        if counts["without_patient"]
-        else []
-    )
-    return [
-        f"{counts['photographs']} photographs of {counts['patients']} patients; {counts['ungradable']} ungradable "
-        f"({refused}), {counts['unreadable']} unreadable.",
-        f"Grades are compared on {counts['with_grade']} photographs, probabilities on {counts['with_probabilities']}, "
-        f"of {counts['measured_patients']} patients.",
-        f"Without a match: {data['only_predicted']} predictions, {data['only_listed']} photographs of the manifest; "
-        f"without a reference grade: {counts['without_reference_grade']}.",
-        *alone,
-    ]
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        answers.print(line, markup=False)
 
 
 def _overall(summary: Summary) -> Table:
     table = Table("", "", f"{summary.level:.0%} interval", title_justify="left", box=None, pad_edge=False)
     table.columns[1].justify = "right"
-    for name, words in ROWS.items():
-        if name.endswith("_at_prevalence") and summary.prevalence is None:
-            continue
-        table.add_row(words, *_cells(summary, name))
+    for name, label in words.rows_of(summary).items():
+        table.add_row(label, *words.statistic_words(summary, name))
     return table
-
-
-def _cells(summary: Summary, name: str) -> tuple[str, str]:
-    """The estimate, and its interval or why there is none."""
-    interval = summary.intervals[name]
-    reason = summary.missing.get(name, "")
-    if interval.estimate != interval.estimate:
-        return "n/a", reason
-    if interval.low != interval.low:
-        return f"{interval.estimate:.3f}", reason
-    words = f"{interval.low:.3f} to {interval.high:.3f}"
-    if interval.undefined:
-        words += f" (undefined on {interval.undefined} of {summary.resamples} draws)"
-    return f"{interval.estimate:.3f}", words
 
 
 def _by_grade(summary: Summary) -> Table:
+    rates = ("sensitivity", "specificity", "precision", "f1")
     table = Table("grade", "photographs", "sensitivity", "specificity", "precision", "F1", box=None, pad_edge=False)
     table.columns[0].overflow = "fold"
     for grade, name in enumerate(GRADE_NAMES):
-        rates = (_short(summary, f"grade{grade}_{rate}") for rate in ("sensitivity", "specificity", "precision", "f1"))
-        table.add_row(f"{grade} {name}", str(summary.support[grade]), *rates)
+        cells = (_range(summary.intervals[f"grade{grade}_{rate}"]) for rate in rates)
+        table.add_row(f"{grade} {name}", str(summary.support[grade]), *cells)
     return table
 
 
-def _short(summary: Summary, name: str) -> str:
-    return _range(summary.intervals[name])
-
-
 def _range(interval: Interval) -> str:
+    """Format estimate and bounds to two decimals."""
     if interval.estimate != interval.estimate:
         return "n/a"
     if interval.low != interval.low:
@@ -182,43 +122,6 @@ def _signs(summary: Summary) -> Table:
     return table
 
 
-def _decided(summary: Summary) -> list[str]:
-    exact = [
-        f"Exact interval of {ROWS[name]} (Clopper-Pearson, as if photographs were independent): {low:.3f} to {high:.3f}"
-        for name, (low, high) in summary.exact.items()
-    ]
-    wilson = [
-        f"Wilson interval of the same, {name.removeprefix('decision_')}: {low:.3f} to {high:.3f}"
-        for name, (low, high) in summary.wilson.items()
-    ]
-    delong = [
-        f"DeLong interval of {ROWS[name]} ({summary.delong_method}): {low:.3f} to {high:.3f}"
-        for name, (low, high) in summary.delong.items()
-        if low == low
-    ]
-    return (
-        delong
-        + exact
-        + wilson
-        + [
-            f"Decisions, {side.replace('_', ' ')}: "
-            + ", ".join(f"{name} {count}" for name, count in counts.items() if count)
-            for side, counts in summary.decisions.items()
-            if any(count for name, count in counts.items() if name != "none")
-        ]
-    )
-
-
-def _off_by(mistakes: Mistakes) -> str:
-    words = f"{sum(mistakes.off_by)} of {mistakes.photographs} grades are wrong"
-    if any(mistakes.off_by):
-        counts = ", ".join(f"{count} by {distance}" for distance, count in enumerate(mistakes.off_by, 1) if count)
-        words += f", by so many grades: {counts} ({sum(mistakes.too_low)} too low, {sum(mistakes.too_high)} too high)"
-    if mistakes.suspects is not None:
-        words += f"; the audit doubts the label of {sum(mistakes.suspects)} of them, and {mistakes.doubted} of all"
-    return words + "."
-
-
 def _subgroups(of: Subgroups) -> Table:
     heads = SUBGROUP_HEADS.values()
     table = Table(of.column.replace("_", " "), "n", "patients", *heads, box=None, pad_edge=False)
@@ -231,9 +134,8 @@ def _subgroups(of: Subgroups) -> Table:
 
 
 def _few(group: Group, name: str) -> str:
-    return (
-        " (few)" if name in group.too_small and group.intervals[name].estimate == group.intervals[name].estimate else ""
-    )
+    estimate = group.intervals[name].estimate
+    return " (few)" if name in group.too_small and estimate == estimate else ""
 
 
 def _gaps(of: Subgroups) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,10 @@ class Cases:
     """Number of the patient, from 0."""
     without_patient: int
     """Photographs whose patient is not known; each counts as a patient of its own."""
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """One row for each photograph, columns as `tables.join` names them; empty in cases that are of no table."""
+    matched: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """The same rows, and those of photographs with a prediction but no reference grade."""
 
     def counted(self, *, include_ungradable: bool) -> Bool[np.ndarray, " photo"]:
         """Which photographs count: those graded, and if asked for those that were not but have probabilities."""
@@ -45,47 +49,50 @@ class Cases:
 
     def score(self, cut: str) -> Float[np.ndarray, " photo"]:
         """Probability of a cut of `grades.CUTS`; NaN where the table does not give it."""
-        given = self.probabilities[:, CUTS[cut] :].sum(axis=1)
-        return np.where(np.isnan(given), self.p_referable, given) if CUTS[cut] == REFERABLE else given
+        exceedance = self.probabilities[:, CUTS[cut] :].sum(axis=1)
+        return np.where(np.isnan(exceedance), self.p_referable, exceedance) if CUTS[cut] == REFERABLE else exceedance
 
 
-def cases_of(rows: pd.DataFrame) -> Cases:
-    """The rows that have a reference grade, as arrays.
+def cases_of(matched: pd.DataFrame) -> Cases:
+    """Read the arrays off the rows that have a reference grade.
 
     A prediction without a grade but with probabilities answers the likeliest grade; a table without
     `status` has graded every row that has an answer.
 
     Args:
-        rows: `Joined.rows` of a checked manifest and checked predictions.
+        matched: `Joined.rows` of a checked manifest and checked predictions.
     """
-    known = rows[rows["grade"].notna()].reset_index(drop=True) if "grade" in rows else rows.iloc[:0]
-    given = _numbers(known, PROBABILITIES)
-    answered = _answered(known, given)
-    score = _numbers(known, ("p_referable",))[:, 0]
-    keys = patient_keys(known)
+    rows = matched[matched["grade"].notna()] if "grade" in matched else matched.iloc[:0]
+    rows = rows.reset_index(drop=True)
+    probabilities = _numbers(rows, PROBABILITIES)
+    answered = _answered(rows, probabilities)
+    p_referable = _numbers(rows, ("p_referable",))[:, 0]
+    keys = patient_keys(rows)
     number = {key: at for at, key in enumerate(dict.fromkeys(keys))}
-    nothing = (answered < 0) & np.isnan(score)
+    unanswered = (answered < 0) & np.isnan(p_referable)
     return Cases(
-        reference=known["grade"].to_numpy(dtype=np.int64) if len(known) else np.zeros(0, np.int64),
+        matched=matched,
+        rows=rows,
+        reference=rows["grade"].to_numpy(dtype=np.int64) if len(rows) else np.zeros(0, np.int64),
         answered=answered,
-        probabilities=given,
-        p_referable=score,
-        decision=tuple(_texts(known, "decision")),
+        probabilities=probabilities,
+        p_referable=p_referable,
+        decision=tuple(_texts(rows, "decision")),
         status=tuple(
             text or (UNREADABLE if blank else GRADED)
-            for text, blank in zip(_texts(known, "status"), nothing, strict=True)
+            for text, blank in zip(_texts(rows, "status"), unanswered, strict=True)
         ),
         patients=np.array([number[key] for key in keys], dtype=np.int64),
         without_patient=sum(kind == "photograph" for kind, _, _ in keys),
     )
 
 
-def _answered(rows: pd.DataFrame, given: Float[np.ndarray, "photo 5"]) -> Int[np.ndarray, " photo"]:
-    likeliest = np.where(np.isnan(given[:, 0]), -1, np.nan_to_num(given).argmax(axis=1))
+def _answered(rows: pd.DataFrame, probabilities: Float[np.ndarray, "photo 5"]) -> Int[np.ndarray, " photo"]:
+    likeliest = np.where(np.isnan(probabilities[:, 0]), -1, np.nan_to_num(probabilities).argmax(axis=1))
     if "predicted_grade" not in rows:
         return likeliest
-    said = rows["predicted_grade"].fillna(-1).to_numpy(dtype=np.int64)
-    return np.where(said >= 0, said, likeliest)
+    grades = rows["predicted_grade"].fillna(-1).to_numpy(dtype=np.int64)
+    return np.where(grades >= 0, grades, likeliest)
 
 
 def _numbers(rows: pd.DataFrame, names: tuple[str, ...]) -> Float[np.ndarray, "photo column"]:

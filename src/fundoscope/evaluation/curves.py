@@ -58,7 +58,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
+class CurveSet:
     """All lines; by the names of `grades.CUTS` where a cut has photographs on both sides and a score."""
 
     roc: dict[str, Line]
@@ -83,7 +83,9 @@ class Drawn:
         }
 
 
-def drawn(cases: Cases, counted: Mask, *, resamples: int = 2000, seed: int = 0, level: float = 0.95) -> Drawn:
+def compute_curves(
+    cases: Cases, counted: Mask, *, resamples: int = 2000, seed: int = 0, level: float = 0.95
+) -> CurveSet:
     """Every curve with its band: percentiles of draws of patients, place by place.
 
     Args:
@@ -116,7 +118,7 @@ def drawn(cases: Cases, counted: Mask, *, resamples: int = 2000, seed: int = 0, 
         band = _Band(cases.patients[inside], resamples, seed, level)
         ill = cases.reference[inside] >= REFERABLE
         benefit["decision"] = band.line(THRESHOLDS, net_benefits(ill, refer[:, None]))
-    return Drawn(
+    return CurveSet(
         roc=roc,
         precision_recall=precision,
         operating=_operating(cases.reference, said),

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from fundoscope.evaluation.cases import cases_of
+from fundoscope.evaluation.cases import Cases, cases_of
 from fundoscope.evaluation.statistics.agreement import agreement_statistics, class_statistics, confusions
 from fundoscope.evaluation.statistics.detection import one_vs_one
 from fundoscope.evaluation.statistics.interval import INTERVALS, Interval, Statistics, Weights, patient_intervals
@@ -111,23 +111,22 @@ def domain_table(
         interval is drawn in every cell that shows one of their photographs. It has no figure where a cell has none.
     """
     options: dict[str, Any] = {"level": level, "resamples": resamples}
+    cases = {cell: cases_of(frame) for cell, frame in cells.items()}
     rows: list[DomainRow] = []
     for trained in dict.fromkeys(trained for trained, _ in cells):
-        mine = {tested: frame for (whose, tested), frame in cells.items() if whose == trained}
-        for tested, frame in mine.items():
-            found = patient_intervals(
-                _statistics(frame), cases_of(frame).patients, rng=np.random.default_rng(seed), **options
+        of_network = {tested: case for (source, tested), case in cases.items() if source == trained}
+        for tested, case in of_network.items():
+            rng = np.random.default_rng(seed)
+            rows.append(
+                _row(trained, tested, [case], patient_intervals(_statistics(case), case.patients, rng=rng, **options))
             )
-            rows.append(_row(trained, tested, [frame], found))
         if protocol == "single_source":
-            rows.append(_average(trained, list(mine.values()), seed, options))
-    rows.append(_average(AVERAGE if protocol == "single_source" else trained, list(cells.values()), seed, options))
+            rows.append(_average(trained, list(of_network.values()), seed, options))
+    rows.append(_average(AVERAGE if protocol == "single_source" else trained, list(cases.values()), seed, options))
     return DomainTable(rows=tuple(rows), protocol=protocol, level=level, resamples=resamples, seed=seed)
 
 
-def _statistics(frame: pd.DataFrame) -> Statistics:
-    cases = cases_of(frame)
-
+def _statistics(cases: Cases) -> Statistics:
     def statistics(weights: Weights) -> Mapping[str, np.ndarray]:
         counts = confusions(weights, cases.reference, cases.answered)
         values = agreement_statistics(counts) | class_statistics(counts)
@@ -137,35 +136,36 @@ def _statistics(frame: pd.DataFrame) -> Statistics:
     return statistics
 
 
-def _average(trained: str, frames: list[pd.DataFrame], seed: int, options: Mapping[str, Any]) -> DomainRow:
-    each = [_statistics(frame) for frame in frames]
-    ends = np.cumsum([len(frame) for frame in frames])
-    parts = [slice(end - len(frame), end) for end, frame in zip(ends.tolist(), frames, strict=True)]
+def _average(trained: str, cells: list[Cases], seed: int, options: Mapping[str, Any]) -> DomainRow:
+    statistics_of_cells = [_statistics(cases) for cases in cells]
+    ends = np.cumsum([len(cases.reference) for cases in cells])
+    # The columns of the weights that are each cell's photographs.
+    parts = [slice(end - len(cases.reference), end) for end, cases in zip(ends.tolist(), cells, strict=True)]
 
     def statistics(weights: Weights) -> Mapping[str, np.ndarray]:
-        values = [of(weights[:, part]) for of, part in zip(each, parts, strict=True)]
-        return {name: np.mean([found[name] for found in values], axis=0) for name in METRICS}
+        values = [of_cell(weights[:, part]) for of_cell, part in zip(statistics_of_cells, parts, strict=True)]
+        return {name: np.mean([of_cell[name] for of_cell in values], axis=0) for name in METRICS}
 
-    found = patient_intervals(statistics, _patients(frames), rng=np.random.default_rng(seed), **options)
-    return _row(trained, AVERAGE, frames, found)
+    intervals = patient_intervals(statistics, _patients(cells), rng=np.random.default_rng(seed), **options)
+    return _row(trained, AVERAGE, cells, intervals)
 
 
-def _patients(frames: list[pd.DataFrame]) -> np.ndarray:
-    """Number of each photograph's patient, the same in all frames."""
-    keys = [key for frame in frames for key in patient_keys(frame)]
+def _patients(cells: list[Cases]) -> np.ndarray:
+    """Number of each photograph's patient, the same in all cells."""
+    keys = [key for cases in cells for key in patient_keys(cases.rows)]
     number = {key: at for at, key in enumerate(dict.fromkeys(keys))}
     return np.array([number[key] for key in keys], dtype=np.int64)
 
 
-def _row(trained: str, tested: str, frames: list[pd.DataFrame], found: dict[str, Interval]) -> DomainRow:
-    lacking = sorted({grade for frame in frames for grade in range(GRADES) if not (frame["grade"] == grade).any()})
+def _row(trained: str, tested: str, cells: list[Cases], intervals: dict[str, Interval]) -> DomainRow:
+    lacking = sorted({grade for cases in cells for grade in range(GRADES) if not (cases.reference == grade).any()})
     return DomainRow(
         trained=trained,
         tested=tested,
-        photographs=sum(len(frame) for frame in frames),
-        patients=len(np.unique(_patients(frames))),
+        photographs=sum(len(cases.reference) for cases in cells),
+        patients=len(np.unique(_patients(cells))),
         lacking=tuple(lacking),
-        intervals=found,
+        intervals=intervals,
     )
 
 

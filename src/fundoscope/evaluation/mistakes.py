@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 
 from fundoscope.errors import BadTable
-from fundoscope.evaluation.cases import Cases, cases_of
+from fundoscope.evaluation.cases import Cases
 from fundoscope.evaluation.measures import Mask
 from fundoscope.grades import GRADES
 from fundoscope.records import without_nan
@@ -84,23 +83,22 @@ class Mistakes:
 
 
 def mistakes(
-    rows: pd.DataFrame, *, include_ungradable: bool = False, review: Path | None = None, shown: int = SHOWN
+    cases: Cases, *, include_ungradable: bool = False, review: Path | None = None, shown: int = SHOWN
 ) -> Mistakes:
     """Find what was answered wrongly.
 
     Args:
-        rows: As `summary.evaluate` takes them.
-        include_ungradable: As `summary.evaluate`.
+        cases: Photographs with predictions and reference grades.
+        include_ungradable: As `summary.summarise`.
         review: Table of doubtful labels, as `fundoscope audit --review` writes it; filled in or not.
         shown: Worst ones to list.
 
     Raises:
         BadTable: If the review has no such columns, or names no photograph of these.
     """
-    known = rows[rows["grade"].notna()].reset_index(drop=True)
-    cases = cases_of(known)
     graded = cases.counted(include_ungradable=include_ungradable) & (cases.answered >= 0)
-    images = [str(image) for image in known["image"]]
+    images = [str(image) for image in cases.rows["image"]]
+    patients = texts(cases.rows, "patient")
     doubted = None if review is None else _doubted(review, images, cases)
     apart = cases.answered - cases.reference
     return Mistakes(
@@ -112,7 +110,7 @@ def mistakes(
         worst=tuple(
             Mistake(
                 images[at],
-                patient or "",
+                patients[at] or "",
                 int(cases.reference[at]),
                 int(cases.answered[at]),
                 float(cases.probabilities[at, cases.answered[at]]),
@@ -120,7 +118,6 @@ def mistakes(
                 None if doubted is None else bool(doubted[at]),
             )
             for at in _worst(cases, graded, images)[:shown]
-            for patient in [texts(known, "patient")[at]]
         ),
     )
 

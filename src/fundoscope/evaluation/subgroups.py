@@ -9,10 +9,9 @@ from itertools import islice
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 
 from fundoscope.decide.kappa import kappa_of
-from fundoscope.evaluation.cases import Cases, cases_of
+from fundoscope.evaluation.cases import Cases
 from fundoscope.evaluation.measures import Mask
 from fundoscope.evaluation.shift import Shift, shifts
 from fundoscope.evaluation.statistics.agreement import Confusions, Values, of_confusions
@@ -124,7 +123,7 @@ class Subgroups:
 
 
 def subgroups(
-    rows: pd.DataFrame,
+    cases: Cases,
     by: Sequence[str] = (),
     *,
     include_ungradable: bool = False,
@@ -139,9 +138,9 @@ def subgroups(
     groups is drawn in both.
 
     Args:
-        rows: As `summary.evaluate` takes them.
+        cases: Photographs with predictions and reference grades.
         by: More columns of the manifest.
-        include_ungradable: As `summary.evaluate`.
+        include_ungradable: As `summary.summarise`.
         resamples: Draws of patients.
         seed: Of draws and shuffles.
         level: Share of draws inside an interval.
@@ -150,12 +149,10 @@ def subgroups(
     Raises:
         BadRequest: If a column asked for cannot be used; see `groups.groupings`.
     """
-    known = rows[rows["grade"].notna()].reset_index(drop=True) if "grade" in rows else rows.iloc[:0]
-    cases = cases_of(known)
     counted = cases.counted(include_ungradable=include_ungradable)
     options: dict[str, Any] = {"resamples": resamples, "level": level, "method": method}
     found = []
-    for grouping in groupings(known, by):
+    for grouping in groupings(cases.rows, by):
         of = _Divided(cases, counted, grouping)
         spread = of.intervals(rng=np.random.default_rng(seed), **options)
         groups = tuple(of.group(at, spread) for at in range(len(grouping.values)))

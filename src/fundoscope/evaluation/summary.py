@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool
 
-from fundoscope.evaluation.cases import UNGRADABLE, UNREADABLE, Cases, cases_of
+from fundoscope.evaluation.cases import UNGRADABLE, UNREADABLE, Cases
 from fundoscope.evaluation.measures import DECISION, measures
 from fundoscope.evaluation.reasons import why_missing, why_no_interval
 from fundoscope.evaluation.signs import Sign, evaluate_signs
@@ -111,8 +110,8 @@ class Summary:
         return entry
 
 
-def evaluate(
-    rows: pd.DataFrame,
+def summarise(
+    cases: Cases,
     *,
     include_ungradable: bool = False,
     resamples: int = 2000,
@@ -129,7 +128,7 @@ def evaluate(
     counting them as referred.
 
     Args:
-        rows: `Joined.rows` of a checked manifest and checked predictions.
+        cases: Photographs with predictions and reference grades.
         include_ungradable: Count photographs refused for their quality, where they have probabilities.
         resamples: Draws of patients.
         seed: Of the draws; the same seed gives the same intervals.
@@ -140,7 +139,6 @@ def evaluate(
     Raises:
         ValueError: If `level` or `prevalence` is not a proportion, or `method` is not known.
     """
-    cases = cases_of(rows)
     counted = cases.counted(include_ungradable=include_ungradable)
     graded = counted & (cases.answered >= 0)
     missing = why_missing(cases, counted)
@@ -160,7 +158,7 @@ def evaluate(
     delong_bounds, delong_method = _delong(cases, counted, level)
     table = confusions(np.ones((1, int(graded.sum()))), cases.reference[graded], cases.answered[graded])[0]
     return Summary(
-        counts=_counts(rows, cases, counted, graded),
+        counts=_counts(cases, counted, graded),
         support=tuple(int(count) for count in table.sum(axis=1)),
         confusion=tuple(tuple(int(count) for count in row) for row in table),
         decisions=_decisions(cases),
@@ -169,7 +167,7 @@ def evaluate(
         wilson=_proportions(cases, level, "wilson"),
         delong=delong_bounds,
         delong_method=delong_method,
-        signs=evaluate_signs(rows, seed=seed, resamples=resamples, level=level, method=method),
+        signs=evaluate_signs(cases.matched, seed=seed, resamples=resamples, level=level, method=method),
         missing=missing,
         level=level,
         resamples=resamples,
@@ -180,13 +178,11 @@ def evaluate(
     )
 
 
-def _counts(
-    rows: pd.DataFrame, cases: Cases, counted: Bool[np.ndarray, " photo"], graded: Bool[np.ndarray, " photo"]
-) -> dict[str, int]:
+def _counts(cases: Cases, counted: Bool[np.ndarray, " photo"], graded: Bool[np.ndarray, " photo"]) -> dict[str, int]:
     status = Counter(cases.status)
     return {
-        "matched": len(rows),
-        "without_reference_grade": len(rows) - len(cases.reference),
+        "matched": len(cases.matched),
+        "without_reference_grade": len(cases.matched) - len(cases.reference),
         "photographs": len(cases.reference),
         "patients": len(np.unique(cases.patients)),
         "without_patient": cases.without_patient,

@@ -28,6 +28,9 @@ class Reference:
     """The whole manifest, without its columns `fold` and `release`: both belong to the predictions."""
     chosen: pd.DataFrame
     """Rows of the split, all rows without one."""
+    split: str | None = None
+    unseen_patients: bool = False
+    """Whether units that another split has, too, are left out of `chosen`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +38,28 @@ class Pair:
     """Predictions beside the rows of the manifest that they are about."""
 
     predictions: Path
-    manifest: Path
+    reference: Reference
     rows: pd.DataFrame
     """Photographs of `chosen` that have a prediction; columns as `joining.join` names them."""
-    listed: pd.DataFrame
-    """See `Reference`."""
-    chosen: pd.DataFrame
-    """See `Reference`."""
     predicted: tuple[str, ...]
     """Images of all predictions, with a match or without."""
     data: dict[str, str | int]
     """Names and hashes of both tables, and how many of their rows have no match."""
+
+    @property
+    def manifest(self) -> Path:
+        """Path of the manifest."""
+        return self.reference.path
+
+    @property
+    def listed(self) -> pd.DataFrame:
+        """The whole manifest; see `Reference`."""
+        return self.reference.listed
+
+    @property
+    def chosen(self) -> pd.DataFrame:
+        """Rows of the manifest that are meant; see `Reference`."""
+        return self.reference.chosen
 
     @property
     def photographs(self) -> dict[str, Path]:
@@ -111,7 +125,7 @@ def read_reference(manifest: Path, *, split: str | None = None, unseen_patients:
         raise BadTable(
             f"{manifest}: expected patients who are in split {split} only, got none. Leave --unseen-patients out."
         )
-    return Reference(manifest, listed, listed[inside])
+    return Reference(manifest, listed, listed[inside], split, unseen_patients)
 
 
 def pair_with(predictions: Path, reference: Reference) -> Pair:
@@ -135,10 +149,8 @@ def pair_with(predictions: Path, reference: Reference) -> Pair:
     }
     return Pair(
         predictions=predictions,
-        manifest=reference.path,
+        reference=reference,
         rows=rows,
-        listed=reference.listed,
-        chosen=reference.chosen,
         predicted=tuple(map(str, answers["image"])),
         data=data,
     )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.evaluation.test_summary import clinic_rows, refuse
+from tests.evaluation.test_summary import clinic_rows, evaluation_of, refuse
 
-from fundoscope.evaluation.extras import whole
+from fundoscope import __version__
 from fundoscope.evaluation.report.checklist import CLAIM, NOT_STATED, TRIPOD, checklists, facts_of
-from fundoscope.evaluation.summary import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -16,12 +15,8 @@ def rows():
     return refuse(clinic_rows(np.random.default_rng(8), 40), [3])
 
 
-def facts(rows, **changes) -> dict[str, str]:
-    summary = evaluate(rows, resamples=100)
-    around = whole(summary, rows, rows, with_curves=False)
-    data = {"predictions": "p.csv", "predictions_sha256": "a" * 64, "manifest": "m.csv", "manifest_sha256": "b" * 64}
-    answer = {"data": data, "version": "9.9", "split": "test", "unseen_patients": True, **summary.to_dict()}
-    return facts_of({**answer, **around.to_dict(), **changes}, rows, around.flow)
+def facts(rows, **options) -> dict[str, str]:
+    return facts_of(evaluation_of(rows, with_curves=False, **options))
 
 
 def test_all_items_are_there_once_and_every_key_is_answered_somewhere(rows):
@@ -57,13 +52,13 @@ def test_what_is_known_is_told_with_numbers(rows):
     known = facts(rows.assign(sex=["female"] * 30 + ["male"] * 10, age=[40.0] * 20 + [60.0] * 20, release="r1"))
     items = {each.number: each.answer for each in checklists(known)["CLAIM"]}
 
-    assert "100 draws, seed 0" in items["29"]
+    assert "100 resamples, seed 0" in items["29"]
     assert items["34"] == "30 photographs of women, 10 of men; median age 50 years (quartiles 40 and 60)"
-    assert items["22"].startswith("release: r1; predictions p.csv (SHA-256 aaaa")
+    assert items["22"].startswith("release: r1; predictions a.csv (SHA-256 aaaa")
     assert items["20"] == "Split test of the manifest, only patients, files and eyes that no other split has"
     assert "ungradable 1" in items["33"]
     assert "quadratic kappa 0." in items["36"]
-    assert items["23"] == "measured with fundoscope 9.9"
+    assert items["23"] == f"evaluated with fundoscope {__version__}"
 
 
 def test_groups_of_people_are_no_clusters_and_measuring_them_is_no_deed_for_fairness(rows):

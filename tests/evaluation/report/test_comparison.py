@@ -25,7 +25,7 @@ from fundoscope.evaluation.report.comparison import (
 from fundoscope.evaluation.report.words import interval_words
 from fundoscope.evaluation.runs import Run
 from fundoscope.evaluation.statistics.interval import Interval
-from fundoscope.evaluation.summary import evaluate
+from fundoscope.evaluation.summary import summarise
 from fundoscope.evaluation.systems import STATISTICS, compare_systems
 
 
@@ -50,7 +50,7 @@ def systems() -> list[System]:
             run=Run(Path(name), {"seed": at, "network": {"head": "coral"}}, Path(name), (), 1_500_000, (), False)
             if at
             else None,
-            summary=evaluate(table, resamples=100),
+            summary=summarise(cases_of(table), resamples=100),
             against=against,
         )
         for at, (name, table, against) in enumerate(

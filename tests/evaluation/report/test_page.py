@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,15 +12,13 @@ from PIL import Image
 
 pytest.importorskip("matplotlib", reason="needs matplotlib (the research extra)")
 
-from tests.evaluation.test_summary import clinic_rows, refuse
+from tests.evaluation.test_summary import clinic_rows, evaluation_of, refuse
 
-from fundoscope.evaluation.extras import whole
-from fundoscope.evaluation.report.checklist import checklists
+from fundoscope.evaluation.cases import cases_of
 from fundoscope.evaluation.report.drawing import ACCENT, FAINT
 from fundoscope.evaluation.report.figures import draw, overall, reliability_figure, subgroups_figure
-from fundoscope.evaluation.report.page import Told, write_evaluation
-from fundoscope.evaluation.report.presets import preset_table
-from fundoscope.evaluation.summary import evaluate
+from fundoscope.evaluation.report.page import write_evaluation, write_page_of
+from fundoscope.evaluation.summary import summarise
 
 FIGURES = {"confusion", "roc", "reliability", "net_benefit", "abstention", "subgroups_site"}
 
@@ -31,52 +30,33 @@ def rows():
 
 
 @pytest.fixture(scope="module")
-def summary(rows):
-    return evaluate(rows, resamples=100)
+def evaluation(rows):
+    return evaluation_of(rows, preset="retfound")
 
 
-@pytest.fixture(scope="module")
-def around(rows, summary):
-    return whole(summary, rows, rows)
+def test_the_page_is_one_file_that_fetches_nothing_and_shows_the_photographs(tmp_path, evaluation):
+    worst, summary = evaluation.mistakes.worst[0].image, evaluation.summary
+    reference = replace(evaluation.pair.reference, path=tmp_path / "b.csv")
+    Image.fromarray(np.full((300, 400, 3), 90, np.uint8)).save(tmp_path / worst, format="PNG")
+    placed = replace(evaluation, pair=replace(evaluation.pair, reference=reference))
+    figures = draw(placed)
 
-
-def told(summary, around, figures, paper=None) -> Told:
-    return Told(
-        title="a.csv against b.csv",
-        summary=summary,
-        subgroups=around.subgroups,
-        mistakes=around.mistakes,
-        flow=around.flow,
-        checklists=checklists({"software": "fundoscope 1"}),
-        figures=figures,
-        paper=paper,
-        data=("139 photographs.",),
-    )
-
-
-def test_the_page_is_one_file_that_fetches_nothing_and_shows_the_photographs(tmp_path, rows, summary, around):
-    worst = around.mistakes.worst[0].image
-    Image.fromarray(np.full((300, 400, 3), 90, np.uint8)).save(tmp_path / "eye.png")
-    figures = draw(summary, around.curves, around.subgroups, around.abstention)
-    paper = preset_table("retfound", summary, rows)
-
-    path = write_evaluation(
-        told(summary, around, figures, paper), tmp_path / "out", photographs={worst: tmp_path / "eye.png"}
-    )
+    path = write_page_of(placed, tmp_path / "out", figures=figures)
 
     text = path.read_text()
     assert set(figures) == FIGURES
     assert set(re.findall(r'(?:src|href)="([^:"]*:)', text)) == {"data:"}
     assert text.count('src="data:image/png') == len(FIGURES)
     assert text.count('src="data:image/jpeg') == 1
-    assert text.count("The file is missing or cannot be read.") == len(around.mistakes.worst) - 1
+    assert text.count("The file is missing or cannot be read.") == len(evaluation.mistakes.worst) - 1
     for words in (
         "quadratic kappa 0.554, linear 0.438",
         f"{summary.intervals['quadratic_kappa'].low:.3f} to {summary.intervals['quadratic_kappa'].high:.3f}",
         "left out: ungradable: 1 photographs of 1 patients",
         "RETFound",
         "south: 20 patients, too few for anything",
-        "1 of 42 items filled in",
+        "of 42 items filled in",
+        "139 grades differ from the reference",
         "not a medical device",
     ):
         assert words in text, words
@@ -85,63 +65,42 @@ def test_the_page_is_one_file_that_fetches_nothing_and_shows_the_photographs(tmp
 
 
 def test_a_page_without_scores_has_no_curves_and_says_why(tmp_path, rows):
-    bare = rows[["image", "patient", "grade", "predicted_grade"]]
-    summary = evaluate(bare, resamples=100)
-    around = whole(summary, bare, bare)
+    evaluation = evaluation_of(rows[["image", "patient", "grade", "predicted_grade"]])
 
-    figures = draw(summary, around.curves, around.subgroups, around.abstention)
-    text = write_evaluation(told(summary, around, figures), tmp_path, photographs={}).read_text()
+    figures = draw(evaluation)
+    text = write_page_of(evaluation, tmp_path, figures=figures).read_text()
 
     assert set(figures) == {"confusion"}
     assert "n/a - the predictions hold no probability of it" in text
-    assert "sensitivity of the decision, gradable ones</span>" not in text
+    assert "sensitivity of the decision, referable</span>" not in text
 
 
-def test_the_same_draws_give_the_same_page(tmp_path, summary, around):
-    pages = [
-        write_evaluation(
-            told(summary, around, draw(summary, around.curves, around.subgroups, around.abstention)),
-            tmp_path / name,
-            photographs={},
-        ).read_bytes()
-        for name in ("a", "b")
-    ]
+def test_the_same_resamples_give_the_same_page_and_the_same_file_of_figures(tmp_path, evaluation):
+    first, second = (
+        [path.read_bytes() for path in write_evaluation(evaluation, tmp_path / name)] for name in ("a", "b")
+    )
 
-    assert pages[0] == pages[1]
+    assert first == second
+    assert json.loads(first[0]) == evaluation.to_dict()
 
 
-def test_groups_too_small_are_grey_in_the_forest(summary, around):
-    (site,) = around.subgroups
+def test_groups_too_small_are_grey_in_the_forest(evaluation):
+    (site,) = evaluation.subgroups
 
-    kappa = subgroups_figure(site, summary).axes[0]
+    kappa = subgroups_figure(site, evaluation.summary).axes[0]
 
     assert [line.get_color() for line in kappa.lines if line.get_marker() == "o"] == [ACCENT, FAINT]
     assert [label.get_text() for label in kappa.get_yticklabels()] == ["<north> (50)", "south (20)"]
 
 
-def test_the_line_through_the_forest_is_all_photographs(rows, summary):
+def test_the_line_through_the_forest_is_all_photographs(rows, evaluation):
+    summary = evaluation.summary
     assert overall(summary, "sensitivity") == summary.intervals["decision_sensitivity"].estimate
-    graded = evaluate(rows.drop(columns="decision"), resamples=100)
+    graded = summarise(cases_of(rows.drop(columns="decision")), resamples=100)
     assert overall(graded, "sensitivity") == graded.intervals["referable_sensitivity"].estimate
 
 
-def test_reliability_has_a_panel_for_each_cut(around):
-    panels = reliability_figure(around.curves.reliability).axes
+def test_reliability_has_a_panel_for_each_cut(evaluation):
+    panels = reliability_figure(evaluation.curves.reliability).axes
 
     assert [each.get_title(loc="left") for each in panels] == ["any retinopathy", "referable", "sight-threatening"]
-
-
-def test_all_around_a_summary_is_plain_json(around):
-    answer = json.loads(json.dumps(around.to_dict(), allow_nan=False))
-
-    assert set(answer) == {"subgroups", "subgroups_rule", "errors", "flow", "curves", "abstention"}
-    assert set(answer["flow"][0]) == {"name", "words", "photographs", "patients", "leaves"}
-    assert answer["abstention"][0]["certainty"] is None
-    assert answer["errors"]["photographs"] == 139
-
-
-def test_curves_are_drawn_only_where_they_are_asked_for(rows, summary):
-    around = whole(summary, rows, rows, with_curves=False)
-
-    assert (around.curves, around.abstention) == (None, ())
-    assert "curves" not in around.to_dict()

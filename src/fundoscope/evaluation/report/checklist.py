@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
-from fundoscope.evaluation.flow import Step
+from fundoscope.evaluation.evaluate import Evaluation
+from fundoscope.evaluation.report import words
+from fundoscope.evaluation.summary import Summary
+from fundoscope.grades import REFERABLE
 from fundoscope.tables.patients import texts
 
 NOT_STATED: Final = "not stated"
@@ -144,68 +148,53 @@ def checklists(facts: Mapping[str, str]) -> dict[str, tuple[Item, ...]]:
     }
 
 
-def facts_of(answer: Mapping[str, Any], rows: pd.DataFrame, steps: tuple[Step, ...]) -> dict[str, str]:
-    """What an evaluation knows, in sentences, by the keys of the checklists; blank or absent: it does not.
-
-    Args:
-        answer: What `evaluation.json` holds.
-        rows: Photographs with predictions, as `tables.join` gives them.
-        steps: The flow.
-    """
-    data, counts = answer["data"], answer["counts"]
-    boxes = {each.name: each for each in steps}
-    split = f"Split {answer['split']} of the manifest" if answer["split"] else ""
-    unseen = ", only patients, files and eyes that no other split has" if answer["unseen_patients"] else ""
-    columns = [each["column"] for each in answer["subgroups"]]
-    groups = _measured_by(columns)
-    referable = sum(answer["support"][2:])
+def facts_of(evaluation: Evaluation) -> dict[str, str]:
+    """Collect what an evaluation knows, in sentences, by the keys of the checklists; blank or absent: not known."""
+    data, summary, rows = evaluation.pair.data, evaluation.summary, evaluation.pair.rows
+    counts, reference = summary.counts, evaluation.pair.reference
+    steps = {step.name: step for step in evaluation.flow}
+    split = f"Split {reference.split} of the manifest" if reference.split else ""
+    unseen = ", only patients, files and eyes that no other split has" if reference.unseen_patients else ""
+    columns = [column.column for column in evaluation.subgroups]
     return {
         "data": _join(
-            f"{data['manifest']} (SHA-256 {data['manifest_sha256'][:16]}...)", _listed(rows, "source", "sources")
+            f"{data['manifest']} (SHA-256 {str(data['manifest_sha256'])[:16]}...)", _listed(rows, "source", "sources")
         ),
         "dates": _dates(rows),
         "sites": _listed(rows, "site", "sites"),
         "camera": _listed(rows, "camera", "cameras"),
         "eligible": f"Every photograph of {data['manifest']}{', ' + split[0].lower() + split[1:] if split else ''}.",
-        "quality": f"{counts['ungradable']} photographs ungradable, {counts['unreadable']} unreadable; "
-        + (
-            "ungradable ones are counted where they have probabilities."
-            if answer["include_ungradable"]
-            else "neither is counted in grades and AUROC."
-        ),
-        "reference": "ICDR grade 0 to 4 (Wilkinson et al. 2003) as the manifest gives it; referable is 2 or above.",
+        "quality": f"Photographs: {words.quality_words(summary)}.",
+        "reference": f"ICDR grade 0 to 4 (Wilkinson et al. 2003) as the manifest gives it; referable is {REFERABLE} or "
+        "above.",
         "readers": _listed(rows, "grade_by", "readers who corrected a grade"),
         "variability": f"{int(rows['grade_second'].notna().sum())} photographs have a second reader's grade."
         if "grade_second" in rows and rows["grade_second"].notna().any()
         else "",
-        "size": f"{counts['photographs']} photographs of {counts['patients']} patients, {referable} referable; "
-        "how the number was decided is not stated.",
-        "missing": f"{boxes['not_answered'].photographs} photographs without a prediction and "
-        f"{boxes['without_reference'].photographs} without a reference grade are left out; nothing is imputed.",
+        "size": f"{counts['photographs']} photographs of {counts['patients']} patients, "
+        f"{sum(summary.support[REFERABLE:])} referable; how the number was decided is not stated.",
+        "missing": f"{steps['not_answered'].photographs} photographs without a prediction and "
+        f"{steps['without_reference'].photographs} without a reference grade are left out; nothing is imputed.",
         "partition": _join(f"{split}{unseen}" if split else "", _folds(rows)),
         "level": "Patients, files, duplicates and eyes of other splits are left out." if unseen else "",
         "model": _join(
             _listed(rows, "release", "release"),
-            f"predictions {data['predictions']} (SHA-256 {data['predictions_sha256'][:16]}...)",
+            f"predictions {data['predictions']} (SHA-256 {str(data['predictions_sha256'])[:16]}...)",
         ),
         "output": _output(rows),
         "measures": "Quadratic, linear and unweighted kappa, accuracy, AUROC, sensitivity, specificity, calibration "
         "error, Brier score, net benefit.",
-        "intervals": f"{answer['level']:.0%}, {answer['interval']}, {answer['resamples']} draws, "
-        f"seed {answer['seed']}; AUROC also by {answer['delong']}; rates of the decision also by Clopper-Pearson and "
-        "Wilson.",
+        "intervals": f"{words.interval_line(summary)} AUROC also by {summary.delong_method}; rates of the decision "
+        "also by Clopper-Pearson and Wilson.",
         "clusters": _measured_by([column for column in columns if column in CLUSTERS]),
-        "software": f"measured with fundoscope {answer['version']}",
-        "flow": "; ".join(f"{each.words} {each.photographs}" for each in steps) + " (photographs).",
+        "software": f"evaluated with fundoscope {evaluation.version}",
+        "flow": "; ".join(f"{step.words} {step.photographs}" for step in evaluation.flow) + " (photographs).",
         "people": _people(rows),
-        "events": "Photographs of grades 0 to 4: " + ", ".join(map(str, answer["support"])) + ".",
-        "performance": _performance(answer),
-        "performed": _join(_performance(answer), groups),
-        "errors": "Photographs 1, 2, 3, 4 grades off: " + ", ".join(map(str, answer["errors"]["off_by"])) + ".",
-        "limits": f"{counts['without_patient']} photographs have no patient: intervals are too narrow where they are "
-        "of the same person."
-        if counts["without_patient"]
-        else "",
+        "events": "Photographs of grades 0 to 4: " + ", ".join(map(str, summary.support)) + ".",
+        "performance": _performance(summary),
+        "performed": _join(_performance(summary), _measured_by(columns)),
+        "errors": words.mistake_line(evaluation.mistakes),
+        "limits": " ".join(words.without_patient_lines(summary)),
     }
 
 
@@ -214,44 +203,45 @@ def _measured_by(columns: Sequence[str]) -> str:
     return f"measured by {named}, with intervals and the largest gap" if named else ""
 
 
-def _performance(answer: Mapping[str, Any]) -> str:
-    said = []
-    for name in ("quadratic_kappa", "referable_auroc", "decision_sensitivity", "decision_specificity"):
-        each = answer["statistics"].get(name, {})
-        if each.get("low") is not None:
-            said.append(f"{name.replace('_', ' ')} {each['estimate']:.3f} ({each['low']:.3f} to {each['high']:.3f})")
-    return "; ".join(said)
+def _performance(summary: Summary) -> str:
+    """The headline figures that have an interval."""
+    figures = {name: summary.intervals[name] for name in words.HEADLINES}
+    return "; ".join(
+        f"{words.ROWS[name]} {words.interval_words(interval)}"
+        for name, interval in figures.items()
+        if not math.isnan(interval.low)
+    )
 
 
 def _output(rows: pd.DataFrame) -> str:
-    """What the table of predictions holds."""
-    held = {
+    """Answers that the table of predictions has."""
+    answers = {
         "p0": "five probabilities",
         "p_referable": "a probability of referable disease",
         "predicted_grade": "a grade",
         "decision": "a decision",
     }
-    found = [words for name, words in held.items() if name in rows and rows[name].notna().any()]
-    return f"Of a photograph: {', '.join(found)}." if found else ""
+    present = [label for name, label in answers.items() if name in rows and rows[name].notna().any()]
+    return f"Of a photograph: {', '.join(present)}." if present else ""
 
 
 def _folds(rows: pd.DataFrame) -> str:
-    """Folds of the predictions, where every one was held out."""
-    folds = texts(rows, "predicted_fold" if "predicted_fold" in rows else "fold")
+    """Folds of the predictions, where each has one."""
+    folds = texts(rows, "fold")
     return f"each prediction by a fit that had not seen its fold, {len(set(folds))} folds" if all(folds) else ""
 
 
 def _people(rows: pd.DataFrame) -> str:
-    """Of patients as far as columns tell: sex and age of photographs, for one patient may have several visits."""
-    said = []
+    """Sex and age by photograph, as far as there are columns of them: one patient may have several visits."""
+    parts = []
     sexes = [sex for sex in texts(rows, "sex") if sex]
     if sexes:
-        said.append(f"{sexes.count('female')} photographs of women, {sexes.count('male')} of men")
+        parts.append(f"{sexes.count('female')} photographs of women, {sexes.count('male')} of men")
     ages = [float(age) for age in texts(rows, "age") if age]
     if ages:
-        middle = pd.Series(ages).quantile([0.25, 0.5, 0.75]).tolist()
-        said.append(f"median age {middle[1]:g} years (quartiles {middle[0]:g} and {middle[2]:g})")
-    return "; ".join(said)
+        quartiles = pd.Series(ages).quantile([0.25, 0.5, 0.75]).tolist()
+        parts.append(f"median age {quartiles[1]:g} years (quartiles {quartiles[0]:g} and {quartiles[2]:g})")
+    return "; ".join(parts)
 
 
 def _dates(rows: pd.DataFrame) -> str:
@@ -259,10 +249,10 @@ def _dates(rows: pd.DataFrame) -> str:
     return f"{len(taken)} of {len(rows)} photographs dated, from {taken[0]} to {taken[-1]}" if taken else ""
 
 
-def _listed(rows: pd.DataFrame, name: str, words: str) -> str:
-    found = sorted({text for text in texts(rows, name) if text})
-    more = f" and {len(found) - 8} more" if len(found) > 8 else ""
-    return f"{words}: {', '.join(found[:8])}{more}" if found else ""
+def _listed(rows: pd.DataFrame, name: str, label: str) -> str:
+    values = sorted({text for text in texts(rows, name) if text})
+    more = f" and {len(values) - 8} more" if len(values) > 8 else ""
+    return f"{label}: {', '.join(values[:8])}{more}" if values else ""
 
 
 def _join(*parts: str) -> str:

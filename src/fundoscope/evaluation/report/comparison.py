@@ -20,7 +20,7 @@ from fundoscope.evaluation.systems import Against
 from fundoscope.files import write_bytes, write_text
 from fundoscope.grades import GRADE_NAMES, GRADES
 from fundoscope.pages import data_uri
-from fundoscope.records import null_if_nan, without_nan
+from fundoscope.records import null_if_nan
 from fundoscope.tables import write_table
 
 HEADLINES: Final = {

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from fundoscope.decide.abstention import Abstention
-from fundoscope.evaluation.curves import Drawn, Line
+from fundoscope.evaluation.curves import CurveSet, Line
+from fundoscope.evaluation.evaluate import Evaluation
 from fundoscope.evaluation.report.comparison_figures import confusions_figure
 from fundoscope.evaluation.report.drawing import (
     ACCENT,
@@ -35,10 +36,9 @@ from fundoscope.grades import CUTS
 CUT_WORDS: Final = {"any": "any retinopathy", "referable": "referable", "sight_threatening": "sight-threatening"}
 
 
-def draw(
-    summary: Summary, curves: Drawn, subgroups: Sequence[Subgroups], abstention: Sequence[Abstention]
-) -> dict[str, tuple[str, bytes]]:
-    """All figures of an evaluation: caption and PNG, by a name. Those that nothing is known for are left out."""
+def draw(evaluation: Evaluation) -> dict[str, tuple[str, bytes]]:
+    """Draw all figures of an evaluation: caption and PNG, by a name. Figures without any data are left out."""
+    summary, curves = evaluation.summary, evaluation.curves
     figures = {}
     level = f"{summary.level:.0%}"
     if sum(summary.support):
@@ -46,7 +46,7 @@ def draw(
             "Photographs by reference and answered grade, and their share of the reference grade.",
             confusions_figure({"": summary.confusion}),
         )
-    if curves.roc:
+    if curves is not None and curves.roc:
         figures["roc"] = (
             f"ROC and precision-recall curves; bands: {level} of the draws of patients, at each place by itself. "
             "Cross: the decision (of a table without one, the grade) for referable disease. Dotted in the right panel: "
@@ -58,30 +58,30 @@ def draw(
             f"photographs. Bars: {level}, the wider of the draws of patients and Wilson's interval.",
             reliability_figure(curves.reliability),
         )
-    if curves.net_benefit:
+    if curves is not None and curves.net_benefit:
         figures["net_benefit"] = (
             "Decision curve (Vickers & Elkin 2006) for referable disease: referring from a threshold on is worth more "
             f"than referring everybody or nobody where its line is the highest. Bands: {level} of the draws of "
             "patients. Net benefit is that of the prevalence in these photographs.",
             net_benefit_figure(curves.net_benefit),
         )
-    if abstention:
+    if evaluation.abstention:
         figures["abstention"] = (
             "What is gained by referring the photographs whose likeliest grade is least probable: the grades of the "
             "rest, and the share of all referable photographs that is referred, for disease or for doubt, against the "
             "share of all photographs that is then referred.",
-            abstention_figure(abstention),
+            abstention_figure(evaluation.abstention),
         )
-    for each in subgroups:
-        figures[f"subgroups_{each.column}"] = (
-            f"By {each.column.replace('_', ' ')}, with {level} intervals. Grey: too small to say anything. "
+    for column in evaluation.subgroups:
+        figures[f"subgroups_{column.column}"] = (
+            f"By {column.column.replace('_', ' ')}, with {level} intervals. Grey: too small to say anything. "
             "Line: all photographs.",
-            subgroups_figure(each, summary),
+            subgroups_figure(column, summary),
         )
     return {name: (caption, png(figure)) for name, (caption, figure) in figures.items()}
 
 
-def ranking_figure(curves: Drawn, aurocs: Mapping[str, Interval]) -> Figure:
+def ranking_figure(curves: CurveSet, aurocs: Mapping[str, Interval]) -> Figure:
     """ROC curves left, precision-recall curves right, each cut in its colour.
 
     Args:

@@ -2,106 +2,124 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from fundoscope.evaluation.flow import Step, flow_text
-from fundoscope.evaluation.mistakes import Mistake, Mistakes
-from fundoscope.evaluation.report.checklist import Item
+from fundoscope.evaluation.evaluate import Evaluation
+from fundoscope.evaluation.flow import flow_text
+from fundoscope.evaluation.mistakes import Mistake
+from fundoscope.evaluation.presets import Paper
+from fundoscope.evaluation.report import words
+from fundoscope.evaluation.report.checklist import checklists, facts_of
 from fundoscope.evaluation.report.page_templates import environment
-from fundoscope.evaluation.report.presets import Paper
-from fundoscope.evaluation.report.words import METHOD_WORDS, ROWS, human_line, interval_words
+from fundoscope.evaluation.report.words import ROWS, interval_words
 from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.evaluation.subgroups import RULE, STATISTICS, Group, Subgroups
 from fundoscope.evaluation.summary import HUMAN, Summary
+from fundoscope.files import write_text
 from fundoscope.grades import GRADE_NAMES
 from fundoscope.pages import data_uri, number_words, write_page
 from fundoscope.photo.thumbnail import thumbnail
 
 PAGE: Final = "index.html"
 
+ANSWER: Final = "evaluation.json"
+
 THUMBNAIL_PX: Final = 260
 """Longer side of a photograph on the page."""
 
-HEADLINES: Final = ("quadratic_kappa", "referable_auroc", "decision_sensitivity", "decision_specificity")
-"""Shown large, as far as they are known."""
+
+def write_evaluation(evaluation: Evaluation, folder: Path | str) -> tuple[Path, ...]:
+    """Write the page of an evaluation and the figures behind it; needs matplotlib.
+
+    Args:
+        evaluation: With curves; a photograph whose file cannot be read is shown as missing.
+        folder: Made where absent.
+
+    Returns:
+        The files written: `evaluation.json` and `index.html`.
+    """
+    # Everything else of this module works without matplotlib, which the clinic's installation lacks.
+    from fundoscope.evaluation.report.figures import draw
+
+    answer = Path(folder) / ANSWER
+    write_text(answer, to_json(evaluation))
+    return answer, write_page_of(evaluation, folder, figures=draw(evaluation))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """All that the page tells."""
-
-    title: str
-    """Which table, against which."""
-    summary: Summary
-    subgroups: tuple[Subgroups, ...]
-    mistakes: Mistakes
-    flow: tuple[Step, ...]
-    checklists: Mapping[str, tuple[Item, ...]]
-    figures: Mapping[str, tuple[str, bytes]]
-    """Caption and PNG by name."""
-    paper: Paper | None
-    """A paper's table, where it was asked for."""
-    data: tuple[str, ...]
-    """Sentences on which tables were read."""
+def to_json(evaluation: Evaluation) -> str:
+    """Return the text of `evaluation.json`."""
+    return json.dumps(evaluation.to_dict(), indent=2, allow_nan=False) + "\n"
 
 
-def write_evaluation(told: Told, folder: Path | str, *, photographs: Mapping[str, Path]) -> Path:
+def write_page_of(evaluation: Evaluation, folder: Path | str, *, figures: Mapping[str, tuple[str, bytes]]) -> Path:
     """Write `index.html` and return its path.
 
     Args:
-        told: What it says.
+        evaluation: What the page shows.
         folder: Made where absent.
-        photographs: File of each image of the manifest; one that cannot be read is said to be so.
+        figures: Caption and PNG by name.
     """
+    summary, data = evaluation.summary, evaluation.pair.data
+    photographs = evaluation.pair.photographs
     shown = {
-        "told": told,
-        "headlines": _headlines(told.summary),
-        "human": human_line(HUMAN),
-        "flow_text": flow_text(told.flow),
-        "numbers": {
-            words: _words(told.summary, name) for name, words in ROWS.items() if name in told.summary.intervals
-        },
-        "grades": [_grade(told.summary, grade) for grade in range(len(GRADE_NAMES))],
+        "title": words.title(evaluation),
+        "level": f"{summary.level * 100:g} %",
+        "flow": evaluation.flow,
+        "mistakes": evaluation.mistakes,
+        "checklists": checklists(facts_of(evaluation)),
+        "headlines": _headlines(summary),
+        "human": words.human_line(HUMAN),
+        "flow_text": flow_text(evaluation.flow),
+        "numbers": {label: _numbers(summary, name) for name, label in words.rows_of(summary).items()},
+        "grades": [_grade(summary, grade) for grade in range(len(GRADE_NAMES))],
         "signs": {
-            name: {key.replace("_", " "): interval_words(each) for key, each in sign.intervals.items()}
+            name: {key.replace("_", " "): interval_words(interval) for key, interval in sign.intervals.items()}
             | {"photographs": str(sign.photographs), "present": str(sign.positives)}
-            for name, sign in told.summary.signs.items()
+            for name, sign in summary.signs.items()
         },
         "pictures": {
-            name: {"caption": caption, "data": data_uri(data, "png")} for name, (caption, data) in told.figures.items()
+            name: {"caption": caption, "data": data_uri(png, "png")} for name, (caption, png) in figures.items()
         },
-        "subgroups": [_subgroups(each) for each in told.subgroups],
+        "subgroups": [_subgroups(column) for column in evaluation.subgroups],
         "rule": RULE,
-        "worst": [_worst(each, photographs) for each in told.mistakes.worst],
-        "preset": None if told.paper is None else _paper(told.paper),
-        "basis": [*told.data, *_basis(told.summary)],
+        "gap_note": words.GAP_NOTE,
+        "mistake_line": words.mistake_line(evaluation.mistakes),
+        "worst": [_worst(mistake, photographs) for mistake in evaluation.mistakes.worst],
+        "preset": None if evaluation.paper is None else _paper(evaluation.paper),
+        "basis": [
+            *words.count_lines(evaluation),
+            f"{data['predictions']}: SHA-256 {data['predictions_sha256']}.",
+            f"{data['manifest']}: SHA-256 {data['manifest_sha256']}.",
+            words.interval_line(summary),
+            *words.other_interval_lines(summary),
+            *words.decision_lines(summary),
+        ],
     }
     return write_page(Path(folder) / PAGE, environment(".html").get_template("evaluation.html.jinja"), **shown)
 
 
 def _headlines(summary: Summary) -> list[dict[str, str]]:
-    found = []
-    for name in HEADLINES:
-        interval = summary.intervals[name]
-        if not math.isnan(interval.estimate):
-            bounds = "" if math.isnan(interval.low) else f"{interval.low:.3f} to {interval.high:.3f}"
-            found.append({"words": ROWS[name], "value": f"{interval.estimate:.3f}", "bounds": bounds})
-    return found
+    """Label, estimate and bounds of the figures that are shown large, as far as they are defined."""
+    labels = {name: ROWS[name] for name in words.HEADLINES if not math.isnan(summary.intervals[name].estimate)}
+    return [
+        {"words": label, "value": f"{summary.intervals[name].estimate:.3f}", "bounds": _bounds(summary.intervals[name])}
+        for name, label in labels.items()
+    ]
 
 
-def _words(summary: Summary, name: str) -> str:
-    interval = summary.intervals[name]
-    if math.isnan(interval.estimate) or math.isnan(interval.low):
-        value = number_words(interval.estimate)
-        return f"{value} - {summary.missing[name]}" if name in summary.missing else value
-    words = interval_words(interval)
-    if interval.undefined:
-        words += f", undefined on {interval.undefined} of {summary.resamples} draws"
-    return words
+def _bounds(interval: Interval) -> str:
+    return "" if math.isnan(interval.low) else f"{interval.low:.3f} to {interval.high:.3f}"
+
+
+def _numbers(summary: Summary, name: str) -> str:
+    estimate, remark = words.statistic_words(summary, name)
+    if math.isnan(summary.intervals[name].low):
+        return f"{estimate} - {remark}" if remark else estimate
+    return f"{estimate} ({remark})"
 
 
 def _grade(summary: Summary, grade: int) -> dict[str, str]:
@@ -115,15 +133,15 @@ def _subgroups(of: Subgroups) -> dict[str, Any]:
         "column": of.column,
         "words": of.column.replace("_", " "),
         "unknown": of.unknown,
-        "small": [f"{each.value}: {_too_small(each)}" for each in of.groups if each.too_small],
+        "small": [f"{group.value}: {_too_small(group)}" for group in of.groups if group.too_small],
         "groups": [
             {
-                "value": each.value,
-                "photographs": each.photographs,
-                "patients": each.patients,
-                "cells": [_cell(each.intervals[name], small=name in each.too_small) for name in STATISTICS],
+                "value": group.value,
+                "photographs": group.photographs,
+                "patients": group.patients,
+                "cells": [_cell(group.intervals[name], small=name in group.too_small) for name in STATISTICS],
             }
-            for each in of.groups
+            for group in of.groups
         ],
         "heads": list(STATISTICS.values()),
         "gaps": {
@@ -137,13 +155,13 @@ def _subgroups(of: Subgroups) -> dict[str, Any]:
         },
         "shifts": [
             {
-                "value": each.value,
-                "referable": f"{each.referable_share:.0%}",
-                "score": number_words(each.mean_score),
-                "grades": f"{each.grades_apart:.2f} (p {number_words(each.grades_p)})",
-                "scores": f"{number_words(each.scores_apart)} (p {number_words(each.scores_p)})",
+                "value": shift.value,
+                "referable": f"{shift.referable_share:.0%}",
+                "score": number_words(shift.mean_score),
+                "grades": f"{shift.grades_apart:.2f} (p {number_words(shift.grades_p)})",
+                "scores": f"{number_words(shift.scores_apart)} (p {number_words(shift.scores_p)})",
             }
-            for each in of.shifts
+            for shift in of.shifts
         ],
     }
 
@@ -176,28 +194,5 @@ def _worst(mistake: Mistake, photographs: Mapping[str, Path]) -> dict[str, Any]:
 
 
 def _paper(paper: Paper) -> dict[str, Any]:
-    rows = {words: interval_words(each) for words, each in paper.values.items()}
+    rows = {label: interval_words(interval) for label, interval in paper.values.items()}
     return {"title": paper.preset.title, "note": paper.preset.note, "rows": rows}
-
-
-def _basis(summary: Summary) -> Sequence[str]:
-    lines = [
-        f"Intervals: {summary.level:.0%}, {METHOD_WORDS[summary.method]} bootstrap of {summary.resamples} draws of "
-        f"patients, seed {summary.seed}; of curves always percentiles.",
-        *(
-            f"{kind} interval of {ROWS[name]}: {low:.3f} to {high:.3f}{words}."
-            for kind, bounds, words in (
-                ("DeLong", summary.delong, f" ({summary.delong_method})"),
-                ("Clopper-Pearson", summary.exact, ", as if photographs were independent"),
-                ("Wilson", summary.wilson, ", as if photographs were independent"),
-            )
-            for name, (low, high) in bounds.items()
-            if not math.isnan(low)
-        ),
-    ]
-    if alone := summary.counts["without_patient"]:
-        lines.append(
-            f"{alone} photographs have no patient and count as one each: intervals are too narrow "
-            "where they are of the same person."
-        )
-    return lines

@@ -1,12 +1,18 @@
-"""How the statistics of an evaluation are called, on the console and on its page."""
+"""Names and sentences of an evaluation, the same on the console, on its page and in its checklists."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from fundoscope.evaluation.statistics.interval import Interval
+from fundoscope import pages
+from fundoscope.evaluation.evaluate import Evaluation
+from fundoscope.evaluation.mistakes import Mistakes
+from fundoscope.evaluation.statistics.interval import Interval
+from fundoscope.evaluation.statistics.reliability import BINS
+from fundoscope.evaluation.summary import Summary
+from fundoscope.tables.pair import Reference
 
 ROWS: Final = {
     "quadratic_kappa": "quadratic kappa",
@@ -15,7 +21,7 @@ ROWS: Final = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "F1, mean of the grades (macro)",
-    "weighted_f1": "F1, weighted by how often a grade occurs",
+    "weighted_f1": "F1, weighted by the frequency of the grades",
     "mean_absolute_error": "mean absolute error (grades)",
     "mean_squared_error": "mean squared error (grades)",
     "off_by_one": "exactly one grade off",
@@ -36,41 +42,156 @@ ROWS: Final = {
     "referable_sensitivity": "sensitivity of the grade, referable",
     "referable_specificity": "specificity of the grade, referable",
     "referable_f1": "F1 of the grade, referable",
-    "calibration_error": "calibration error of the likeliest grade (ECE)",
-    "calibration_error_equal_mass": "the same, bins of equally many photographs",
-    "calibration_error_classwise": "the same, mean over every grade's own probability",
+    "calibration_error": "calibration error of the most probable grade (ECE)",
+    "calibration_error_equal_mass": "the same, bins of equal counts",
+    "calibration_error_classwise": "the same, mean over the grades (classwise)",
     "brier": "Brier score of the five probabilities (0 to 2)",
     "log_loss": "log loss",
     "referable_brier": "Brier score, referable (0 to 1)",
     "referable_brier_reliability": "  its reliability (0 is calibrated)",
     "referable_brier_resolution": "  its resolution (more is better)",
     "referable_brier_uncertainty": "  its uncertainty (of the photographs)",
-    "decision_sensitivity": "sensitivity of the decision, gradable ones",
-    "decision_specificity": "specificity of the decision, gradable ones",
-    "decision_cannot_grade_as_refer_sensitivity": "sensitivity, cannot grade counted as refer",
-    "decision_cannot_grade_as_refer_specificity": "specificity, cannot grade counted as refer",
-    "referable_ppv_at_prevalence": "PPV of the grade at the prevalence given",
-    "referable_npv_at_prevalence": "NPV of the grade at the prevalence given",
-    "decision_ppv_at_prevalence": "PPV of the decision at the prevalence given",
-    "decision_npv_at_prevalence": "NPV of the decision at the prevalence given",
+    "decision_sensitivity": "sensitivity of the decision, referable",
+    "decision_specificity": "specificity of the decision, referable",
+    "decision_cannot_grade_as_refer_sensitivity": "sensitivity, referable, cannot grade as refer",
+    "decision_cannot_grade_as_refer_specificity": "specificity, referable, cannot grade as refer",
+    "referable_ppv_at_prevalence": "PPV of the grade, referable, at the given prevalence",
+    "referable_npv_at_prevalence": "NPV of the grade, referable, at the given prevalence",
+    "decision_ppv_at_prevalence": "PPV of the decision, referable, at the given prevalence",
+    "decision_npv_at_prevalence": "NPV of the decision, referable, at the given prevalence",
 }
-"""What is told of a table of predictions, in order, and how it is called."""
+"""Statistics of an evaluation in the order of its tables, and what they are called there."""
+
+HEADLINES: Final = ("quadratic_kappa", "referable_auroc", "decision_sensitivity", "decision_specificity")
+"""The figures of the page's head and of the checklists, as far as they are defined."""
 
 METHOD_WORDS: Final = {"percentile": "percentile", "bca": "BCa"}
-"""How the methods of `interval.INTERVALS` are called."""
+"""What the methods of `interval.INTERVALS` are called."""
+
+GAP_NOTE: Final = (
+    "The largest of several gaps was selected, so that its interval is too narrow. Its p-value is not affected: it is "
+    "the share of random assignments of patients to groups with a gap of this size between any two groups."
+)
+"""How to read the largest gap between subgroups."""
+
+INDEPENDENT: Final = ", as if photographs were independent"
 
 
 def interval_words(interval: Interval, *, sign: str = "") -> str:
-    """Estimate and bounds to three decimals; `sign` is + where a plus is to be written."""
-    # The command line reads this module's words before it knows whether it will need more.
-    from fundoscope import pages
-
+    """Format estimate and bounds to three decimals; `sign` is + where a plus is to be written."""
     return pages.interval_words(interval.estimate, interval.low, interval.high, style=f"{sign}z.3f")
 
 
+def statistic_words(summary: Summary, name: str) -> tuple[str, str]:
+    """Format a statistic: its estimate, and its bounds or the reason why there are none."""
+    interval = summary.intervals[name]
+    reason = summary.missing.get(name, "")
+    if math.isnan(interval.estimate):
+        return "n/a", reason
+    if math.isnan(interval.low):
+        return f"{interval.estimate:.3f}", reason
+    bounds = f"{interval.low:.3f} to {interval.high:.3f}"
+    if interval.undefined:
+        bounds += f" (undefined on {interval.undefined} of {summary.resamples} resamples)"
+    return f"{interval.estimate:.3f}", bounds
+
+
+def rows_of(summary: Summary) -> dict[str, str]:
+    """Return those of `ROWS` that a summary has, by the name of the statistic."""
+    return {name: words for name, words in ROWS.items() if name in summary.intervals}
+
+
 def human_line(human: Mapping[str, Any]) -> str:
-    """`summary.HUMAN` as a sentence: said beside every kappa."""
+    """Describe `summary.HUMAN`, to stand beside every kappa."""
     return (
         f"For comparison, {human['what']}: quadratic kappa {human['quadratic_kappa']}, linear {human['linear_kappa']}, "
         f"unweighted {human['unweighted_kappa']}, exact agreement {human['accuracy']:.1%}."
     )
+
+
+def title(evaluation: Evaluation) -> str:
+    """Name both tables and what of the manifest is evaluated."""
+    data = evaluation.pair.data
+    return f"{data['predictions']} against {data['manifest']} ({selection_words(evaluation.pair.reference)})"
+
+
+def selection_words(reference: Reference) -> str:
+    """Name what of a manifest is evaluated."""
+    split = f"split {reference.split}" if reference.split else "all splits"
+    return split + (", only patients of no other split" if reference.unseen_patients else "")
+
+
+def count_lines(evaluation: Evaluation) -> list[str]:
+    """Count the photographs, and those that the figures are computed on."""
+    counts, data = evaluation.summary.counts, evaluation.pair.data
+    return [
+        f"{counts['photographs']} photographs of {counts['patients']} patients; {quality_words(evaluation.summary)}.",
+        f"Grades are compared on {counts['with_grade']} photographs, probabilities on {counts['with_probabilities']}, "
+        f"of {counts['measured_patients']} patients.",
+        f"Without a match: {data['only_predicted']} predictions, {data['only_listed']} photographs of the manifest; "
+        f"without a reference grade: {counts['without_reference_grade']}.",
+        *without_patient_lines(evaluation.summary),
+    ]
+
+
+def quality_words(summary: Summary) -> str:
+    """Count ungradable and unreadable photographs."""
+    effect = (
+        "counted where they have probabilities" if summary.include_ungradable else "not counted in grades and AUROC"
+    )
+    return f"{summary.counts['ungradable']} ungradable ({effect}), {summary.counts['unreadable']} unreadable"
+
+
+def without_patient_lines(summary: Summary) -> list[str]:
+    """Warn of photographs without a patient; empty if there are none."""
+    count = summary.counts["without_patient"]
+    words = f"{count} photographs have no patient and count as one patient each: intervals are too narrow where they "
+    return [words + "show the same person."] if count else []
+
+
+def interval_line(summary: Summary) -> str:
+    """Describe the intervals."""
+    return (
+        f"Intervals: {summary.level:.0%}, {METHOD_WORDS[summary.method]} bootstrap by patient, {summary.resamples} "
+        f"resamples, seed {summary.seed}; those of curves are always percentiles. ECE: {BINS} bins of equal width."
+    )
+
+
+def other_interval_lines(summary: Summary) -> list[str]:
+    """List the intervals that are no bootstrap: DeLong's of AUROCs, exact and Wilson's of the decision's rates."""
+    kinds = (
+        ("DeLong", summary.delong, f" ({summary.delong_method})"),
+        ("Clopper-Pearson", summary.exact, INDEPENDENT),
+        ("Wilson", summary.wilson, INDEPENDENT),
+    )
+    return [
+        f"{kind} interval of {ROWS[name]}{remark}: {low:.3f} to {high:.3f}."
+        for kind, bounds, remark in kinds
+        for name, (low, high) in bounds.items()
+        if not math.isnan(low)
+    ]
+
+
+def decision_lines(summary: Summary) -> list[str]:
+    """Count the decisions among the photographs that the reference calls referable, and among the others."""
+    return [
+        f"Decisions, {side.replace('_', ' ')}: "
+        + ", ".join(f"{decision} {count}" for decision, count in counts.items() if count)
+        for side, counts in summary.decisions.items()
+        if any(count for decision, count in counts.items() if decision != "none")
+    ]
+
+
+def mistake_line(mistakes: Mistakes) -> str:
+    """Count the wrong grades by their distance from the reference."""
+    words = f"{sum(mistakes.off_by)} of {mistakes.photographs} grades differ from the reference"
+    if any(mistakes.off_by):
+        counts = ", ".join(
+            f"{count} by {distance} grade{'s' if distance > 1 else ''}"
+            for distance, count in enumerate(mistakes.off_by, 1)
+            if count
+        )
+        words += f": {counts} ({sum(mistakes.too_low)} too low, {sum(mistakes.too_high)} too high)"
+    if mistakes.suspects is not None:
+        words += f"; the audit doubts the labels of {sum(mistakes.suspects)} of them, and {mistakes.doubted} in all"
+    return words + "."

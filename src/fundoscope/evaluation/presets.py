@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 
-from fundoscope.evaluation.cases import cases_of
+from fundoscope.evaluation.cases import Cases
 from fundoscope.evaluation.statistics.agreement import Confusions, Values, of_confusions
 from fundoscope.evaluation.statistics.interval import Interval, patient_intervals
 from fundoscope.evaluation.statistics.rates import ratio
@@ -104,13 +103,13 @@ class Paper:
         return {"name": self.name, "title": self.preset.title, "note": self.preset.note, "rows": rows}
 
 
-def preset_table(name: str, summary: Summary, rows: pd.DataFrame) -> Paper:
+def preset_table(name: str, summary: Summary, cases: Cases) -> Paper:
     """A paper's table: what it calls each statistic, and its value with an interval of patient draws.
 
     Args:
         name: A name in `PRESETS`.
-        summary: Of `rows`.
-        rows: What `summary.evaluate` was given.
+        summary: Of `cases`.
+        cases: Photographs with predictions and reference grades.
 
     Raises:
         ValueError: If there is no such preset.
@@ -119,13 +118,12 @@ def preset_table(name: str, summary: Summary, rows: pd.DataFrame) -> Paper:
         raise ValueError(f"name must be one of {', '.join(PRESETS)}, got {name!r}")
     found = dict(summary.intervals)
     if ACCURACY in PRESETS[name].rows:
-        found[ACCURACY] = referable_accuracy(summary, rows)
+        found[ACCURACY] = referable_accuracy(summary, cases)
     return Paper(name, {words: found[statistic] for statistic, words in PRESETS[name].rows.items()})
 
 
-def referable_accuracy(summary: Summary, rows: pd.DataFrame) -> Interval:
+def referable_accuracy(summary: Summary, cases: Cases) -> Interval:
     """Share of the graded photographs whose grade is on the reference's side of referable."""
-    cases = cases_of(rows)
     graded = cases.counted(include_ungradable=summary.include_ungradable) & (cases.answered >= 0)
     reference, answered = cases.reference[graded], cases.answered[graded]
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from tests.evaluation.test_summary import clinic_rows
 
-from fundoscope.evaluation.report.presets import PRESETS, preset_table
-from fundoscope.evaluation.summary import evaluate
+from fundoscope.evaluation.cases import cases_of
+from fundoscope.evaluation.presets import PRESETS, preset_table
+from fundoscope.evaluation.summary import summarise
 
 metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
 
@@ -21,11 +22,11 @@ def rows():
 
 @pytest.fixture(scope="module")
 def summary(rows):
-    return evaluate(rows, resamples=100)
+    return summarise(cases_of(rows), resamples=100)
 
 
 def values(name: str, summary, rows) -> dict[str, float]:
-    return {words: each.estimate for words, each in preset_table(name, summary, rows).values.items()}
+    return {words: each.estimate for words, each in preset_table(name, summary, cases_of(rows)).values.items()}
 
 
 def test_every_table_is_the_papers_as_scikit_learn_computes_it(rows, summary):
@@ -79,7 +80,7 @@ def test_the_studys_formulas_with_the_typo_put_right(rows, summary):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_figure_of_every_table_has_an_interval(name, rows, summary):
-    paper = preset_table(name, summary, rows)
+    paper = preset_table(name, summary, cases_of(rows))
 
     for words, interval in paper.values.items():
         assert interval.low <= interval.estimate <= interval.high, words
@@ -91,4 +92,4 @@ def test_every_figure_of_every_table_has_an_interval(name, rows, summary):
 
 def test_a_paper_that_nobody_knows_is_refused(rows, summary):
     with pytest.raises(ValueError, match=r"name must be one of gdrbench, .*, got 'thesis'"):
-        preset_table("thesis", summary, rows)
+        preset_table("thesis", summary, cases_of(rows))
