@@ -20,12 +20,13 @@ from fundoscope.runtime.explain import (
     share_outside,
 )
 from fundoscope.runtime.reading import Reading
+from fundoscope.runtime.tasks.dr_grade import GradeAnswer
 
 READING = Reading(
     image="eye.jpg",
     status="graded",
     reason="",
-    decision="refer",
+    answer=GradeAnswer(decision="refer"),
     release="r",
     graded_at="",
     field=Field(row=150.0, column=200.0, radius=140.0, confidence=1.0),

@@ -99,7 +99,7 @@ def test_a_changed_digit_in_the_description_is_refused(copy):
         ({"labels": ["a", 1]}, r"labels in release\.json must be a list of texts"),
         ({"labels": ["a"]}, r"labels must be the names of 5 grades"),
         ({"head": "oracle"}, r"head must be one of softmax.*, got 'oracle'"),
-        ({"task": "oct"}, r"task must be one of dr-grade, got 'oct'"),
+        ({"task": "oct"}, r"task must be one of dr-grade, signs, classes, got 'oct'"),
         ({"heatmap": "tea leaves"}, r"heatmap must be one of grad-cam, .*none, got 'tea leaves'"),
         ({"calibration": {"temperature": 1.0}}, r"calibration must be temperature and grade_cuts"),
         (
@@ -244,7 +244,7 @@ def test_a_release_carries_the_photographs_that_vote(tmp_path: Path, tiny: dict[
     ("changes", "message"),
     [
         ({"eyes": 3}, "eyes must be 1 or 2, got 3"),
-        ({"descriptions": ["one"]}, "descriptions must be texts of 5 grades, or none, got"),
+        ({"descriptions": ["one"]}, "descriptions must be texts of 5 labels, or none, got"),
     ],
 )
 def test_what_a_release_says_of_eyes_and_descriptions_must_fit(

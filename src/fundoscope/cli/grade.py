@@ -16,17 +16,21 @@ from rich.text import Text
 
 from fundoscope.cli.console import answers, troubles
 from fundoscope.errors import BadRequest
-from fundoscope.grades import GRADE_NAMES, NOT_A_DEVICE
+from fundoscope.grades import NOT_A_DEVICE
 
 if TYPE_CHECKING:
     from fundoscope.runtime.answers import PatientAnswer
     from fundoscope.runtime.grader import Grader
     from fundoscope.runtime.inputs import Listing
+    from fundoscope.runtime.release import OpenRelease
+    from fundoscope.runtime.tasks.task import Finding, Task
 
 SHOWN_ROWS = 30
 """Photographs, and patients, listed one by one on the terminal; beyond them they are counted."""
 
-STYLES = {"refer": "bold red", "rescreen": "green", "cannot grade": "bold magenta"}
+STYLES = {"alert": "bold red", "clear": "green", "unknown": "bold magenta"}
+"""How a decision is printed, by its tone."""
+
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell has it."""
 
@@ -67,7 +71,7 @@ def grade(
     ] = None,
     backend: ByBackend = Backend.onnxruntime,
 ) -> None:
-    """Grade diabetic retinopathy in photographs of the retina.
+    """Grade diabetic retinopathy in photographs of the retina, or answer another release's task.
 
     Exit status: 0 all photographs were graded or found ungradable, 1 some could not be read, 2 nothing could be done.
     """
@@ -139,39 +143,40 @@ def _answer(
 ) -> None:
     from fundoscope.runtime.answers import answer_patients
 
-    patients = [answer for answer in answer_patients(rows) if answer.patient is not None]
+    opened = grader.opened
+    patients = [answer for answer in answer_patients(rows, opened.task) if answer.patient is not None]
     if as_json:
-        told = [_patient_as_json(answer) for answer in patients]
-        about = {"release": grader.opened.name, "computed_by": grader.program}
-        typer.echo(json.dumps(about | {"photographs": rows, "patients": told, "notice": NOT_A_DEVICE}, indent=2))
+        patient_objects = [_patient_as_json(answer) for answer in patients]
+        about = {"release": opened.name, "computed_by": grader.program}
+        summary = about | {"photographs": rows, "patients": patient_objects, "notice": NOT_A_DEVICE}
+        typer.echo(json.dumps(summary, indent=2))
         return
     if len(rows) <= SHOWN_ROWS:
-        answers.print(_photograph_table(rows))
+        answers.print(_photograph_table(rows, opened))
     for line in _reasons(rows if len(rows) <= SHOWN_ROWS else [row for row in rows if row["status"] == "unreadable"]):
         answers.print(line, soft_wrap=True)
     if patients and len(patients) <= SHOWN_ROWS:
-        answers.print(_patient_table(patients))
-    answers.print(_counted(rows, patients))
+        answers.print(_patient_table(patients, opened.task))
+    answers.print(_counted(rows, patients, opened.task))
     for path in (*written, *pages[:1]):
         answers.print(printable(f"Written: {path}"), soft_wrap=True)
-    answers.print(f"Release {grader.opened.name}, computed by {grader.program}. {NOT_A_DEVICE}", markup=False)
+    answers.print(f"Release {opened.name}, computed by {grader.program}. {NOT_A_DEVICE}", markup=False)
 
 
-def _photograph_table(rows: Sequence[dict[str, Any]]) -> Table:
+def _photograph_table(rows: Sequence[dict[str, Any]], opened: OpenRelease) -> Table:
     table = Table(box=None, pad_edge=False)
-    for title in ("photograph", "eye", "grade", "P(referable)", "decision", "quality"):
-        number, short = title == "P(referable)", title in ("eye", "P(referable)", "decision", "quality")
+    titles = list(opened.answerer.console(rows[0]))
+    for title in ("photograph", "eye", *titles, "decision", "quality"):
+        number, short = title.startswith("P("), title.startswith("P(") or title in ("eye", "decision", "quality")
         table.add_column(title, justify="right" if number else "left", no_wrap=short, overflow="fold")
     names = Counter(Path(row["image"]).name for row in rows)
     for row in rows:
         name = Path(row["image"]).name
-        referable, grade_ = row["p_referable"], row["grade"]
         table.add_row(
             printable(name if names[name] == 1 else row["image"]),
             row["eye"] or "",
-            "" if grade_ is None else f"{grade_} {GRADE_NAMES[grade_]}",
-            "" if referable is None or grade_ is None else f"{referable:.2f}",
-            _decision(row["decision"]),
+            *map(printable, opened.answerer.console(row).values()),
+            _decision(opened.task.of_photograph(row).decision, opened.task),
             row["quality"] or row["status"],
         )
     return table
@@ -183,37 +188,53 @@ def _reasons(rows: Sequence[dict[str, Any]]) -> list[Text]:
     return [printable(why if status == "unreadable" else f"{image}: {why}") for image, why, status in said]
 
 
-def _patient_table(patients: Sequence[PatientAnswer]) -> Table:
-    table = Table("patient", "answer", "eyes", box=None, pad_edge=False)
+def _patient_table(patients: Sequence[PatientAnswer], task: Task) -> Table:
+    lists_findings = any(answer.finding.found is not None for answer in patients)
+    table = Table("patient", "answer", *(["found"] if lists_findings else []), "eyes", box=None, pad_edge=False)
     for answer in patients:
         eyes = ", ".join(f"{eye.eye or 'eye not stated'}: {eye.decision}" for eye in answer.eyes)
-        table.add_row(printable(str(answer.patient)), _decision(answer.decision), eyes)
+        found = [printable(", ".join(answer.finding.found or ()))] if lists_findings else []
+        table.add_row(printable(str(answer.patient)), _decision(answer.decision, task), *found, eyes)
     return table
 
 
-def _counted(rows: Sequence[dict[str, Any]], patients: Sequence[PatientAnswer]) -> Text:
-    sentences = [_count_words("photograph", [row["decision"] for row in rows])]
+def _counted(rows: Sequence[dict[str, Any]], patients: Sequence[PatientAnswer], task: Task) -> Text:
+    sentences = [_count_words("photograph", [task.of_photograph(row).decision for row in rows], task)]
     if patients:
-        sentences.append(_count_words("patient", [answer.decision for answer in patients]))
+        sentences.append(_count_words("patient", [answer.decision for answer in patients], task))
     unreadable = sum(row["status"] == "unreadable" for row in rows)
     if unreadable:
         sentences.append(f"{unreadable} could not be read")
     return Text(". ".join(sentences) + ".")
 
 
-def _count_words(noun: str, decisions: Sequence[str]) -> str:
+def _count_words(noun: str, decisions: Sequence[str], task: Task) -> str:
     counts = Counter(decisions)
     plural = "" if len(decisions) == 1 else "s"
-    return f"{len(decisions)} {noun}{plural}: " + ", ".join(f"{counts[name]} {name}" for name in STYLES if counts[name])
+    listed = ", ".join(f"{counts[name]} {name}" for name in task.words.decisions if counts[name])
+    return f"{len(decisions)} {noun}{plural}: {listed}"
 
 
 def _patient_as_json(answer: PatientAnswer) -> dict[str, Any]:
-    eyes = [{"eye": eye.eye, "decision": eye.decision, "photographs": list(eye.photographs)} for eye in answer.eyes]
-    return {"patient": answer.patient, "decision": answer.decision, "eyes": eyes}
+    eyes = [
+        {"eye": eye.eye, "decision": eye.decision, **_found_as_json(eye.finding), "photographs": list(eye.photographs)}
+        for eye in answer.eyes
+    ]
+    return {
+        "patient": answer.patient,
+        "decision": answer.decision,
+        **_found_as_json(answer.finding),
+        "eyes": eyes,
+    }
 
 
-def _decision(decision: str) -> Text:
-    return Text(decision, style=STYLES[decision])
+def _found_as_json(finding: Finding) -> dict[str, list[str]]:
+    """The labels found, where the task has such; a grade's decision says all."""
+    return {} if finding.found is None else {"found": list(finding.found)}
+
+
+def _decision(decision: str, task: Task) -> Text:
+    return Text(decision, style=STYLES[task.words.decisions[decision].tone])
 
 
 def printable(text: str) -> Text:

@@ -48,16 +48,25 @@ def fit_temperature(head: str, raw: RawOutput, grades: Grades) -> float:
     _check(raw, grades)
     rows = np.arange(len(grades))
 
-    def loss(log_temperature: float) -> float:
-        likelihood = probabilities(head, raw, temperature=float(np.exp(log_temperature)))[rows, grades]
+    def loss(temperature: float) -> float:
+        likelihood = probabilities(head, raw, temperature=temperature)[rows, grades]
         return -float(np.log(np.maximum(likelihood, LIKELIHOOD_FLOOR)).mean())
+
+    return best_temperature(loss)
+
+
+def best_temperature(loss: Callable[[float], float]) -> float:
+    """The temperature within `TEMPERATURES` with the least loss."""
+
+    def of_logarithm(log_temperature: float) -> float:
+        return loss(float(np.exp(log_temperature)))
 
     # The loss need not have one valley for every head: a grid finds the deepest, a bounded search its floor.
     grid = np.linspace(np.log(TEMPERATURES[0]), np.log(TEMPERATURES[1]), 41)
-    best = int(np.argmin([loss(float(point)) for point in grid]))
+    best = int(np.argmin([of_logarithm(float(point)) for point in grid]))
     low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(found.x))
+    optimum = minimize_scalar(of_logarithm, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(optimum.x))
 
 
 def fit_cuts(expected: Scores, grades: Grades) -> Cuts:

@@ -1,4 +1,4 @@
-"""What is known of a photograph before any network sees it: where it came from, its field, whether it is gradable."""
+"""Quality assessment: everything about a photograph that is known before the network runs."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from fundoscope.photo.recipe import Recipe, prepare
 from fundoscope.runtime.reading import Reading
 
 
-def look(
-    reading: Reading, photograph: Photograph | Photo, recipe: Recipe, gate: Gate
+def assess(
+    reading: Reading, photograph: Photograph | Photo, recipe: Recipe, gate: Gate, *, requires_field: bool = True
 ) -> tuple[Reading, Photo, Canvas | None]:
-    """Judge and prepare a photograph.
+    """Assess and prepare a photograph.
 
     Args:
         reading: What is known of it already: its name.
         photograph: A file that was read, or upright 8-bit RGB pixels.
         recipe: How it is prepared.
         gate: What counts as gradable.
+        requires_field: Whether a picture without a circular field of view is ungradable (`Task.requires_field`). If
+            not, such a picture has no quality and passes.
 
     Returns:
-        The reading with `status` graded or ungradable, its pixels, and its canvas: None where there is no retina, but
-        not where it is only ungradable.
+        The reading with `status` graded or ungradable, its pixels, and its canvas: None where a field is required and
+        there is none, but not where the photograph is only ungradable.
     """
     if isinstance(photograph, np.ndarray):
         pixels = photograph
@@ -41,18 +43,20 @@ def look(
             taken=photograph.taken,
         )
     field = find_field(pixels)
-    parts = measure_quality(pixels, field)
-    verdict = judge(parts, gate)
-    reading = replace(
-        reading,
-        status="graded" if verdict.gradable and field is not None else "ungradable",
-        reason=verdict.reason,
-        quality=verdict.quality,
-        parts=parts,
-        field=field,
-        decoded=(pixels.shape[0], pixels.shape[1]),
-    )
-    if field is None:
-        return reading, pixels, None
+    reading = replace(reading, field=field, decoded=(pixels.shape[0], pixels.shape[1]))
+    if field is None and not requires_field:
+        reading = replace(reading, status="graded")
+    else:
+        parts = measure_quality(pixels, field)
+        verdict = judge(parts, gate)
+        reading = replace(
+            reading,
+            status="graded" if verdict.gradable and field is not None else "ungradable",
+            reason=verdict.reason,
+            quality=verdict.quality,
+            parts=parts,
+        )
+        if field is None:
+            return reading, pixels, None
     prepared = prepare(pixels, recipe, field=field)
     return replace(reading, placement=prepared.placement, side=len(prepared.canvas)), pixels, prepared.canvas

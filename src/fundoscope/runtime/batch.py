@@ -21,7 +21,6 @@ from typing import IO, Any, Final
 import numpy as np
 import pandas as pd
 
-from fundoscope.decide.heads import outputs_of
 from fundoscope.errors import BadRequest
 from fundoscope.files import replacing
 from fundoscope.parallel import in_order
@@ -105,10 +104,13 @@ def grade_listed(grader: Grader, photographs: Iterable[Listed]) -> Iterator[Read
 
 def predictions_frame(grader: Grader, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Rows as a predictions table with all its columns, whatever became of the photographs."""
-    outputs = outputs_of(grader.opened.release.head)
-    blank = Reading(image="", status="", reason="", decision="", release="", graded_at="", raw=(0.0,) * outputs)
+    opened = grader.opened
+    raw = (0.0,) * opened.task.outputs(opened.release.head, opened.release.labels)
+    blank = Reading(
+        image="", status="", reason="", release="", graded_at="", raw=raw, answer=opened.answerer.unanswered
+    )
     frame = pd.DataFrame(list(rows), columns=list(blank.row()))
-    return frame.astype({"grade": "Int64", "fold": "Int64"})
+    return frame.astype({**opened.answerer.dtypes, "fold": "Int64"})
 
 
 def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:

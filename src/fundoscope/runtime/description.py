@@ -29,7 +29,7 @@ CARD: Final = "MODEL_CARD.md"
 DESCRIPTION: Final = "release.json"
 
 
-OPTIONAL: Final = ("eyes", "neighbours", "descriptions", "conformal", "certificate")
+OPTIONAL: Final = ("eyes", "neighbours", "descriptions", "conformal", "certificate", "column")
 """Keys of `release.json` that may be absent: releases from before there were any have none of what they say."""
 
 
@@ -45,14 +45,16 @@ class Release:
     recipe: dict[str, Any]
     """How a photograph is prepared: `photo.recipe.Recipe.to_dict()`."""
     head: str
-    """A key of `decide.heads.HEADS`."""
+    """One of the task's heads."""
     labels: list[str]
-    """Names of the five grades, in order."""
+    """What the probabilities are of, in order: the names of the grades, signs or classes."""
     calibration: dict[str, Any]
-    """`temperature` (> 0), `grade_cuts` (four rising cuts of the expected grade) and, only where there is one, the
-    `calibrator` of what the temperature gives: `decide.calibrators.calibrator_from_dict`."""
+    """How raw output becomes probabilities. Task dr-grade: `temperature` (> 0), `grade_cuts` (rising cuts of the
+    expected grade) and, only where there is one, the `calibrator` of what the temperature gives
+    (`decide.calibrators.calibrator_from_dict`). Signs: `temperatures`, one for each. Classes: `temperature`."""
     operating_point: dict[str, Any]
-    """When a photograph is referred: `decide.referral.OperatingPoint.to_dict()`."""
+    """How probabilities become a decision. Task dr-grade: when a photograph is referred
+    (`decide.referral.OperatingPoint.to_dict()`). Signs: `name` and `thresholds`, one for each. Classes: empty."""
     gate: dict[str, Any]
     """What counts as gradable: `photo.quality.Gate.to_dict()`."""
     heatmap: str
@@ -68,6 +70,7 @@ class Release:
     """Sentences: what the release cannot do and was not tested on."""
     schema: int = SCHEMA
     task: str = "dr-grade"
+    """A name in `tasks.TASKS`."""
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 of every file, by name (of `release.json`: its `seal`); filled in by `write_release`."""
     golden_tolerance: float = 1e-3
@@ -77,22 +80,23 @@ class Release:
     neighbours: dict[str, Any] = field(default_factory=dict)
     """How the nearest of `neighbours.npz` vote on the grade: `decide.neighbours.Voting`; empty: the head grades."""
     descriptions: list[str] = field(default_factory=list)
-    """Clinical description of each grade, which the report shows beside it; empty: none."""
+    """Clinical description of each label, which the report shows beside it; empty: none."""
     conformal: dict[str, Any] = field(default_factory=dict)
-    """Which grades cannot be excluded: `runnable.GradeSets.to_dict()`; empty: nothing is said of that."""
+    """Which grades cannot be excluded: `tasks.grade_sets.GradeSets.to_dict()`; empty: nothing is said of that."""
     certificate: dict[str, Any] = field(default_factory=dict)
     """What its heatmap was tested on: `certificate.Certificate.to_dict()`; empty: it was not tested."""
+    column: str = ""
+    """The manifest's column that it answers, where the task leaves it open (classes); else empty."""
 
     @property
     def temperature(self) -> float:
-        """Temperature of the head (softmax, CORAL), or its standard deviation in grades (regression)."""
+        """Temperature of a head that has one (all but signs'), or a regression's standard deviation in grades."""
         return float(self.calibration["temperature"])
 
     @property
-    def grade_cuts(self) -> tuple[float, float, float, float]:
-        """Expected grades at which the reported grade steps up."""
-        first, second, third, fourth = self.calibration["grade_cuts"]
-        return float(first), float(second), float(third), float(fourth)
+    def grade_cuts(self) -> tuple[float, ...]:
+        """Of the task dr-grade: expected grades at which the reported grade steps up."""
+        return tuple(float(cut) for cut in self.calibration["grade_cuts"])
 
     def to_json(self) -> str:
         """The text of `release.json`."""
@@ -141,7 +145,7 @@ def seal(description: Mapping[str, Any]) -> str:
 
 
 _KINDS: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
-    "a text": ("id version licence head heatmap intended_use task", lambda value: isinstance(value, str)),
+    "a text": ("id version licence head heatmap intended_use task column", lambda value: isinstance(value, str)),
     "an object": (
         "recipe calibration operating_point gate training evaluation files neighbours conformal certificate",
         lambda value: isinstance(value, dict),

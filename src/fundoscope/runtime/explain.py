@@ -81,15 +81,8 @@ def by_release(grader: Grader, photo: Path | str, fellow: Path | str | None = No
         return Explained(reading=reading, pixels=pixels, answer="")
     name = grader.opened.release.heatmap
     return Explained(
-        reading=reading, pixels=pixels, answer=answer_words(reading), maps={name: reading.heatmap.astype(np.float64)}
+        reading=reading, pixels=pixels, answer=reading.answer.words(), maps={name: reading.heatmap.astype(np.float64)}
     )
-
-
-def answer_words(reading: Reading) -> str:
-    """Grade, decision and the probability that it rests on."""
-    name = "" if reading.grade is None else f"grade {reading.grade} {reading.grade_name}"
-    referable = "" if reading.p_referable is None else f", P(referable) {reading.p_referable:.2f}"
-    return f"{name}{referable}: {reading.decision}"
 
 
 def field_on_grid(reading: Reading, rows: int, columns: int) -> Mask:
@@ -155,7 +148,7 @@ def figure(explained: Explained, *, target: str, lesions: Lesions | None = None)
         over = overlay(explained.reading_of(name), relevance, longer_px=PANEL_PX)
         rows, columns = relevance.shape
         own = explained.readings.get(name)
-        said = "" if own is None or own.grade is None else f"grade {own.grade}; "
+        said = f"{own.answer.brief()}; " if own is not None and own.answer.brief() else ""
         shown.append((_blended(picture, over), name, f"{said}of {target}, {rows} x {columns} cells"))
     page = _side_by_side(shown)
     return page if not lesions else _with_legend(page, [column for column in lesions if lesions[column].any()])

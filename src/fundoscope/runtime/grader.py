@@ -1,7 +1,8 @@
-"""From a photograph to its grade with a release, on the CPU: one photograph, or many with every core busy.
+"""From a photograph to its answer with a release, on the CPU: one photograph, or many with every core busy.
 
-A photograph is read, judged, prepared and put through the network, all by one thread; several threads do so side
-by side (Pillow, OpenCV and the network let go of Python's lock while they compute). No photograph shares a batch
+A photograph is read, assessed, prepared and put through the network, all by one thread; several threads do so side
+by side (Pillow, OpenCV and the network let go of Python's lock while they compute). What the network's output means
+is the business of the release's task (`tasks`). No photograph shares a batch
 with another and no forward pass is split over cores, so that an answer depends on the photograph and the release
 alone: not on its neighbours, the number of threads or their timing. A release of both eyes is given the photograph
 of the other eye too, its fellow, read and prepared anew for each; that is the one thing more that its answer depends
@@ -18,24 +19,19 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from fundoscope.arrays import Canvas, Photo, Probabilities, RawOutput
-from fundoscope.decide.calibrate import grade_from_cuts
-from fundoscope.decide.heads import exceedance, expected_grade
-from fundoscope.decide.neighbours import Voting, neighbour_probabilities
-from fundoscope.decide.referral import CANNOT_GRADE, decide_photo
-from fundoscope.decide.rescale import calibrated
+from fundoscope.arrays import Canvas, Photo
 from fundoscope.errors import UnreadablePhotograph
-from fundoscope.grades import REFERABLE
 from fundoscope.parallel import available_cores, in_order
 from fundoscope.photo.fov import find_field
 from fundoscope.photo.quality import judge, measure_quality
 from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.photo.recipe import prepare
-from fundoscope.runtime.assessment import look
+from fundoscope.runtime.assessment import assess
 from fundoscope.runtime.backends.network import DEFAULT_BACKEND, Pair, open_network
 from fundoscope.runtime.backends.sessions import Network
 from fundoscope.runtime.reading import FELLOW_WORDS, Reading
-from fundoscope.runtime.release import OpenRelease, default_release, head_probabilities, open_release
+from fundoscope.runtime.release import OpenRelease, default_release, open_release
+from fundoscope.runtime.tasks.task import Evidence
 
 __all__ = ["Grader", "Reading", "available_cores", "in_order"]
 
@@ -115,7 +111,7 @@ class Grader:
             image=image,
             status="unreadable",
             reason="",
-            decision=CANNOT_GRADE,
+            answer=self.opened.answerer.unanswered,
             release=self.opened.name,
             graded_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -138,14 +134,28 @@ class Grader:
     def _judge(
         self, reading: Reading, photograph: Photograph | Photo, fellow: Path | str | Photo | None
     ) -> tuple[Reading, Photo]:
-        reading, pixels, canvas = look(reading, photograph, self.opened.recipe, self.opened.gate)
+        opened = self.opened
+        reading, pixels, canvas = assess(
+            reading, photograph, opened.recipe, opened.gate, requires_field=opened.task.requires_field
+        )
         if canvas is None:
             return reading, pixels
         reading, canvases = self._join(reading, canvas, fellow)
         outputs = self._network.run(canvases[None])
-        heatmap = None if outputs.heatmap is None else outputs.heatmap[0]
-        reading = replace(reading, features=outputs.features[0], heatmap=heatmap)
-        return self._decide(reading, outputs.raw), pixels
+        evidence = Evidence(
+            raw=outputs.raw,
+            features=outputs.features[0],
+            quality=reading.quality,
+            gradable=reading.status == "graded",
+        )
+        reading = replace(
+            reading,
+            features=outputs.features[0],
+            heatmap=None if outputs.heatmap is None else outputs.heatmap[0],
+            raw=tuple(float(value) for value in outputs.raw[0]),
+            answer=opened.answerer.answer(evidence),
+        )
+        return reading, pixels
 
     def _join(
         self, reading: Reading, canvas: Canvas, fellow: Path | str | Photo | None
@@ -172,28 +182,3 @@ class Grader:
         except Exception:
             # Whatever is wrong with it must not cost its fellow the grade; its own row, if any, says what it is.
             return "unreadable", None
-
-    def _decide(self, reading: Reading, raw: RawOutput) -> Reading:
-        release = self.opened.release
-        shares = self._shares(reading, raw)
-        p_referable = float(exceedance(shares, REFERABLE)[0])
-        gradable = reading.status == "graded"
-        grades = grade_from_cuts(expected_grade(shares), release.grade_cuts)
-        sets = self.opened.grade_sets
-        return replace(
-            reading,
-            raw=tuple(float(value) for value in raw[0]),
-            probabilities=tuple(float(share) for share in shares[0]),
-            p_referable=p_referable,
-            grade=int(grades[0]) if gradable else None,
-            grades_set=sets.text(shares, grades, quality=reading.quality) if gradable and sets is not None else None,
-            decision=decide_photo(p_referable, gradable, self.opened.operating_point.threshold),
-        )
-
-    def _shares(self, reading: Reading, raw: RawOutput) -> Probabilities:
-        """Probability of each grade: the head's, or the votes of the nearest known photographs; then calibrated."""
-        release, known = self.opened.release, self.opened.neighbours
-        if known is None or reading.features is None:
-            return head_probabilities(self.opened, raw)
-        votes = neighbour_probabilities(reading.features[None], known, Voting.from_dict(release.neighbours))
-        return calibrated(votes, self.opened.calibrator)

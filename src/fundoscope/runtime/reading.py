@@ -9,10 +9,12 @@ import numpy as np
 from jaxtyping import Float32
 
 from fundoscope.arrays import Heatmap
-from fundoscope.grades import GRADE_NAMES, GRADES
+from fundoscope.grades import GRADE_NAMES
 from fundoscope.photo.fov import Field
 from fundoscope.photo.quality import Quality
 from fundoscope.photo.recipe import Placement
+from fundoscope.runtime.tasks.dr_grade import GradeAnswer
+from fundoscope.runtime.tasks.task import Answer, Cell
 
 STORED_DIGITS = 6
 """Decimals of every fraction in a table: below them computers differ."""
@@ -26,14 +28,18 @@ FELLOW_WORDS: Final = {
 """What may become of the other eye's photograph, and what `reason` then says."""
 
 
+NOT_ANSWERED: Final = GradeAnswer()
+"""The answer of a reading that was only assessed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """The answer to one photograph. There is one for every photograph that was asked about.
 
-    `graded`: everything is filled. `ungradable`: no fundus was found, or the release's gate refuses the picture;
-    `grade` is None and `decision` is "cannot grade". Where a fundus was found all the same, the network was asked
-    and `raw`, `probabilities`, `features` and `heatmap` are there, so that an evaluation may count such photographs
-    in. `unreadable`: there is no picture, or a fault stopped this one; only `reason` says more.
+    `graded`: everything is filled. `ungradable`: no fundus was found, or the release's gate refuses the picture; the
+    answer has no grade and its decision says that it cannot be graded. Where a fundus was found all the same, the
+    network was run and `raw`, `probabilities`, `features` and `heatmap` are there, so that an evaluation may count such
+    photographs in. `unreadable`: there is no picture, or a fault stopped this one; only `reason` says more.
     """
 
     image: str
@@ -42,8 +48,6 @@ class Reading:
     """graded, ungradable or unreadable."""
     reason: str
     """Why it is not graded, or what lowers its quality; empty where nothing is to be said."""
-    decision: str
-    """One of `decide.referral.DECISIONS`."""
     release: str
     """Id and hash of the release that answered."""
     graded_at: str
@@ -61,13 +65,8 @@ class Reading:
     parts: Quality | None = None
     raw: tuple[float, ...] = ()
     """The head's output, in the head's own units."""
-    probabilities: tuple[float, ...] | None = None
-    """Of the five grades, in order; they sum to 1."""
-    p_referable: float | None = None
-    grade: int | None = None
-    grades_set: str | None = None
-    """Grades that cannot be excluded, in order, with blanks between; None where there is no grade, or the release does
-    not say. What is promised of it stands in `decide.conformal`."""
+    answer: Answer = NOT_ANSWERED
+    """The task's answer: `tasks.dr_grade.GradeAnswer`, `tasks.signs.SignsAnswer` or `tasks.classes.ClassAnswer`."""
     field: Field | None = None
     """Where the retina lies on the photograph as it was decoded, in px."""
     features: Float32[np.ndarray, " feature"] | None = None
@@ -81,9 +80,34 @@ class Reading:
     """Side of the prepared canvas in px."""
 
     @property
+    def decision(self) -> str:
+        """One of the task's decisions (`Task.words.decisions`)."""
+        return self.answer.decision
+
+    @property
+    def probabilities(self) -> tuple[float, ...] | None:
+        """One for each of the release's labels; None where the network was not run."""
+        return self.answer.probabilities
+
+    @property
+    def grade(self) -> int | None:
+        """The ICDR grade; None where it is not gradable, or the release answers another task."""
+        return self.answer.grade if isinstance(self.answer, GradeAnswer) else None
+
+    @property
     def grade_name(self) -> str | None:
         """The grade in words."""
         return None if self.grade is None else GRADE_NAMES[self.grade]
+
+    @property
+    def p_referable(self) -> float | None:
+        """Probability of referable retinopathy; None as `grade`."""
+        return self.answer.p_referable if isinstance(self.answer, GradeAnswer) else None
+
+    @property
+    def grades_set(self) -> str | None:
+        """Grades that cannot be excluded (`GradeAnswer.grades_set`); None as `grade`."""
+        return self.answer.grades_set if isinstance(self.answer, GradeAnswer) else None
 
     def row(self) -> dict[str, Any]:
         """The row of the predictions table, columns in the table's order; None is blank."""
@@ -92,18 +116,11 @@ class Reading:
         for part in ("field_size", "sharpness", "exposure", "contrast", "vessels"):
             row[f"q_{part}"] = None if self.parts is None else _stored(getattr(self.parts, part))
         row |= {f"raw{i}": _stored(value) for i, value in enumerate(self.raw)}
-        probabilities = self.probabilities or (None,) * GRADES
-        row |= {f"p{i}": _stored(value) for i, value in enumerate(probabilities)}
-        row["p_referable"] = _stored(self.p_referable)
-        return row | {
-            "grade": self.grade,
-            "decision": self.decision,
-            "grades_set": self.grades_set,
-            "fold": None,
-            "release": self.release,
-        }
+        row |= {name: _stored(value) for name, value in self.answer.columns().items()}
+        return row | {"fold": None, "release": self.release}
 
 
-def _stored(value: float | None) -> float | None:
+def _stored(value: Cell) -> Cell:
+    """A fraction to the digits that all computers agree on; anything else as it is."""
     # Adding 0 turns -0.0, which rounding leaves of a tiny negative difference, into 0.0.
-    return None if value is None else round(float(value), STORED_DIGITS) + 0.0
+    return round(value, STORED_DIGITS) + 0.0 if isinstance(value, float) else value

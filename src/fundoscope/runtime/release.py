@@ -27,10 +27,8 @@ from jaxtyping import Shaped
 
 from fundoscope.arrays import Probabilities, RawOutput
 from fundoscope.decide.calibrators import Calibrator
-from fundoscope.decide.heads import probabilities
 from fundoscope.decide.neighbours import NEIGHBOURS, Neighbours, Voting, from_bytes, to_bytes
 from fundoscope.decide.referral import OperatingPoint
-from fundoscope.decide.rescale import calibrated
 from fundoscope.errors import BadRelease
 from fundoscope.files import write_bytes, write_text
 from fundoscope.photo.quality import Gate
@@ -39,7 +37,11 @@ from fundoscope.runtime.archive import reader
 from fundoscope.runtime.certificate import Certificate, heatmap_state
 from fundoscope.runtime.description import CARD, DESCRIPTION, GOLDEN, MODEL, Release, _sha256, parse_release, seal
 from fundoscope.runtime.golden_photograph import GoldenPhotograph, golden_photograph_from
-from fundoscope.runtime.runnable import GradeSets, runnable
+from fundoscope.runtime.runnable import runnable
+from fundoscope.runtime.tasks import DR_GRADE
+from fundoscope.runtime.tasks.dr_grade import GradeAnswerer
+from fundoscope.runtime.tasks.grade_sets import GradeSets
+from fundoscope.runtime.tasks.task import Answerer, Task
 
 Array = Shaped[np.ndarray, "..."]
 """An array of any shape and kind."""
@@ -60,13 +62,12 @@ class OpenRelease:
     """SHA-256 of `release.json`, and through the hashes in it of the whole release."""
     recipe: Recipe
     gate: Gate
-    operating_point: OperatingPoint
+    task: Task
+    """What it answers."""
+    answerer: Answerer
+    """How it answers: the task with its calibration and operating points."""
     neighbours: Neighbours | None = None
     """Graded photographs that vote on the grade, where the release grades so."""
-    calibrator: Calibrator | None = None
-    """What puts the probabilities right; None: the head's temperature alone."""
-    grade_sets: GradeSets | None = None
-    """Which grades cannot be excluded; None: the release does not say."""
     certificate: Certificate | None = None
     """What its heatmap was tested on; None: it was not."""
 
@@ -76,15 +77,47 @@ class OpenRelease:
         return f"{self.release.id}@{self.digest[:12]}"
 
     @property
+    def grading(self) -> GradeAnswerer:
+        """How it grades retinopathy.
+
+        Raises:
+            BadRelease: If it answers another task.
+        """
+        if not isinstance(self.answerer, GradeAnswerer):
+            raise BadRelease(
+                f"{self.path}: expected a release that grades retinopathy (task {DR_GRADE.name}), got one of the task "
+                f"{self.task.name}. Name another release."
+            )
+        return self.answerer
+
+    @property
+    def operating_point(self) -> OperatingPoint:
+        """From where a photograph is referred. Raises as `grading`."""
+        return self.grading.operating_point
+
+    @property
+    def calibrator(self) -> Calibrator | None:
+        """What corrects the probabilities of the grades; None: the head's temperature alone. Raises as `grading`."""
+        return self.grading.calibrator
+
+    @property
+    def grade_sets(self) -> GradeSets | None:
+        """Which grades cannot be excluded; None: the release has no such sets. Raises as `grading`."""
+        return self.grading.grade_sets
+
+    @property
     def heatmap_state(self) -> tuple[bool, str]:
         """Whether its heatmap may be shown to people, and why, or why not."""
         return heatmap_state(self.release.heatmap, self.certificate, self.release.files[MODEL])
 
 
 def head_probabilities(opened: OpenRelease, raw: RawOutput) -> Probabilities:
-    """Probabilities of a release's head as it reads them: by its temperature, and put right by its calibrator."""
-    release = opened.release
-    return calibrated(probabilities(release.head, raw, temperature=release.temperature), opened.calibrator)
+    """Probabilities of the grades by a release's head, its temperature and its calibrator.
+
+    Raises:
+        BadRelease: As `OpenRelease.grading`.
+    """
+    return opened.grading.head_probabilities(raw)
 
 
 def default_release() -> Path:
@@ -171,11 +204,11 @@ def open_release(path: Path | str) -> OpenRelease:
     contents = {name: read(name) for name in release.files if name != DESCRIPTION}
     for name, data in contents.items():
         _check_hash(name, data, release, place)
-    parts = runnable(release, place)
+    neighbours = from_bytes(contents[NEIGHBOURS], place / NEIGHBOURS) if NEIGHBOURS in contents else None
+    parts = runnable(release, place, neighbours=neighbours)
     golden = _read_golden(contents[GOLDEN], place)
     _check_golden(golden, release, place)
-    known = from_bytes(contents[NEIGHBOURS], place / NEIGHBOURS) if NEIGHBOURS in contents else None
-    _check_neighbours(release, known, place)
+    _check_neighbours(release, neighbours, place)
     return OpenRelease(
         release=release,
         model=contents[MODEL],
@@ -186,28 +219,27 @@ def open_release(path: Path | str) -> OpenRelease:
         digest=_sha256(description),
         recipe=parts.recipe,
         gate=parts.gate,
-        operating_point=parts.operating_point,
-        neighbours=known,
-        calibrator=parts.calibrator,
-        grade_sets=parts.grade_sets,
+        task=parts.task,
+        answerer=parts.answerer,
+        neighbours=neighbours,
         certificate=parts.certificate,
     )
 
 
-def _check_neighbours(release: Release, known: Neighbours | None, path: Path) -> None:
-    """Votes need voters of the network's own features, and voters need to be told how."""
-    if bool(release.neighbours) != (known is not None):
+def _check_neighbours(release: Release, neighbours: Neighbours | None, path: Path) -> None:
+    """k-NN grading needs both the stored feature vectors, of the network's own length, and the voting parameters."""
+    if bool(release.neighbours) != (neighbours is not None):
         raise BadRelease(f"{path}: neighbours in {DESCRIPTION} and {NEIGHBOURS} belong together. Export it again.")
-    if known is None:
+    if neighbours is None:
         return
     try:
         voting = Voting.from_dict(release.neighbours)
     except (ValueError, TypeError) as problem:
         raise BadRelease(f"{path}: neighbours in {DESCRIPTION}: {problem}. Export the release again.") from None
-    if voting.k > len(known.grades) or release.features != known.features.shape[1]:
+    if voting.k > len(neighbours.grades) or release.features != neighbours.features.shape[1]:
         raise BadRelease(
             f"{path}: {NEIGHBOURS} must hold at least {voting.k} photographs of {release.features} features, "
-            f"got {len(known.grades)} of {known.features.shape[1]}. Export the release again."
+            f"got {len(neighbours.grades)} of {neighbours.features.shape[1]}. Export the release again."
         )
 
 
@@ -233,9 +265,9 @@ def _check_golden(golden: Mapping[str, Array], release: Release, path: Path) -> 
     if set(golden) != expected:
         raise BadRelease(f"{path}: {GOLDEN} must hold {', '.join(sorted(expected))}, got {', '.join(sorted(golden))}.")
     side, canvases = release.recipe.get("side"), golden["canvases"]
-    each = (side, side, 3) if release.eyes == 1 else (release.eyes, side, side, 3)
-    if canvases.dtype != np.uint8 or canvases.shape[1:] != each or not len(canvases):
+    shape = (side, side, 3) if release.eyes == 1 else (release.eyes, side, side, 3)
+    if canvases.dtype != np.uint8 or canvases.shape[1:] != shape or not len(canvases):
         raise BadRelease(
-            f"{path}: canvases in {GOLDEN} must be uint8 (photo, {', '.join(map(str, each))}), "
+            f"{path}: canvases in {GOLDEN} must be uint8 (photo, {', '.join(map(str, shape))}), "
             f"got {canvases.dtype} {canvases.shape}."
         )

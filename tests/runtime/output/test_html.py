@@ -16,7 +16,7 @@ from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.inputs import Listed
 from fundoscope.runtime.output import html as report_module
 from fundoscope.runtime.output.html import figures, write_report
-from fundoscope.runtime.runnable import GradeSets
+from fundoscope.runtime.tasks.grade_sets import GradeSets
 
 
 class Text(HTMLParser):

@@ -13,7 +13,7 @@ from fundoscope.photo.recipe import Placement
 from fundoscope.runtime.output.illustration import OVERLAY_PX, draw_overlay, illustrate, lay_on_photograph
 from fundoscope.runtime.reading import Reading
 
-BLANK = Reading(image="", status="graded", reason="", decision="refer", release="r", graded_at="")
+BLANK = Reading(image="", status="graded", reason="", release="r", graded_at="")
 
 
 def reading_with(heatmap, placement, *, decoded=(300, 400), side=96):

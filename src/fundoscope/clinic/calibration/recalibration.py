@@ -10,7 +10,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from fundoscope import __version__
 from fundoscope.clinic.calibration.calibration import Calibration, Source
 from fundoscope.clinic.commissioning.protocol import PROTOCOL, READABLE
 from fundoscope.decide.calibrate import CUTTERS
@@ -22,7 +21,8 @@ from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.runtime.copies import check_unused, copy_release
 from fundoscope.runtime.description import CARD, Release
 from fundoscope.runtime.release import OpenRelease, head_probabilities
-from fundoscope.runtime.runnable import GROUPED_BY, GradeSets
+from fundoscope.runtime.tasks.grade_sets import GROUPED_BY, GradeSets
+from fundoscope.version import __version__
 
 CALIBRATION: Final = "calibration.json"
 SCHEMA: Final = 1
@@ -48,7 +48,7 @@ def source_of(held: HeldOut, opened: OpenRelease | None, *, method: str, path: P
                 "Calibrate the release that it was made from."
             )
         return Source(held.probabilities, held.probabilities)
-    outputs = outputs_of(release.head)
+    outputs = outputs_of(opened.grading.release.head)
     if held.raw is None or held.raw.shape[1] != outputs:
         came = "none" if held.raw is None else f"{held.raw.shape[1]} columns"
         raise BadTable(

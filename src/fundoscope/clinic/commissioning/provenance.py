@@ -102,7 +102,7 @@ def _rescaled(rows: pd.DataFrame, opened: OpenRelease, path: Path) -> pd.DataFra
     release = opened.release
     if release.neighbours:
         return _votes_rescaled(rows, opened)
-    names = [f"raw{k}" for k in range(outputs_of(release.head))]
+    names = [f"raw{k}" for k in range(outputs_of(opened.grading.release.head))]
     graded = np.array([(text or GRADED) == GRADED for text in texts(rows, "status")])
     filled = [name for name in RAW_COLUMNS if name in rows and rows.loc[graded, name].notna().all()]
     if filled != names:

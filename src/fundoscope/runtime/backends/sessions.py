@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from fundoscope.arrays import Canvases, RawOutput
-from fundoscope.decide.heads import outputs_of
 from fundoscope.errors import BadRelease
 from fundoscope.runtime.release import OpenRelease
 
@@ -106,7 +105,7 @@ def check_ports(opened: OpenRelease, inputs: Sequence[Port], outputs: Sequence[P
     release = opened.release
     _check_port(inputs, {"canvases": ("tensor(uint8)", (None, *canvas_shape(opened)))}, opened, "inputs")
     expected: dict[str, tuple[str, Shape]] = {
-        "raw": ("tensor(float)", (None, outputs_of(release.head))),
+        "raw": ("tensor(float)", (None, opened.task.outputs(release.head, release.labels))),
         "features": ("tensor(float)", (None, release.features)),
     }
     if release.heatmap != "none":

@@ -9,21 +9,22 @@ from typing import Any, Final
 
 import jinja2
 
-from fundoscope.decide.conformal import UNITS
-from fundoscope.decide.referral import DECISION_WORDS
-from fundoscope.grades import GRADE_NAMES, GRADES, REFERABLE
 from fundoscope.pages import environment, number_words, stored_interval_words, write_page
 from fundoscope.parallel import in_order
-from fundoscope.runtime.answers import PatientAnswer, Row, answer_patients
+from fundoscope.runtime.answers import PatientAnswer, answer_patients
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.inputs import Listed
 from fundoscope.runtime.output.illustration import Illustration, illustrate
+from fundoscope.runtime.tasks.task import Finding, Presentation, Row, TaskWords, Tone
 
 PHOTOGRAPHS_PER_PAGE: Final = 200
 """A page holds its pictures itself, about 0.1 MB each; beyond this many the report is split."""
 
 EVALUATION_LINES: Final = 24
 """Figures of a release shown at most; all of them are in its model card."""
+
+SYMBOLS: Final[dict[Tone, str]] = {"alert": "▲", "clear": "●", "unknown": "◆"}
+"""Beside each decision, so that none is known by its colour alone."""
 
 QUALITY_PARTS: Final = ("field_size", "sharpness", "exposure", "contrast", "vessels")
 
@@ -36,8 +37,9 @@ class Shown:
     row: Row
     illustration: Illustration | None
     """None where there is no picture, or where the file has changed since it was graded."""
-    description: str | None = None
-    """In clinical words what the photograph was found to be like, where the release has such words."""
+    answer: Presentation
+    finding: Finding
+    """The answer for this photograph alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,14 @@ def write_report(
     Returns:
         The files written, `index.html` first.
     """
-    answers = answer_patients(rows)
+    task = grader.opened.task
+    answers = answer_patients(rows, task)
     pages = _paged(answers)
     template = _templates().get_template("report.html.jinja")
-    shared = _about_release(grader) | {"pages": pages, "counts": _counts(answers), "total": len(rows)}
+    shared = _about_release(grader) | {"pages": pages, "counts": _counts(answers, task.words), "total": len(rows)}
     written = []
     for page in pages:
-        shown = {each.number: each for each in _show(grader, photographs, rows, page)}
+        shown = {photograph.number: photograph for photograph in _show(grader, photographs, rows, page)}
         written.append(write_page(Path(folder) / page.name, template, page=page, shown=shown, **shared))
     return tuple(written)
 
@@ -97,24 +100,15 @@ def _show(grader: Grader, photographs: Sequence[Listed], rows: Sequence[Row], pa
         unchanged = pixels is not None and reading.sha256 == rows[number]["sha256"]
         drawn = pixels if unchanged else None
         illustration = None if drawn is None else illustrate(drawn, reading, overlaid=overlaid)
-        return Shown(number, rows[number], illustration, _description(grader, rows[number]))
+        row, opened = rows[number], grader.opened
+        return Shown(number, row, illustration, opened.answerer.present(row), opened.task.of_photograph(row))
 
     numbers = [number for answer in page.patients for eye in answer.eyes for number in eye.photographs]
     return in_order(show, numbers, threads=grader.threads)
 
 
-def _description(grader: Grader, row: Row) -> str | None:
-    """Of the prototype that matched best, where the head compares with prototypes; else of the grade."""
-    release = grader.opened.release
-    if not release.descriptions or row["grade"] is None:
-        return None
-    if release.head != "prototype":
-        return release.descriptions[int(row["grade"])]
-    return max(enumerate(release.descriptions), key=lambda each: float(row[f"raw{each[0]}"]))[1]
-
-
-def _counts(answers: Sequence[PatientAnswer]) -> dict[str, int]:
-    return {decision: sum(answer.decision == decision for answer in answers) for decision in DECISION_WORDS}
+def _counts(answers: Sequence[PatientAnswer], words: TaskWords) -> dict[str, int]:
+    return {decision: sum(answer.decision == decision for answer in answers) for decision in words.decisions}
 
 
 def _about_release(grader: Grader) -> dict[str, Any]:
@@ -122,12 +116,11 @@ def _about_release(grader: Grader) -> dict[str, Any]:
     return {
         "release": opened.release,
         "digest": opened.digest,
-        "threshold": opened.operating_point.threshold,
+        "words": opened.task.words,
+        "promises": opened.answerer.promises(),
         "gate": opened.gate.to_dict(),
-        "grade_sets": opened.grade_sets,
         "heatmap_shown": opened.heatmap_state[0],
         "heatmap_words": opened.heatmap_state[1],
-        "promise": UNITS[opened.grade_sets.thresholds.unit] if opened.grade_sets else "",
         "evaluation": list(figures(opened.release.evaluation))[:EVALUATION_LINES],
     }
 
@@ -150,11 +143,7 @@ def figures(evaluation: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
 def _templates() -> jinja2.Environment:
     return environment(
         Path(__file__).parent / "templates",
-        decision_words=DECISION_WORDS,
-        grade_names=GRADE_NAMES,
-        grades=range(GRADES),
-        referable=REFERABLE,
+        symbols=SYMBOLS,
         quality_parts=QUALITY_PARTS,
         file_name=lambda image: PurePath(image).name,
-        mean_grade=lambda row: sum(grade * row[f"p{grade}"] for grade in range(GRADES)),
     )

@@ -16,7 +16,7 @@ from fundoscope.decide.conformal import fit_conformal
 from fundoscope.decide.heads import expected_grade, probabilities
 from fundoscope.decide.held_out import NO_FOLD, HeldOut
 from fundoscope.grades import GRADES
-from fundoscope.runtime.runnable import GradeSets
+from fundoscope.runtime.tasks.grade_sets import GradeSets
 
 ALPHA: Final = 0.1
 """Share of the sets of a new release that may miss the reference grade."""

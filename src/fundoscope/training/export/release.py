@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from fundoscope import __version__
 from fundoscope.decide.heads import exceedance
 from fundoscope.decide.neighbours import NEIGHBOURS, read_neighbours
 from fundoscope.decide.referral import OperatingPoint, fit_threshold
@@ -33,6 +32,7 @@ from fundoscope.training.export.traced import heatmap_graph
 from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.runs.ensemble import Finished, read_finished
 from fundoscope.training.runs.predict import voting_of
+from fundoscope.version import __version__
 
 GOLDEN_PHOTOGRAPHS = 2
 """Training photographs whose outputs travel with the release."""

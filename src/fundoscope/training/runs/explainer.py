@@ -17,17 +17,13 @@ import fundoscope.training.torchvision_shim
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from scipy.special import expit
 
-from fundoscope.arrays import Canvas, RawOutput
-from fundoscope.decide.heads import exceedance, probabilities
-from fundoscope.decide.referral import CANNOT_GRADE
+from fundoscope.arrays import Canvas, Photo, RawOutput
 from fundoscope.errors import BadCheckpoint, BadRequest, UnreadablePhotograph
 from fundoscope.files import sha256_of
-from fundoscope.grades import GRADE_NAMES, REFERABLE
-from fundoscope.photo.quality import Gate
 from fundoscope.photo.read import Photograph, read_photo
-from fundoscope.runtime.assessment import look
+from fundoscope.run_folder import WEIGHTS
+from fundoscope.runtime.assessment import assess
 from fundoscope.runtime.explain import Explained, Relevance
 from fundoscope.runtime.explanations import Request
 from fundoscope.runtime.reading import Reading
@@ -37,7 +33,6 @@ from fundoscope.training.attribution.explain import METHODS, NEEDS_ATTENTION, Me
 from fundoscope.training.attribution.targets import Target
 from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
-from fundoscope.training.loop.fit import WEIGHTS
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.runs.ensemble import check_alike
@@ -79,7 +74,6 @@ class NetworkExplainer:
             image=str(photo),
             status="unreadable",
             reason="",
-            decision=CANNOT_GRADE,
             release=self.name,
             graded_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -87,7 +81,7 @@ class NetworkExplainer:
             photograph = self._read(photo)
         except UnreadablePhotograph as problem:
             return Explained(reading=replace(reading, reason=str(problem)), pixels=None, answer="")
-        reading, pixels, canvas = look(reading, photograph, self.experiment.recipe, Gate())
+        reading, pixels, canvas = self._assess(reading, photograph)
         if canvas is None or reading.status != "graded":
             return Explained(reading=reading, pixels=pixels, answer="")
         pictures = torch.from_numpy(self._network_input(canvas, fellow))[None]  # (1, *eyes, side, side, 3)
@@ -104,6 +98,10 @@ class NetworkExplainer:
     def _read(self, photo: Path | str) -> Photograph:
         return read_photo(photo, target_px=self.experiment.recipe.decode_px)
 
+    def _assess(self, reading: Reading, photograph: Photograph) -> tuple[Reading, Photo, Canvas | None]:
+        task = target_of(self.experiment.data).task
+        return assess(reading, photograph, self.experiment.recipe, task.gate, requires_field=task.requires_field)
+
     def _network_input(self, canvas: Canvas, fellow: Path | str | None) -> UInt8[np.ndarray, "*eyes side side 3"]:
         """Return what the networks take; an absent or ungradable fellow eye is all zero, as in training."""
         if self.networks[0].eyes == 1:
@@ -114,8 +112,8 @@ class NetworkExplainer:
                 photograph = self._read(fellow)
             except UnreadablePhotograph:
                 return np.stack([canvas, other])
-            blank = Reading(image=str(fellow), status="", reason="", decision="", release="", graded_at="")
-            assessed, _, fellow_canvas = look(blank, photograph, self.experiment.recipe, Gate())
+            blank = Reading(image=str(fellow), status="", reason="", release="", graded_at="")
+            assessed, _, fellow_canvas = self._assess(blank, photograph)
             other = other if fellow_canvas is None or assessed.status != "graded" else fellow_canvas
         return np.stack([canvas, other])
 
@@ -126,20 +124,10 @@ class NetworkExplainer:
         return raw.double().numpy()
 
     def _answered(self, reading: Reading, raw: Float[np.ndarray, "1 output"]) -> tuple[Reading, str]:
-        """The reading with the likeliest grade, and the answer in words; of other tasks only words."""
-        reading = replace(reading, raw=tuple(raw[0].tolist()))
+        """The reading with the likeliest answer, and that in words."""
         target = target_of(self.experiment.data)
-        if target.kind == "signs":
-            signs = zip(target.labels, expit(raw[0]), strict=True)
-            return reading, ", ".join(f"{name} {probability:.2f}" for name, probability in signs)
-        if target.kind == "classes":
-            return reading, str(target.labels[int(raw[0].argmax())])
-        by_grade = probabilities(self.experiment.network.head, raw)  # (1, 5)
-        grade, referable = int(by_grade[0].argmax()), float(exceedance(by_grade, REFERABLE)[0])
-        reading = replace(
-            reading, grade=grade, probabilities=tuple(by_grade[0].tolist()), p_referable=referable, status="graded"
-        )
-        return reading, f"grade {grade} {GRADE_NAMES[grade]}, P(referable) {referable:.2f}, uncalibrated"
+        answer = target.task.likeliest(self.experiment.network.head, raw, target.names, column=target.column)
+        return replace(reading, raw=tuple(raw[0].tolist()), answer=answer), f"{answer.words()}, uncalibrated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

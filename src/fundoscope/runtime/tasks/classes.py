@@ -1,0 +1,214 @@
+"""One class of several, such as a diagnosis or a grade of another scale; classes have no order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Shaped
+
+from fundoscope.arrays import RawOutput
+from fundoscope.decide.binary import class_probabilities
+from fundoscope.decide.neighbours import Neighbours
+from fundoscope.grades import NOT_A_DEVICE
+from fundoscope.records import is_number
+from fundoscope.runtime.description import Release
+from fundoscope.runtime.tasks.task import (
+    CANNOT_ASSESS,
+    Answerer,
+    Bar,
+    Cell,
+    DecisionWords,
+    Evidence,
+    Finding,
+    Presentation,
+    Refusal,
+    Row,
+    Table,
+    Task,
+    TaskWords,
+    refuse_grading_only,
+    union,
+)
+
+CLASSIFIED: Final = "classified"
+PREDICTED_PREFIX: Final = "predicted_"
+"""Before the answered column's name: a prediction must not look like a reference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassAnswer:
+    """The class of one photograph."""
+
+    labels: tuple[str, ...]
+    column: str
+    """The manifest's column that is answered."""
+    probabilities: tuple[float, ...] | None = None
+    """Of the classes; they sum to 1."""
+    predicted: str | None = None
+    """The likeliest class; None where the photograph is not gradable."""
+
+    @property
+    def decision(self) -> str:
+        """Whether the photograph was classified."""
+        return CANNOT_ASSESS if self.predicted is None else CLASSIFIED
+
+    def columns(self) -> dict[str, Cell]:
+        """`p_CLASS` of all classes, then `predicted_COLUMN`."""
+        shares = self.probabilities or (None,) * len(self.labels)
+        return {
+            **{f"p_{label}": share for label, share in zip(self.labels, shares, strict=True)},
+            PREDICTED_PREFIX + self.column: self.predicted,
+        }
+
+    def words(self) -> str:
+        """The class and its probability."""
+        if self.predicted is None or self.probabilities is None:
+            return self.decision
+        return f"{self.column} {self.predicted}, probability {max(self.probabilities):.2f}"
+
+    def brief(self) -> str:
+        """The class."""
+        return self.predicted or ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassAnswerer(Answerer):
+    """How a release answers: the likeliest class, by probabilities at its temperature."""
+
+    labels: tuple[str, ...]
+    column: str
+    temperature: float
+    descriptions: tuple[str, ...] = ()
+
+    @property
+    def unanswered(self) -> ClassAnswer:
+        """No class."""
+        return ClassAnswer(labels=self.labels, column=self.column)
+
+    def answer(self, evidence: Evidence) -> ClassAnswer:
+        """Probability of each class, and the likeliest."""
+        shares = class_probabilities(evidence.raw, self.temperature)[0]
+        return ClassAnswer(
+            labels=self.labels,
+            column=self.column,
+            probabilities=tuple(float(share) for share in shares),
+            predicted=self.labels[int(shares.argmax())] if evidence.gradable else None,
+        )
+
+    def present(self, row: Row) -> Presentation:
+        """A bar for each class."""
+        predicted = row[PREDICTED_PREFIX + self.column]
+        described = dict(zip(self.labels, self.descriptions, strict=False))
+        bars = tuple(
+            Bar(label=label, share=row[f"p_{label}"], chosen=label == predicted)
+            for label in self.labels
+            if row[f"p_{label}"] is not None
+        )
+        return Presentation(
+            heading="Not assessed" if predicted is None else f"{self.column.capitalize()}: {predicted}",
+            brief=predicted or "not assessed",
+            sentences=(f"{described[predicted]}.",) if predicted in described else (),
+            caution="The picture did not pass: these probabilities decide nothing." if predicted is None else "",
+            bars=bars,
+        )
+
+    def console(self, row: Row) -> dict[str, str]:
+        """The class and its probability."""
+        predicted = row[PREDICTED_PREFIX + self.column]
+        words = "" if predicted is None else f"{predicted} {row[f'p_{predicted}']:.2f}"
+        return {self.column: words}
+
+    def facts(self) -> dict[str, str]:
+        """Temperature and classes."""
+        return {
+            "head": f"softmax, temperature {self.temperature:.3f}",
+            "answers": f"{self.column}: {', '.join(self.labels)}",
+        }
+
+
+class Classes(Task):
+    """The classes of a column of the manifest."""
+
+    name = "classes"
+    kind = "classes"
+    heads = ("softmax",)
+    words = TaskWords(
+        title="Classification of retinal photographs",
+        decisions={
+            CLASSIFIED: DecisionWords(meaning="The likeliest class is given for each photograph.", tone="clear"),
+            CANNOT_ASSESS: DecisionWords(
+                meaning="Not good enough to be classified. This is not a healthy result.", tone="unknown"
+            ),
+        },
+        patient_rule=(
+            "A patient has the classes of all photographs that could be assessed; one whose eye could not be assessed "
+            "counts as not assessed."
+        ),
+        scale=("The classes", "The probabilities of the classes sum to 1, also where the picture shows none of them."),
+        supported="the class",
+        intended_use="Research on classifying colour fundus photographs. " + NOT_A_DEVICE,
+        limits=("It answers with one of the named classes only, also where a photograph shows none of them.",),
+    )
+
+    def outputs(self, head: str, labels: Sequence[str]) -> int:
+        """One logit for each class."""
+        return len(labels)
+
+    def answerer(self, release: Release, refuse: Refusal, *, neighbours: Neighbours | None = None) -> ClassAnswerer:
+        """Read the temperature and the column that is answered."""
+        refuse_grading_only(release, refuse)
+        if set(release.calibration) != {"temperature"}:
+            raise refuse("calibration", "a temperature", sorted(release.calibration))
+        temperature = release.calibration["temperature"]
+        if not (is_number(temperature) and 0 < temperature < float("inf")):
+            raise refuse("calibration.temperature", "a number above 0", temperature)
+        if not release.column:
+            raise refuse("column", "the name of the column that is answered", release.column)
+        return ClassAnswerer(
+            labels=tuple(release.labels),
+            column=release.column,
+            temperature=float(temperature),
+            descriptions=tuple(release.descriptions),
+        )
+
+    def decisions(self, head: str, raw: RawOutput) -> Shaped[np.ndarray, "photo ..."]:
+        """The likeliest class."""
+        return np.asarray(raw.argmax(axis=1))
+
+    def table(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> Table:
+        """Probabilities at temperature 1, and the likeliest class."""
+        shares = class_probabilities(raw, 1.0)
+        return {
+            **{f"p_{label}": values for label, values in zip(labels, shares.T, strict=True)},
+            PREDICTED_PREFIX + column: np.array([labels[place] for place in shares.argmax(axis=1)], dtype=object),
+        }
+
+    def likeliest(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> ClassAnswer:
+        """The likeliest class."""
+        shares = class_probabilities(raw, 1.0)[0]
+        return ClassAnswer(
+            labels=tuple(labels),
+            column=column,
+            probabilities=tuple(float(share) for share in shares),
+            predicted=labels[int(shares.argmax())],
+        )
+
+    def of_photograph(self, row: Row) -> Finding:
+        """The class."""
+        (predicted,) = (row[column] for column in row if column.startswith(PREDICTED_PREFIX))
+        if predicted is None:
+            return Finding(decision=CANNOT_ASSESS, found=())
+        return Finding(decision=CLASSIFIED, found=(str(predicted),))
+
+    def of_eye(self, photographs: Sequence[Finding]) -> Finding:
+        """The classes of the photographs that could be assessed."""
+        found = union(photographs)
+        return Finding(decision=CLASSIFIED if found else CANNOT_ASSESS, found=found)
+
+    def of_patient(self, eyes: Sequence[Finding]) -> Finding:
+        """The classes of both eyes; not assessed if one of them could not be."""
+        whole = all(eye.decision == CLASSIFIED for eye in eyes)
+        return Finding(decision=CLASSIFIED if whole else CANNOT_ASSESS, found=union(eyes))

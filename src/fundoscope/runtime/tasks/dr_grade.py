@@ -1,0 +1,359 @@
+"""Grading diabetic retinopathy on the five ICDR grades, and deciding who is referred."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import numpy as np
+from jaxtyping import Shaped
+
+from fundoscope.arrays import Probabilities, RawOutput
+from fundoscope.decide.calibrate import Cuts, grade_from_cuts
+from fundoscope.decide.calibrators import Calibrator, calibrator_from_dict
+from fundoscope.decide.conformal import UNITS
+from fundoscope.decide.heads import HEADS, exceedance, expected_grade, outputs_of, probabilities
+from fundoscope.decide.neighbours import Neighbours, Voting, neighbour_probabilities
+from fundoscope.decide.referral import (
+    CANNOT_GRADE,
+    DECISION_WORDS,
+    REFER,
+    RESCREEN,
+    OperatingPoint,
+    decide_eye,
+    decide_patient,
+    decide_photo,
+)
+from fundoscope.decide.rescale import calibrated
+from fundoscope.grades import GRADE_NAMES, GRADES, NOT_A_DEVICE, REFERABLE
+from fundoscope.records import is_number
+from fundoscope.runtime.description import Release
+from fundoscope.runtime.tasks.grade_sets import GradeSets
+from fundoscope.runtime.tasks.task import (
+    Answerer,
+    Bar,
+    Cell,
+    DecisionWords,
+    Evidence,
+    Finding,
+    Presentation,
+    Refusal,
+    Row,
+    Table,
+    Task,
+    TaskWords,
+)
+
+FAULTS: Final = (ValueError, TypeError, KeyError, AttributeError)
+"""What reading a description of something unknown may raise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradeAnswer:
+    """The grade of one photograph, and whether it is referred."""
+
+    decision: str = CANNOT_GRADE
+    probabilities: tuple[float, ...] | None = None
+    """Of the five grades, in order; they sum to 1."""
+    p_referable: float | None = None
+    grade: int | None = None
+    """None where the photograph is not gradable."""
+    grades_set: str | None = None
+    """Grades that cannot be excluded, in order, with blanks between; None where there is no grade, or the release has
+    no sets. What they promise stands in `decide.conformal`."""
+
+    def columns(self) -> dict[str, Cell]:
+        """p0 to p4, p_referable, grade, decision and grades_set."""
+        shares = self.probabilities or (None,) * GRADES
+        return {
+            **{f"p{grade}": share for grade, share in enumerate(shares)},
+            "p_referable": self.p_referable,
+            "grade": self.grade,
+            "decision": self.decision,
+            "grades_set": self.grades_set,
+        }
+
+    def words(self) -> str:
+        """Grade, probability of referable disease, and decision."""
+        name = "" if self.grade is None else f"grade {self.grade} {GRADE_NAMES[self.grade]}"
+        referable = "" if self.p_referable is None else f", P(referable) {self.p_referable:.2f}"
+        return f"{name}{referable}: {self.decision}" if self.decision else name + referable
+
+    def brief(self) -> str:
+        """The grade."""
+        return "" if self.grade is None else f"grade {self.grade}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradeAnswerer(Answerer):
+    """How a release grades: head or votes, calibration, cuts of the expected grade, referral threshold."""
+
+    release: Release
+    temperature: float
+    cuts: Cuts
+    """Expected grades at which the reported grade steps up."""
+    operating_point: OperatingPoint
+    calibrator: Calibrator | None
+    """What corrects the head's probabilities; None: its temperature alone."""
+    grade_sets: GradeSets | None
+    neighbours: Neighbours | None
+    """Graded photographs that vote on the grade, where the release grades so."""
+
+    @property
+    def unanswered(self) -> GradeAnswer:
+        """No grade."""
+        return GradeAnswer()
+
+    def head_probabilities(self, raw: RawOutput) -> Probabilities:
+        """Probabilities of the head, by its temperature and corrected by its calibrator."""
+        return calibrated(probabilities(self.release.head, raw, temperature=self.temperature), self.calibrator)
+
+    def answer(self, evidence: Evidence) -> GradeAnswer:
+        """Grade one photograph; the grade is the expected grade cut into five."""
+        given = self._probabilities(evidence)
+        p_referable = float(exceedance(given, REFERABLE)[0])
+        grades = grade_from_cuts(expected_grade(given), self.cuts)
+        grades_set = None
+        if evidence.gradable and self.grade_sets is not None:
+            grades_set = self.grade_sets.text(given, grades, quality=evidence.quality)
+        return GradeAnswer(
+            decision=decide_photo(p_referable, evidence.gradable, self.operating_point.threshold),
+            probabilities=tuple(float(share) for share in given[0]),
+            p_referable=p_referable,
+            grade=int(grades[0]) if evidence.gradable else None,
+            grades_set=grades_set,
+        )
+
+    def _probabilities(self, evidence: Evidence) -> Probabilities:
+        """Probability of each grade: the head's, or the votes of the nearest graded photographs; then calibrated."""
+        if self.neighbours is None:
+            return self.head_probabilities(evidence.raw)
+        voting = Voting.from_dict(self.release.neighbours)
+        return calibrated(neighbour_probabilities(evidence.features[None], self.neighbours, voting), self.calibrator)
+
+    def present(self, row: Row) -> Presentation:
+        """The grade with its probabilities, and the mark from which a photograph is referred."""
+        grade, graded = row["grade"], row["grade"] is not None
+        sentences = []
+        if row["grades_set"] and self.grade_sets is not None:
+            sentences.append(_set_words(row["grades_set"], self.grade_sets.thresholds.alpha))
+        if description := self._description(row):
+            sentences.append(f"Closest description: {description}.")
+        return Presentation(
+            heading=f"Grade {grade}: {GRADE_NAMES[grade]}" if graded else "Not graded",
+            brief=f"grade {grade}" if graded else "not graded",
+            sentences=tuple(sentences),
+            caution="" if graded else UNGRADED_CAUTION,
+            bars=() if row["p0"] is None else self._bars(row),
+            note=self._note(row),
+        )
+
+    def _bars(self, row: Row) -> tuple[Bar, ...]:
+        bars = [
+            Bar(
+                label=f"{grade}\u2002{name}",
+                share=row[f"p{grade}"],
+                chosen=grade == row["grade"],
+                alert=grade >= REFERABLE,
+            )
+            for grade, name in enumerate(GRADE_NAMES)
+        ]
+        label = f"Referable (grade {REFERABLE} or higher)"
+        threshold = self.operating_point.threshold
+        return (*bars, Bar(label=label, share=row["p_referable"], alert=True, threshold=threshold, total=True))
+
+    def _note(self, row: Row) -> str:
+        sentences = []
+        if self.release.neighbours:
+            nearest = self.release.neighbours["k"]
+            sentences.append(f"The shares are votes of the {nearest} nearest of the photographs it learnt from.")
+        if row["grade"] is not None:
+            mean = sum(grade * row[f"p{grade}"] for grade in range(GRADES))
+            sentences.append(f"Graded by the mean of the scale, {mean:.1f}, not by the longest bar.")
+        sentences.append(f"Referred from {percent(self.operating_point.threshold)} (the mark on the last bar).")
+        return " ".join(sentences)
+
+    def _description(self, row: Row) -> str | None:
+        """Of the prototype that matched best, where the head compares with prototypes; else of the grade."""
+        descriptions = self.release.descriptions
+        if not descriptions or row["grade"] is None:
+            return None
+        if self.release.head != "prototype":
+            return descriptions[int(row["grade"])]
+        return descriptions[max(range(len(descriptions)), key=lambda grade: float(row[f"raw{grade}"]))]
+
+    def console(self, row: Row) -> dict[str, str]:
+        """Grade and probability of referable disease."""
+        grade, referable = row["grade"], row["p_referable"]
+        return {
+            "grade": "" if grade is None else f"{grade} {GRADE_NAMES[grade]}",
+            "P(referable)": "" if referable is None or grade is None else f"{referable:.2f}",
+        }
+
+    def facts(self) -> dict[str, str]:
+        """Temperature, cuts, threshold, votes, calibrator and sets."""
+        release, sets = self.release, self.grade_sets
+        return {
+            "head": f"{release.head}, temperature {self.temperature:.3f}",
+            "grade cuts": ", ".join(f"{cut:.2f}" for cut in self.cuts),
+            "referred": f"from a probability of {self.operating_point.threshold:.3f} that the grade is {REFERABLE} or "
+            f"higher ({self.operating_point.name})",
+            "grades by": f"the {release.neighbours['k']} nearest photographs" if release.neighbours else "its head",
+            "calibrated by": str(release.calibration.get("calibrator", {}).get("kind", "temperature")),
+            "sets of grades": f"with {1 - sets.thresholds.alpha:.0%} coverage" if sets else "none",
+        }
+
+    def promises(self) -> tuple[tuple[str, str], ...]:
+        """What the sets of grades promise."""
+        if self.grade_sets is None:
+            return ()
+        sets = self.grade_sets.thresholds
+        text = (
+            f"The set holds the grade that the reference would give at least {percent(1 - sets.alpha)} of the time: "
+            f"of {UNITS[sets.unit]}, on average over patients like the {sets.patients} that the sets were calibrated "
+            "on. It is no statement about this one patient, and nothing is promised of one grade, camera or clinic "
+            "alone, nor once the patients are others."
+        )
+        if sets.by:
+            named = ", ".join(sets.groups) or "none"
+            text += f" Each {sets.by} with patients enough has a threshold of its own ({named})."
+        return (("Which grades it lies among", " ".join((text, *sets.warnings()))),)
+
+    @property
+    def dtypes(self) -> dict[str, str]:
+        """Whole grades, also where some are blank."""
+        return {"grade": "Int64"}
+
+
+UNGRADED_CAUTION: Final = "Shown for completeness: the picture did not pass, so these probabilities decide nothing."
+"""What the report says of the bars of a photograph that was not graded."""
+
+
+class DrGrade(Task):
+    """The five ICDR grades, and the decision to refer."""
+
+    name = "dr-grade"
+    kind = "grade"
+    heads = tuple(HEADS)
+    labels = GRADE_NAMES
+    words = TaskWords(
+        title="Diabetic retinopathy report",
+        decisions={
+            REFER: DecisionWords(meaning=DECISION_WORDS[REFER], tone="alert"),
+            RESCREEN: DecisionWords(meaning=DECISION_WORDS[RESCREEN], tone="clear"),
+            CANNOT_GRADE: DecisionWords(meaning=DECISION_WORDS[CANNOT_GRADE], tone="unknown"),
+        },
+        patient_rule=("The worst eye decides for a patient. An eye that cannot be graded is never counted as healthy."),
+        scale=(
+            "The grades",
+            "International Clinical Diabetic Retinopathy scale, 0 to 4. Macular oedema and other diseases are not "
+            "looked for.",
+        ),
+        supported="retinopathy",
+        intended_use=(
+            "Research on grading diabetic retinopathy in colour fundus photographs centred on macula or disc. "
+            + NOT_A_DEVICE
+        ),
+        limits=(
+            "It grades diabetic retinopathy only: no oedema, no other disease of the eye is looked for.",
+            "The referral threshold keeps its sensitivity only on patients like those it was set on.",
+        ),
+    )
+
+    def outputs(self, head: str, labels: Sequence[str]) -> int:
+        """As `decide.heads` has it."""
+        return outputs_of(head)
+
+    def answerer(self, release: Release, refuse: Refusal, *, neighbours: Neighbours | None = None) -> GradeAnswerer:
+        """Read temperature, cuts, calibrator, threshold and sets."""
+        calibrator = _calibrator(release.calibration, refuse)
+        part = "operating_point"
+        try:
+            point = OperatingPoint.from_dict(release.operating_point)
+            part = "conformal"
+            sets = GradeSets.from_dict(release.conformal) if release.conformal else None
+        except FAULTS as problem:
+            raise refuse(part, "one that this version can run", str(problem)) from None
+        if point.cut != "referable":
+            raise refuse("operating_point.cut", "referable", point.cut)
+        return GradeAnswerer(
+            release=release,
+            temperature=float(release.calibration["temperature"]),
+            cuts=cast(Cuts, tuple(float(cut) for cut in release.calibration["grade_cuts"])),
+            operating_point=point,
+            calibrator=calibrator,
+            grade_sets=sets,
+            neighbours=neighbours,
+        )
+
+    def decisions(self, head: str, raw: RawOutput) -> Shaped[np.ndarray, "photo ..."]:
+        """The likeliest grade."""
+        return np.asarray(probabilities(head, raw).argmax(axis=1))
+
+    def table(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> Table:
+        """Probabilities of the head at temperature 1, and the likeliest grade."""
+        return grade_columns(probabilities(head, raw))
+
+    def likeliest(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> GradeAnswer:
+        """The likeliest grade, without a decision: its threshold is not known."""
+        given = probabilities(head, raw)
+        return GradeAnswer(
+            decision="",
+            probabilities=tuple(given[0].tolist()),
+            p_referable=float(exceedance(given, REFERABLE)[0]),
+            grade=int(given[0].argmax()),
+        )
+
+    def of_photograph(self, row: Row) -> Finding:
+        """The row's decision."""
+        return Finding(decision=str(row["decision"]))
+
+    def of_eye(self, photographs: Sequence[Finding]) -> Finding:
+        """Refer if any refers; else rescreen if any could be graded."""
+        return Finding(decision=decide_eye([each.decision for each in photographs]))
+
+    def of_patient(self, eyes: Sequence[Finding]) -> Finding:
+        """The worst eye's decision."""
+        return Finding(decision=decide_patient([each.decision for each in eyes]))
+
+
+def grade_columns(given: Probabilities) -> Table:
+    """Columns of uncalibrated probabilities: p0 to p4, p_referable and the likeliest grade."""
+    return {
+        **{f"p{grade}": given[:, grade] for grade in range(given.shape[1])},
+        "p_referable": exceedance(given, REFERABLE),
+        "grade": given.argmax(axis=1),
+    }
+
+
+def percent(share: float) -> str:
+    """A share as whole percent."""
+    return f"{100 * share:.0f} %"
+
+
+def _set_words(grades: str, alpha: float) -> str:
+    """A set of grades in words."""
+    left, coverage = grades.split(), percent(1 - alpha)
+    if len(left) == GRADES:
+        return f"No grade can be excluded with {coverage} coverage."
+    if len(left) == 1:
+        return f"The grade is {grades} and no other, with {coverage} coverage."
+    return f"The grade lies among {', '.join(left)} with {coverage} coverage."
+
+
+def _calibrator(calibration: dict[str, Any], refuse: Refusal) -> Calibrator | None:
+    if set(calibration) - {"calibrator"} != {"temperature", "grade_cuts"}:
+        raise refuse("calibration", "temperature and grade_cuts (and a calibrator)", sorted(calibration))
+    temperature, cuts = calibration["temperature"], calibration["grade_cuts"]
+    if not (is_number(temperature) and 0 < temperature < float("inf")):
+        raise refuse("calibration.temperature", "a number above 0", temperature)
+    numbers = isinstance(cuts, list | tuple) and len(cuts) == GRADES - 1 and all(is_number(cut) for cut in cuts)
+    if not numbers or sorted(cuts) != list(cuts):
+        raise refuse("calibration.grade_cuts", f"{GRADES - 1} rising numbers", cuts)
+    if "calibrator" not in calibration:
+        return None
+    try:
+        return calibrator_from_dict(calibration["calibrator"])
+    except FAULTS as problem:
+        raise refuse("calibration.calibrator", "one that this version can run", str(problem)) from None

@@ -1,0 +1,292 @@
+"""Several signs of disease at once, each present or absent whatever the others are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from fundoscope.arrays import RawOutput
+from fundoscope.decide.binary import sign_probabilities
+from fundoscope.decide.neighbours import Neighbours
+from fundoscope.grades import NOT_A_DEVICE
+from fundoscope.records import is_number
+from fundoscope.runtime.description import Release
+from fundoscope.runtime.tasks.task import (
+    CANNOT_ASSESS,
+    Answerer,
+    Bar,
+    Cell,
+    DecisionWords,
+    Evidence,
+    Finding,
+    Presentation,
+    Refusal,
+    Row,
+    Table,
+    Task,
+    TaskWords,
+    refuse_grading_only,
+    union,
+)
+from fundoscope.tables.columns import SIGN_PREFIX
+
+PRESENT: Final = "signs present"
+ABSENT: Final = "no sign found"
+
+UNCALIBRATED_THRESHOLD: Final = 0.5
+"""Probability from which a sign counts as present before a threshold is fitted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignsAnswer:
+    """The signs of one photograph."""
+
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...] | None = None
+    """That each sign is present, independently of the others."""
+    present: tuple[bool, ...] | None = None
+    """Whether each sign counts as present; None where the photograph is not gradable."""
+
+    @property
+    def found(self) -> tuple[str, ...]:
+        """The signs that count as present."""
+        flags = self.present or (False,) * len(self.labels)
+        return tuple(label for label, is_present in zip(self.labels, flags, strict=True) if is_present)
+
+    @property
+    def decision(self) -> str:
+        """Whether any sign was found."""
+        if self.present is None:
+            return CANNOT_ASSESS
+        return PRESENT if self.found else ABSENT
+
+    def columns(self) -> dict[str, Cell]:
+        """`p_SIGN` of all signs, then `sign_SIGN` of all: 1 present, 0 absent, blank where not gradable."""
+        shares = self.probabilities or (None,) * len(self.labels)
+        flags = self.present or (None,) * len(self.labels)
+        return {
+            **{f"p_{label}": share for label, share in zip(self.labels, shares, strict=True)},
+            **{
+                SIGN_PREFIX + label: None if flag is None else int(flag)
+                for label, flag in zip(self.labels, flags, strict=True)
+            },
+        }
+
+    def words(self) -> str:
+        """Every sign's probability, and the decision."""
+        shares = zip(self.labels, self.probabilities or (), strict=False)
+        listed = ", ".join(f"{label} {share:.2f}" for label, share in shares)
+        return f"{listed}: {self.decision}" if listed else self.decision
+
+    def brief(self) -> str:
+        """The signs found."""
+        return "" if self.present is None else ", ".join(self.found) or ABSENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignsAnswerer(Answerer):
+    """How a release answers: for each sign a temperature and the threshold from which it counts as present."""
+
+    labels: tuple[str, ...]
+    temperatures: tuple[float, ...]
+    thresholds: tuple[float, ...]
+    point: str
+    """What the thresholds were chosen for, in words."""
+    descriptions: tuple[str, ...] = ()
+
+    @property
+    def unanswered(self) -> SignsAnswer:
+        """No probabilities."""
+        return SignsAnswer(labels=self.labels)
+
+    def answer(self, evidence: Evidence) -> SignsAnswer:
+        """Probability of each sign, and whether it reaches its threshold."""
+        shares = sign_probabilities(evidence.raw, self.temperatures)[0]
+        flags = tuple(bool(share >= threshold) for share, threshold in zip(shares, self.thresholds, strict=True))
+        return SignsAnswer(
+            labels=self.labels,
+            probabilities=tuple(float(share) for share in shares),
+            present=flags if evidence.gradable else None,
+        )
+
+    def present(self, row: Row) -> Presentation:
+        """A bar for each sign, with the mark of its threshold."""
+        found = _found(row, self.labels)
+        assessed = row[SIGN_PREFIX + self.labels[0]] is not None
+        described = [
+            f"{label}: {description}."
+            for label, description in zip(self.labels, self.descriptions, strict=False)
+            if label in found
+        ]
+        bars = tuple(
+            Bar(
+                label=label,
+                share=row[f"p_{label}"],
+                chosen=label in found,
+                alert=label in found,
+                threshold=threshold,
+            )
+            for label, threshold in zip(self.labels, self.thresholds, strict=True)
+            if row[f"p_{label}"] is not None
+        )
+        heading = f"Signs: {', '.join(found)}" if found else "No sign found"
+        return Presentation(
+            heading=heading if assessed else "Not assessed",
+            brief=", ".join(found) or ABSENT if assessed else "not assessed",
+            sentences=tuple(described),
+            caution="" if assessed else "The picture did not pass: these probabilities decide nothing.",
+            bars=bars,
+            note="A sign counts as present from its mark on." if bars else "",
+        )
+
+    def console(self, row: Row) -> dict[str, str]:
+        """The signs found, with their probabilities."""
+        found = _found(row, self.labels)
+        return {"signs": ", ".join(f"{label} {row[f'p_{label}']:.2f}" for label in found)}
+
+    def facts(self) -> dict[str, str]:
+        """Temperature and threshold of each sign."""
+        numbers = zip(self.labels, self.temperatures, self.thresholds, strict=True)
+        return {
+            "head": "signs, each by itself",
+            "signs": "; ".join(
+                f"{label} from {threshold:.3f} (temperature {temperature:.3f})"
+                for label, temperature, threshold in numbers
+            ),
+            "thresholds": self.point,
+        }
+
+    @property
+    def dtypes(self) -> dict[str, str]:
+        """Whole numbers, also where some are blank."""
+        return {SIGN_PREFIX + label: "Int64" for label in self.labels}
+
+
+class Signs(Task):
+    """Signs such as haemorrhages or drusen, of which a photograph may show several or none."""
+
+    name = "signs"
+    kind = "signs"
+    heads = ("signs",)
+    words = TaskWords(
+        title="Report on signs in retinal photographs",
+        decisions={
+            PRESENT: DecisionWords(meaning="At least one of the signs was found.", tone="alert"),
+            ABSENT: DecisionWords(
+                meaning="None of the signs was found. Signs that were not looked for may be there all the same.",
+                tone="clear",
+            ),
+            CANNOT_ASSESS: DecisionWords(
+                meaning="Not good enough to be assessed. This is not a healthy result.", tone="unknown"
+            ),
+        },
+        patient_rule=(
+            "A sign counts as found in a patient if it was found in any photograph that could be assessed. A patient "
+            "without a finding and with an eye that could not be assessed is not counted as free of signs."
+        ),
+        scale=(
+            "The signs",
+            "Each sign is answered by itself, so the probabilities do not sum to 1. No grade is given and nobody is "
+            "referred by this report.",
+        ),
+        supported="the likeliest sign",
+        intended_use="Research on finding signs of disease in colour fundus photographs. " + NOT_A_DEVICE,
+        limits=(
+            "It looks for the named signs only: it gives no grade and finds no other disease of the eye.",
+            "The thresholds keep their sensitivity only on patients like those they were set on.",
+        ),
+    )
+
+    def outputs(self, head: str, labels: Sequence[str]) -> int:
+        """One logit for each sign."""
+        return len(labels)
+
+    def answerer(self, release: Release, refuse: Refusal, *, neighbours: Neighbours | None = None) -> SignsAnswerer:
+        """Read each sign's temperature and threshold."""
+        refuse_grading_only(release, refuse)
+        point = release.operating_point
+        if not isinstance(point.get("name"), str):
+            raise refuse("operating_point.name", "text", point.get("name"))
+        return SignsAnswerer(
+            labels=tuple(release.labels),
+            temperatures=_by_sign(release.calibration, "temperatures", "calibration", release, refuse),
+            thresholds=_by_sign(point, "thresholds", "operating_point", release, refuse),
+            point=point["name"],
+            descriptions=tuple(release.descriptions),
+        )
+
+    def decisions(self, head: str, raw: RawOutput) -> Shaped[np.ndarray, "photo ..."]:
+        """Which signs are likelier present than absent."""
+        return np.asarray(raw > 0)
+
+    def table(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> Table:
+        """Probabilities at temperature 1, and the signs that are likelier present than absent."""
+        shares = sign_probabilities(raw, (1.0,) * len(labels))
+        return sign_columns(labels, shares, shares >= UNCALIBRATED_THRESHOLD)
+
+    def likeliest(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> SignsAnswer:
+        """Each sign's probability, and whether it is likelier present than absent."""
+        shares = sign_probabilities(raw, (1.0,) * len(labels))[0]
+        return SignsAnswer(
+            labels=tuple(labels),
+            probabilities=tuple(float(share) for share in shares),
+            present=tuple(bool(share >= UNCALIBRATED_THRESHOLD) for share in shares),
+        )
+
+    def of_photograph(self, row: Row) -> Finding:
+        """The signs found."""
+        columns = [column for column in row if column.startswith(SIGN_PREFIX)]
+        labels = tuple(column.removeprefix(SIGN_PREFIX) for column in columns)
+        if any(row[column] is None for column in columns):
+            return Finding(decision=CANNOT_ASSESS, found=())
+        found = _found(row, labels)
+        return Finding(decision=PRESENT if found else ABSENT, found=found)
+
+    def of_eye(self, photographs: Sequence[Finding]) -> Finding:
+        """All signs found; none if at least one photograph could be assessed."""
+        return _combined(photographs, (PRESENT, ABSENT, CANNOT_ASSESS))
+
+    def of_patient(self, eyes: Sequence[Finding]) -> Finding:
+        """All signs found; none only if every eye could be assessed."""
+        return _combined(eyes, (PRESENT, CANNOT_ASSESS, ABSENT))
+
+
+def sign_name(column: str) -> str:
+    """A sign's name, from its column in the manifest."""
+    return column.removeprefix(SIGN_PREFIX)
+
+
+def sign_columns(
+    labels: Sequence[str], shares: Float[np.ndarray, "photo sign"], present: Shaped[np.ndarray, "photo sign"]
+) -> Table:
+    """Columns of many photographs: `p_SIGN` of all signs, then `sign_SIGN` of all."""
+    return {
+        **{f"p_{label}": column for label, column in zip(labels, shares.T, strict=True)},
+        **{SIGN_PREFIX + label: column.astype(np.int64) for label, column in zip(labels, present.T, strict=True)},
+    }
+
+
+def _found(row: Row, labels: Sequence[str]) -> tuple[str, ...]:
+    return tuple(label for label in labels if row[SIGN_PREFIX + label] == 1)
+
+
+def _combined(findings: Sequence[Finding], order: Sequence[str]) -> Finding:
+    """The first decision of an order that is among the findings, with all signs that were found."""
+    decisions = {finding.decision for finding in findings}
+    return Finding(decision=next(decision for decision in order if decision in decisions), found=union(findings))
+
+
+def _by_sign(values: Mapping[str, Any], key: str, section: str, release: Release, refuse: Refusal) -> tuple[float, ...]:
+    """One number above 0 for each sign, in the order of the labels."""
+    numbers = values.get(key)
+    if not isinstance(numbers, Mapping) or set(numbers) != set(release.labels):
+        raise refuse(f"{section}.{key}", f"a number for each of {', '.join(release.labels)}", numbers)
+    highest = 1.0 if key == "thresholds" else float("inf")
+    for label, number in numbers.items():
+        if not (is_number(number) and 0 < number <= highest and np.isfinite(number)):
+            raise refuse(f"{section}.{key}.{label}", f"a number above 0{' and at most 1' * (highest == 1)}", number)
+    return tuple(float(numbers[label]) for label in release.labels)

@@ -1,0 +1,275 @@
+"""What a release answers: the interface between a task and everything that grades, writes tables and reports.
+
+A `Task` knows what is common to all releases of its kind: names of labels and heads, what raw output means, how
+photographs are combined to eyes and patients, and the words for people. `Task.answerer` reads one release's calibration
+and operating points and returns an `Answerer`, which turns the output of the network into an `Answer`: columns of the
+predictions table, and words.
+
+To add a task: a module beside this one and its entry in `tasks.TASKS`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32, Shaped
+
+from fundoscope.arrays import RawOutput
+from fundoscope.decide.neighbours import Neighbours
+from fundoscope.errors import BadRelease
+from fundoscope.photo.quality import Gate
+from fundoscope.runtime.description import Release
+
+Row = Mapping[str, Any]
+"""A row of the predictions table, None for blank."""
+
+Cell = str | int | float | None
+"""A value of the predictions table."""
+
+Table = dict[str, Shaped[np.ndarray, " photo"]]
+"""Columns of the predictions table, by name."""
+
+Refusal = Callable[[str, str, object], BadRelease]
+"""Called as `refuse(key, expected, got)`."""
+
+Tone = Literal["alert", "clear", "unknown"]
+"""How a decision is coloured: someone should act, nobody need, or it is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionWords:
+    """One of a task's decisions, for people."""
+
+    meaning: str
+    """A sentence."""
+    tone: Tone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskWords:
+    """A task's words for people."""
+
+    title: str
+    """Heading of the report."""
+    decisions: Mapping[str, DecisionWords]
+    """Every decision about a photograph, an eye or a patient, in the order in which they are counted."""
+    patient_rule: str
+    """How photographs are combined to the answer for a patient."""
+    scale: tuple[str, str]
+    """What the answers are, for the report's last section: a name, and sentences."""
+    supported: str
+    """What a bright region of the heatmap spoke for: it completes "regions of the picture spoke for ..."."""
+    intended_use: str
+    """Sentence that a new release starts with."""
+    limits: tuple[str, ...]
+    """Sentences that hold for every release of the task."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What an answer is made from: the network's output for one photograph, and what was known before."""
+
+    raw: RawOutput
+    """The head's output, of shape (1, outputs)."""
+    features: Float32[np.ndarray, " feature"]
+    quality: str | None
+    """One of `grades.QUALITY_NAMES`."""
+    gradable: bool
+
+
+@runtime_checkable
+class Answer(Protocol):
+    """A task's answer to one photograph."""
+
+    @property
+    def decision(self) -> str:
+        """One of `TaskWords.decisions`."""
+
+    @property
+    def probabilities(self) -> tuple[float, ...] | None:
+        """One for each label; None where the network was not run."""
+
+    def columns(self) -> dict[str, Cell]:
+        """The task's columns of the predictions table, in order; None is blank."""
+
+    def words(self) -> str:
+        """The answer in one line."""
+
+    def brief(self) -> str:
+        """The answer in a word or two; empty where there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The answer for a photograph, an eye or a patient."""
+
+    decision: str
+    found: tuple[str, ...] | None = None
+    """Labels that were found; None where the task's decision says all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """A probability as the report draws it."""
+
+    label: str
+    share: float
+    """In [0, 1]."""
+    chosen: bool = False
+    """Printed bold."""
+    alert: bool = False
+    """Drawn in the colour of what someone should act on."""
+    threshold: float | None = None
+    """Where a mark stands."""
+    total: bool = False
+    """A sum of bars above it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presentation:
+    """One photograph's answer as the report shows it."""
+
+    heading: str
+    brief: str
+    """For the list of patients."""
+    sentences: tuple[str, ...] = ()
+    caution: str = ""
+    """Before the bars."""
+    bars: tuple[Bar, ...] = ()
+    """Empty where the network was not run."""
+    note: str = ""
+    """After the bars."""
+
+
+class Answerer(ABC):
+    """How one release answers: its task with its labels, calibration and operating points."""
+
+    @property
+    @abstractmethod
+    def unanswered(self) -> Answer:
+        """The answer to a photograph that could not be read, or shows no retina."""
+
+    @abstractmethod
+    def answer(self, evidence: Evidence) -> Answer:
+        """The answer to one photograph. One that is not gradable has probabilities, but no decision."""
+
+    @abstractmethod
+    def present(self, row: Row) -> Presentation:
+        """A row of the predictions table as the report shows it."""
+
+    @abstractmethod
+    def console(self, row: Row) -> dict[str, str]:
+        """A row's answer as the terminal shows it, by the title of the column; blank where there is none."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, str]:
+        """Calibration and operating points in words, by name."""
+
+    def promises(self) -> tuple[tuple[str, str], ...]:
+        """What the report says of the answers' guarantees, as (title, text)."""
+        return ()
+
+    @property
+    def dtypes(self) -> dict[str, str]:
+        """Types of the columns that pandas would not infer, where some are blank."""
+        return {}
+
+
+class Task(ABC):
+    """A kind of question that releases answer."""
+
+    name: ClassVar[str]
+    """What `task` in `release.json` holds."""
+    kind: ClassVar[Literal["grade", "classes", "signs"]]
+    """What a network is trained on for it."""
+    heads: ClassVar[tuple[str, ...]]
+    """Heads that a release may have."""
+    labels: ClassVar[tuple[str, ...] | None] = None
+    """The labels of every release; None: each release has its own."""
+    requires_field: ClassVar[bool] = True
+    """Whether a picture without a circular field of view is no photograph that can be answered."""
+    gate: ClassVar[Gate] = Gate()
+    """What counts as gradable in a new release."""
+    words: ClassVar[TaskWords]
+
+    @abstractmethod
+    def outputs(self, head: str, labels: Sequence[str]) -> int:
+        """Number of raw outputs of a head."""
+
+    @abstractmethod
+    def answerer(self, release: Release, refuse: Refusal, *, neighbours: Neighbours | None = None) -> Answerer:
+        """Read a release's calibration and operating points.
+
+        Raises:
+            BadRelease: If this version cannot run one of them (made by `refuse`).
+        """
+
+    @abstractmethod
+    def decisions(self, head: str, raw: RawOutput) -> Shaped[np.ndarray, "photo ..."]:
+        """The likeliest answers before calibration, by which an exported graph is compared with its origin."""
+
+    @abstractmethod
+    def table(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> Table:
+        """The task's columns before calibration, as a training run writes them.
+
+        Args:
+            head: One of `heads`.
+            raw: Raw outputs.
+            labels: What they stand for.
+            column: The manifest's column that is answered, where the task leaves it open.
+        """
+
+    @abstractmethod
+    def likeliest(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> Answer:
+        """The likeliest answer to one photograph before calibration; arguments as of `table`, `raw` of one row."""
+
+    @abstractmethod
+    def of_photograph(self, row: Row) -> Finding:
+        """What a row of the predictions table says."""
+
+    @abstractmethod
+    def of_eye(self, photographs: Sequence[Finding]) -> Finding:
+        """The answer for an eye, from those for its photographs."""
+
+    @abstractmethod
+    def of_patient(self, eyes: Sequence[Finding]) -> Finding:
+        """The answer for a patient, from those for the eyes."""
+
+    def check(self, release: Release, refuse: Refusal) -> None:
+        """Check a release's head and labels, and that descriptions are of all labels.
+
+        Raises:
+            BadRelease: If one does not suit the task (made by `refuse`).
+        """
+        if release.head not in self.heads:
+            raise refuse("head", f"one of {', '.join(self.heads)}", release.head)
+        if self.labels is not None and len(release.labels) != len(self.labels):
+            raise refuse("labels", f"the names of {len(self.labels)} grades", release.labels)
+        if not release.labels or len(set(release.labels)) != len(release.labels):
+            raise refuse("labels", "names, each only once", release.labels)
+        if len(release.descriptions) not in (0, len(release.labels)):
+            raise refuse("descriptions", f"texts of {len(release.labels)} labels, or none", release.descriptions)
+
+
+CANNOT_ASSESS: Final = "cannot assess"
+"""The decision of tasks other than grading about what is not gradable."""
+
+
+def union(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """All labels that were found, each once, in the order of their first finding."""
+    return tuple(dict.fromkeys(label for finding in findings for label in finding.found or ()))
+
+
+def refuse_grading_only(release: Release, refuse: Refusal) -> None:
+    """Refuse what only releases that grade retinopathy may have.
+
+    Raises:
+        BadRelease: If the release votes by neighbours or has sets of grades (made by `refuse`).
+    """
+    for key, value in (("neighbours", release.neighbours), ("conformal", release.conformal)):
+        if value:
+            raise refuse(key, f"empty for the task {release.task}", sorted(value))
