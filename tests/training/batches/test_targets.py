@@ -72,7 +72,7 @@ def test_labels_fit_the_target(values: dict, message: str):
     ("section", "values", "message"),
     [
         ("network", {"head": "coral"}, "network.head: expected 'softmax' with data.target 'dme'"),
-        ("fit", {"export": True}, "fit.export: expected False with data.target 'dme'"),
+        ("release", {"neighbours": 3}, "release.neighbours: expected 0 with data.target 'dme'"),
         ("sampling", {"strategy": "weights"}, "sampling.strategy: expected 'none' or 'inverse'"),
     ],
 )

@@ -191,7 +191,7 @@ FREQUENCIES = ("none", "inverse", "inverse_sqrt")
 
 
 def _check_target(experiment: Experiment) -> None:
-    """Another target than the grade has heads, losses, samplers and folds that suit it, and makes no release."""
+    """Another target than the grade has heads, losses, samplers and folds that suit it."""
     data, head, sampling = experiment.data, experiment.network.head, experiment.sampling.strategy
     signs = data.target == "signs"
     suits = {
@@ -203,15 +203,14 @@ def _check_target(experiment: Experiment) -> None:
         "loss.class_weights": (experiment.loss.class_weights, ("none",) if signs else FREQUENCIES),
         "sampling.strategy": (sampling, ("none", "source") if signs else (*FREQUENCIES, "source", "balanced")),
         "domains.protocol": (experiment.domains.protocol, ("none",)),
-        "fit.export": (experiment.fit.export, (False,)),
         "release.neighbours": (experiment.release.neighbours, (0,)),
+        "release.descriptions": (experiment.release.descriptions, ((),)),
     }  # fmt: skip
     for key, (got, allowed) in suits.items():
         if got not in allowed:
             expected = " or ".join(repr(each) for each in allowed)
             raise BadExperiment(
-                f"{key}: expected {expected} with data.target {data.target!r} (the others are made for grades, and a "
-                f"release grades retinopathy), got {got!r}"
+                f"{key}: expected {expected} with data.target {data.target!r} (the others are made for grades), got {got!r}"
             )
 
 
