@@ -23,8 +23,8 @@ from fundoscope.training.augmentation.parameters import (
 )
 from fundoscope.training.augmentation.rand_augment import MOVES, Operation
 from fundoscope.training.experiment.file import experiment_from_dict
+from fundoscope.training.experiment.photographs import Sampling
 from fundoscope.training.experiment.ranges import Augment
-from fundoscope.training.experiment.sections import Sampling
 
 NOTHING = Augment.plain()
 
