@@ -69,7 +69,7 @@ class Against:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PairedDifferences:
     """Each further system against the first."""
 
     against: tuple[Against, ...]
@@ -87,7 +87,7 @@ def compare_systems(
     resamples: int = 2000,
     level: float = 0.95,
     method: str = "percentile",
-) -> Comparison:
+) -> PairedDifferences:
     """Compare each further system with the first, on the same draws of patients.
 
     All are measured on each draw, so what makes a draw easy for all cancels. Compared is what every system
@@ -136,7 +136,7 @@ def compare_systems(
     )
     corrected, family = _corrected(against)
     how = OBUCHOWSKI if len(np.unique(first.patients)) < len(first.patients) else DELONG
-    return Comparison(against, corrected, family, how)
+    return PairedDifferences(against, corrected, family, how)
 
 
 def answers_of(cases: Cases) -> dict[str, Bool[np.ndarray, " photo"]]:

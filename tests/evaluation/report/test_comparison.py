@@ -11,17 +11,8 @@ import pandas as pd
 import pytest
 
 from fundoscope.evaluation.cases import cases_of
-from fundoscope.evaluation.report.comparison import (
-    HEADLINES,
-    Spread,
-    System,
-    csv_row,
-    sections,
-    seed_spreads,
-    spread_words,
-    to_dict,
-    write_comparison,
-)
+from fundoscope.evaluation.compare import HEADLINES, Spread, System, seed_spreads, system_record, table_to_dict
+from fundoscope.evaluation.report.comparison import sections, spread_words, write_comparison
 from fundoscope.evaluation.report.words import interval_words
 from fundoscope.evaluation.runs import Run
 from fundoscope.evaluation.statistics.interval import Interval
@@ -108,7 +99,7 @@ def test_three_seeds_are_not_few():
 
 
 def test_json_holds_no_nan_and_a_missing_grade_is_blank(systems):
-    answer = to_dict(systems)
+    answer = table_to_dict(systems)
 
     json.dumps(answer, allow_nan=False)
     assert answer["table"][0]["grade4_f1"] is None
@@ -120,7 +111,7 @@ def test_the_csv_reads_back_as_the_numbers_it_was_written_from(systems, tmp_path
 
     table = pd.read_csv(tmp_path / "comparison.csv")
     for row, system in zip(table.to_dict("records"), systems, strict=True):
-        wanted = csv_row(system)
+        wanted = system_record(system)
         assert row["quadratic_kappa_low"] == wanted["quadratic_kappa_low"]
         assert list(row) == list(wanted)
 

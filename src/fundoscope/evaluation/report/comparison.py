@@ -3,68 +3,32 @@
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
+from fundoscope.evaluation.compare import (
+    HEADLINES,
+    RECIPE,
+    Comparison,
+    Spread,
+    System,
+    seed_spreads,
+    system_record,
+)
 from fundoscope.evaluation.report.page_templates import environment
-from fundoscope.evaluation.report.words import interval_words
-from fundoscope.evaluation.runs import Run, recipe_words, seed_groups
-from fundoscope.evaluation.statistics.interval import Interval
-from fundoscope.evaluation.summary import Summary
-from fundoscope.evaluation.systems import Against
+from fundoscope.evaluation.report.words import METHOD_WORDS, interval_words
+from fundoscope.evaluation.runs import recipe_words
 from fundoscope.files import write_bytes, write_text
-from fundoscope.grades import GRADE_NAMES, GRADES
+from fundoscope.grades import GRADE_NAMES
 from fundoscope.pages import data_uri
-from fundoscope.records import null_if_nan
 from fundoscope.tables import write_table
-
-HEADLINES: Final = {
-    "quadratic_kappa": "quadratic kappa",
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
-    "mean_absolute_error": "mean absolute error",
-    "any_auroc": "AUROC any",
-    "referable_auroc": "AUROC referable",
-    "sight_threatening_auroc": "AUROC sight-threatening",
-    "calibration_error": "calibration error",
-}
-"""What the table holds of each system: the name in `Summary.intervals`, and in `systems.STATISTICS`."""
 
 SEEDS_WANTED: Final = 3
 """Fewer seeds than this say little about the spread."""
-
-RECIPE: Final = tuple(recipe_words({}))
-"""Headings of the recipe."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class System:
-    """One system of a comparison: a run, or a table of predictions of anything."""
-
-    name: str
-    """Short, and different for each."""
-    path: Path
-    """As it was given."""
-    run: Run | None
-    summary: Summary
-    """By itself, on the photographs that all graded."""
-    against: Against | None
-    """The first system against this one; None for the first."""
-
-    @property
-    def grade_f1(self) -> tuple[Interval, ...]:
-        """F1 of grades 0 to 4."""
-        return tuple(self.summary.intervals[f"grade{grade}_f1"] for grade in range(GRADES))
-
-    @property
-    def differences(self) -> dict[str, Interval]:
-        """First system minus this one, by the names of `systems.STATISTICS`; empty for the first."""
-        return {name: self.against.differences[name] for name in HEADLINES.values()} if self.against else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,37 +48,27 @@ class Section:
     rows: dict[str, tuple[Cell, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Runs of one recipe with several seeds: how far the seed alone moves each statistic."""
-
-    name: str
-    runs: tuple[str, ...]
-    mean_and_sd: dict[str, tuple[float, float]]
-    """Of each of `HEADLINES` over the seeds; the standard deviation is that of a sample. Not the data's interval."""
-
-
 def sections(systems: Sequence[System], *, differences: bool = True) -> list[Section]:
     """The table: rows are what is said of each system, columns the systems. Rows that nobody fills are left out."""
-    made = [recipe_words(each.run.experiment) if each.run else {} for each in systems]
-    found = [
-        Section("Recipe", {name: tuple(Cell(words.get(name, "")) for words in made) for name in RECIPE}),
+    recipes = [recipe_words(system.run.experiment) if system.run else {} for system in systems]
+    parts = [
+        Section("Recipe", {name: tuple(Cell(recipe.get(name, "")) for recipe in recipes) for name in RECIPE}),
         Section("Size and speed of training", _by_words(systems, _size)),
         Section("Results, each by itself", _by_words(systems, _results)),
         Section("F1 of each grade", _by_words(systems, _f1)),
     ]
     if differences:
-        found.append(Section("First minus this one, paired", _differences(systems)))
+        parts.append(Section("First minus this one, paired", _differences(systems)))
     filled = [
-        Section(each.title, {name: row for name, row in each.rows.items() if any(cell.text for cell in row)})
-        for each in found
+        Section(part.title, {name: row for name, row in part.rows.items() if any(cell.text for cell in row)})
+        for part in parts
     ]
-    return [each for each in filled if each.rows]
+    return [part for part in filled if part.rows]
 
 
-def _by_words(systems: Sequence[System], words: Any) -> dict[str, tuple[Cell, ...]]:
-    each = [words(system) for system in systems]
-    return {name: tuple(Cell(said[name]) for said in each) for name in each[0]}
+def _by_words(systems: Sequence[System], words: Callable[[System], dict[str, str]]) -> dict[str, tuple[Cell, ...]]:
+    columns = [words(system) for system in systems]
+    return {name: tuple(Cell(column[name]) for column in columns) for name in columns[0]}
 
 
 def _size(system: System) -> dict[str, str]:
@@ -124,7 +78,7 @@ def _size(system: System) -> dict[str, str]:
         "parameters (millions)": "" if parameters is None else f"{parameters / 1e6:.2f}",
         "photographs per second": _rounded(run.photographs_per_second if run else None),
         "minutes": _rounded(run.minutes if run else None),
-        "trained on": ", ".join(sorted({f"{each.device}, {each.threads} threads" for each in run.timings}))
+        "trained on": ", ".join(sorted({f"{timing.device}, {timing.threads} threads" for timing in run.timings}))
         if run
         else "",
     }
@@ -136,42 +90,21 @@ def _results(system: System) -> dict[str, str]:
 
 
 def _f1(system: System) -> dict[str, str]:
-    return {f"{grade} {GRADE_NAMES[grade]}": interval_words(each) for grade, each in enumerate(system.grade_f1)}
+    return {f"{grade} {GRADE_NAMES[grade]}": interval_words(f1) for grade, f1 in enumerate(system.grade_f1)}
 
 
 def _differences(systems: Sequence[System]) -> dict[str, tuple[Cell, ...]]:
     rows = {}
     for name in HEADLINES.values():
-        found = [each.differences.get(name) for each in systems]
+        differences = [system.differences.get(name) for system in systems]
         rows[name] = tuple(
-            Cell("") if each is None else Cell(interval_words(each, sign="+"), each.low > 0 or each.high < 0)
-            for each in found
+            Cell("") if d is None else Cell(interval_words(d, sign="+"), d.low > 0 or d.high < 0) for d in differences
         )
     return rows
 
 
 def _rounded(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
-
-
-def seed_spreads(systems: Sequence[System]) -> list[Spread]:
-    """Mean and standard deviation over the seeds of each recipe that was run with several."""
-    by_name = {each.name: each for each in systems}
-    groups = seed_groups({each.name: each.run for each in systems if each.run})
-    return [
-        Spread(
-            name,
-            names,
-            {key: _over([by_name[each].summary.intervals[key].estimate for each in names]) for key in HEADLINES},
-        )
-        for name, names in groups.items()
-    ]
-
-
-def _over(values: Sequence[float]) -> tuple[float, float]:
-    if any(map(math.isnan, values)):
-        return math.nan, math.nan
-    return statistics.mean(values), statistics.stdev(values)
 
 
 def spread_words(spread: Spread) -> dict[str, str]:
@@ -184,57 +117,45 @@ def spread_words(spread: Spread) -> dict[str, str]:
     return {"recipe": spread.name, "seeds": f"{len(spread.runs)}{few}", **numbers}
 
 
-def csv_row(system: System) -> dict[str, Any]:
-    """One system as numbers; bounds in columns of their own, what is not known blank."""
-    run = system.run
-    row: dict[str, Any] = {"system": str(system.path), "name": system.name}
-    row |= {name.replace(" ", "_"): words for name, words in _recipe_of(system).items()}
-    row |= {
-        "parameters": run.parameters if run else None,
-        "photographs_per_second": run.photographs_per_second if run else None,
-        "minutes": run.minutes if run else None,
-        "photographs": system.summary.counts["photographs"],
-        "patients": system.summary.counts["patients"],
-    }
-    for name in (*HEADLINES, *(f"grade{grade}_f1" for grade in range(GRADES))):
-        row |= dict(_bounds(name, system.summary.intervals[name]))
-    for name, words in HEADLINES.items():
-        row |= dict(_bounds(f"{name}_first_minus_this", system.differences.get(words)))
-    return row
+def write_report(comparison: Comparison, folder: Path | str) -> tuple[Path, ...]:
+    """Write the table of a comparison with its figures; needs matplotlib. Returns what `write_comparison` does."""
+    # Everything else of this module works without matplotlib, which the clinic's installation lacks.
+    from fundoscope.evaluation.report.comparison_figures import draw
+
+    table = comparison.table
+    return write_comparison(table, folder, figures=draw(table), basis=basis_lines(comparison))
 
 
-def to_dict(systems: Sequence[System]) -> dict[str, Any]:
-    """The table, confusion matrices, curves and seeds as JSON can hold them: no NaN."""
-    return {
-        "table": [
-            {
-                **csv_row(each),
-                "confusion": [list(row) for row in each.summary.confusion],
-                "curves": [asdict(curve) for curve in each.run.curves] if each.run else [],
-            }
-            for each in systems
-        ],
-        "seeds": [
-            {
-                "recipe": spread.name,
-                "runs": list(spread.runs),
-                "statistics": {
-                    name: {"mean": null_if_nan(mean), "sd": null_if_nan(sd)}
-                    for name, (mean, sd) in spread.mean_and_sd.items()
-                },
-            }
-            for spread in seed_spreads(systems)
-        ],
-    }
-
-
-def _recipe_of(system: System) -> dict[str, str]:
-    return recipe_words(system.run.experiment) if system.run else dict.fromkeys(RECIPE, "")
-
-
-def _bounds(name: str, interval: Interval | None) -> Iterator[tuple[str, float | None]]:
-    for suffix, key in (("", "estimate"), ("_low", "low"), ("_high", "high")):
-        yield name + suffix, None if interval is None else null_if_nan(float(getattr(interval, key)))
+def basis_lines(comparison: Comparison) -> list[str]:
+    """Describe data and methods of a comparison, in sentences."""
+    cases, options = comparison.cases, comparison.options
+    split = f", split {comparison.split}" if comparison.split else ""
+    patients = len(set(cases.patients.tolist()))
+    everyone = "both" if len(comparison.paths) == 2 else "all"
+    lines = [
+        f"{len(cases.reference)} photographs of {patients} patients that {everyone} graded; "
+        f"{options.resamples} bootstrap resamples of patients, seed {options.seed}.",
+        f"Reference: {comparison.manifest}{split}.",
+        f"Intervals: {options.level * 100:g} %, {METHOD_WORDS[options.method]} bootstrap; those of differences are "
+        "paired.",
+    ]
+    lines += [
+        f"{path} graded {count} more photographs, which are left out."
+        for path, count in comparison.left_out.items()
+        if count
+    ]
+    lines += [
+        f"{system.path} kept the weights that were best on the photographs it is evaluated on: its figures are "
+        "optimistic."
+        for system in comparison.table
+        if system.run and system.run.chosen_on_what_is_measured
+    ]
+    if cases.without_patient:
+        lines.append(
+            f"{cases.without_patient} photographs have no patient and are taken as independent: where they show the "
+            "same person, intervals are too narrow and p-values too small."
+        )
+    return lines
 
 
 def write_comparison(
@@ -252,9 +173,9 @@ def write_comparison(
         The files written, `comparison.html` first.
     """
     place = Path(folder)
-    spreads = [spread_words(each) for each in seed_spreads(systems)]
+    spreads = [spread_words(spread) for spread in seed_spreads(systems)]
     shown = {
-        "names": [each.name for each in systems],
+        "names": [system.name for system in systems],
         "sections": sections(systems),
         "spreads": spreads,
         "basis": basis,
@@ -265,7 +186,7 @@ def write_comparison(
     written = [place / "comparison.html", place / "comparison.md", place / "comparison.csv"]
     for path, template in zip(written, ("comparison.html.jinja", "comparison.md.jinja"), strict=False):
         write_text(path, environment(path.suffix).get_template(template).render(shown, pictures=pictures))
-    write_table(pd.DataFrame([csv_row(each) for each in systems]), written[2])
+    write_table(pd.DataFrame([system_record(system) for system in systems]), written[2])
     for name, (_, data) in figures.items():
         write_bytes(place / f"{name}.png", data)
         written.append(place / f"{name}.png")

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fundoscope.evaluation.report.comparison import System
+from fundoscope.evaluation.compare import System
 from fundoscope.evaluation.report.drawing import (
     ACCENT,
     ACROSS,

@@ -1,0 +1,107 @@
+"""Comparing tables without a command line."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.evaluation.test_summary import clinic_rows
+
+from fundoscope.errors import BadRequest, BadTable
+from fundoscope.evaluation.cases import cases_of
+from fundoscope.evaluation.compare import Comparison, ComparisonOptions, compare_tables
+from fundoscope.evaluation.summary import summarise
+from fundoscope.evaluation.systems import compare_systems
+from fundoscope.tables import write_table
+
+QUICK = ComparisonOptions(resamples=100, margins={"accuracy": 0.5})
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> list[Path]:
+    """Two tables of 60 photographs, of which the second lacks one, and the manifest with another in training."""
+    rows = clinic_rows(np.random.default_rng(1), 60)
+    columns = rows[["image", "decision", *(f"p{k}" for k in range(5))]].assign(grade=rows["predicted_grade"])
+    write_table(columns, tmp_path / "ours.csv")
+    worse = columns.assign(grade=columns["grade"].where(np.arange(60) % 4 > 0, 0))
+    write_table(worse[:-1], tmp_path / "theirs.csv")
+    split = ["train", *["test"] * 59]
+    write_table(rows[["image", "patient", "grade"]].assign(split=split), tmp_path / "manifest.csv")
+    return [tmp_path / f"{name}.csv" for name in ("ours", "theirs", "manifest")]
+
+
+@pytest.fixture
+def comparison(tables) -> Comparison:
+    return compare_tables(tables[:2], tables[2], split="test", options=QUICK)
+
+
+def test_systems_are_compared_on_what_both_answered_of_the_split(comparison, tables):
+    assert comparison.cases.rows["image"].tolist() == [f"{k}.jpg" for k in range(1, 59)]
+    assert comparison.left_out == {str(tables[0]): 1, str(tables[1]): 0}
+    assert comparison.names == ("ours.csv", "theirs.csv")
+    assert [system.summary.counts["photographs"] for system in comparison.table] == [58, 58]
+
+
+def test_the_differences_are_those_of_the_cases(comparison):
+    ours, theirs = (system.summary.intervals["accuracy"].estimate for system in comparison.table)
+
+    assert comparison.paired.against[0].values["accuracy"] == pytest.approx((ours, theirs))
+    assert comparison.paired.against[0].differences["accuracy"].estimate == pytest.approx(ours - theirs)
+    alone = compare_systems([comparison.cases] * 2, rng=np.random.default_rng(0), resamples=100)
+    assert alone.against[0].values["accuracy"][0] == pytest.approx(ours)
+
+
+def test_each_system_by_itself_is_evaluated_as_on_its_own(comparison):
+    alone = summarise(cases_of(comparison.cases.rows), include_ungradable=True, resamples=100)
+
+    assert comparison.table[0].summary.to_dict() == alone.to_dict()
+
+
+def test_a_margin_gets_a_verdict_in_the_record(comparison):
+    verdict = comparison.verdicts(0)["accuracy"]
+
+    assert (verdict.margin, verdict.first) == (0.5, True)
+    assert comparison.to_dict()["comparisons"][0]["not_worse"] == {
+        "accuracy": {"margin": 0.5, "first": verdict.first, "second": verdict.second}
+    }
+
+
+def test_the_record_is_plain_json_and_has_a_table_only_where_asked_for(comparison, tables):
+    json.dumps(comparison.to_dict(), allow_nan=False)
+    bare = compare_tables(tables[:2], tables[2], options=ComparisonOptions(resamples=100, with_table=False))
+
+    assert {"table", "seeds"} <= set(comparison.to_dict())
+    assert not {"table", "seeds"} & set(bare.to_dict())
+    assert bare.to_dict()["photographs"] == 59
+
+
+def test_a_table_alone_a_manifest_that_is_missing_and_a_wrong_margin_are_refused(tables):
+    with pytest.raises(BadRequest, match="expected two or more runs or tables of predictions, and a manifest, got 1"):
+        compare_tables(tables[:1], tables[2])
+    with pytest.raises(BadRequest, match=r"ours\.csv: expected a manifest for a table of predictions, got none"):
+        compare_tables(tables[:2])
+    with pytest.raises(ValueError, match=r"margins must be of quadratic kappa, .*got 'kappa'"):
+        ComparisonOptions(margins={"kappa": 0.1})
+
+
+def test_tables_of_other_kinds_of_answers_are_refused(tables):
+    ours, theirs, manifest = tables
+    ours.write_text("image,grade\n" + "".join(f"{k}.jpg,1\n" for k in range(60)))
+    theirs.write_text("image,p_referable\n" + "".join(f"{k}.jpg,0.5\n" for k in range(60)))
+
+    with pytest.raises(BadTable, match="expected answers of one kind from all, got none that all give"):
+        compare_tables([ours, theirs], manifest)
+
+
+def test_what_only_one_answers_is_undefined_and_no_test(tables):
+    ours, theirs, manifest = tables
+    theirs.write_text("image,grade\n" + "".join(f"{k}.jpg,{k % 4}\n" for k in range(60)))
+
+    paired = compare_tables([ours, theirs], manifest, options=QUICK).paired
+
+    assert math.isnan(paired.against[0].differences["log loss"].estimate)
+    assert paired.against[0].delong == {}
+    assert paired.family == 2
