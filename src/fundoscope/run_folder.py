@@ -2,6 +2,7 @@
 
 RUN/experiment.json          the experiment, resolved
 RUN/photographs.json         SHA-256 of the photographs it may learn from
+RUN/training_rows.csv        their rows of the manifest, as they were when training began
 RUN/fold0/ ...               one fit each
 RUN/out_of_fold.csv          predictions for every photograph by a network that never saw its patient
 RUN/final/                   the fit on all training rows (or the only fit, where there are no folds)
@@ -113,6 +114,11 @@ class RunFolder:
     def photographs(self) -> Path:
         """SHA-256 of the photographs that it may learn from."""
         return self.path / "photographs.json"
+
+    @property
+    def training_rows(self) -> Path:
+        """The manifest's rows of these photographs, as they were when training began."""
+        return self.path / "training_rows.csv"
 
     @property
     def out_of_fold(self) -> Path:

@@ -6,7 +6,7 @@ hashes, no other set. `data.imports` collects them and turns what they read into
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -40,6 +40,8 @@ class Source:
     read: Callable[[Path], pd.DataFrame]
     """From the folder it was unpacked to, to one row per picture with `image` relative to that folder and whatever
     the set knows; neither `sha256` nor `source`. Raises `BadTable` where the layout is not found."""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """Licence of manifest columns whose annotations others made, where it is another than the set's own."""
     notes: tuple[str, ...] = field(default=())
     """What trips up whoever uses it: clashing names, other sets inside it, odd labels."""
 

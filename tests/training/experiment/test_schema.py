@@ -121,6 +121,7 @@ OPTIONS = [
     ("optimiser.milestone_factor=0.2", "optimiser.schedule=constant", "optimiser.schedule=steps"),
     ("optimiser.momentum=0.5", "", "optimiser.name=sgd"),
     ("optimiser.floor=0.1", "optimiser.schedule=steps", ""),
+    ("network.weights_licence=MIT", "", "network.weights=x.safetensors"),
     ("fit.rebalance_rate=0.2", "", "fit.rebalance_epochs=1"),
     ("fit.keep=best", "data.validate=[]", ""),
     ("fit.keep=best", "data.validate=[]", "data.validate=[] data.folds=2"),

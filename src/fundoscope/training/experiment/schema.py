@@ -218,6 +218,7 @@ Read = Callable[[Experiment], bool]
 
 READERS: Final[dict[str, tuple[Read, str]]] = {
     "network.hidden_dropout": (lambda e: e.network.hidden > 0, "network.hidden above 0"),
+    "network.weights_licence": (lambda e: bool(e.network.weights), "network.weights"),
     "network.projection": (
         lambda e: "prototype" in (e.network.head, e.network.second_head),
         "a prototype head",

@@ -36,6 +36,8 @@ class Network:
     weights: str = ""
     """Path of a safetensors or `.pth` state dict in timm's names, or of a published checkpoint of RETFound's,
     RETFound-DINOv2's, DINOv2's or CLIP's; empty: random initialisation."""
+    weights_licence: str = ""
+    """Licence of those weights as their publisher states it; empty: unknown, and the release says so."""
     pool: Literal["default", "mean", "class_token"] = "default"
     """Transformers only: the features are the mean of the patch tokens (no class or register token counts), or the
     class token; default: as published."""
@@ -227,6 +229,9 @@ class Release:
 
     id: str = "local"
     version: str = "1"
+    licence: str = ""
+    """Licence of the release; empty: what the training data and the starting weights allow. It may be narrower than
+    that, never wider."""
     sensitivity: float = 0.9
     """Out-of-fold sensitivity for referable retinopathy that the referral threshold is set to."""
     cuts: Literal["kappa", "rounded"] = "kappa"

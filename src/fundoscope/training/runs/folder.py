@@ -8,6 +8,7 @@ from pathlib import Path
 from fundoscope.errors import BadCheckpoint
 from fundoscope.files import write_text
 from fundoscope.run_folder import RunFolder
+from fundoscope.tables import write_table
 from fundoscope.training.batches.rows import Rows
 from fundoscope.training.experiment.file import experiment_from_dict
 from fundoscope.training.experiment.schema import Experiment
@@ -51,7 +52,12 @@ def claim_run(experiment: Experiment, run: Path) -> None:
 
 
 def note_photographs(rows: Rows, run: Path) -> None:
-    """Record which photographs were learnt from, so that nobody is later measured on them unawares."""
-    hashes = sorted(stored.sha256 for stored in rows.stored)
-    if processes().rank == 0:
-        write_text(RunFolder(run).photographs, json.dumps(hashes, indent=0) + "\n")
+    """Record what is learnt from: the hashes, so that nobody is later measured on them unawares, and the rows.
+
+    A release says from the rows what it was trained on; the manifest may have changed since.
+    """
+    if processes().rank != 0:
+        return
+    hashes = [stored.sha256 for stored in rows.stored]
+    write_text(RunFolder(run).photographs, json.dumps(sorted(hashes), indent=0) + "\n")
+    write_table(rows.frame.assign(sha256=hashes), RunFolder(run).training_rows)

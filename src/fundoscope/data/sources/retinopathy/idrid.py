@@ -113,6 +113,7 @@ IDRID: Final = Source(
         "https://github.com/imsaksham-c/EyeDisease_IDRiD/blob/72999a9/utils/dataset_reorganiser.py",
     ),
     read=read_idrid,
+    annotations={"boxes": "CC BY-SA 4.0"},
     notes=(
         "Train and test both start at IDRiD_001: names alone confuse them (81 base names are shared).",
         "No patient is published. Copies with `labels.csv` know sessions, photographs within ten minutes of one "
