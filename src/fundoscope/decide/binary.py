@@ -13,6 +13,7 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 
 from fundoscope.arrays import RawOutput
 from fundoscope.decide.calibrate import best_temperature
+from fundoscope.decide.referral import fit_threshold
 
 Shares = Float[np.ndarray, "photo label"]
 """Probability of each label, in [0, 1]."""
@@ -54,6 +55,26 @@ def fit_sign_temperature(logits: Float[np.ndarray, " photo"], present: Bool[np.n
     signed = np.where(present, logits, -logits).astype(np.float64)
     _check_finite(signed)
     return best_temperature(lambda temperature: -float(log_expit(signed / temperature).mean()))
+
+
+def fit_sign(
+    logits: Float[np.ndarray, " photo"], reference: Float[np.ndarray, " photo"], *, sensitivity: float
+) -> tuple[float, float]:
+    """Temperature of a sign, and the largest threshold of its probability that finds the wanted share of it.
+
+    Args:
+        logits: *Held-out* logits of the sign, never those the model was trained on.
+        reference: 1 where the sign is present, 0 where it is absent, NaN where that is unknown: those are left out.
+        sensitivity: Share of the photographs with the sign to be found at least, in (0, 1].
+
+    Raises:
+        ValueError: If no photograph is known to have the sign, or none to be without it.
+    """
+    known = ~np.isnan(reference)
+    present = reference[known] == 1
+    temperature = fit_sign_temperature(logits[known], present)
+    shares = sign_probabilities(logits[known, None], (temperature,))[:, 0]
+    return temperature, fit_threshold(shares, present, sensitivity=sensitivity)
 
 
 def fit_class_temperature(raw: RawOutput, classes: Int[np.ndarray, " photo"]) -> float:

@@ -1,4 +1,4 @@
-"""A program that computes a release's graph on the CPU: what is asked of each, and onnxruntime, always here."""
+"""Programs that compute a release's graph on the CPU: the interface of each, and onnxruntime, which is always here."""
 
 from __future__ import annotations
 
@@ -73,6 +73,32 @@ def open_onnxruntime(opened: OpenRelease, *, threads: int) -> OnnxRuntimeSession
     Raises:
         BadRelease: If onnxruntime cannot load it, or its inputs and outputs are not the contract's.
     """
+    try:
+        session = _onnxruntime_session(opened.model, threads)
+    except Exception as problem:  # onnxruntime's own exceptions share no base but Exception
+        raise BadRelease(
+            f"{opened.path}: {_onnxruntime_name()} cannot load model.onnx: {reason_of(problem)}. "
+            "Install a newer onnxruntime, or export the release again."
+        ) from None
+    check_ports(opened, _ports(session.get_inputs()), _ports(session.get_outputs()))
+    return OnnxRuntimeSession(session, _onnxruntime_name())
+
+
+def run_graph(model: bytes, canvases: Canvases | Pairs, *, threads: int = 1) -> dict[str, Computed]:
+    """All outputs of a graph by name, computed once by onnxruntime; nothing about the graph is checked.
+
+    Args:
+        model: Serialised ONNX graph with the input `canvases`.
+        canvases: What it takes.
+        threads: Cores that the forward pass may use.
+    """
+    session = _onnxruntime_session(model, threads)
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"canvases": canvases}), strict=True))
+
+
+def _onnxruntime_session(model: bytes, threads: int) -> Any:
+    """The one place where onnxruntime loads a graph. Its stubs are no types of their own, hence Any."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -81,19 +107,17 @@ def open_onnxruntime(opened: OpenRelease, *, threads: int) -> OnnxRuntimeSession
     # Idle threads that spin would slow the decoding beside them.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    try:
-        session = ort.InferenceSession(opened.model, options, providers=["CPUExecutionProvider"])
-    except Exception as problem:  # onnxruntime's own exceptions share no base but Exception
-        raise BadRelease(
-            f"{opened.path}: onnxruntime {ort.__version__} cannot load model.onnx: {reason_of(problem)}. "
-            "Install a newer onnxruntime, or export the release again."
-        ) from None
-    check_ports(opened, _ports(session.get_inputs()), _ports(session.get_outputs()))
-    return OnnxRuntimeSession(session, f"onnxruntime {ort.__version__}")
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _onnxruntime_name() -> str:
+    import onnxruntime as ort
+
+    return f"onnxruntime {ort.__version__}"
 
 
 def _ports(declared: Iterable[Any]) -> list[Port]:
-    return [Port(each.name, each.type, tuple(each.shape)) for each in declared]
+    return [Port(port.name, port.type, tuple(port.shape)) for port in declared]
 
 
 def check_ports(opened: OpenRelease, inputs: Sequence[Port], outputs: Sequence[Port]) -> None:
@@ -120,22 +144,22 @@ def canvas_shape(opened: OpenRelease) -> tuple[int, ...]:
 
 
 def _check_port(ports: Sequence[Port], expected: dict[str, tuple[str, Shape]], opened: OpenRelease, what: str) -> None:
-    found = {port.name: (port.kind, port.shape) for port in ports}
-    fits = set(found) == set(expected) and all(
-        found[name][0] == kind and _agrees(found[name][1], shape) for name, (kind, shape) in expected.items()
+    declared = {port.name: (port.kind, port.shape) for port in ports}
+    fits = set(declared) == set(expected) and all(
+        declared[name][0] == kind and _agrees(declared[name][1], shape) for name, (kind, shape) in expected.items()
     )
     if not fits:
         raise BadRelease(
-            f"{opened.path}: the {what} of model.onnx must be {_described(expected)}, got {_described(found)}. "
+            f"{opened.path}: the {what} of model.onnx must be {_described(expected)}, got {_described(declared)}. "
             "Export the release again."
         )
 
 
-def _agrees(found: tuple[int | str | None, ...], expected: Shape) -> bool:
+def _agrees(declared: tuple[int | str | None, ...], expected: Shape) -> bool:
     """Whether lengths agree; what the graph leaves open (a name or nothing) may be anything."""
-    return len(found) == len(expected) and all(
+    return len(declared) == len(expected) and all(
         not isinstance(length, int) or wanted is None or length == wanted
-        for length, wanted in zip(found, expected, strict=True)
+        for length, wanted in zip(declared, expected, strict=True)
     )
 
 
@@ -157,14 +181,14 @@ def reason_of(problem: Exception) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What the network says about a batch."""
+    """The network's outputs for a batch."""
 
     raw: RawOutput
     """The head's output, in the head's own units."""
     features: Float32[np.ndarray, "photo feature"]
     """What the head reads."""
     heatmap: Float32[np.ndarray, "photo row column"] | None
-    """Relevance for the grade, >= 0, largest value 1 (all 0 where nothing spoke for it); None where not exported."""
+    """Relevance for the answer, >= 0, largest value 1 (all zero where nothing supported it); None: not exported."""
 
 
 class Network:

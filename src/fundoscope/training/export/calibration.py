@@ -1,30 +1,131 @@
-"""What an exported release is calibrated to, and the sets of grades that its held-out predictions promise."""
+"""What an exported release is calibrated to by its held-out predictions, for each task."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
 from fundoscope.arrays import Grades, Probabilities
+from fundoscope.decide.binary import fit_class_temperature, fit_sign
 from fundoscope.decide.calibrate import CUTTERS, Cuts, fit_temperature, grade_from_cuts
 from fundoscope.decide.calibrators import cross_fit_predict
 from fundoscope.decide.conformal import fit_conformal
-from fundoscope.decide.heads import expected_grade, probabilities
+from fundoscope.decide.heads import exceedance, expected_grade, probabilities
 from fundoscope.decide.held_out import NO_FOLD, HeldOut
-from fundoscope.grades import GRADES
+from fundoscope.decide.referral import OperatingPoint, fit_threshold
+from fundoscope.errors import BadRelease
+from fundoscope.grades import GRADES, REFERABLE
 from fundoscope.runtime.tasks.grade_sets import GradeSets
+from fundoscope.tables import PROBABILITIES
+from fundoscope.training.batches.targets import target_of
+from fundoscope.training.runs.ensemble import Finished
+from fundoscope.training.runs.predict import voting_of
 
 ALPHA: Final = 0.1
 """Share of the sets of a new release that may miss the reference grade."""
 
 FOLDS: Final = 5
-"""Parts that patients are dealt into where the predictions have no folds."""
+"""Parts that patients are divided into where the predictions have no folds."""
 
 Scores = Float[np.ndarray, "photo score"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrated:
+    """What a release's held-out predictions give it, as `release.json` holds it."""
+
+    calibration: dict[str, Any]
+    operating_point: dict[str, Any] = field(default_factory=dict)
+    conformal: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    """Sentences for the release's limits."""
+
+
+def calibrate(finished: Finished) -> Calibrated:
+    """Fit what stands between the network's raw output and its answers.
+
+    Raises:
+        BadRelease: If the held-out photographs show only one side of something that a threshold is to separate.
+    """
+    return _CALIBRATIONS[target_of(finished.experiment.data).kind](finished)
+
+
+def _calibrate_grades(finished: Finished) -> Calibrated:
+    experiment, answers = finished.experiment, finished.answers
+    grades = finished.reference["grade"].to_numpy(np.int64)
+    if not (grades >= REFERABLE).any():
+        raise BadRelease(
+            f"{finished.where}: expected photographs of grade {REFERABLE} or above, which set the referral threshold, "
+            "got none. Add such photographs to the split that is validated on, or cross-validate with data.folds"
+        )
+    votes = voting_of(experiment.release) is not None
+    scores = answers[list(PROBABILITIES)].to_numpy(np.float64) if votes else _raw(finished)
+    reader = Calibrating(None if votes else experiment.network.head, experiment.release.cuts)
+    temperature, cuts = fitted = reader.fit(scores, grades)
+    by_grade = reader.apply(fitted, scores)[:, :GRADES]
+    sets = fit_grade_sets(reader, scores, finished.reference, answers)
+    sensitivity = experiment.release.sensitivity
+    point = OperatingPoint(
+        name=_point_name(finished),
+        cut="referable",
+        threshold=fit_threshold(exceedance(by_grade, REFERABLE), grades >= REFERABLE, sensitivity=sensitivity),
+        sensitivity=sensitivity,
+    )
+    return Calibrated(
+        calibration={"temperature": temperature, "grade_cuts": list(cuts)},
+        operating_point=point.to_dict(),
+        conformal=sets.to_dict(),
+        warnings=tuple(sets.thresholds.warnings()),
+    )
+
+
+def _calibrate_signs(finished: Finished) -> Calibrated:
+    target = target_of(finished.experiment.data)
+    raw, reference = _raw(finished), target.values(finished.reference).astype(np.float64)
+    temperatures, thresholds = {}, {}
+    for k, label in enumerate(target.names):
+        try:
+            temperatures[label], thresholds[label] = fit_sign(
+                raw[:, k], reference[:, k], sensitivity=finished.experiment.release.sensitivity
+            )
+        except ValueError as problem:
+            raise BadRelease(
+                f"{finished.where}: expected held-out photographs with and without {label}, which set its threshold: "
+                f"{problem}. Add such photographs, or leave the sign out of data.labels"
+            ) from None
+    return Calibrated(
+        calibration={"temperatures": temperatures},
+        operating_point={"name": f"{_point_name(finished)} for each sign", "thresholds": thresholds},
+    )
+
+
+def _calibrate_classes(finished: Finished) -> Calibrated:
+    classes = target_of(finished.experiment.data).values(finished.reference)
+    return Calibrated(calibration={"temperature": fit_class_temperature(_raw(finished), classes)})
+
+
+_CALIBRATIONS: Final[dict[str, Callable[[Finished], Calibrated]]] = {
+    "grade": _calibrate_grades,
+    "signs": _calibrate_signs,
+    "classes": _calibrate_classes,
+}
+
+
+def _raw(finished: Finished) -> Scores:
+    """Raw outputs of the held-out photographs."""
+    experiment = finished.experiment
+    target = target_of(experiment.data)
+    outputs = target.task.outputs(experiment.network.head, target.names)
+    return finished.answers[[f"raw{k}" for k in range(outputs)]].to_numpy(np.float64)
+
+
+def _point_name(finished: Finished) -> str:
+    return f"{finished.kind} sensitivity {finished.experiment.release.sensitivity:.0%}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +140,14 @@ class Calibrating:
     def fit(self, scores: Scores, grades: Grades) -> tuple[float, Cuts]:
         """Temperature (1 of probabilities) and cuts of held-out photographs."""
         temperature = 1.0 if self.head is None else fit_temperature(self.head, scores, grades)
-        return temperature, CUTTERS[self.cutter](expected_grade(self._given(temperature, scores)), grades)
+        return temperature, CUTTERS[self.cutter](expected_grade(self._probabilities(temperature, scores)), grades)
 
-    def apply(self, found: tuple[float, Cuts], scores: Scores) -> Float[np.ndarray, "photo 6"]:
+    def apply(self, fitted: tuple[float, Cuts], scores: Scores) -> Float[np.ndarray, "photo 6"]:
         """Probabilities and, behind them, the grade answered."""
-        given = self._given(found[0], scores)
-        return np.column_stack([given, grade_from_cuts(expected_grade(given), found[1])])
+        by_grade = self._probabilities(fitted[0], scores)  # (photo, 5)
+        return np.column_stack([by_grade, grade_from_cuts(expected_grade(by_grade), fitted[1])])
 
-    def _given(self, temperature: float, scores: Scores) -> Probabilities:
+    def _probabilities(self, temperature: float, scores: Scores) -> Probabilities:
         return scores if self.head is None else probabilities(self.head, scores, temperature=temperature)
 
 

@@ -22,8 +22,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from fundoscope.decide.heads import probabilities
 from fundoscope.errors import BadRelease
+from fundoscope.parallel import available_cores
+from fundoscope.runtime.backends.sessions import run_graph
+from fundoscope.runtime.tasks import DR_GRADE
+from fundoscope.runtime.tasks.task import Task
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.networks.normalisation import Normalise
 
@@ -272,47 +275,49 @@ def check_parity(
     canvases: UInt8[np.ndarray, "photo *eyes side side 3"],
     head: str,
     *,
+    task: Task = DR_GRADE,
     tolerance: float = RAW_TOLERANCE,
 ) -> None:
     """Compare the exported graph with torch on real photographs.
 
+    Args:
+        graph: The graph in torch.
+        model: The same, exported.
+        canvases: Prepared photographs.
+        head: The network's head.
+        task: What it answers.
+        tolerance: Largest deviation of a raw output.
+
     Raises:
         BadRelease: If a raw output deviates by more than the tolerance, a heatmap correlates below 0.999, is no
-            Grad-CAM, or a grade changes. The message says how far off it was.
+            Grad-CAM, or an answer changes. The message says how far off it was.
     """
     if isinstance(graph, ReleaseGraph):
         check_pooling(graph, canvases[:1])
     with torch.no_grad():
         expected = dict(zip(graph.outputs, (each.numpy() for each in graph(torch.from_numpy(canvases))), strict=True))
-    given = run_onnx(model, canvases)
-    worst = float(np.abs(given["raw"] - expected["raw"]).max())
+    outputs = run_onnx(model, canvases)
+    worst = float(np.abs(outputs["raw"] - expected["raw"]).max())
     if not worst <= tolerance:
         raise BadRelease(f"export: expected raw outputs within {tolerance} of torch's, got {worst:.2e}; no release")
     if "heatmap" in expected:
-        lowest = min(_correlation(a, b) for a, b in zip(given["heatmap"], expected["heatmap"], strict=True))
+        lowest = min(_correlation(a, b) for a, b in zip(outputs["heatmap"], expected["heatmap"], strict=True))
         if not lowest >= MAP_CORRELATION:
             raise BadRelease(
                 f"export: expected heatmaps to correlate >= {MAP_CORRELATION} with torch's, got {lowest:.4f}"
             )
-    changed = int(np.sum(_grades(head, given["raw"]) != _grades(head, expected["raw"])))
-    if changed:
-        raise BadRelease(f"export: {changed} of {len(canvases)} photographs changed their grade; no release is written")
+    changed = task.decisions(head, outputs["raw"]) != task.decisions(head, expected["raw"])  # (photo,) or (photo, sign)
+    count = int(changed.reshape(len(canvases), -1).any(axis=1).sum())
+    if count:
+        raise BadRelease(f"export: {count} of {len(canvases)} photographs changed their answer; no release is written")
 
 
 def run_onnx(model: bytes, canvases: UInt8[np.ndarray, "photo *eyes side side 3"]) -> dict[str, np.ndarray]:
     """Outputs of an ONNX graph by name, computed with onnxruntime."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(None, {"canvases": canvases}), strict=True))
+    return run_graph(model, canvases, threads=available_cores())
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:
     if first.std() < 1e-9 or second.std() < 1e-9:  # a flat map agrees with a flat map only
         return 1.0 if np.allclose(first, second, atol=1e-4) else 0.0
     return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
-
-
-def _grades(head: str, raw: np.ndarray) -> np.ndarray:
-    return np.asarray(probabilities(head, raw.astype(np.float64)).argmax(axis=1))

@@ -10,23 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from fundoscope.decide.heads import exceedance
 from fundoscope.decide.neighbours import NEIGHBOURS, read_neighbours
-from fundoscope.decide.referral import OperatingPoint, fit_threshold
 from fundoscope.errors import BadRelease, BadRequest
 from fundoscope.files import sha256_of
-from fundoscope.grades import GRADE_NAMES, GRADES, NOT_A_DEVICE, REFERABLE
-from fundoscope.photo.quality import Gate
 from fundoscope.runtime.description import Release
 from fundoscope.runtime.golden_photograph import make_golden_photograph
 from fundoscope.runtime.release import write_release
-from fundoscope.tables import PROBABILITIES, write_table
+from fundoscope.runtime.runnable import runnable
+from fundoscope.tables import write_table
 from fundoscope.tables.fellows import NO_FELLOW, find_fellows
 from fundoscope.training.batches.cache import Stored, recipe_key
 from fundoscope.training.batches.items import EvaluationDataset
+from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.sections import Network
-from fundoscope.training.export.calibration import Calibrating, fit_grade_sets
+from fundoscope.training.export.calibration import calibrate
 from fundoscope.training.export.graph import HALF_TOLERANCE, PlainGraph, check_parity, halve, run_onnx, to_onnx
 from fundoscope.training.export.traced import heatmap_graph
 from fundoscope.training.networks.normalisation import Normalise
@@ -77,11 +75,12 @@ def export_run(
     canvases = _some_canvases(experiment, finished.photographs)
     graphs = heatmap_graph(finished.networks, Normalise(experiment.recipe), canvases[:1], experiment.release)
     graph, model = _first_exportable(graphs, experiment.recipe.side)
-    check_parity(graph, model, canvases, experiment.network.head)
+    head, task = experiment.network.head, target_of(experiment.data).task
+    check_parity(graph, model, canvases, head, task=task)
     if half:
         model = halve(model)
-        check_parity(graph, model, canvases, experiment.network.head, tolerance=HALF_TOLERANCE)
-    known = read_neighbours(runs[0] / "final" / NEIGHBOURS) if experiment.release.neighbours else None
+        check_parity(graph, model, canvases, head, task=task, tolerance=HALF_TOLERANCE)
+    neighbours = read_neighbours(runs[0] / "final" / NEIGHBOURS) if experiment.release.neighbours else None
     release = _describe(finished, graph, evaluation or {})
     golden_canvases = canvases[:GOLDEN_PHOTOGRAPHS]
     golden = {"canvases": golden_canvases, **run_onnx(model, golden_canvases)}
@@ -94,7 +93,7 @@ def export_run(
         card=text or write_card(release),
         golden=golden,
         golden_photograph=make_golden_photograph(experiment.recipe),
-        neighbours=known,
+        neighbours=neighbours,
     )
     if held_out is not None:
         write_table(finished.answers, held_out)
@@ -110,35 +109,21 @@ def _first_exportable(graphs: Sequence[PlainGraph], side: int) -> tuple[PlainGra
 
 
 def _describe(finished: Finished, graph: PlainGraph, evaluation: dict[str, Any]) -> Release:
-    experiment, answers = finished.experiment, finished.answers
-    head, voting = experiment.network.head, voting_of(experiment.release)
-    grades = finished.reference["grade"].to_numpy(np.int64)
-    if not (grades >= REFERABLE).any():
-        raise BadRelease(
-            f"{finished.where}: expected photographs of grade {REFERABLE} or above, which set the referral threshold, "
-            "got none. Add such photographs to the split that is validated on, or cross-validate with data.folds"
-        )
-    columns = [f"raw{k}" for k in range(graph.raw_outputs)] if voting is None else list(PROBABILITIES)
-    reader = Calibrating(None if voting else head, experiment.release.cuts)
-    scores = answers[columns].to_numpy(np.float64)
-    temperature, cuts = found = reader.fit(scores, grades)
-    given = reader.apply(found, scores)[:, :GRADES]
-    sets = fit_grade_sets(reader, scores, finished.reference, answers)
-    wanted = experiment.release.sensitivity
-    threshold = fit_threshold(exceedance(given, REFERABLE), grades >= REFERABLE, sensitivity=wanted)
-    point = OperatingPoint(
-        name=f"{finished.kind} sensitivity {wanted:.0%}", cut="referable", threshold=threshold, sensitivity=wanted
-    )
+    experiment, voting = finished.experiment, voting_of(finished.experiment.release)
+    target, calibrated = target_of(experiment.data), calibrate(finished)
+    words = target.task.words
     return Release(
         id=experiment.release.id,
         version=experiment.release.version,
         licence="Apache-2.0",
         recipe=experiment.recipe.to_dict(),
-        head=head,
-        labels=list(GRADE_NAMES),
-        calibration={"temperature": temperature, "grade_cuts": list(cuts)},
-        operating_point=point.to_dict(),
-        gate=Gate().to_dict(),
+        task=target.task.name,
+        head=experiment.network.head,
+        labels=list(target.names),
+        column=target.column if target.kind == "classes" else "",
+        calibration=calibrated.calibration,
+        operating_point=calibrated.operating_point,
+        gate=target.task.gate.to_dict(),
         heatmap=graph.heatmap,
         features=graph.width,
         training={
@@ -151,21 +136,19 @@ def _describe(finished: Finished, graph: PlainGraph, evaluation: dict[str, Any])
             "training_sha256": finished.photographs,
         },
         evaluation=evaluation,
-        intended_use=(
-            "Research on grading diabetic retinopathy in colour fundus photographs centred on macula or disc. "
-            + NOT_A_DEVICE
-        ),
+        intended_use=words.intended_use,
         limits=[
             *LIMITS,
+            *words.limits,
             NO_HEATMAP_LIMIT if graph.heatmap == "none" else HEATMAP_LIMIT,
             *([FELLOW_LIMIT] if experiment.network.eyes == 2 else []),
             *_chosen_limit(finished),
-            *sets.thresholds.warnings(),
+            *calibrated.warnings,
         ],
         eyes=experiment.network.eyes,
         neighbours=voting.to_dict() if voting else {},
         descriptions=list(experiment.release.descriptions),
-        conformal=sets.to_dict(),
+        conformal=calibrated.conformal,
     )
 
 
@@ -194,15 +177,13 @@ def _started_from(network: Network) -> dict[str, str]:
 
 LIMITS = [
     "Trained on photographs of one source; other cameras, populations and pupil sizes are untested.",
-    "It grades diabetic retinopathy only: no oedema, no other disease of the eye is looked for.",
-    "The referral threshold keeps its sensitivity only on patients like those it was set on.",
 ]
-"""What every release exported from a run on one source says of itself."""
+"""What every release exported from a run on one source says of itself, before its task's own limits."""
 
-HEATMAP_LIMIT = "A heatmap shows what moved the grade, not where lesions are."
+HEATMAP_LIMIT = "A heatmap shows what moved the answer, not where lesions are."
 """What one says besides that shows a heatmap."""
 
-NO_HEATMAP_LIMIT = "It shows no heatmap: what moved the grade is not told."
+NO_HEATMAP_LIMIT = "It shows no heatmap of what moved the answer."
 """What one says besides that shows none."""
 
 FELLOW_LIMIT = (
@@ -213,8 +194,8 @@ FELLOW_LIMIT = (
 """What one of both eyes says besides."""
 
 CHOSEN_LIMIT = (
-    "The epoch to stop at was chosen on the photographs that temperature, grade cuts, threshold and sets of grades "
-    "were set on: on new patients all of them promise a little less."
+    "The epoch to stop at was chosen on the photographs that calibration and thresholds were set on: on new patients "
+    "they promise a little less."
 )
 """What one says besides whose weights were chosen by validation."""
 
@@ -250,6 +231,7 @@ def headlines(evaluation: dict[str, Any]) -> dict[str, Any]:
 def write_card(release: Release) -> str:
     """A model card from the release's own facts, for releases that bring none."""
     experiment, networks = release.training["experiment"], release.training["networks"]
+    facts = runnable(release, Path(release.id)).answerer.facts()
     several = f" (mean of {len(networks)} networks)" if len(networks) > 1 else ""
     seeds = ", ".join(str(each["seed"]) for each in networks)
     lines = [
@@ -260,8 +242,7 @@ def write_card(release: Release) -> str:
         f"- Network: {release.training['backbone']}, {release.head} head, {experiment['recipe']['side']} px{several}.",
         f"- Trained on {len(release.training['training_sha256'])} photographs, seed {seeds}, "
         f"{experiment['fit']['epochs']} epochs.",
-        f"- Temperature {release.temperature:.3f}, referral threshold {release.operating_point['threshold']:.3f} "
-        f"({release.operating_point['name']}).",
+        *[f"- {name.capitalize()}: {fact}." for name, fact in facts.items()],
         "",
         "## Limits",
         "",
@@ -285,7 +266,8 @@ def _some_pairs(experiment: Experiment, photographs: list[str]) -> np.ndarray:
     from fundoscope.training.batches.rows import listed, prepared
 
     frame = listed(experiment)
-    frame = frame[frame["grade"].notna()].reset_index(drop=True)
+    learnt_columns = list(target_of(experiment.data).columns)
+    frame = frame[frame[learnt_columns].notna().any(axis=1)].reset_index(drop=True)
     if experiment.domains.protocol == "none":
         frame = frame[frame["split"].isin(experiment.data.train)].reset_index(drop=True)
     fellows = find_fellows(frame)

@@ -1,16 +1,91 @@
-"""Grades and decisions for out-of-fold predictions, each fold's by what was fitted on the other folds."""
+"""Answers for out-of-fold predictions, each fold's by what was fitted on the other folds."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from jaxtyping import Int
 
-from fundoscope.arrays import Grades
+from fundoscope.arrays import Grades, RawOutput
+from fundoscope.decide.binary import class_probabilities, fit_class_temperature, fit_sign, sign_probabilities
 from fundoscope.decide.calibrate import CUTTERS, fit_temperature, grade_from_cuts
 from fundoscope.decide.heads import exceedance, expected_grade, outputs_of, probabilities
 from fundoscope.decide.referral import decide_photo, fit_threshold
 from fundoscope.grades import REFERABLE
+from fundoscope.runtime.tasks.signs import UNCALIBRATED_THRESHOLD, sign_columns
 from fundoscope.tables import PROBABILITIES
+from fundoscope.training.batches.targets import Values, target_of
+from fundoscope.training.experiment.schema import Experiment
+
+
+def cross_fit_answers(frame: pd.DataFrame, reference: Values, experiment: Experiment) -> pd.DataFrame:
+    """Calibrate a run's out-of-fold predictions, whatever it learnt, without letting a fold see its own reference.
+
+    Args:
+        frame: Predictions with `raw*` and `fold`.
+        reference: What each row was to be learnt as (`Target.values`).
+        experiment: Says what was learnt, and how grades and thresholds are set.
+
+    Returns:
+        The table with the task's columns. A single fold has no others: it is returned as it came.
+    """
+    target, release = target_of(experiment.data), experiment.release
+    if target.kind == "signs":
+        return cross_fit_signs(frame, reference, target.names, sensitivity=release.sensitivity)
+    if target.kind == "classes":
+        return cross_fit_classes(frame, reference, target.names)
+    votes, head = release.neighbours > 0, experiment.network.head
+    return cross_fit(frame, reference, head, sensitivity=release.sensitivity, cuts=release.cuts, votes=votes)
+
+
+def cross_fit_signs(
+    frame: pd.DataFrame, reference: Values, labels: Sequence[str], *, sensitivity: float
+) -> pd.DataFrame:
+    """Signs of out-of-fold predictions: each fold's by temperatures and thresholds of the other folds.
+
+    A sign that the other folds have nowhere or everywhere stays uncalibrated.
+
+    Args:
+        frame: Predictions with `raw*` and `fold`.
+        reference: 1, 0 or NaN (unknown) for each row and sign.
+        labels: Names of the signs.
+        sensitivity: For each sign, that its threshold is fitted to.
+    """
+    folds, raw = _folds(frame), _raw(frame, len(labels))
+    shares, present = sign_probabilities(raw, (1.0,) * len(labels)), np.zeros(raw.shape, dtype=bool)
+    if len(np.unique(folds)) < 2:
+        return frame
+    for fold in np.unique(folds):
+        mine, others = folds == fold, folds != fold
+        for k in range(len(labels)):
+            temperature, threshold = 1.0, UNCALIBRATED_THRESHOLD
+            if len(np.unique(reference[others, k][~np.isnan(reference[others, k])])) == 2:
+                temperature, threshold = fit_sign(raw[others, k], reference[others, k], sensitivity=sensitivity)
+            shares[mine, k] = sign_probabilities(raw[mine, k : k + 1], (temperature,))[:, 0]
+            present[mine, k] = shares[mine, k] >= threshold
+    return frame.assign(**sign_columns(labels, shares, present))
+
+
+def cross_fit_classes(frame: pd.DataFrame, reference: Values, labels: Sequence[str]) -> pd.DataFrame:
+    """Probabilities of classes of out-of-fold predictions, each fold's by the temperature of the other folds."""
+    folds, raw = _folds(frame), _raw(frame, len(labels))
+    if len(np.unique(folds)) < 2:
+        return frame
+    shares = np.empty(raw.shape)
+    for fold in np.unique(folds):
+        mine, others = folds == fold, folds != fold
+        shares[mine] = class_probabilities(raw[mine], fit_class_temperature(raw[others], reference[others]))
+    return frame.assign(**{f"p_{label}": column for label, column in zip(labels, shares.T, strict=True)})
+
+
+def _folds(frame: pd.DataFrame) -> Int[np.ndarray, " photo"]:
+    return frame["fold"].to_numpy(dtype=np.int64)
+
+
+def _raw(frame: pd.DataFrame, outputs: int) -> RawOutput:
+    return frame[[f"raw{k}" for k in range(outputs)]].to_numpy(np.float64)
 
 
 def cross_fit(
@@ -33,10 +108,10 @@ def cross_fit(
         The table with p0..p4, p_referable, grade and decision. A single fold has no others: it is
         returned as it came.
     """
-    folds = frame["fold"].to_numpy(dtype=np.int64)
+    folds = _folds(frame)
     if len(np.unique(folds)) < 2:
         return frame
-    raw = frame[[f"raw{k}" for k in range(outputs_of(head))]].to_numpy(np.float64)
+    raw = _raw(frame, outputs_of(head))
     voted = frame[list(PROBABILITIES)].to_numpy(np.float64)
     answered = frame.assign(decision="")
     for fold in np.unique(folds):

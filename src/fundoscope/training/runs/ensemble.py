@@ -16,17 +16,16 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from fundoscope.decide.heads import exceedance, outputs_of, probabilities
 from fundoscope.errors import BadCheckpoint, BadRequest
 from fundoscope.files import sha256_of
-from fundoscope.grades import GRADES, REFERABLE
 from fundoscope.run_folder import RunFolder
 from fundoscope.tables import read_table
 from fundoscope.tables.patients import unit_keys
 from fundoscope.training.batches.rows import listed
+from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.networks.grading import GradingNetwork
-from fundoscope.training.runs.crossfit import cross_fit
+from fundoscope.training.runs.crossfit import cross_fit_answers
 from fundoscope.training.runs.fits import load_network
 from fundoscope.training.runs.folder import read_run
 
@@ -44,7 +43,7 @@ class Finished:
     answers: pd.DataFrame
     """Predictions for photographs that the networks, or their like, never saw."""
     reference: pd.DataFrame
-    """The manifest's `grade` of each of them, and the number `unit` of whose photograph it is."""
+    """What each of them was to be learnt as, in the manifest's columns, and the number `unit` of its patient."""
     kind: str
     """Whether these are `out-of-fold` or of the `validation` rows."""
     where: Path
@@ -102,14 +101,14 @@ def average(tables: Sequence[pd.DataFrame], reference: pd.DataFrame, experiment:
 
     Args:
         tables: Held-out predictions of runs that differ in their seed; the rows may stand in any order.
-        reference: The `grade` of each row of the first.
+        reference: What each row of the first was to be learnt as, in the columns of the manifest.
         experiment: Says what head it is and how grades and threshold are set.
 
     Raises:
         BadRequest: If the tables are not of the same photographs in the same folds.
     """
-    first, head = tables[0], experiment.network.head
-    columns = [f"raw{k}" for k in range(outputs_of(head))]
+    first, head, target = tables[0], experiment.network.head, target_of(experiment.data)
+    columns = [f"raw{k}" for k in range(target.task.outputs(head, target.names))]
     aligned = []
     for table in tables:
         by_image = table.set_index("image")
@@ -123,17 +122,13 @@ def average(tables: Sequence[pd.DataFrame], reference: pd.DataFrame, experiment:
             )
         aligned.append(rows[columns].to_numpy(np.float64))
     raw = np.mean(aligned, axis=0)
-    given = probabilities(head, raw)
     answers = first.assign(
         **dict(zip(columns, raw.T, strict=True)),
-        **{f"p{k}": given[:, k] for k in range(GRADES)},
-        p_referable=exceedance(given, REFERABLE),
-        grade=given.argmax(axis=1),
+        **target.task.table(head, raw, target.names, column=target.column),
     )
     if first["fold"].isna().any():
         return answers
-    release, grades = experiment.release, reference["grade"].to_numpy(np.int64)
-    return cross_fit(answers, grades, head, sensitivity=release.sensitivity, cuts=release.cuts)
+    return cross_fit_answers(answers, target.values(reference), experiment)
 
 
 def check_alike(runs: Sequence[Path]) -> Experiment:
@@ -177,7 +172,8 @@ def _comparable(experiment: Experiment) -> dict[str, Any]:
 
 
 def _reference(experiment: Experiment, answers: pd.DataFrame) -> pd.DataFrame:
-    """The manifest's `grade` of each held-out prediction, and whose photograph it is: the number `unit`."""
+    """What each held-out prediction was to be learnt as, in the manifest's columns, and its patient's number `unit`."""
     manifest = listed(experiment)
     unit = pd.factorize(pd.Series(unit_keys(manifest), index=manifest.index, dtype=object))[0]
-    return manifest.assign(unit=unit).set_index("image").loc[answers["image"], ["grade", "unit"]].reset_index(drop=True)
+    columns = [*target_of(experiment.data).columns, "unit"]
+    return manifest.assign(unit=unit).set_index("image").loc[answers["image"], columns].reset_index(drop=True)

@@ -14,11 +14,10 @@ from fundoscope.data.split import fold_by_patient
 from fundoscope.run_folder import RunFolder
 from fundoscope.tables import read_table, write_table
 from fundoscope.training.batches.rows import Report, Rows, to_learn, training_rows
-from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.processes import processes, wait_for_all
 from fundoscope.training.networks.grading import GradingNetwork
-from fundoscope.training.runs.crossfit import cross_fit
+from fundoscope.training.runs.crossfit import cross_fit_answers
 from fundoscope.training.runs.domains import train_domains
 from fundoscope.training.runs.fits import fit_network
 from fundoscope.training.runs.folder import fold_networks, note_photographs
@@ -60,13 +59,8 @@ def cross_validate(
         if experiment.fit.compare_modes:
             modes.append((held_out, grade_by_modes(experiment, network, folder, train, held_out)))
     frame = pd.concat(tables, ignore_index=True)
-    if target_of(experiment.data).kind == "grade":
-        order = np.concatenate([np.flatnonzero(owner == int(table["fold"].iloc[0])) for table in tables])
-        release, head = experiment.release, experiment.network.head
-        votes = release.neighbours > 0
-        frame = cross_fit(
-            frame, rows.grades[order], head, sensitivity=release.sensitivity, cuts=release.cuts, votes=votes
-        )
+    order = np.concatenate([np.flatnonzero(owner == int(table["fold"].iloc[0])) for table in tables])
+    frame = cross_fit_answers(frame, rows.targets[order], experiment)
     if processes().rank == 0:
         write_modes(modes, run)
         write_table(frame, path)
