@@ -101,15 +101,15 @@ def as_maps(tokens_or_maps: Tensor, grid: Grid | None, layer: str) -> Maps:
     Raises:
         BadRequest: If the output has no places.
     """
-    given = tokens_or_maps
-    if grid is not None and given.ndim == 3 and given.shape[1] == grid.prefix + grid.rows * grid.columns:
-        places = given[:, grid.prefix :].transpose(1, 2)
-        return places.reshape(given.shape[0], -1, grid.rows, grid.columns)
-    if given.ndim == 4:
-        return given
+    output = tokens_or_maps
+    if grid is not None and output.ndim == 3 and output.shape[1] == grid.prefix + grid.rows * grid.columns:
+        places = output[:, grid.prefix :].transpose(1, 2)  # (photo, channel, patch)
+        return places.reshape(output.shape[0], -1, grid.rows, grid.columns)  # (photo, channel, row, column)
+    if output.ndim == 4:
+        return output
     raise BadRequest(
         f"layer {layer!r}: expected one that keeps places (photo, channel, row, column, or tokens on their grid), got "
-        f"an output of shape {tuple(given.shape)}. Choose an earlier layer"
+        f"an output of shape {tuple(output.shape)}. Choose an earlier layer"
     )
 
 
@@ -131,7 +131,7 @@ def captured_attention(backbone: nn.Module) -> Iterator[list[Attention]]:
     """
     network: Any = backbone
     held: dict[int, Tensor] = {}
-    found: list[Attention] = []
+    attentions: list[Attention] = []
     if isinstance(backbone, ClipImageTower):
         blocks = [block.attn for block in network.visual.transformer.resblocks]
         undo = [_watch_multihead(attention, held, at) for at, attention in enumerate(blocks)]
@@ -144,8 +144,8 @@ def captured_attention(backbone: nn.Module) -> Iterator[list[Attention]]:
         blocks = [block.attn for block in network.blocks]
         undo = [_watch(attention, held, at) for at, attention in enumerate(blocks)]
     try:
-        yield found
-        found.extend(held[at] for at in range(len(blocks)))
+        yield attentions
+        attentions.extend(held[at] for at in range(len(blocks)))
     finally:
         for back in undo:
             back()
@@ -175,11 +175,12 @@ def _watch_multihead(attention: nn.MultiheadAttention, held: dict[int, Tensor], 
     def forward(query: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
         photos, tokens, width = query.shape
         projected = torch.nn.functional.linear(query, plainly.in_proj_weight, plainly.in_proj_bias)
+        # (photo, token, 3 x head x channel) -> (3, photo, head, token, channel)
         heads = projected.reshape(photos, tokens, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
-        asked, known, values = heads.unbind(0)
-        weights = (asked * asked.shape[-1] ** -0.5 @ known.transpose(-2, -1)).softmax(dim=-1)
+        queries, keys, values = heads.unbind(0)
+        weights = (queries * queries.shape[-1] ** -0.5 @ keys.transpose(-2, -1)).softmax(dim=-1)
         held[at] = weights
-        joined = (weights @ values).transpose(1, 2).reshape(photos, tokens, width)
+        joined = (weights @ values).transpose(1, 2).reshape(photos, tokens, width)  # heads side by side again
         return attention.out_proj(joined), None
 
     plainly.forward = forward

@@ -100,12 +100,12 @@ def explain(
     pictures = normalise(canvases)
     own, rest = (pictures, None) if pictures.ndim == 4 else (pictures[:, 0], pictures[:, 1])
 
-    def of(seen: Float[Tensor, "photo 3 row column"]) -> Float[Tensor, " photo"]:
-        both = seen if rest is None else torch.stack([seen, rest], dim=1)
-        raw = torch.stack([network.grade(both)[0] for network in networks]).mean(dim=0)
+    def score_of(graded: Float[Tensor, "photo 3 row column"]) -> Float[Tensor, " photo"]:
+        eyes = graded if rest is None else torch.stack([graded, rest], dim=1)
+        raw = torch.stack([network.grade(eyes)[0] for network in networks]).mean(dim=0)
         return score(networks[0].head, raw, method.target)
 
-    return SLOW[method.name](of, own, normalise, method)
+    return SLOW[method.name](score_of, own, normalise, method)
 
 
 def answer_and_explain(networks: Sequence[GradingNetwork], pictures: Pictures, method: Method) -> Answered:
@@ -118,7 +118,7 @@ def answer_and_explain(networks: Sequence[GradingNetwork], pictures: Pictures, m
         looks = [(flipped, make(network, view, method)) for network in networks for view, flipped in views]
         raw = torch.stack([look.raw for _, look in looks]).mean(dim=0)
         total = score(networks[0].head, raw, method.target).sum()
-        held = [each for _, look in looks for each in look.held]
+        held = [layer for _, look in looks for layer in look.held]
         slopes = iter(_gradients(total, held, method))
     layered: list[list[Tensor]] = []
     for flipped, look in looks:
@@ -149,9 +149,9 @@ class _Look(NamedTuple):
 def _forward(network: GradingNetwork, laid: Tensor, there: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """The last map, raw output and reported features."""
     last = network.maps(laid)
-    seen = network.join(network.pool(last), there)
-    own = seen if network.eyes == 1 else seen[:, : network.features]
-    return last, network.head(seen), network.reported(own)
+    joined = network.join(network.pool(last), there)
+    own = joined if network.eyes == 1 else joined[:, : network.features]
+    return last, network.head(joined), network.reported(own)
 
 
 def _cam(network: GradingNetwork, pictures: Pictures, method: Method) -> _Look:
@@ -166,8 +166,8 @@ def _cam(network: GradingNetwork, pictures: Pictures, method: Method) -> _Look:
 
     def read(slopes: list[Tensor]) -> list[Tensor]:
         return [
-            CAMS[method.name](as_maps(each, grid, name)[:count].detach(), as_maps(slope, grid, name)[:count])
-            for name, each, slope in zip(names, held, slopes, strict=True)
+            CAMS[method.name](as_maps(layer, grid, name)[:count].detach(), as_maps(slope, grid, name)[:count])
+            for name, layer, slope in zip(names, held, slopes, strict=True)
         ]
 
     return _Look(raw, features, held, read)
@@ -181,8 +181,8 @@ def _attention(network: GradingNetwork, pictures: Pictures, method: Method) -> _
     assert grid is not None, "a network whose attention was captured has tokens"
 
     def read(slopes: list[Tensor]) -> list[Tensor]:
-        seen = [attention[:count].detach() for attention in attentions]
-        reach = _JOIN[method.name](seen, [slope[:count] for slope in slopes], method.discard)
+        graded = [attention[:count].detach() for attention in attentions]
+        reach = _JOIN[method.name](graded, [slope[:count] for slope in slopes], method.discard)
         return [patches(reach, grid, readout)]
 
     return _Look(raw, features, attentions, read)
@@ -215,9 +215,9 @@ def readout_of(backbone: Any) -> Readout:
 
 
 _JOIN: Final[dict[str, Callable[[list[Tensor], list[Tensor], float], Tensor]]] = {
-    "rollout": lambda seen, _, __: rollout(seen),
-    "grad-rollout": lambda seen, slopes, discard: grad_rollout(seen, slopes, discard=discard),
-    "last-attention": lambda seen, slopes, _: last_attention(seen, slopes),
+    "rollout": lambda attentions, _, __: rollout(attentions),
+    "grad-rollout": lambda attentions, slopes, discard: grad_rollout(attentions, slopes, discard=discard),
+    "last-attention": lambda attentions, slopes, _: last_attention(attentions, slopes),
 }
 
 ScoreOf = Callable[[Float[Tensor, "photo 3 row column"]], Float[Tensor, " photo"]]
@@ -226,8 +226,8 @@ ScoreOf = Callable[[Float[Tensor, "photo 3 row column"]], Float[Tensor, " photo"
 def _integrated(of: ScoreOf, own: Tensor, normalise: Normalise, method: Method) -> Attribution:
     """Along the way from black, which is what lies outside the field of view."""
     black = normalise(torch.zeros(own.shape[0], *own.shape[2:], 3, dtype=torch.uint8, device=own.device))
-    given, residual = integrated_gradients(of, own, black, steps=method.steps)
-    return Attribution(given.sum(dim=1).relu().detach(), residual.detach())
+    relevance, residual = integrated_gradients(of, own, black, steps=method.steps)
+    return Attribution(relevance.sum(dim=1).relu().detach(), residual.detach())
 
 
 def _occlusion(of: ScoreOf, own: Tensor, normalise: Normalise, method: Method) -> Attribution:

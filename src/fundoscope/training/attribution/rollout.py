@@ -54,8 +54,8 @@ def last_attention(attentions: list[Attention], gradients: list[Attention]) -> J
 def patches(reach: Joint, grid: Grid, readout: Readout) -> Float[Tensor, "photo row column"]:
     """What reaches the head from each patch: all prefix tokens, also registers, left out."""
     rows = reach[:, :1] if readout == "class_token" else reach[:, grid.prefix :]
-    seen = rows.mean(dim=1)[:, grid.prefix :]
-    return seen.reshape(-1, grid.rows, grid.columns)
+    relevance = rows.mean(dim=1)[:, grid.prefix :]  # (photo, patch)
+    return relevance.reshape(-1, grid.rows, grid.columns)
 
 
 def _with_residual(joined: Joint) -> Joint:

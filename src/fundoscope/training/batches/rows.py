@@ -31,8 +31,8 @@ def training_rows(experiment: Experiment, splits: tuple[str, ...], say: Report) 
     frame = listed(experiment)
     chosen = frame[frame["split"].isin(splits)] if "split" in frame else frame.iloc[:0]
     if chosen.empty:
-        found = sorted(frame["split"].dropna().unique()) if "split" in frame else "no column split"
-        raise BadExperiment(f"{path}: expected rows with split in {splits}, found {found}")
+        splits_there = sorted(frame["split"].dropna().unique()) if "split" in frame else "no column split"
+        raise BadExperiment(f"{path}: expected rows with split in {splits}, found {splits_there}")
     say(f"preparing {len(chosen)} photographs of {path} ({', '.join(splits)})")
     return prepared(experiment, chosen.reset_index(drop=True))
 

@@ -38,8 +38,8 @@ def read_experiment(name: str, overrides: Sequence[str] = (), *, smoke: bool = F
     """
     path = shipped_experiments().get(name, Path(name))
     if not path.is_file():
-        known = ", ".join(shipped_experiments()) or "none"
-        raise BadExperiment(f"{name}: expected a shipped experiment ({known}) or the path of a TOML file; no such file")
+        names = ", ".join(shipped_experiments()) or "none"
+        raise BadExperiment(f"{name}: expected a shipped experiment ({names}) or the path of a TOML file; no such file")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -208,9 +208,10 @@ def _check_target(experiment: Experiment) -> None:
     }  # fmt: skip
     for key, (got, allowed) in suits.items():
         if got not in allowed:
-            expected = " or ".join(repr(each) for each in allowed)
+            expected = " or ".join(repr(value) for value in allowed)
             raise BadExperiment(
-                f"{key}: expected {expected} with data.target {data.target!r} (the others are made for grades), got {got!r}"
+                f"{key}: expected {expected} with data.target {data.target!r} (the others are made for grades), got "
+                f"{got!r}"
             )
 
 

@@ -138,8 +138,8 @@ class Loss:
             "focal_alpha": (bool(self.focal_alpha), ("focal",)),
             "cut_weights": (self.cut_weights != "none", ("coral", "corn")),
         }
-        for key, (given, readers) in unread.items():
-            if given and not {self.name, self.second} & set(readers):
+        for key, (is_set, readers) in unread.items():
+            if is_set and not {self.name, self.second} & set(readers):
                 raise BadExperiment(
                     f"loss.{key}: expected loss.name or loss.second to be {' or '.join(readers)}, which alone read it, "
                     f"got {self.name!r} and {self.second!r}"
@@ -173,7 +173,7 @@ class Optimiser:
     """Share of the peak that the cosine ends at."""
 
     def __post_init__(self) -> None:
-        if list(self.milestones) != sorted(self.milestones) or any(not 0 <= each <= 1 for each in self.milestones):
+        if list(self.milestones) != sorted(self.milestones) or any(not 0 <= share <= 1 for share in self.milestones):
             raise BadExperiment(
                 f"optimiser.milestones: expected rising shares of all steps from 0 to 1, got {self.milestones}"
             )

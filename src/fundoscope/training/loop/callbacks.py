@@ -138,13 +138,13 @@ class Timing(Callback):
             **made_on,
         }
         attempts = [*self._earlier, attempt]
-        told = {
-            "seconds": round(sum(each["seconds"] for each in attempts), 3),
-            "photographs": sum(each["photographs"] for each in attempts),
+        record = {
+            "seconds": round(sum(one["seconds"] for one in attempts), 3),
+            "photographs": sum(one["photographs"] for one in attempts),
             **made_on,
             "attempts": attempts,
         }
-        write_text(self.path, json.dumps(told, indent=2) + "\n")
+        write_text(self.path, json.dumps(record, indent=2) + "\n")
 
 
 def attempts_told(path: Path) -> list[dict[str, Any]]:
@@ -156,9 +156,9 @@ def attempts_told(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        attempts = list(told.get("attempts", [told]))
-        if not all(each["seconds"] >= 0 and each["photographs"] >= 0 for each in attempts):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        attempts = list(record.get("attempts", [record]))
+        if not all(attempt["seconds"] >= 0 and attempt["photographs"] >= 0 for attempt in attempts):
             raise ValueError("a time below 0")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadCheckpoint(

@@ -46,7 +46,7 @@ class ObjectiveModule(L.LightningModule):
         """Build the objective's optimisers, each with its schedule by step."""
         # Asked here, where the other processes are known; Lightning's own estimate would set up the
         # loader before a checkpoint could tell it where to continue.
-        return [_with_schedule(each) for each in self.objective.optimisers(self.steps_per_epoch)]
+        return [_with_schedule(part) for part in self.objective.optimisers(self.steps_per_epoch)]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed what a batch draws (dropout, masks) by its place in the fit, so that a resumed fit draws the same."""

@@ -36,19 +36,19 @@ def processes(environment: Mapping[str, str] = os.environ) -> Processes:
     """
     if "WORLD_SIZE" in environment:
         world = int(environment["WORLD_SIZE"])
-        each = int(environment.get("LOCAL_WORLD_SIZE", world))
-        found = Processes(world, max(1, world // each), int(environment.get("RANK", "0")))
+        per_node = int(environment.get("LOCAL_WORLD_SIZE", world))
+        group = Processes(world, max(1, world // per_node), int(environment.get("RANK", "0")))
     elif int(environment.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in environment:
         world, nodes = int(environment["SLURM_NTASKS"]), int(environment.get("SLURM_NNODES", "1"))
-        found = Processes(world, nodes, int(environment["SLURM_PROCID"]))
+        group = Processes(world, nodes, int(environment["SLURM_PROCID"]))
     else:
-        found = Processes()
-    if found.world % found.nodes:
+        group = Processes()
+    if group.world % group.nodes:
         raise BadRequest(
-            f"train: expected equally many processes on each machine, got {found.world} on {found.nodes}. "
+            f"train: expected equally many processes on each machine, got {group.world} on {group.nodes}. "
             "Start the same number everywhere (torchrun --nproc-per-node, srun --ntasks-per-node)"
         )
-    return found
+    return group
 
 
 def wait_for_all() -> None:

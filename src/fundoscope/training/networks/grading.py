@@ -112,12 +112,12 @@ class GradingNetwork(nn.Module):
 
     def grade_twice(self, pictures: Pictures) -> tuple[Tensor, Tensor, Tensor | None]:
         """The same and, where there is a second head, its raw output."""
-        given = self(pictures)
+        output = self(pictures)
         if self.flip_average:
             mirrored = self(pictures.flip(-1))
-            second = None if given.second is None else (given.second + mirrored.second) / 2
-            given = Output((given.raw + mirrored.raw) / 2, (given.features + mirrored.features) / 2, None, second)
-        return given.raw, self.reported(given.features), given.second
+            second = None if output.second is None else (output.second + mirrored.second) / 2
+            output = Output((output.raw + mirrored.raw) / 2, (output.features + mirrored.features) / 2, None, second)
+        return output.raw, self.reported(output.features), output.second
 
     def reported(self, features: Float[Tensor, "photo feature"]) -> Float[Tensor, "photo reported"]:
         """What photographs are compared by: with prototypes the projection that these see, else the pooled features."""

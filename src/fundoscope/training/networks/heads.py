@@ -299,15 +299,15 @@ def read_prototypes(path: Path | str, width: int) -> Float[Tensor, "grade projec
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            found = np.asarray(stored["prototypes"])
+            vectors = np.asarray(stored["prototypes"])
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as problem:
         raise _refusal(path, "an NPZ file with the array prototypes, without objects", str(problem)) from None
-    if found.dtype.kind != "f" or found.shape != (GRADES, width):
-        raise _refusal(path, f"prototypes of floats ({GRADES}, {width})", f"{found.dtype} {found.shape}")
-    lengths = np.linalg.norm(found.astype(np.float64), axis=1)
+    if vectors.dtype.kind != "f" or vectors.shape != (GRADES, width):
+        raise _refusal(path, f"prototypes of floats ({GRADES}, {width})", f"{vectors.dtype} {vectors.shape}")
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
     if not (np.isfinite(lengths).all() and lengths.all()):
         raise _refusal(path, "finite prototypes other than zero", f"lengths {lengths.tolist()}")
-    return torch.from_numpy(found.astype(np.float32))
+    return torch.from_numpy(vectors.astype(np.float32))
 
 
 def _refusal(path: Path | str, expected: str, got: str) -> BadCheckpoint:

@@ -94,9 +94,9 @@ def smooth_l1(raw: Float[Tensor, "photo 1"], grades: Labels) -> PerPhoto:
 
 def binary_cross_entropy(raw: Float[Tensor, "photo sign"], signs: Float[Tensor, "photo sign"]) -> PerPhoto:
     """Cross-entropy of each sign by itself, averaged over those known of the photograph; NaN is unknown."""
-    known = ~torch.isnan(signs)
-    cells = F.binary_cross_entropy_with_logits(raw, torch.nan_to_num(signs), reduction="none") * known
-    return cells.sum(dim=1) / known.sum(dim=1).clamp_min(1)
+    is_known = ~torch.isnan(signs)
+    cells = F.binary_cross_entropy_with_logits(raw, torch.nan_to_num(signs), reduction="none") * is_known
+    return cells.sum(dim=1) / is_known.sum(dim=1).clamp_min(1)
 
 
 LOSSES: dict[str, Callable[..., PerPhoto]] = {
@@ -131,7 +131,7 @@ def nt_xent(
 def lesion_loss(
     logits: Float[Tensor, "photo kind row column"],
     target: Float[Tensor, "photo kind row column"],
-    known: Float[Tensor, " photo"],
+    is_marked: Float[Tensor, " photo"],
     *,
     positive: float,
 ) -> PerPhoto:
@@ -140,12 +140,12 @@ def lesion_loss(
     Args:
         logits: Cell logits, unnormalised.
         target: Share of lesion in the cell's most lesioned pixel, 0 or 1.
-        known: 1 for photographs whose lesions were marked (or that have none), else 0.
+        is_marked: 1 for photographs whose lesions were marked (or that have none), else 0.
         positive: Weight of a cell with a lesion against one without.
     """
     weight = torch.tensor(positive, dtype=logits.dtype, device=logits.device)
     cells = F.binary_cross_entropy_with_logits(logits, target, pos_weight=weight, reduction="none")
-    return cells.mean(dim=(1, 2, 3)) * known
+    return cells.mean(dim=(1, 2, 3)) * is_marked
 
 
 def class_weights(grades: Labels, kind: str) -> PerGrade:

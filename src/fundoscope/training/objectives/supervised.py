@@ -57,8 +57,8 @@ class Supervised(Objective):
         self.contrast = experiment.contrast
         kind = experiment.loss.class_weights
         self.weighed = kind == "grade_source"
-        each = class_weights(grades, "none" if self.weighed else kind) if grades.ndim == 1 else torch.ones(1)
-        self.register_buffer("weights", each, persistent=False)
+        per_label = class_weights(grades, "none" if self.weighed else kind) if grades.ndim == 1 else torch.ones(1)
+        self.register_buffer("weights", per_label, persistent=False)
 
     def optimisers(self, steps_per_epoch: int) -> Sequence[Optimisation]:
         """Return one optimiser: layer-wise rates for the backbone, the full rate for all else."""
@@ -116,9 +116,9 @@ class Supervised(Objective):
         if output.lesions is None or "lesions" not in batch:
             return losses
         target = lesion_cells(batch["lesions"], tuple(output.lesions.shape[-2:]))
-        known = batch["lesions_known"].to(target.dtype)
-        cells = lesion_loss(output.lesions.float(), target, known, positive=self.lesions.positive)
-        lesion = cells.sum() / known.sum().clamp_min(1)
+        is_marked = batch["lesions_known"].to(target.dtype)
+        cells = lesion_loss(output.lesions.float(), target, is_marked, positive=self.lesions.positive)
+        lesion = cells.sum() / is_marked.sum().clamp_min(1)
         total = losses["loss"] + self.lesions.weight * lesion
         return {**losses, "loss": total, "lesion_loss": lesion.detach()}
 
@@ -127,12 +127,12 @@ class Supervised(Objective):
 
         A mixed photograph has the losses of its own grade and of its partner's, by the share of each.
         """
-        each = self._each(output, batch["grade"], batch["weight"] if self.weighed else None)
+        per_photograph = self._each(output, batch["grade"], batch["weight"] if self.weighed else None)
         if "grade_partner" in batch:
             weight, share = batch["weight_partner"] if self.weighed else None, batch["share"].float()
             partners = self._each(output, batch["grade_partner"], weight)
-            each = {name: mixed_loss(own, partners[name], share) for name, own in each.items()}
-        means = {name: losses.mean() for name, losses in each.items()}
+            per_photograph = {name: mixed_loss(own, partners[name], share) for name, own in per_photograph.items()}
+        means = {name: losses.mean() for name, losses in per_photograph.items()}
         total = self.weight * means["grade_loss"] + self.second_weight * means.get("second_loss", 0.0)
         return {"loss": total} | {name: mean.detach() for name, mean in means.items()}
 
@@ -146,11 +146,11 @@ class Supervised(Objective):
         if weights is None:
             weights = self.weights[grades] if grades.ndim == 1 else self.weights
         weights = weights.float()
-        each = {"grade_loss": self.loss(output.raw.float(), grades) * weights}
+        per_photograph = {"grade_loss": self.loss(output.raw.float(), grades) * weights}
         if self.second is not None:
             raw = output.raw if output.second is None else output.second
-            each["second_loss"] = self.second(raw.float(), grades) * weights
-        return each
+            per_photograph["second_loss"] = self.second(raw.float(), grades) * weights
+        return per_photograph
 
     def grade(self, canvases: UInt8[Tensor, "photo *eyes side side 3"]) -> tuple[Tensor, Tensor]:
         """Raw output and features of prepared photographs."""

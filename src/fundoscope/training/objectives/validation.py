@@ -24,7 +24,7 @@ Counts = Float[np.ndarray, "answer reference"]
 
 
 def figures(
-    target: Target, head: str, raw: Float[np.ndarray, "photo output"], known: Shaped[np.ndarray, "photo ..."]
+    target: Target, head: str, raw: Float[np.ndarray, "photo output"], reference: Shaped[np.ndarray, "photo ..."]
 ) -> dict[str, float]:
     """Figures by name; of the evaluation wing's with intervals these are the plain estimates.
 
@@ -32,30 +32,30 @@ def figures(
     accuracy of the likeliest. Signs: mean AUROC of those that are there and absent among the photographs.
     """
     if target.kind == "signs":
-        return {"val/auroc": _mean_auroc(raw, known)}
+        return {"val/auroc": _mean_auroc(raw, reference)}
     if target.kind == "classes":
-        given = raw.argmax(axis=1)
-        return {"val/kappa": kappa(known, given, power=0), "val/accuracy": float((given == known).mean())}
-    given = np.clip(np.rint(expected_grade(probabilities(head, raw))), 0, GRADES - 1).astype(np.int64)
-    return {"val/kappa": kappa(known, given, power=2), "val/mae": float(np.abs(given - known).mean())}
+        answers = raw.argmax(axis=1)
+        return {"val/kappa": kappa(reference, answers, power=0), "val/accuracy": float((answers == reference).mean())}
+    answers = np.clip(np.rint(expected_grade(probabilities(head, raw))), 0, GRADES - 1).astype(np.int64)
+    return {"val/kappa": kappa(reference, answers, power=2), "val/mae": float(np.abs(answers - reference).mean())}
 
 
-def kappa(known: Int[np.ndarray, " photo"], given: Int[np.ndarray, " photo"], *, power: int) -> float:
+def kappa(reference: Int[np.ndarray, " photo"], answers: Int[np.ndarray, " photo"], *, power: int) -> float:
     """Cohen's kappa of any classes, by distance to a power (0: right or wrong); 0 where it is undefined."""
 
     def apart(difference: Int[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
         return np.asarray(np.abs(difference) ** float(power) if power else difference != 0, dtype=np.float64)
 
-    chance = apart(np.subtract.outer(known, given)).mean()
-    return float(1 - apart(known - given).mean() / chance) if chance else 0.0
+    chance = apart(np.subtract.outer(reference, answers)).mean()
+    return float(1 - apart(reference - answers).mean() / chance) if chance else 0.0
 
 
-def _mean_auroc(raw: Float[np.ndarray, "photo sign"], known: Shaped[np.ndarray, "photo sign"]) -> float:
+def _mean_auroc(raw: Float[np.ndarray, "photo sign"], reference: Shaped[np.ndarray, "photo sign"]) -> float:
     """0.5 where no sign is both there and absent."""
-    found = []
-    for score, sign in zip(raw.T, known.T, strict=True):
-        said = ~np.isnan(sign)
-        positive = sign[said] == 1
+    areas = []
+    for score, sign in zip(raw.T, reference.T, strict=True):
+        is_known = ~np.isnan(sign)
+        positive = sign[is_known] == 1
         if positive.any() and not positive.all():
-            found.append(float(aurocs(np.ones((1, len(positive))), positive, score[said])[0]))
-    return float(np.mean(found)) if found else 0.5
+            areas.append(float(aurocs(np.ones((1, len(positive))), positive, score[is_known])[0]))
+    return float(np.mean(areas)) if areas else 0.5

@@ -122,13 +122,13 @@ def _divided(domains: Domains, frame: pd.DataFrame, name: str) -> Sides:
 
 def everything(domains: Domains, frame: pd.DataFrame) -> Sides:
     """Each photograph on the side, train or val, that it has wherever its source is trained on; None: nowhere."""
-    each = [
+    splits = [
         leave_one_out(frame, name, by=domains.by, never_train=_left_out(domains, frame))["split"].to_numpy(object)
         for name in trainable(domains, frame)
     ]
     sides = np.full(len(frame), None, dtype=object)
     for side in ("train", "val"):
-        sides[np.any([divided == side for divided in each], axis=0)] = side
+        sides[np.any([split == side for split in splits], axis=0)] = side
     return sides
 
 
@@ -196,8 +196,8 @@ def _table(experiment: Experiment, frame: pd.DataFrame, names: list[str], run: P
     answers = {name: read_table(files.source(name).predictions) for name in names}
     cells: dict[tuple[str, str], pd.DataFrame] = {}
     for name, answered in answers.items():
-        asked = frame[frame["image"].isin(answered["image"])]  # and not a copy of it that another source holds
-        rows = join(answered, asked, predictions_path=files.source(name).predictions).rows
+        rows_asked = frame[frame["image"].isin(answered["image"])]  # and not a copy of it that another source holds
+        rows = join(answered, rows_asked, predictions_path=files.source(name).predictions).rows
         for tested, mine in rows.groupby(by, sort=True):
             cells[name if protocol == "single_source" else OTHERS, str(tested)] = mine.reset_index(drop=True)
     table = domain_table(cells, protocol=protocol)

@@ -85,24 +85,26 @@ def grade_by_modes(
         train: What it learnt from: the neighbours.
         held_out: What is graded; two of its patients at least.
     """
-    now, known = look(network, experiment, held_out), look(network, experiment, train)
+    now, training = look(network, experiment, held_out), look(network, experiment, train)
     snapshots = [read_safetensors(path) for path in sorted(FitFolder(folder).snapshots.glob("*.safetensors"))]
     views = [look(network, experiment, held_out, turn=turn) for turn in TURNS]
-    given = probabilities(str(experiment.network.second_head), now.cuts)
+    shares = probabilities(str(experiment.network.second_head), now.cuts)
     zero = np.zeros(now.cuts.shape[1])
     release = experiment.release
     voting = Voting(release.neighbours or Voting().k, release.neighbour_metric, release.neighbour_weights)
-    neighbours = Neighbours(known.projected, train.grades, np.array([stored.sha256 for stored in train.stored]))
-    each = [look(with_weights(network, state), experiment, held_out).cuts for state in snapshots]
+    neighbours = Neighbours(training.projected, train.grades, np.array([stored.sha256 for stored in train.stored]))
+    snapshot_cuts = [look(with_weights(network, state), experiment, held_out).cuts for state in snapshots]
     averaged = look(with_weights(network, mean_of(snapshots)), experiment, held_out).cuts
     return {
         "cuts": count_passed(now.cuts, zero),
         "cuts, thresholds tuned on other patients": _tuned(now.cuts, held_out),
         "cuts, weights averaged over snapshots": count_passed(averaged, zero),
-        "cuts, predictions averaged over snapshots": count_passed(_mean(expit(cuts) for cuts in each), zero + 0.5),
+        "cuts, predictions averaged over snapshots": count_passed(
+            _mean(expit(cuts) for cuts in snapshot_cuts), zero + 0.5
+        ),
         f"{voting.k} nearest photographs": neighbour_probabilities(now.projected, neighbours, voting).argmax(axis=1),
         "cuts, averaged over eight views": count_passed(_mean(expit(view.cuts) for view in views), zero + 0.5),
-        "cuts, smoothed over grades": smooth(given).argmax(axis=1),
+        "cuts, smoothed over grades": smooth(shares).argmax(axis=1),
         "prototypes": now.scores.argmax(axis=1),
     }
 
@@ -113,13 +115,13 @@ def look(network: GradingNetwork, experiment: Experiment, rows: Rows, *, turn: t
     assert isinstance(head, Prototype)
     device = next(network.parameters()).device
     normalise = Normalise(experiment.recipe).to(device)
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    outputs: list[tuple[Tensor, Tensor, Tensor]] = []
     with torch.inference_mode():
         for batch in evaluation_loader(rows, batch=experiment.fit.batch):
             pictures = normalise(batch["canvas"].to(device)).rot90(turn[0], (2, 3))
             output = network(pictures.flip(-1) if turn[1] else pictures)
-            found.append((output.raw, output.second, head.project(output.features)))
-    scores, cuts, projected = (torch.cat(part).float().cpu().numpy() for part in zip(*found, strict=True))
+            outputs.append((output.raw, output.second, head.project(output.features)))
+    scores, cuts, projected = (torch.cat(part).float().cpu().numpy() for part in zip(*outputs, strict=True))
     return Looked(scores, cuts, projected)
 
 
@@ -155,10 +157,10 @@ def modes_table(rows: pd.DataFrame, grades: Grades, modes: dict[str, Grades], *,
     patients = pd.factorize(pd.Series(patient_keys(rows), dtype=object))[0]
     table = []
     for name, answered in modes.items():
-        found = _intervals(grades, answered, patients, seed)
+        intervals = _intervals(grades, answered, patients, seed)
         entry: dict[str, object] = {"mode": name, "photographs": len(grades)}
         for statistic in STATISTICS:
-            interval = found[statistic]
+            interval = intervals[statistic]
             entry |= {
                 statistic: interval.estimate, f"{statistic}_low": interval.low, f"{statistic}_high": interval.high
             }  # fmt: skip
@@ -184,5 +186,5 @@ def _tuned(cuts: Float[np.ndarray, "photo cut"], rows: Rows) -> Grades:
     return grades
 
 
-def _mean(each: Iterable[Float[np.ndarray, "photo cut"]]) -> Float[np.ndarray, "photo cut"]:
-    return np.asarray(np.mean(list(each), axis=0))
+def _mean(arrays: Iterable[Float[np.ndarray, "photo cut"]]) -> Float[np.ndarray, "photo cut"]:
+    return np.asarray(np.mean(list(arrays), axis=0))
