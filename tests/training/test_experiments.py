@@ -42,6 +42,9 @@ MAY_SHRINK = {
 
 SOURCES = ("north", "south", "east")
 
+QUICK = ("default_release", "gdrbench_gdrnet")
+"""Experiments of the default run: folds, lesions, final fit and export; sources left out, second views, weights."""
+
 
 @pytest.fixture(scope="session")
 def painted_sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -79,7 +82,10 @@ def test_a_trial_run_is_the_same_experiment_made_small(name: str):
     assert {key for key in whole if whole[key] != small[key]} <= MAY_SHRINK
 
 
-@pytest.mark.parametrize("name", sorted(shipped_experiments()))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in sorted(shipped_experiments())],
+)
 def test_every_shipped_experiment_goes_from_photographs_to_grades(name: str, painted_sources: Path, tmp_path: Path):
     overrides = [f"data.manifest={painted_sources}", f"data.cache={painted_sources.parent / 'cache'}"]
     experiment = read_experiment(name, overrides, smoke=True)
