@@ -153,6 +153,23 @@ def test_threshold_and_cuts_are_points_of_the_new_scale(run, tables, release, tm
     assert expected_grade(given).min() < written["grade_cuts"][0] < written["grade_cuts"][3] < 4
 
 
+def test_a_threshold_by_risk_control_says_what_it_promises_and_grades_in_the_copy(run, tables, release, tmp_path):
+    arguments = (*tables, "--release", release, "--out", tmp_path / "copy", "--max-missed", 0.1)
+    status, out, err = run(*arguments, "--missed-unit", "photograph")
+
+    assert status == 0, err
+    promise = "a threshold set as this one misses at most 10.0% of the referable photographs"
+    assert promise in out
+    assert "set by risk control, misses" in out
+    copy = open_release(tmp_path / "copy")
+    written = json.loads((tmp_path / "copy" / "calibration.json").read_text())
+    assert copy.operating_point.threshold == written["risk_control"]["threshold"] == written["threshold"]
+    assert any(promise in limit for limit in copy.release.limits)
+    for other in (("--sensitivity", 0.9), ("--preset", "retinascan")):
+        status, _, err = run(*tables, "--max-missed", 0.1, *other)
+        assert (status, f"--max-missed: expected it without {other[0]}, got both" in err) == (2, True), err
+
+
 def test_calibrating_again_starts_from_the_head_and_leaves_nothing_stale(run, tables, release, tmp_path):
     assert run(*tables, "--release", release, "--out", tmp_path / "first", "--method", "platt")[0] == 0
     second = run(*tables, "--release", tmp_path / "first", "--out", tmp_path / "second", "--method", "temperature")

@@ -1,4 +1,4 @@
-"""`fundoscope calibrate`: probabilities that come true, sets of grades that keep their promise, or why not."""
+"""`fundoscope calibrate`: calibrate probabilities, prediction sets and the referral threshold on held-out data."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundoscope.cli.console import say, troubles
-from fundoscope.errors import BadRelease, BadRequest
+from fundoscope.errors import BadRequest
 
 if TYPE_CHECKING:
-    from fundoscope.decide.held_out import HeldOut
     from fundoscope.runtime.release import OpenRelease
-    from fundoscope.tables.pair import Pair
 
 
 class Method(StrEnum):
@@ -25,6 +23,13 @@ class Method(StrEnum):
     platt = "platt"
     isotonic = "isotonic"
     cuts = "cuts"
+
+
+class Unit(StrEnum):
+    """What counts as missed: the names in `decide.risk_control.LOSSES`."""
+
+    patient = "patient"
+    photograph = "photograph"
 
 
 class Preset(StrEnum):
@@ -49,105 +54,99 @@ def calibrate(
     ] = None,
     method: Annotated[Method, typer.Option(help="How to calibrate.")] = Method.temperature,
     alpha: Annotated[
-        float, typer.Option(min=0.001, max=0.5, help="Share of the sets of grades that may miss the reference grade.")
+        float, typer.Option(min=0.001, max=0.5, help="Share of the prediction sets that may miss the reference grade.")
     ] = 0.1,
-    by: Annotated[str, typer.Option(help="Column whose groups get thresholds of their own, such as quality.")] = "",
+    by: Annotated[
+        str, typer.Option(help="Column whose groups get prediction-set thresholds of their own, such as quality.")
+    ] = "",
     sensitivity: Annotated[
         float | None,
-        typer.Option(min=0.01, max=1, help="Share of referable photographs to find. Default: the release's, or 0.9."),
+        typer.Option(
+            min=0.01,
+            max=1,
+            help="Share of the referable photographs that the referral threshold is set to find, without a guarantee. "
+            "Default: the release's, or 0.9.",
+        ),
     ] = None,
+    max_missed: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=0.5,
+            help="Set the referral threshold by conformal risk control instead of --sensitivity: share of referable "
+            "patients that may be missed on average (over calibration samples, not for this one threshold).",
+        ),
+    ] = None,
+    missed_unit: Annotated[
+        Unit,
+        typer.Option(
+            help="With --max-missed: a patient is missed if none of her photographs is referred; a photograph counts "
+            "by its share of her referable ones."
+        ),
+    ] = Unit.patient,
     held_out: Annotated[
-        bool, typer.Option("--held-out", help="The system never saw these photographs, although no fold says so.")
+        bool,
+        typer.Option("--held-out", help="The system was not trained on these photographs, although no fold says so."),
     ] = False,
     preset: Annotated[
         Preset | None,
         typer.Option(help="Calibrate as this system did; retinascan needs raw0-raw4 and cut0-cut3."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of folds and intervals.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of folds and bootstrap samples.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print calibration.json instead of words.")] = False,
 ) -> None:
-    """Calibrate on photographs that the system never saw: probabilities, grade cuts, threshold, sets of grades.
+    """Calibrate probabilities, grade cuts, referral threshold and prediction sets on held-out photographs.
 
     Figures are cross-fitted. Exit status: 0 done, 2 a table or the release is not usable.
     """
+    from datetime import UTC, datetime
+
+    from fundoscope.clinic.calibration import from_tables
+    from fundoscope.clinic.calibration.calibration import Settings
     from fundoscope.clinic.calibration.recalibration import check_copy, to_json
     from fundoscope.runtime.release import open_release
+    from fundoscope.tables.pair import read_pair
 
-    if preset is not None and release is not None:
-        raise BadRequest(f"--preset {preset}: expected no --release, for it cannot hold it, got one. Leave one out.")
+    _check(preset, release, sensitivity, max_missed)
     opened = None if release is None else open_release(release)
     if opened is not None and out is not None:
         check_copy(opened, out, by=by)
-    from fundoscope.tables.pair import read_pair
-
     pair = read_pair(predictions, manifest)
+    copy = None
     if preset is not None:
-        written, copy = _preset(pair, held_out=held_out, seed=seed), None
+        record = from_tables.calibrate_as_retinascan(pair, held_out=held_out, seed=seed).record
     else:
-        asked = {"method": str(method), "alpha": alpha, "by": by, "sensitivity": sensitivity}
-        written, copy = _calibrated(pair, opened, asked, held_out=held_out, seed=seed, out=out)
+        settings = Settings(
+            method=str(method),
+            alpha=alpha,
+            by=by,
+            sensitivity=sensitivity or from_tables.default_sensitivity(opened),
+            max_missed=max_missed,
+            missed_unit=str(missed_unit),
+        )
+        calibrated = from_tables.calibrate_tables(
+            pair, settings, release=opened, held_out=held_out, seed=seed, day=datetime.now(UTC).date()
+        )
+        record = calibrated.record
+        if opened is not None and out is not None:
+            copy = from_tables.write_calibrated(opened, out, calibrated)
     if as_json:
-        print(to_json(written), end="")
+        print(to_json(record), end="")
     else:
-        _print(written)
+        _print(record)
     if opened is None:
-        _write(written, out)
+        _write(record, out)
     elif copy is not None:
         _say_copied(opened, copy, out)
 
 
-def _calibrated(
-    pair: Pair, opened: OpenRelease | None, asked: dict[str, Any], *, held_out: bool, seed: int, out: Path | None
-) -> tuple[dict[str, Any], OpenRelease | None]:
-    """What was found, and the copy of the release where one was asked for."""
-    from datetime import UTC, datetime
-
-    import numpy as np
-
-    from fundoscope.clinic.calibration import calibration, recalibration
-
-    held, basis = _held_out(pair, opened, by=asked["by"], held_out=held_out)
-    source = recalibration.source_of(held, opened, method=asked["method"], path=pair.predictions)
-    usual = None if opened is None else opened.operating_point.sensitivity
-    sensitivity = asked["sensitivity"] or usual or 0.9
-    wanted = calibration.Wanted(**(asked | {"sensitivity": sensitivity}), cutter=recalibration.cutter_of(opened))
-    found = calibration.calibrate(held, source, wanted, rng=np.random.default_rng(seed))
-    written = recalibration.calibration_to_dict(
-        found,
-        data=pair.data if opened is None else pair.data | {"release": opened.name},
-        basis=basis,
-        left_out=len(pair.rows) - len(held.grades),
-        day=datetime.now(UTC).date(),
-    )
-    if opened is None or out is None:
-        return written, None
-    return written, recalibration.recalibrate_release(opened, out, found, written)
-
-
-def _held_out(pair: Pair, opened: OpenRelease | None, *, by: str, held_out: bool) -> tuple[HeldOut, str]:
-    """The rows that may be calibrated on, and what they are to the system."""
-    from fundoscope.clinic.commissioning.provenance import OUT_OF_FOLD, OWN, UNCHECKED, held_against
-    from fundoscope.decide.held_out import HeldOut
-
-    if opened is None:
-        held = HeldOut.of_table(pair.rows, held_out=held_out, by=by or None)
-        return held, "out-of-fold predictions" if held.out_of_fold else UNCHECKED
-    rows, basis = held_against(pair.rows, pair.listed, opened, path=pair.predictions)
-    learned = set(opened.release.training.get("training_sha256", ()))
-    # What it learned from is known, and none of these patients is in it.
-    vouched = held_out or (basis == OWN and bool(learned))
-    held = HeldOut.of_table(rows, trained_on=learned, held_out=vouched, by=by or None)
-    return held, basis if basis != OUT_OF_FOLD else "out-of-fold, by the networks of the release's folds"
-
-
-def _preset(pair: Pair, *, held_out: bool, seed: int) -> dict[str, Any]:
-    import numpy as np
-
-    from fundoscope.clinic.calibration.retinascan import preset, preset_to_dict, with_both_heads
-
-    held = with_both_heads(pair.rows, held_out=held_out, path=pair.predictions)
-    found, figures = preset(held, rng=np.random.default_rng(seed))
-    return preset_to_dict(found, figures, held, data=pair.data, given=len(pair.rows))
+def _check(preset: Preset | None, release: Path | None, sensitivity: float | None, max_missed: float | None) -> None:
+    """Refuse options that contradict one another."""
+    if preset is not None and release is not None:
+        raise BadRequest(f"--preset {preset}: expected no --release, for it cannot hold it, got one. Leave one out.")
+    if max_missed is not None and (sensitivity is not None or preset is not None):
+        other = "--sensitivity" if sensitivity is not None else "--preset"
+        raise BadRequest(f"--max-missed: expected it without {other}, got both. Leave one out.")
 
 
 def _write(written: dict[str, Any], out: Path | None) -> None:
@@ -161,12 +160,7 @@ def _write(written: dict[str, Any], out: Path | None) -> None:
 
 def _say_copied(opened: OpenRelease, copy: OpenRelease, out: Path | None) -> None:
     from fundoscope.clinic.calibration.recalibration import NO_LONGER, was_commissioned
-    from fundoscope.runtime.verification import verify_release
 
-    found = verify_release(copy.path)
-    if not found.passed:
-        failed = "; ".join(f"{check.name}: {check.detail}" for check in found.checks if not check.passed)
-        raise BadRelease(f"{out}: expected a copy that computes what the original does, got {failed}. Do not use it.")
     troubles.print(f"written: {out} ({copy.name}), verified", markup=False, soft_wrap=True)
     if was_commissioned(opened):
         troubles.print(NO_LONGER, markup=False, soft_wrap=True)

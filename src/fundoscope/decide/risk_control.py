@@ -24,13 +24,17 @@ from fundoscope.decide.heads import exceedance
 from fundoscope.decide.held_out import HeldOut
 from fundoscope.decide.referral import OperatingPoint
 from fundoscope.grades import CUTS
-from fundoscope.records import check_keys
+from fundoscope.records import check_keys, is_number
 
 LOSSES: Final = {
     "patient": "a diseased patient none of whose photographs is referred",
     "photograph": "the share of a diseased patient's diseased photographs that are not referred",
 }
 """What is kept below alpha, by the unit that is referred, and in words."""
+
+
+PROMISE: Final = "Conformal risk control:"
+"""Beginning of the sentence that says what a threshold promises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,14 @@ class RiskControl:
         """Whether the patients are enough for anything but referring everybody."""
         return self.patients >= fewest_patients(self.alpha)
 
+    def promise(self) -> str:
+        """What the threshold promises, in one sentence."""
+        return (
+            f"{PROMISE} on average over samples of {self.patients} diseased patients, a threshold set as "
+            f"this one misses at most {self.alpha:.1%} of the {self.cut.replace('_', ' ')} {self.unit}s; of this one "
+            "threshold alone nothing is guaranteed (that is what fundoscope commission is for)."
+        )
+
     def operating_point(self) -> OperatingPoint:
         """As a release holds it."""
         return OperatingPoint(
@@ -76,19 +88,19 @@ class RiskControl:
         )
 
     def warnings(self) -> tuple[str, ...]:
-        """What the user of the threshold must be told."""
-        told = []
+        """What a user of the threshold has to know."""
+        warnings = []
         if not self.possible:
-            told.append(
+            warnings.append(
                 f"{self.patients} diseased patients are too few to promise that at most {self.alpha:.1%} are missed "
                 f"({fewest_patients(self.alpha)} are needed): the threshold refers everybody."
             )
         if self.out_of_fold:
-            told.append(
+            warnings.append(
                 "The threshold was set on the networks of folds: the promise holds for the released one only so far as "
                 "it misses no more than they."
             )
-        return tuple(told)
+        return tuple(warnings)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -103,7 +115,7 @@ class RiskControl:
         """
         check_keys(values, cls)
         for name in ("alpha", "threshold", "patients", "missed"):
-            if isinstance(values[name], bool) or not isinstance(values[name], int | float):
+            if not is_number(values[name]):
                 raise ValueError(f"{name} of a risk control must be a number, got {values[name]!r}")
         shares = {name: float(values[name]) for name in ("alpha", "threshold", "missed")}
         return cls(**{**values, **shares})

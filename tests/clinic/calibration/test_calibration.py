@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundoscope.clinic.calibration.calibration import Source, Wanted, calibrate, folds_of
+from fundoscope.clinic.calibration.calibration import Settings, Source, calibrate, folds_of
 from fundoscope.clinic.calibration.retinascan import preset, with_both_heads
 from fundoscope.decide.heads import probabilities
 from fundoscope.decide.held_out import HeldOut
@@ -20,9 +20,9 @@ def asked_of(rng: np.random.Generator, patients: int = 150, *, sharpened: float 
     return HeldOut(probabilities("softmax", sharpened * logits), grades, np.repeat(np.arange(patients), 2))
 
 
-def calibrated_with(held: HeldOut, rng: np.random.Generator, **wanted: object):
+def calibrated_with(held: HeldOut, rng: np.random.Generator, **settings: object):
     source = Source(held.probabilities, held.probabilities)
-    return calibrate(held, source, Wanted(**({"method": "temperature"} | wanted)), rng=rng, resamples=200)
+    return calibrate(held, source, Settings(**({"method": "temperature"} | settings)), rng=rng, resamples=200)
 
 
 def test_sharpened_probabilities_get_better_on_other_patients_and_right_ones_do_not(rng):
@@ -60,11 +60,11 @@ def test_nobody_is_answered_by_what_was_fitted_on_her(rng):
     seen: list[int] = []
 
     class Spy(Source):
-        def fit(self, scores, grades, wanted):
+        def fit(self, scores, grades, settings):
             seen.append(len(scores))
-            return super().fit(scores, grades, wanted)
+            return super().fit(scores, grades, settings)
 
-    calibrate(held, Spy(held.probabilities, held.probabilities), Wanted(method="vector"), rng=rng, resamples=20)
+    calibrate(held, Spy(held.probabilities, held.probabilities), Settings(method="vector"), rng=rng, resamples=20)
 
     assert seen[0] == 120  # what is handed on
     assert seen[1:] == [96] * 5

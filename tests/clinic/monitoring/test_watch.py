@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundoscope.clinic.monitoring.watch import Given, Rules, watch
+from fundoscope.clinic.monitoring.watch import Comparison, Rules, watch
 from fundoscope.clinic.monitoring.window import Window, window_of
 from fundoscope.clinic.monitoring.words import to_markdown, verdict
 from fundoscope.errors import BadRequest, BadTable
@@ -51,7 +51,7 @@ def site(
 
 
 def watched(before: Window, now: Window, *, after: int = 2000, **given: object) -> dict[str, object]:
-    report = watch(before, now, Rules(false_alarm_after=after), Given(**given), day=DAY)
+    report = watch(before, now, Rules(false_alarm_after=after), Comparison(**given), day=DAY)
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     return report
 
@@ -83,7 +83,9 @@ def test_false_alarms_come_as_seldom_as_stated():
         drawn = rng.integers(600, size=count)
         return replace(like, scores=before.scores[drawn], ungradable=before.ungradable[drawn])
 
-    found = [watch(before, another(patients), Rules(false_alarm_after=after), Given(), day=DAY) for _ in range(sites)]
+    found = [
+        watch(before, another(patients), Rules(false_alarm_after=after), Comparison(), day=DAY) for _ in range(sites)
+    ]
     stated = sum(chart["chance_of_false_alarm"] for chart in found[0]["charts"]) + found[0]["level"]
     came = np.mean([not each["holds"] for each in found])
 
@@ -97,7 +99,7 @@ def test_false_alarms_come_as_seldom_as_stated():
         ({"ill": 0.6}, "More patients are referred than in the reference (3"),
         ({"ill": 0.03, "dim": 0.0}, "Fewer patients are referred than in the reference (3"),
         ({"dim": 0.3}, "Gradability changed: "),
-        ({"ill": 0.6}, "The scores are spread otherwise: median 0."),
+        ({"ill": 0.6}, "The distribution of the scores has changed: median 0."),
     ],
 )
 def test_a_change_is_found_and_named(changed, words, rng):
@@ -131,7 +133,8 @@ def test_features_of_another_camera_are_seen_and_features_of_the_same_are_not(rn
     assert not calm["tests"][2]["alarm"]
     assert "between 60 and 60 patients" in to_markdown(calm)
     assert any(
-        "look otherwise to the network" in each for each in watched(before, now, features=(old, other))["reasons"]
+        "The feature distribution has changed" in each
+        for each in watched(before, now, features=(old, other))["reasons"]
     )
 
 
@@ -192,7 +195,7 @@ def test_returning_patients_and_rates_that_cannot_be_watched_are_spoken_of(rng):
 
     assert report["notes"][0].startswith("50 patients are named in both tables")
     everybody = watched(site(rng, 50, name="then.csv", ill=1.0), site(rng, 50, ill=1.0))
-    assert "A rise of the referral rate is not watched" in everybody["notes"][0]
+    assert "A rise of the referral rate is not monitored" in everybody["notes"][0]
     assert len(everybody["notes"]) == 1
 
 

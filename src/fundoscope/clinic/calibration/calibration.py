@@ -1,4 +1,4 @@
-"""Put a system's probabilities right on held-out photographs, and say what that is worth on others.
+"""Calibrate a system's probabilities on held-out photographs, and estimate what that is worth on others.
 
 Every figure is cross-fitted: whatever answers for a patient was fitted on the patients of the other folds. What is
 handed on is then fitted on all of them.
@@ -21,6 +21,7 @@ from fundoscope.decide.heads import exceedance, expected_grade, probabilities
 from fundoscope.decide.held_out import NO_FOLD, HeldOut
 from fundoscope.decide.referral import fit_threshold
 from fundoscope.decide.rescale import calibrated, fit_calibrator
+from fundoscope.decide.risk_control import RiskControl, fit_risk_control
 from fundoscope.errors import BadTable
 from fundoscope.evaluation.statistics.agreement import Values
 from fundoscope.evaluation.statistics.interval import Interval, Weights, patient_intervals
@@ -29,24 +30,29 @@ from fundoscope.evaluation.statistics.reliability import brier_scores, calibrati
 from fundoscope.grades import GRADES, REFERABLE
 
 FOLDS: Final = 5
-"""Folds that patients are dealt into where the predictions have none that keep them together."""
+"""Folds that patients are divided into where the predictions have none that keep them together."""
 
 Scores = Float[np.ndarray, "photo score"]
-"""What a calibration reads: raw outputs of a head, or probabilities."""
+"""Input of a calibration: raw outputs of a head, or probabilities."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What is asked for."""
+class Settings:
+    """How to calibrate."""
 
     method: str
     """A name in `rescale.METHODS`."""
     alpha: float = 0.1
     """Share of sets that may miss the reference grade."""
     by: str = ""
-    """The column that thresholds of sets are told apart by; blank: none."""
+    """Column whose groups get thresholds of their own for their sets; blank: none."""
     sensitivity: float = 0.9
-    """Share of the referable photographs that the referral threshold is to find."""
+    """Share of the referable photographs that the referral threshold is to find; not used with `max_missed`."""
+    max_missed: float | None = None
+    """Set the referral threshold by conformal risk control instead: share of the referable patients that may be missed
+    on average, in (0, 1). None: by `sensitivity`."""
+    missed_unit: str = "patient"
+    """With `max_missed`: what counts as missed, a name in `risk_control.LOSSES`."""
     cutter: str = "kappa"
     """How the cuts of the expected grade are set: a name in `decide.calibrate.CUTTERS`."""
 
@@ -79,13 +85,13 @@ class Source:
         """What is fitted on."""
         return self.base if self.raw is None else self.raw
 
-    def fit(self, scores: Scores, grades: Grades, wanted: Wanted) -> Fit:
+    def fit(self, scores: Scores, grades: Grades, settings: Settings) -> Fit:
         """Temperature or calibrator, and the cuts of what it gives."""
         if self.head:
             blank = Fit(fit_temperature(self.head, scores, grades), None, (0.0,) * 4)
         else:
-            blank = Fit(None, fit_calibrator(wanted.method, scores, grades), (0.0,) * 4)
-        return replace(blank, cuts=CUTTERS[wanted.cutter](expected_grade(self.apply(blank, scores)), grades))
+            blank = Fit(None, fit_calibrator(settings.method, scores, grades), (0.0,) * 4)
+        return replace(blank, cuts=CUTTERS[settings.cutter](expected_grade(self.apply(blank, scores)), grades))
 
     def apply(self, fit: Fit, scores: Scores) -> Probabilities:
         """Calibrated probabilities."""
@@ -112,29 +118,31 @@ class Coverage:
 class Calibration:
     """What was fitted on all, and the cross-fitted figures."""
 
-    wanted: Wanted
+    settings: Settings
     fit: Fit
     threshold: float
     """Referred from here on, of the probability of referable."""
+    risk: RiskControl | None
+    """What the threshold promises, where it was set by risk control."""
     conformal: Conformal
     figures: dict[str, dict[str, Interval]]
-    """By statistic: `before`, `after` (cross-fitted) and their difference, `change`, on the same draws of patients."""
+    """By statistic: `before`, `after` (cross-fitted) and their difference, `change`, on the same bootstrap samples."""
     coverage: Coverage
     photographs: int
     patients: int
     folds: int
     own_folds: bool
-    """The folds are the predictions' own; otherwise patients were dealt into folds here."""
+    """The folds are the predictions' own; otherwise patients were divided into folds here."""
 
     def warnings(self) -> tuple[str, ...]:
-        """What the reader must be told."""
-        told = list(self.conformal.warnings())
+        """What a user of the calibration has to know."""
+        warnings = [*self.conformal.warnings(), *(self.risk.warnings() if self.risk else ())]
         if self.worse:
-            told.append(
-                f"Calibrated by {self.wanted.method}, the log loss on other patients is not better than before (see "
+            warnings.append(
+                f"Calibrated by {self.settings.method}, the log loss on other patients is not better than before (see "
                 "change): these photographs give no reason to change the probabilities so."
             )
-        return tuple(told)
+        return tuple(warnings)
 
     @property
     def worse(self) -> bool:
@@ -143,16 +151,16 @@ class Calibration:
 
 
 def calibrate(
-    held: HeldOut, source: Source, wanted: Wanted, *, rng: np.random.Generator, resamples: int = 2000
+    held: HeldOut, source: Source, settings: Settings, *, rng: np.random.Generator, resamples: int = 2000
 ) -> Calibration:
     """Fit on held-out photographs, and measure on each fold what was fitted on the others.
 
     Args:
-        held: The photographs; with `wanted.by`, with their groups. Its probabilities are not looked at.
+        held: The photographs; with `settings.by`, with their groups. Its probabilities are not used.
         source: What to calibrate, in the order of `held`.
-        wanted: How.
-        rng: Deals the folds where there are none, and draws patients.
-        resamples: Draws of patients for each interval.
+        settings: How.
+        rng: Divides patients into folds where there are none, and draws bootstrap samples.
+        resamples: Bootstrap samples for each interval.
 
     Raises:
         BadTable: If there are too few patients, or a fold lacks what the method needs.
@@ -165,30 +173,32 @@ def calibrate(
         )
     folds, own = folds_of(held, rng)
     try:
-        fit = source.fit(source.scores, held.grades, wanted)
+        fit = source.fit(source.scores, held.grades, settings)
         crossed = cross_fit_predict(
-            lambda scores, grades: source.fit(scores, grades, wanted),
-            lambda found, scores: _answers(source, found, scores),
+            lambda scores, grades: source.fit(scores, grades, settings),
+            lambda fitted, scores: _answers(source, fitted, scores),
             source.scores,
             held.grades,
             folds,
         )
     except ValueError as problem:
         raise BadTable(
-            f"predictions: expected photographs enough to fit {wanted.method} on each part of {len(np.unique(folds))} "
-            f"folds, got too few: {problem}. Add photographs, or choose --method temperature."
+            f"predictions: expected photographs enough to fit {settings.method} on each part of "
+            f"{len(np.unique(folds))} folds, got too few: {problem}. Add photographs, or choose --method temperature."
         ) from None
-    given = source.apply(fit, source.scores)
+    # (photo, 6): calibrated probabilities by what was fitted on the other folds, and the grade answered
     after, answers = crossed[:, :GRADES], crossed[:, GRADES].astype(np.int64)
-    fresh = replace(held, probabilities=after)
-    sets = cross_sets(fresh, answers, folds, wanted)
+    cross_fitted = replace(held, probabilities=after)
+    sets = cross_sets(cross_fitted, answers, folds, settings)
+    risk = _risk(cross_fitted, settings)
     return Calibration(
-        wanted=wanted,
+        settings=settings,
         fit=fit,
-        threshold=fit_threshold(exceedance(given, REFERABLE), held.grades >= REFERABLE, sensitivity=wanted.sensitivity),
-        conformal=fit_conformal(fresh, alpha=wanted.alpha, by=wanted.by, answers=answers),
+        threshold=_threshold(source.apply(fit, source.scores), held, settings) if risk is None else risk.threshold,
+        risk=risk,
+        conformal=fit_conformal(cross_fitted, alpha=settings.alpha, by=settings.by, answers=answers),
         figures=_figures(source.given, after, held, rng=rng, resamples=resamples),
-        coverage=coverage_of(sets, fresh, rng=rng, resamples=resamples),
+        coverage=coverage_of(sets, cross_fitted, rng=rng, resamples=resamples),
         photographs=len(held.grades),
         patients=len(np.unique(held.patients)),
         folds=len(np.unique(folds)),
@@ -196,11 +206,24 @@ def calibrate(
     )
 
 
+def _threshold(calibrated_on_all: Probabilities, held: HeldOut, settings: Settings) -> float:
+    """Return the threshold that finds the wanted share of the referable photographs."""
+    scores = exceedance(calibrated_on_all, REFERABLE)
+    return fit_threshold(scores, held.grades >= REFERABLE, sensitivity=settings.sensitivity)
+
+
+def _risk(cross_fitted: HeldOut, settings: Settings) -> RiskControl | None:
+    """Set the threshold by risk control where that is wanted, on probabilities that no patient's own grade shaped."""
+    if settings.max_missed is None:
+        return None
+    return fit_risk_control(cross_fitted, alpha=settings.max_missed, unit=settings.missed_unit)
+
+
 def folds_of(held: HeldOut, rng: np.random.Generator) -> tuple[Int[np.ndarray, " photo"], bool]:
-    """A fold for each photograph, a patient's all in one, and whether they are the predictions' own.
+    """Return a fold for each photograph, a patient's all in one, and whether they are the predictions' own.
 
     Raises:
-        BadTable: If there are fewer than `FOLDS` patients to be dealt.
+        BadTable: If there are fewer than `FOLDS` patients to be divided.
     """
     names, owner = np.unique(held.patients, return_inverse=True)
     if held.folds is not None and (held.folds != NO_FOLD).all() and len(np.unique(held.folds)) > 1:
@@ -215,14 +238,14 @@ def folds_of(held: HeldOut, rng: np.random.Generator) -> tuple[Int[np.ndarray, "
     return (rng.permutation(len(names)) % FOLDS)[owner], False
 
 
-def cross_sets(held: HeldOut, answers: Grades, folds: Int[np.ndarray, " photo"], wanted: Wanted) -> Sets:
+def cross_sets(held: HeldOut, answers: Grades, folds: Int[np.ndarray, " photo"], settings: Settings) -> Sets:
     """The set of each photograph, by thresholds from the other folds."""
     sets = np.zeros((len(held.grades), GRADES), dtype=bool)
     for fold in np.unique(folds):
-        mine = folds == fold
-        found = fit_conformal(_part(held, ~mine), alpha=wanted.alpha, by=wanted.by, answers=answers[~mine])
-        part = _part(held, mine)
-        sets[mine] = found.sets(part.probabilities, groups=part.groups, answers=answers[mine])
+        inside = folds == fold
+        conformal = fit_conformal(_part(held, ~inside), alpha=settings.alpha, by=settings.by, answers=answers[~inside])
+        part = _part(held, inside)
+        sets[inside] = conformal.sets(part.probabilities, groups=part.groups, answers=answers[inside])
     return sets
 
 
@@ -247,8 +270,8 @@ def coverage_of(sets: Sets, held: HeldOut, *, rng: np.random.Generator, resample
 
 def _answers(source: Source, fit: Fit, scores: Scores) -> Float[np.ndarray, "photo 6"]:
     """Calibrated probabilities and, behind them, the grade answered."""
-    given = source.apply(fit, scores)
-    return np.column_stack([given, grade_from_cuts(expected_grade(given), fit.cuts)])
+    calibrated_scores = source.apply(fit, scores)
+    return np.column_stack([calibrated_scores, grade_from_cuts(expected_grade(calibrated_scores), fit.cuts)])
 
 
 def _part(held: HeldOut, mine: np.ndarray) -> HeldOut:
@@ -266,14 +289,14 @@ def _figures(
     }
 
     def statistics(weights: Weights) -> dict[str, Values]:
-        found: dict[str, Values] = {}
+        values: dict[str, Values] = {}
         for name, compute in measured.items():
             old, new = compute(weights, before, held.grades), compute(weights, after, held.grades)
-            found |= {f"{name} before": old, f"{name} after": new, f"{name} change": new - old}
-        return found
+            values |= {f"{name} before": old, f"{name} after": new, f"{name} change": new - old}
+        return values
 
-    found = patient_intervals(statistics, held.patients, rng=rng, resamples=resamples)
-    return {name: {when: found[f"{name} {when}"] for when in ("before", "after", "change")} for name in measured}
+    intervals = patient_intervals(statistics, held.patients, rng=rng, resamples=resamples)
+    return {name: {when: intervals[f"{name} {when}"] for when in ("before", "after", "change")} for name in measured}
 
 
 def _share(holds: np.ndarray, patients: np.ndarray, rng: np.random.Generator, resamples: int) -> Interval:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -16,8 +15,10 @@ from fundoscope.decide.calibrate import CUTTERS
 from fundoscope.decide.heads import outputs_of, probabilities
 from fundoscope.decide.held_out import HeldOut
 from fundoscope.decide.referral import OperatingPoint
+from fundoscope.decide.risk_control import PROMISE
 from fundoscope.errors import BadRequest, BadTable
 from fundoscope.evaluation.statistics.interval import Interval
+from fundoscope.records import null_if_nan
 from fundoscope.runtime.copies import check_unused, copy_release
 from fundoscope.runtime.description import CARD, Release
 from fundoscope.runtime.release import OpenRelease, head_probabilities
@@ -92,12 +93,13 @@ def calibration_to_dict(
         "patients": found.patients,
         "folds": found.folds,
         "folds_are_the_predictions_own": found.own_folds,
-        "method": found.wanted.method,
+        "method": found.settings.method,
         "temperature": fit.temperature,
         "calibrator": None if fit.calibrator is None else fit.calibrator.to_dict(),
         "grade_cuts": list(fit.cuts),
         "threshold": found.threshold,
-        "sensitivity_wanted": found.wanted.sensitivity,
+        "sensitivity_wanted": found.settings.sensitivity if found.risk is None else None,
+        "risk_control": None if found.risk is None else found.risk.to_dict() | {"promise": found.risk.promise()},
         "figures_cross_fitted": {
             name: {when: interval_to_dict(each) for when, each in of.items()} for name, of in found.figures.items()
         },
@@ -170,13 +172,20 @@ def _described(opened: OpenRelease, found: Calibration, written: Mapping[str, An
     if fit.calibrator is not None:
         calibration["calibrator"] = fit.calibrator.to_dict()
     point = OperatingPoint(
-        name=f"{written['date']}, calibrated anew: finds {found.wanted.sensitivity:.0%} of the referable photographs "
+        name=f"{written['date']}, calibrated anew: finds {found.settings.sensitivity:.0%} of the referable photographs "
         "that it was set on",
         threshold=found.threshold,
-        sensitivity=found.wanted.sensitivity,
+        sensitivity=found.settings.sensitivity,
     )
+    if found.risk is not None:
+        point = found.risk.operating_point()
+    # Limits that an earlier calibration brought: of sets and of a threshold that are no more.
     stale = set(opened.grade_sets.thresholds.warnings()) if opened.grade_sets else set()
-    figures = {"method": found.wanted.method, "basis": written["basis"], "photographs": found.photographs}
+    stale |= {limit for limit in original.limits if limit.startswith(PROMISE)}
+    limits = list(found.conformal.warnings())
+    if found.risk is not None:
+        limits.append(" ".join((found.risk.promise(), *found.risk.warnings())))
+    figures = {"method": found.settings.method, "basis": written["basis"], "photographs": found.photographs}
     for name, of in written["figures_cross_fitted"].items():
         figures |= {f"{name}_before": of["before"], f"{name}_cross_fitted": of["after"]}
     figures["set_coverage_cross_fitted"] = written["coverage_cross_fitted"]["all"]
@@ -187,7 +196,7 @@ def _described(opened: OpenRelease, found: Calibration, written: Mapping[str, An
         conformal=written["conformal"],
         operating_point=point.to_dict(),
         evaluation=measured | {"calibration": figures},
-        limits=[*(limit for limit in original.limits if limit not in stale), *found.conformal.warnings()],
+        limits=[*(limit for limit in original.limits if limit not in stale), *limits],
     )
 
 
@@ -198,10 +207,11 @@ def _card(opened: OpenRelease, found: Calibration, written: Mapping[str, Any]) -
         "",
         f"## Calibrated anew, {written['date']}",
         "",
-        f"- By {found.wanted.method}, on {found.photographs} photographs of {found.patients} patients: "
+        f"- By {found.settings.method}, on {found.photographs} photographs of {found.patients} patients: "
         f"{written['basis']}.",
         f"- Log loss before {loss['before']}, cross-fitted after {loss['after']}.",
         f"- Referred from {found.threshold:.6g}; grade cuts {', '.join(f'{cut:.3f}' for cut in found.fit.cuts)}.",
+        *([f"- {found.risk.promise()}"] if found.risk else []),
         f"- Sets of grades at {1 - found.conformal.alpha:.0%}: {found.coverage.all} held the reference grade in folds "
         f"that their thresholds were not from, {found.coverage.mean_size:.2f} grades on average.",
         *[f"- {warning}" for warning in found.warnings()],
@@ -213,6 +223,6 @@ def _card(opened: OpenRelease, found: Calibration, written: Mapping[str, Any]) -
 
 
 def interval_to_dict(interval: Interval) -> dict[str, Any]:
-    """As JSON can hold it: what is undefined is null."""
-    ends = {name: getattr(interval, name) for name in ("estimate", "low", "high")}
-    return {name: None if math.isnan(end) else end for name, end in ends.items()} | {"level": interval.level}
+    """Convert an interval for JSON: what is undefined is null."""
+    ends = {name: null_if_nan(getattr(interval, name)) for name in ("estimate", "low", "high")}
+    return ends | {"level": interval.level}

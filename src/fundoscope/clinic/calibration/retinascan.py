@@ -12,7 +12,6 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from fundoscope import __version__
 from fundoscope.arrays import Grades
 from fundoscope.clinic.calibration.calibration import folds_of
 from fundoscope.clinic.calibration.recalibration import interval_to_dict
@@ -26,6 +25,7 @@ from fundoscope.evaluation.statistics.agreement import Values, agreement_statist
 from fundoscope.evaluation.statistics.interval import Interval, Weights, patient_intervals
 from fundoscope.evaluation.statistics.reliability import brier_scores, calibration_errors, log_losses
 from fundoscope.grades import GRADES
+from fundoscope.version import __version__
 
 PLAIN: Final = RetinaScanCalibration(prototype_temperature=1.0, ordinal_temperature=1.0, thresholds=(0.0,) * 4)
 """Nothing calibrated."""

@@ -1,4 +1,4 @@
-"""What a calibration found, in lines for people; read from what was written down, so that both say the same."""
+"""Describe a calibration in sentences; read from its record, so that both say the same."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def details(written: Mapping[str, Any]) -> Iterator[str]:
         f"({written['left_out']} left out: no grade, or not gradable)."
     )
     yield f"Predictions: {written['basis']}."
-    for name, of in written["figures_cross_fitted"].items():
+    for name, figures in written["figures_cross_fitted"].items():
         yield (
-            f"{_NAMES[name].capitalize()}: before {_words(of['before'])}, cross-fitted after {_words(of['after'])}, "
-            f"change {_words(of['change'], signed=True)}."
+            f"{_NAMES[name].capitalize()}: before {_words(figures['before'])}, cross-fitted after "
+            f"{_words(figures['after'])}, change {_words(figures['change'], signed=True)}."
         )
     yield from _preset(written) if "prototype_temperature" in written else _fitted(written)
 
@@ -43,11 +43,19 @@ def _fitted(written: Mapping[str, Any]) -> Iterator[str]:
     else:
         yield f"Method: {METHODS[written['method']]}."
     cuts = ", ".join(f"{cut:.3f}" for cut in written["grade_cuts"])
-    yield (
-        f"Refitted on the calibrated scores, for the earlier ones are on another scale: referred from "
-        f"{written['threshold']:.4f} (finds {written['sensitivity_wanted']:.0%} of the referable photographs it was "
-        f"set on, which guarantees nothing: fundoscope commission), grade cuts {cuts}."
+    risk = written.get("risk_control")
+    chosen_for = (
+        f"finds {written['sensitivity_wanted']:.0%} of the referable photographs it was set on, which guarantees "
+        "nothing: fundoscope commission"
+        if risk is None
+        else f"set by risk control, misses {risk['missed']:.1%} of the diseased {risk['unit']}s it was set on"
     )
+    yield (
+        "Refitted on the calibrated scores, for the earlier ones are on another scale: referred from "
+        f"{written['threshold']:.4f} ({chosen_for}), grade cuts {cuts}."
+    )
+    if risk is not None:
+        yield risk["promise"]
     yield from _sets(written)
 
 
@@ -60,7 +68,8 @@ def _sets(written: Mapping[str, Any]) -> Iterator[str]:
     for name, share in coverage["groups"].items():
         yield f"  {sets['by']} {name}: {_words(share)}."
     grades = ", ".join(
-        f"grade {grade} {each['share']:.1%} of {each['photographs']}" for grade, each in coverage["grades"].items()
+        f"grade {grade} {covered['share']:.1%} of {covered['photographs']}"
+        for grade, covered in coverage["grades"].items()
     )
     yield f"By reference grade, of which nothing is promised: {grades}."
     sizes = ", ".join(
@@ -72,7 +81,7 @@ def _sets(written: Mapping[str, Any]) -> Iterator[str]:
 def _preset(written: Mapping[str, Any]) -> Iterator[str]:
     yield f"Prototypes' temperature {written['prototype_temperature']:.4f}."
     yield f"Cuts' temperature {written['ordinal_temperature']:.4f}, which changes no grade."
-    yield f"Thresholds of the cut logits: {', '.join(f'{each:.2f}' for each in written['thresholds'])}."
+    yield f"Thresholds of the cut logits: {', '.join(f'{threshold:.2f}' for threshold in written['thresholds'])}."
 
 
 def _words(interval: Mapping[str, Any], *, signed: bool = False) -> str:

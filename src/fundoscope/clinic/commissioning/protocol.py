@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from fundoscope import __version__
 from fundoscope.clinic.commissioning.cohort import Flow
 from fundoscope.clinic.commissioning.commission import Bound, Commissioned, Expected, Figures
 from fundoscope.clinic.commissioning.words import to_markdown, verdict
@@ -23,9 +21,11 @@ from fundoscope.decide.referral import OperatingPoint
 from fundoscope.errors import BadRelease, BadRequest
 from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.files import write_text
+from fundoscope.records import null_if_nan
 from fundoscope.runtime.copies import check_unused, copy_release
 from fundoscope.runtime.description import CARD
 from fundoscope.runtime.release import OpenRelease
+from fundoscope.version import __version__
 
 PROTOCOL: Final = "protocol.json"
 READABLE: Final = "protocol.md"
@@ -104,17 +104,34 @@ def read_protocol(path: Path | str) -> dict[str, Any]:
     Raises:
         BadRelease: If it is absent, no JSON, of another schema, or changed since it was written.
     """
-    place = Path(path)
+    file = Path(path)
     try:
-        stored = json.loads(place.read_bytes())
-    except (OSError, ValueError) as problem:
-        raise BadRelease(f"{place}: expected a protocol in JSON, got {problem}. Commission again.") from None
+        content = file.read_bytes()
+    except OSError as problem:
+        raise BadRelease(f"{file}: expected a protocol in JSON, got {problem}. Commission again.") from None
+    return parse_protocol(content, file)
+
+
+def parse_protocol(content: bytes, where: Path) -> dict[str, Any]:
+    """Parse the content of `protocol.json`, and refuse one that does not agree with its seal.
+
+    Args:
+        content: As it was written.
+        where: Where it is from; named in messages.
+
+    Raises:
+        BadRelease: If it is no JSON, of another schema, or changed since it was written.
+    """
+    try:
+        stored = json.loads(content)
+    except ValueError as problem:
+        raise BadRelease(f"{where}: expected a protocol in JSON, got {problem}. Commission again.") from None
     if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
         raise BadRelease(
-            f"{place}: expected a protocol of schema {SCHEMA}, got another. Use its version of fundoscope."
+            f"{where}: expected a protocol of schema {SCHEMA}, got another. Use its version of fundoscope."
         )
     if stored.get("seal") != seal_of(stored):
-        raise BadRelease(f"{place}: expected the protocol as it was sealed, got a changed one. Fetch it again.")
+        raise BadRelease(f"{where}: expected the protocol as it was sealed, got a changed one. Fetch it again.")
     return stored
 
 
@@ -193,16 +210,12 @@ def _bound(bound: Bound) -> dict[str, Any]:
     return {
         "hits": bound.hits,
         "total": bound.total,
-        "share": _number(bound.estimate),
-        "lower_bound": _number(bound.low),
+        "share": null_if_nan(bound.estimate),
+        "lower_bound": null_if_nan(bound.low),
         "confidence": bound.confidence,
     }
 
 
 def _interval(interval: Interval) -> dict[str, Any]:
-    ends = {name: _number(getattr(interval, name)) for name in ("estimate", "low", "high")}
+    ends = {name: null_if_nan(getattr(interval, name)) for name in ("estimate", "low", "high")}
     return {**ends, "level": interval.level}
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""Why a protocol no longer holds, in sentences, and what a reader has to know beside it."""
+"""Describe in sentences why a protocol no longer holds, and what else a reader has to know."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from fundoscope.tables.patients import texts
 def system_changed(
     reference: Window, now: Window, *, protocol: Mapping[str, Any] | None, releases: frozenset[str]
 ) -> Iterator[str]:
-    """Whether the system is still the one that the protocol is about."""
+    """Yield a sentence for each sign that the system is not the one that the protocol is about."""
     signed = set(texts(now.rows, "release")) - {None}
-    known = releases or set(texts(reference.rows, "release")) - {None}
+    expected = releases or set(texts(reference.rows, "release")) - {None}
     # Out of fold, the column names the run; and a table that nobody signed says nothing.
-    if known and (releases or not _folded(reference)) and (others := signed - known):
+    if expected and (releases or not _folded(reference)) and (others := signed - expected):
         yield (
-            f"Another release answered: the protocol or the reference is of {_named(known)}, "
+            f"Another release answered: the protocol or the reference is of {_named(expected)}, "
             f"some of {now.path.name} is of {_named(others)}."
         )
     if releases and None in texts(now.rows, "release"):
-        yield f"Some rows of {now.path.name} do not say which release answered: the protocol is of {_named(known)}."
+        yield f"Some rows of {now.path.name} do not say which release answered: the protocol is of {_named(expected)}."
     if now.fixed is not None:
         return
     if protocol is not None:
@@ -56,11 +56,11 @@ def _between(low: float, high: float) -> str:
 
 
 def _named(names: AbstractSet[str | None]) -> str:
-    return ", ".join(sorted(str(each) for each in names))
+    return ", ".join(sorted(str(name) for name in names))
 
 
 def rate_changed(chart: Mapping[str, Any], now: Window) -> str:
-    """The sentence of a chart that sounded."""
+    """Describe the alarm of a chart."""
     more, share = ("More", chart["rate"]) if chart["way"] == "up" else ("Fewer", 1 - chart["rate"])
     day = "" if chart["alarm"]["day"] is None else f", {chart['alarm']['day']}"
     return (
@@ -71,7 +71,7 @@ def rate_changed(chart: Mapping[str, Any], now: Window) -> str:
 
 
 def window_changed(test: Mapping[str, Any]) -> str:
-    """The sentence of a test that found a change."""
+    """Describe the change that a test found."""
     how = f"p {test['corrected']:.2g} after Holm's correction"
     if test["name"] == "ungradable":
         return (
@@ -80,32 +80,32 @@ def window_changed(test: Mapping[str, Any]) -> str:
         )
     if test["name"] == "score":
         return (
-            f"The scores are spread otherwise: median {test['now']:.3g}, in the reference {test['before']:.3g} "
-            f"({how}; Kolmogorov-Smirnov)."
+            f"The distribution of the scores has changed: median {test['now']:.3g}, in the reference "
+            f"{test['before']:.3g} ({how}; Kolmogorov-Smirnov test)."
         )
     return (
-        "The photographs look otherwise to the network (another camera, other settings, other patients): squared mean "
-        f"discrepancy of the features {test['squared']:.3g}, about 0 where nothing changed ({how}; kernel two-sample "
-        f"test, {test['permutations']} permutations of patients)."
+        "The feature distribution has changed (another camera, other settings, other patients): squared maximum mean "
+        f"discrepancy {test['squared']:.3g}, about 0 where nothing changed ({how}; kernel two-sample test, "
+        f"{test['permutations']} permutations of patients)."
     )
 
 
 def order_of(name: str) -> str:
-    """What ordered the patients, in words."""
+    """Describe what ordered the patients."""
     return f"the {name}" if name == TABLE_ORDER else f"the column {name}"
 
 
 def notes(reference: Window, now: Window, charts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What a reader has to know beside the findings, a sentence each."""
-    people = [set(texts(each.rows, "patient")) - {None} for each in (reference, now)]
-    if both := len(people[0] & people[1]):
-        yield f"{both} patients are named in both tables; they were compared as if they were others."
+    """Yield what a reader has to know besides the reasons, a sentence each."""
+    patients = [set(texts(window.rows, "patient")) - {None} for window in (reference, now)]
+    if both := len(patients[0] & patients[1]):
+        yield f"{both} patients are named in both tables; they were compared as if they were different patients."
     for chart in charts:
         if chart["cusum"] is None:
             what = "rise" if chart["way"] == "up" else "fall"
             yield (
-                f"A {what} of the referral rate is not watched: the reference leaves no room for it at this rate of "
-                "false alarms."
+                f"A {what} of the referral rate is not monitored: at the reference's rate no chart keeps to this rate "
+                "of false alarms."
             )
     if unnamed := sum(name is None for name in texts(now.rows, "patient")):
         yield nameless(unnamed)

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import numpy as np
 from jaxtyping import Bool
 from scipy import stats
 
-from fundoscope import __version__
 from fundoscope.clinic.monitoring.changes import (
     STEPS,
     Change,
@@ -28,12 +27,13 @@ from fundoscope.clinic.monitoring.changes import (
     design_cusum,
     run_length,
 )
-from fundoscope.clinic.monitoring.kernel import Discrepancy, Vectors, compare_features
+from fundoscope.clinic.monitoring.kernel import Vectors, compare_features
 from fundoscope.clinic.monitoring.reasons import notes, rate_changed, system_changed, window_changed
 from fundoscope.clinic.monitoring.window import Window
 from fundoscope.errors import BadRequest, BadTable
 from fundoscope.evaluation.statistics.significance import holm
 from fundoscope.tables.patients import texts
+from fundoscope.version import __version__
 
 SCHEMA: Final = 1
 
@@ -78,27 +78,58 @@ class Rules:
         return 4 * self.false_alarm_after
 
 
+class MonitoringReport(TypedDict):
+    """What `monitor.json` holds."""
+
+    schema: int
+    kind: str
+    date: str
+    fundoscope: str
+    holds: bool
+    """Whether no change was found."""
+    reasons: list[str]
+    """Why not, a sentence each."""
+    notes: list[str]
+    protocol: str | None
+    """Its seal; None where there is none."""
+    rules: dict[str, Any]
+    threshold: float | None
+    order: str
+    """What orders the patients: a name in `window.TIMES`, or `window.TABLE_ORDER`."""
+    first_day: str | None
+    last_day: str | None
+    reference: dict[str, Any]
+    """Counts of the reference's photographs and patients."""
+    now: dict[str, Any]
+    """Counts of the later ones."""
+    charts: list[dict[str, Any]]
+    """The CUSUMs of the referral rate, upwards and downwards."""
+    level: float
+    """Of the tests together."""
+    tests: list[dict[str, Any]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
-    """What the two tables are held against."""
+class Comparison:
+    """What the two tables are compared by, besides their scores."""
 
     protocol: Mapping[str, Any] | None = None
     releases: frozenset[str] = frozenset()
-    """Names by which the protocol's release may sign; empty: not known."""
+    """Names by which the protocol's release may sign; empty: unknown."""
     features: tuple[Sequence[Vectors], Sequence[Vectors]] | None = None
     """Of each patient of the reference, and of each of the window."""
     notes: tuple[str, ...] = ()
-    """What else is to be said: sentences."""
+    """Sentences for the reader of the report."""
 
 
-def watch(reference: Window, now: Window, rules: Rules, given: Given, *, day: date) -> dict[str, Any]:
-    """Compare the patients of a window with the reference's, and with the protocol where there is one; as JSON.
+def watch(reference: Window, now: Window, rules: Rules, comparison: Comparison, *, day: date) -> MonitoringReport:
+    """Compare the patients of a window with the reference's, and with the protocol where there is one.
 
     Args:
         reference: Patients of the commissioning.
         now: Patients who came later.
         rules: What counts as an alarm.
-        given: Protocol and features, where there are any.
+        comparison: Protocol and features, where there are any.
         day: Of the report.
 
     Raises:
@@ -106,8 +137,8 @@ def watch(reference: Window, now: Window, rules: Rules, given: Given, *, day: da
         BadRequest: If nothing says who is referred.
     """
     _check_apart(reference, now)
-    threshold = _threshold(reference, now, given.protocol)
-    before, after = (each.referred(threshold) for each in (reference, now))
+    threshold = _threshold(reference, now, comparison.protocol)
+    before, after = (window.referred(threshold) for window in (reference, now))
     if before is None or after is None:
         lacking = reference if before is None else now
         raise BadRequest(
@@ -116,11 +147,11 @@ def watch(reference: Window, now: Window, rules: Rules, given: Given, *, day: da
         )
     charts = [_chart(way, before, after, now, rules) for way in ("up", "down")]
     level = rules.level(len(after))
-    tests = _tests(reference, now, given, rules, level)
+    tests = _tests(reference, now, comparison, rules, level)
     reasons = [
-        *system_changed(reference, now, protocol=given.protocol, releases=given.releases),
-        *(rate_changed(each, now) for each in charts if each["alarm"] is not None),
-        *(window_changed(each) for each in tests if each["alarm"]),
+        *system_changed(reference, now, protocol=comparison.protocol, releases=comparison.releases),
+        *(rate_changed(chart, now) for chart in charts if chart["alarm"] is not None),
+        *(window_changed(test) for test in tests if test["alarm"]),
     ]
     return {
         "schema": SCHEMA,
@@ -129,8 +160,8 @@ def watch(reference: Window, now: Window, rules: Rules, given: Given, *, day: da
         "fundoscope": __version__,
         "holds": not reasons,
         "reasons": reasons,
-        "notes": [*notes(reference, now, charts), *given.notes],
-        "protocol": None if given.protocol is None else given.protocol["seal"],
+        "notes": [*notes(reference, now, charts), *comparison.notes],
+        "protocol": None if comparison.protocol is None else comparison.protocol["seal"],
         "rules": asdict(rules),
         "threshold": threshold,
         "order": now.ordered_by,
@@ -145,11 +176,11 @@ def watch(reference: Window, now: Window, rules: Rules, given: Given, *, day: da
 
 
 def _check_apart(reference: Window, now: Window) -> None:
-    known = set(texts(reference.rows, "sha256")) - {None}
+    hashes = set(texts(reference.rows, "sha256")) - {None}
     repeated = [
         image
         for image, sha256 in zip(now.rows["image"], texts(now.rows, "sha256"), strict=True)
-        if sha256 is not None and sha256 in known
+        if sha256 is not None and sha256 in hashes
     ]
     if repeated:
         raise BadTable(
@@ -218,32 +249,26 @@ def _raised(rate: float, odds: float) -> float:
     return odds * rate / (1 - rate + odds * rate)
 
 
-def _tests(reference: Window, now: Window, given: Given, rules: Rules, level: float) -> list[dict[str, Any]]:
+def _tests(reference: Window, now: Window, comparison: Comparison, rules: Rules, level: float) -> list[dict[str, Any]]:
     """Gradability, scores and features, corrected for one another."""
-    changes: list[tuple[Change, Discrepancy | None]] = [
-        (changed_share("ungradable", reference.ungradable, now.ungradable), None)
-    ]
-    scores = [each.scores[np.isfinite(each.scores)] for each in (reference, now)]
-    if all(len(each) for each in scores):
-        changes.append((changed_spread("score", scores[0], scores[1]), None))
-    if given.features is not None:
+    changes = [changed_share("ungradable", reference.ungradable, now.ungradable)]
+    further: dict[str, dict[str, Any]] = {}
+    scores = [window.scores[np.isfinite(window.scores)] for window in (reference, now)]
+    if all(map(len, scores)):
+        changes.append(changed_spread("score", scores[0], scores[1]))
+    if comparison.features is not None:
         needed = int(np.ceil(ROUGHNESS * (len(changes) + 1) / level))
-        found = compare_features(
-            *given.features,
+        discrepancy = compare_features(
+            *comparison.features,
             np.random.default_rng(rules.seed),
             permutations=min(MOST_PERMUTATIONS, max(FEWEST_PERMUTATIONS, needed)),
         )
-        changes.append((Change("features", 0.0, found.squared, found.p_value), found))
-    corrected = holm([change.p_value for change, _ in changes])
+        changes.append(Change("features", 0.0, discrepancy.squared, discrepancy.p_value))
+        further["features"] = asdict(discrepancy) | {"patients": [len(vectors) for vectors in comparison.features]}
+    corrected = holm([change.p_value for change in changes])
     return [
-        {
-            **asdict(change),
-            **({} if found is None or given.features is None else asdict(found)),
-            **({} if found is None or given.features is None else {"patients": [len(each) for each in given.features]}),
-            "corrected": p,
-            "alarm": p <= level,
-        }
-        for (change, found), p in zip(changes, corrected, strict=True)
+        {**asdict(change), **further.get(change.name, {}), "corrected": p_value, "alarm": p_value <= level}
+        for change, p_value in zip(changes, corrected, strict=True)
     ]
 
 

@@ -7,19 +7,18 @@ from typing import Any
 
 from fundoscope.clinic.documents import came, markdown
 from fundoscope.clinic.monitoring.reasons import order_of
-
-Report = Mapping[str, Any]
+from fundoscope.clinic.monitoring.watch import MonitoringReport
 
 NAMES = {"ungradable": "patients with an eye that cannot be graded", "score": "median score", "features": "features"}
 
 
-def to_markdown(report: Report) -> str:
+def to_markdown(report: MonitoringReport) -> str:
     """The report for people, Markdown."""
-    told = [*report["reasons"], *details(report), f"fundoscope {report['fundoscope']}"]
-    return markdown(f"Monitoring, {report['date']}", verdict(report), told)
+    lines = [*report["reasons"], *details(report), f"fundoscope {report['fundoscope']}"]
+    return markdown(f"Monitoring, {report['date']}", verdict(report), lines)
 
 
-def verdict(report: Report) -> str:
+def verdict(report: MonitoringReport) -> str:
     """The plain answer, in one sentence."""
     patients = report["now"]["patients"]
     if report["protocol"] is None:
@@ -36,7 +35,7 @@ def verdict(report: Report) -> str:
     )
 
 
-def details(report: Report) -> Iterator[str]:
+def details(report: MonitoringReport) -> Iterator[str]:
     """Everything but the reasons, a line each."""
     for words, counts in (("Reference", report["reference"]), ("Now", report["now"])):
         yield (
@@ -58,7 +57,7 @@ def details(report: Report) -> Iterator[str]:
     yield from report["notes"]
 
 
-def _reasons(report: Report) -> str:
+def _reasons(report: MonitoringReport) -> str:
     count = len(report["reasons"])
     return f"{count} reason{'' if count == 1 else 's'}"
 
