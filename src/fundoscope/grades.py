@@ -35,6 +35,12 @@ CUTS: Final = {"any": ANY_RETINOPATHY, "referable": REFERABLE, "sight_threatenin
 DME_NAMES: Final = ("none", "present", "referable")
 """Diabetic macular oedema: 0 none, 1 present, 2 referable or centre-involving."""
 
+REFERABLE_DME: Final = 2
+"""The lowest value of `dme` that is referred, and that threatens sight."""
+
+OR_DME: Final = {"referable_or_dme": REFERABLE, "sight_threatening_or_dme": SIGHT_THREATENING}
+"""The questions that count macular oedema, too: `grade >= OR_DME[name] or dme >= REFERABLE_DME`."""
+
 QUALITY_NAMES: Final = ("good", "usable", "reject")
 """Image quality classes as in EyeQ (Fu et al., MICCAI 2019)."""
 

@@ -272,6 +272,7 @@ def test_the_json_is_stable_and_holds_no_nan(rng):
     assert list(answer) == [
         *("schema", "interval", "level", "resamples", "seed", "include_ungradable", "ece_bins", "counts", "support"),
         *("confusion", "decisions", "statistics", "human", "confusion_shares", "prevalence", "delong", "signs"),
+        "or_dme",
     ]
     entry = answer["statistics"]["decision_sensitivity"]
     assert set(entry) == {

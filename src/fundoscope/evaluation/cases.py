@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from fundoscope.grades import CUTS, REFERABLE
+from fundoscope.grades import CUTS, DME_NAMES, OR_DME, REFERABLE, REFERABLE_DME
 from fundoscope.tables import PROBABILITIES, patient_keys
+
+PRESENT_DME: Final = DME_NAMES.index("present")
 
 GRADED, UNGRADABLE, UNREADABLE = "graded", "ungradable", "unreadable"
 
@@ -34,6 +37,8 @@ class Cases:
     """Number of the patient, from 0."""
     without_patient: int
     """Photographs whose patient is not known; each counts as a patient of its own."""
+    dme: Int[np.ndarray, " photo"] | None = None
+    """Diabetic macular oedema 0 to 2, -1 where it is not known; None where it is known of no photograph."""
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
     """One row for each photograph, columns as `tables.join` names them; empty in cases that are of no table."""
     matched: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -52,6 +57,33 @@ class Cases:
         exceedance = self.probabilities[:, CUTS[cut] :].sum(axis=1)
         return np.where(np.isnan(exceedance), self.p_referable, exceedance) if CUTS[cut] == REFERABLE else exceedance
 
+    def or_dme(self, name: str) -> OrDme:
+        """Return which photographs are positive in a question of `grades.OR_DME`.
+
+        Referable macular oedema counts: `dme` 2, hard exudates within one disc diameter of the centre of the macula
+        (Gulshan et al., JAMA 316, 2016; clinically significant or centre-involving oedema in trials). `dme` 1, oedema
+        that is present but is not known to be referable, does not. A photograph whose grade is positive by itself is
+        positive whatever its `dme`; below that grade it is unknown where `dme` is, never negative.
+
+        Raises:
+            ValueError: If nothing is known of any photograph's `dme`.
+        """
+        if self.dme is None:
+            raise ValueError("dme must be known of a photograph at least, got none")
+        positive = (self.reference >= OR_DME[name]) | (self.dme >= REFERABLE_DME)
+        return OrDme(positive, positive | (self.dme >= 0), (self.dme == PRESENT_DME) & ~positive)
+
+
+@dataclass(frozen=True, slots=True)
+class OrDme:
+    """A reference that counts macular oedema, too."""
+
+    positive: Bool[np.ndarray, " photo"]
+    known: Bool[np.ndarray, " photo"]
+    """Whether it is known if the photograph is positive; those of which it is not are left out."""
+    present: Bool[np.ndarray, " photo"]
+    """Negative although oedema is present, because it is not known to be referable."""
+
 
 def cases_of(matched: pd.DataFrame) -> Cases:
     """Read the arrays off the rows that have a reference grade.
@@ -69,9 +101,11 @@ def cases_of(matched: pd.DataFrame) -> Cases:
     p_referable = _numbers(rows, ("p_referable",))[:, 0]
     keys = patient_keys(rows)
     number = {key: at for at, key in enumerate(dict.fromkeys(keys))}
+    dme = rows["dme"].fillna(-1).to_numpy(dtype=np.int64) if "dme" in rows else np.full(len(rows), -1)
     unanswered = (answered < 0) & np.isnan(p_referable)
     return Cases(
         matched=matched,
+        dme=dme if (dme >= 0).any() else None,
         rows=rows,
         reference=rows["grade"].to_numpy(dtype=np.int64) if len(rows) else np.zeros(0, np.int64),
         answered=answered,

@@ -12,13 +12,13 @@ from jaxtyping import Bool, Float, Int
 
 from fundoscope.arrays import Grades, Scores
 from fundoscope.evaluation.cases import Cases
-from fundoscope.evaluation.measures import Mask
+from fundoscope.evaluation.measures import SUFFIX, Mask
 from fundoscope.evaluation.statistics.agreement import Values
 from fundoscope.evaluation.statistics.detection import ROUNDING, Answers, curves, hit_rates
 from fundoscope.evaluation.statistics.interval import Interval, Weights, patient_intervals, proportion_interval
 from fundoscope.evaluation.statistics.rates import ratio
 from fundoscope.evaluation.statistics.reliability import equal_mass_bins
-from fundoscope.grades import CUTS, REFERABLE
+from fundoscope.grades import CUTS, OR_DME, REFERABLE
 from fundoscope.records import null_if_nan, without_nan
 
 GRID: Final = tuple(round(step / 50, 2) for step in range(51))
@@ -59,7 +59,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurveSet:
-    """All lines; by the names of `grades.CUTS` where a cut has photographs on both sides and a score."""
+    """All lines; by the names of `grades.CUTS` where a cut has photographs on both sides and a score.
+
+    ROC and precision-recall also by those of `grades.OR_DME`, where `dme` is known.
+    """
 
     roc: dict[str, Line]
     """Sensitivity at each share of false alarms (1 - specificity)."""
@@ -97,17 +100,19 @@ def compute_curves(
     """
     roc, precision, reliability, benefit, prevalence = {}, {}, {}, {}, {}
     said = _said(cases, counted)
-    for name, cut in CUTS.items():
-        scored = np.flatnonzero(counted & ~np.isnan(cases.score(name)))
-        positive, score = cases.reference[scored] >= cut, cases.score(name)[scored]
+    for name, (cut, known, reference) in _questions(cases).items():
+        scored = np.flatnonzero(counted & known & ~np.isnan(cases.score(cut)))
+        positive, score = reference[scored], cases.score(cut)[scored]
         if not positive.any() or positive.all():
             continue
         band = _Band(cases.patients[scored], resamples, seed, level)
         prevalence[name] = float(positive.mean())
         roc[name] = band.line(GRID, _roc(positive, score))
         precision[name] = band.line(GRID[1:], _precision(positive, score))
+        if name in OR_DME:
+            continue  # the score is the probability of a grade: neither its reliability nor its benefit is in question
         reliability[name] = band.reliability(positive, score)
-        if cut == REFERABLE:
+        if CUTS[name] == REFERABLE:
             benefit = {
                 "model": band.line(THRESHOLDS, net_benefits(positive, score[:, None] >= np.array(THRESHOLDS))),
                 "refer_all": band.line(THRESHOLDS, net_benefits(positive, np.ones((len(score), 1), bool))),
@@ -126,6 +131,16 @@ def compute_curves(
         reliability=reliability,
         net_benefit=benefit,
     )
+
+
+def _questions(cases: Cases) -> dict[str, tuple[str, Mask, Answers]]:
+    """By the name of the question: the cut whose score answers it, where its answer is known, and the answer."""
+    everywhere = np.ones(len(cases.reference), dtype=bool)
+    questions = {name: (name, everywhere, cases.reference >= cut) for name, cut in CUTS.items()}
+    for name in OR_DME if cases.dme is not None else ():
+        reference = cases.or_dme(name)
+        questions[name] = (name.removesuffix(SUFFIX), reference.known, reference.positive)
+    return questions
 
 
 def net_benefits(positive: Answers, referred: np.ndarray) -> Read:

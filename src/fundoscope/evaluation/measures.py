@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 import numpy as np
 from jaxtyping import Bool
 
+from fundoscope.arrays import Scores
 from fundoscope.evaluation.cases import UNREADABLE, Cases
 from fundoscope.evaluation.statistics.agreement import (
     Confusions,
@@ -19,6 +21,7 @@ from fundoscope.evaluation.statistics.agreement import (
     of_confusions,
 )
 from fundoscope.evaluation.statistics.detection import (
+    Answers,
     Curves,
     average_precisions,
     of_auroc,
@@ -31,13 +34,16 @@ from fundoscope.evaluation.statistics.detection import (
 )
 from fundoscope.evaluation.statistics.reliability import of_brier_parts, of_calibration, of_classwise, of_proper_scores
 from fundoscope.evaluation.statistics.sums import Sums, Together
-from fundoscope.grades import CUTS, GRADES, REFERABLE
+from fundoscope.grades import CUTS, GRADES, OR_DME, REFERABLE
 
 DECISION: Final = "decision"
 INCLUDING: Final = "decision_cannot_grade_as_refer"
 
 RATES_WANTED: Final = (80, 90, 95)
-"""Per cent of one rate at which the other is told."""
+"""Per cent of one rate at which the other is computed."""
+
+SUFFIX: Final = "_or_dme"
+"""What the names in `grades.OR_DME` have beside those in `grades.CUTS`, whose scores they are measured by."""
 
 Mask = Bool[np.ndarray, " photo"]
 
@@ -46,47 +52,48 @@ Measure = tuple[Mask, Together]
 
 
 def measures(cases: Cases, counted: Mask, graded: Mask, *, prevalence: float | None = None) -> list[Measure]:
-    """Everything measured, each with its photographs; those on the same photographs are one measure.
+    """List all statistics, each with its photographs; those of the same photographs are one measure.
 
-    They share the draws, which are most of the work.
+    They share the resamples, which are most of the work.
 
     Args:
         cases: Photographs with a reference grade.
         counted: Those whose scores are measured.
         graded: Those whose answered grade is measured.
-        prevalence: Share of referable photographs for which predictive values are told; None: they are not.
+        prevalence: Prevalence of referable disease at which predictive values are computed; None: they are not.
     """
-    found: list[tuple[Mask, Sums | Together]] = [(graded, _of_grades(cases, graded, prevalence))]
+    measured: list[tuple[Mask, Sums | Together]] = [(graded, _of_grades(cases, graded, prevalence))]
     for name, cut in CUTS.items():
         scored = counted & ~np.isnan(cases.score(name))
-        found.append((scored, of_scores(cases, scored, name, cut)))
+        measured.append((scored, of_scores(cases, scored, name, cut)))
     sure = counted & ~np.isnan(cases.probabilities[:, 0])
-    found.append((sure, of_probabilities(cases, sure)))
+    measured.append((sure, of_probabilities(cases, sure)))
     decision = np.array(cases.decision, dtype=object)
     decided = np.isin(decision, ["refer", "rescreen"])
-    found.append((decided, _of_decisions(cases, decided, DECISION, prevalence)))
+    measured.append((decided, _of_decisions(cases, decided, DECISION, prevalence)))
     answered = (decision != "") & (np.array(cases.status, dtype=object) != UNREADABLE)
-    found.append((answered, _of_decisions(cases, answered, INCLUDING, None)))
-    return _together(found)
+    measured.append((answered, _of_decisions(cases, answered, INCLUDING, None)))
+    measured += _with_dme(cases, counted, graded, decided, answered)
+    return _together(measured)
 
 
 def of_probabilities(cases: Cases, mask: Mask) -> Together:
     """Statistics of p0 to p4 as a whole: calibration, proper scores, and AUROC of each grade and of all."""
-    given, reference = cases.probabilities[mask], cases.reference[mask]
+    probabilities, reference = cases.probabilities[mask], cases.reference[mask]
     return Together(
         (
-            of_pairs(reference, given),
-            of_calibration(given, reference, "calibration_error"),
-            of_calibration(given, reference, "calibration_error_equal_mass", equal_mass=True),
-            of_classwise(given, reference, "calibration_error_classwise"),
-            of_proper_scores(given, reference),
+            of_pairs(reference, probabilities),
+            of_calibration(probabilities, reference, "calibration_error"),
+            of_calibration(probabilities, reference, "calibration_error_equal_mass", equal_mass=True),
+            of_classwise(probabilities, reference, "calibration_error_classwise"),
+            of_proper_scores(probabilities, reference),
         )
     )
 
 
-def _together(found: list[tuple[Mask, Sums | Together]]) -> list[Measure]:
+def _together(measured: list[tuple[Mask, Sums | Together]]) -> list[Measure]:
     groups: dict[bytes, list[tuple[Mask, Sums | Together]]] = {}
-    for measure in found:
+    for measure in measured:
         groups.setdefault(measure[0].tobytes(), []).append(measure)
     return [(group[0][0], Together(tuple(statistics for _, statistics in group))) for group in groups.values()]
 
@@ -95,7 +102,7 @@ def _of_grades(cases: Cases, mask: Mask, prevalence: float | None) -> Sums:
     def read(counts: Confusions) -> Mapping[str, Values]:
         values = agreement_statistics(counts) | class_statistics(counts) | cut_statistics(counts)
         for grade in range(GRADES):
-            values |= {f"grade{grade}_{name}": each for name, each in grade_statistics(counts, grade).items()}
+            values |= _prefixed(f"grade{grade}", grade_statistics(counts, grade))
         return values | _predictive(values, "referable", prevalence)
 
     return of_confusions(cases.reference[mask], cases.answered[mask], read)
@@ -104,26 +111,62 @@ def _of_grades(cases: Cases, mask: Mask, prevalence: float | None) -> Sums:
 def of_scores(cases: Cases, mask: Mask, name: str, cut: int) -> Together:
     """Statistics of one cut's score, after its name in `grades.CUTS`: AUROC, precision, rates, Brier of referable."""
     positive, scores = cases.reference[mask] >= cut, cases.score(name)[mask]
+    ranking = of_ranking(positive, scores, name)
+    if cut != REFERABLE:
+        return ranking
+    return Together((ranking, of_brier_parts(positive, scores, prefix=f"{name}_")))
+
+
+def of_ranking(positive: Answers, scores: Scores, name: str) -> Together:
+    """Statistics of a score by its order alone, after the name of the question: AUROC, average precision, rates."""
 
     def read(of: Curves) -> Mapping[str, Values]:
         values = {"average_precision": average_precisions(of)}
-        for wanted in RATES_WANTED:
-            values[f"sensitivity_at_specificity_{wanted}"] = sensitivities_at(of, wanted / 100)
-            values[f"specificity_at_sensitivity_{wanted}"] = specificities_at(of, wanted / 100)
-        return {f"{name}_{each}": found for each, found in values.items()}
+        for per_cent in RATES_WANTED:
+            values[f"sensitivity_at_specificity_{per_cent}"] = sensitivities_at(of, per_cent / 100)
+            values[f"specificity_at_sensitivity_{per_cent}"] = specificities_at(of, per_cent / 100)
+        return {f"{name}_{statistic}": rates for statistic, rates in values.items()}
 
-    parts = [of_auroc(positive, scores, f"{name}_auroc"), of_curves(positive, scores, read)]
-    return Together((*parts, of_brier_parts(positive, scores, prefix=f"{name}_")) if cut == REFERABLE else tuple(parts))
+    return Together((of_auroc(positive, scores, f"{name}_auroc"), of_curves(positive, scores, read)))
+
+
+def _with_dme(cases: Cases, counted: Mask, graded: Mask, decided: Mask, answered: Mask) -> list[tuple[Mask, Together]]:
+    """Statistics of score, grade and decision against the questions of `grades.OR_DME`, where `dme` is known.
+
+    Neither Brier scores nor predictive values: p_referable is the probability of a grade, and the prevalence that of
+    a grade.
+    """
+    if cases.dme is None:
+        return []
+    referred = np.array(cases.decision, dtype=object) != "rescreen"
+    measured = []
+    for name, cut in OR_DME.items():
+        reference, score = cases.or_dme(name), cases.score(name.removesuffix(SUFFIX))
+        scored = counted & reference.known & ~np.isnan(score)
+        measured.append((scored, of_ranking(reference.positive[scored], score[scored], name)))
+        for prefix, mask, said, f1 in (
+            (name, graded, cases.answered >= cut, True),
+            (f"{DECISION}_{name}", decided, referred, False),
+            (f"{INCLUDING}_{name}", answered, referred, False),
+        ):
+            inside = mask & reference.known
+            hits = of_hits(reference.positive[inside], said[inside], f1=f1)
+            measured.append((inside, Together((hits,), partial(_prefixed, prefix))))
+    return measured
+
+
+def _prefixed(prefix: str, values: Mapping[str, Values]) -> dict[str, Values]:
+    return {f"{prefix}_{name}": rates for name, rates in values.items()}
 
 
 def _of_decisions(cases: Cases, mask: Mask, name: str, prevalence: float | None) -> Together:
-    said = np.array(cases.decision, dtype=object)[mask] != "rescreen"
+    referred = np.array(cases.decision, dtype=object)[mask] != "rescreen"
 
-    def named(found: Mapping[str, Values]) -> Mapping[str, Values]:
-        values = {f"{name}_{each}": rates for each, rates in found.items()}
+    def named(rates: Mapping[str, Values]) -> Mapping[str, Values]:
+        values = _prefixed(name, rates)
         return values | _predictive(values, name, prevalence)
 
-    return Together((of_hits(cases.reference[mask] >= REFERABLE, said),), named)
+    return Together((of_hits(cases.reference[mask] >= REFERABLE, referred),), named)
 
 
 def _predictive(values: Mapping[str, Values], name: str, prevalence: float | None) -> dict[str, Values]:

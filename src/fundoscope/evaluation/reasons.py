@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool
 
 from fundoscope.arrays import Grades
 from fundoscope.evaluation.cases import Cases
+from fundoscope.evaluation.measures import SUFFIX, Mask
 from fundoscope.evaluation.statistics.interval import UNDEFINED_SHARE, Interval
-from fundoscope.grades import CUTS, GRADE_NAMES, GRADES
+from fundoscope.grades import CUTS, GRADE_NAMES, GRADES, OR_DME
 
 OF_PROBABILITIES: Final = (
     "calibration_error",
@@ -26,12 +26,11 @@ OF_PROBABILITIES: Final = (
 )
 """Statistics that need all five probabilities."""
 
-Mask = Bool[np.ndarray, " photo"]
-
 
 def why_missing(cases: Cases, counted: Mask) -> dict[str, str]:
     """Reasons that follow from what the table holds and which grades occur, by the name of the statistic."""
-    return dict([*_of_scores(cases, counted), *_of_decisions(cases), *_of_grades(cases, counted)])
+    parts = (_of_scores(cases, counted), _of_scores_or_dme(cases, counted), _of_decisions(cases))
+    return dict([reason for part in (*parts, _of_grades(cases, counted)) for reason in part])
 
 
 def why_no_interval(interval: Interval, resamples: int) -> str:
@@ -71,10 +70,23 @@ def _of_cut(reference: Grades, cut: int) -> str:
 
 
 def _of_decisions(cases: Cases) -> Iterator[tuple[str, str]]:
+    questions = ["", *(f"_{name}" for name in OR_DME if cases.dme is not None)]
     if not any(cases.decision):
         for name in ("decision", "decision_cannot_grade_as_refer"):
-            for rate in ("sensitivity", "specificity"):
-                yield f"{name}_{rate}", "the predictions hold no decision"
+            for question in questions:
+                for rate in ("sensitivity", "specificity"):
+                    yield f"{name}{question}_{rate}", "the predictions hold no decision"
+
+
+def _of_scores_or_dme(cases: Cases, counted: Mask) -> Iterator[tuple[str, str]]:
+    for name in OR_DME if cases.dme is not None else ():
+        reference = cases.or_dme(name)
+        scored = counted & reference.known & ~np.isnan(cases.score(name.removesuffix(SUFFIX)))
+        positive = reference.positive[scored]
+        if not scored.any():
+            yield f"{name}_auroc", "the predictions hold no probability of the grade"
+        elif positive.all() or not positive.any():
+            yield f"{name}_auroc", f"no {'negative' if positive.all() else 'positive'} photograph"
 
 
 def _of_grades(cases: Cases, counted: Mask) -> Iterator[tuple[str, str]]:

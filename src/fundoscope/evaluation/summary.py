@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,14 +12,14 @@ import numpy as np
 from jaxtyping import Bool
 
 from fundoscope.evaluation.cases import UNGRADABLE, UNREADABLE, Cases
-from fundoscope.evaluation.measures import DECISION, measures
+from fundoscope.evaluation.measures import DECISION, SUFFIX, measures
 from fundoscope.evaluation.reasons import why_missing, why_no_interval
 from fundoscope.evaluation.signs import Sign, evaluate_signs
 from fundoscope.evaluation.statistics.agreement import confusions, row_shares
 from fundoscope.evaluation.statistics.delong import DELONG, OBUCHOWSKI, delong
 from fundoscope.evaluation.statistics.interval import INTERVALS, Interval, patient_intervals, proportion_interval
 from fundoscope.evaluation.statistics.reliability import BINS
-from fundoscope.grades import CUTS, REFERABLE
+from fundoscope.grades import CUTS, OR_DME, REFERABLE
 from fundoscope.records import null_if_nan
 
 SCHEMA: Final = 1
@@ -47,7 +48,10 @@ class Summary:
     confusion: tuple[tuple[int, ...], ...]
     """Photographs by reference grade (rows) and answered grade (columns)."""
     decisions: dict[str, dict[str, int]]
-    """Decisions among the referable and the not referable photographs."""
+    """Decisions among the referable and the not referable photographs; also by each of `or_dme`."""
+    or_dme: dict[str, dict[str, int]]
+    """Photographs by each question of `grades.OR_DME`: positive, negative, unknown and left out, and of the negative
+    those with oedema not known to be referable; empty where no photograph's `dme` is known."""
     intervals: dict[str, Interval]
     """Statistics by name: `quadratic_kappa`, `grade2_sensitivity`, `referable_auroc`, ..."""
     exact: dict[str, tuple[float, float]]
@@ -91,6 +95,7 @@ class Summary:
             "prevalence": self.prevalence,
             "delong": self.delong_method,
             "signs": {name: _of_sign(sign) for name, sign in self.signs.items()},
+            "or_dme": {name: dict(counts) for name, counts in self.or_dme.items()},
         }
 
     @property
@@ -162,6 +167,7 @@ def summarise(
         support=tuple(int(count) for count in table.sum(axis=1)),
         confusion=tuple(tuple(int(count) for count in row) for row in table),
         decisions=_decisions(cases),
+        or_dme=_or_dme(cases),
         intervals=intervals,
         exact=_proportions(cases, level, "clopper-pearson"),
         wilson=_proportions(cases, level, "wilson"),
@@ -195,40 +201,69 @@ def _counts(cases: Cases, counted: Bool[np.ndarray, " photo"], graded: Bool[np.n
     }
 
 
+def _questions(cases: Cases) -> Iterator[tuple[str, Bool[np.ndarray, " photo"], Bool[np.ndarray, " photo"]]]:
+    """What decisions are measured against: the name, the positive photographs and the negative ones."""
+    yield "referable", cases.reference >= REFERABLE, cases.reference < REFERABLE
+    for name in OR_DME if cases.dme is not None else ():
+        reference = cases.or_dme(name)
+        yield name, reference.positive, reference.known & ~reference.positive
+
+
 def _decisions(cases: Cases) -> dict[str, dict[str, int]]:
-    sides = {"referable": cases.reference >= REFERABLE, "not_referable": cases.reference < REFERABLE}
-    decision = np.array([each or "none" for each in cases.decision], dtype=object)
+    decision = np.array([text or "none" for text in cases.decision], dtype=object)
     return {
         side: {name: int((decision[mask] == name).sum()) for name in ("refer", "rescreen", "cannot grade", "none")}
-        for side, mask in sides.items()
+        for question, positive, negative in _questions(cases)
+        for side, mask in ((question, positive), (f"not_{question}", negative))
+    }
+
+
+def _or_dme(cases: Cases) -> dict[str, dict[str, int]]:
+    references = {name: cases.or_dme(name) for name in OR_DME if cases.dme is not None}
+    return {
+        name: {
+            "positive": int(reference.positive.sum()),
+            "negative": int((reference.known & ~reference.positive).sum()),
+            "unknown": int((~reference.known).sum()),
+            "negative_with_dme_present": int(reference.present.sum()),
+        }
+        for name, reference in references.items()
     }
 
 
 def _delong(
     cases: Cases, counted: Bool[np.ndarray, " photo"], level: float
 ) -> tuple[dict[str, tuple[float, float]], str]:
-    """DeLong's bounds of the AUROC of each cut, and which variance was taken on all photographs counted."""
-    found = {}
-    for name, cut in CUTS.items():
-        scored = counted & ~np.isnan(cases.score(name))
-        of = delong(cases.reference[scored] >= cut, cases.score(name)[scored][None], cases.patients[scored])
-        found[f"{name}_auroc"] = of.interval(0, level)
+    """DeLong's bounds of the AUROC of each question, and which variance was taken on all photographs counted."""
+    questions = {name: (name, counted, cases.reference >= cut) for name, cut in CUTS.items()}
+    for name in OR_DME if cases.dme is not None else ():
+        reference = cases.or_dme(name)
+        questions[name] = (name.removesuffix(SUFFIX), counted & reference.known, reference.positive)
+    bounds_of = {}
+    for name, (cut, mask, positive) in questions.items():
+        scored = mask & ~np.isnan(cases.score(cut))
+        areas = delong(positive[scored], cases.score(cut)[scored][None], cases.patients[scored])
+        bounds_of[f"{name}_auroc"] = areas.interval(0, level)
     patients = cases.patients[counted]
-    return found, OBUCHOWSKI if len(set(patients.tolist())) < len(patients) else DELONG
+    return bounds_of, OBUCHOWSKI if len(set(patients.tolist())) < len(patients) else DELONG
 
 
 def _proportions(cases: Cases, level: float, method: str) -> dict[str, tuple[float, float]]:
-    """Beside the bootstrap: where nothing was missed, drawing finds no spread."""
-    found = {}
-    sides = _decisions(cases)
-    for side, rate, hit, miss in (
-        ("referable", "sensitivity", "refer", "rescreen"),
-        ("not_referable", "specificity", "rescreen", "refer"),
-    ):
-        total = sides[side][hit] + sides[side][miss]
-        if total:
-            found[f"{DECISION}_{rate}"] = proportion_interval(sides[side][hit], total, level=level, method=method)
-    return found
+    """Intervals beside the bootstrap, which has no width where nothing was missed."""
+    bounds_of = {}
+    counts = _decisions(cases)
+    for question, _, _ in _questions(cases):
+        prefix = DECISION if question == "referable" else f"{DECISION}_{question}"
+        for side, rate, hit, miss in (
+            (question, "sensitivity", "refer", "rescreen"),
+            (f"not_{question}", "specificity", "rescreen", "refer"),
+        ):
+            total = counts[side][hit] + counts[side][miss]
+            if total:
+                bounds_of[f"{prefix}_{rate}"] = proportion_interval(
+                    counts[side][hit], total, level=level, method=method
+                )
+    return bounds_of
 
 
 def _of_sign(sign: Sign) -> dict[str, Any]:

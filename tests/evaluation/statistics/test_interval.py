@@ -277,3 +277,8 @@ def test_bca_has_no_interval_where_all_draws_lie_on_one_side():
 def test_an_unknown_method_is_refused(rng):
     with pytest.raises(ValueError, match=r"method must be one of percentile, bca, got 'basic'"):
         patient_intervals(mean_of(np.ones(4)), np.arange(4), rng=rng, method="basic")
+
+
+def test_an_undefined_end_is_none_for_json():
+    assert Interval(0.5, math.nan, math.nan, 0.95, 3).ends() == {"estimate": 0.5, "low": None, "high": None}
+    assert Interval(0.5, 0.25, 0.75, 0.95, 0).ends() == {"estimate": 0.5, "low": 0.25, "high": 0.75}

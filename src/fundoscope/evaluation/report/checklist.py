@@ -166,7 +166,7 @@ def facts_of(evaluation: Evaluation) -> dict[str, str]:
         "eligible": f"Every photograph of {data['manifest']}{', ' + split[0].lower() + split[1:] if split else ''}.",
         "quality": f"Photographs: {words.quality_words(summary)}.",
         "reference": f"ICDR grade 0 to 4 (Wilkinson et al. 2003) as the manifest gives it; referable is {REFERABLE} or "
-        "above.",
+        + " ".join(["above.", *words.dme_lines(summary)]),
         "readers": _listed(rows, "grade_by", "readers who corrected a grade"),
         "variability": f"{int(rows['grade_second'].notna().sum())} photographs have a second reader's grade."
         if "grade_second" in rows and rows["grade_second"].notna().any()

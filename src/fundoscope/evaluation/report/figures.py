@@ -28,12 +28,17 @@ from fundoscope.evaluation.report.drawing import (
     short,
     whisker,
 )
+from fundoscope.evaluation.report.words import DME_WORDS
 from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.evaluation.subgroups import STATISTICS, Subgroups
 from fundoscope.evaluation.summary import Summary
 from fundoscope.grades import CUTS
 
-CUT_WORDS: Final = {"any": "any retinopathy", "referable": "referable", "sight_threatening": "sight-threatening"}
+CUT_WORDS: Final = {
+    "any": "any retinopathy",
+    "referable": "referable",
+    "sight_threatening": "sight-threatening",
+} | DME_WORDS
 
 
 def draw(evaluation: Evaluation) -> dict[str, tuple[str, bytes]]:
@@ -90,7 +95,7 @@ def ranking_figure(curves: CurveSet, aurocs: Mapping[str, Interval]) -> Figure:
     """
     figure = Figure(figsize=(11, 5.3), layout="constrained")
     roc, precision = figure.subplots(1, 2)
-    for at, name in enumerate(CUTS):
+    for at, name in enumerate(CUT_WORDS):
         if name in curves.roc:
             words = f"{CUT_WORDS[name]} (AUROC {aurocs[name].estimate:.3f})"
             _banded(roc, curves.roc[name], colour(at), words)

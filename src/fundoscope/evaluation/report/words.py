@@ -12,7 +12,11 @@ from fundoscope.evaluation.mistakes import Mistakes
 from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.evaluation.statistics.reliability import BINS
 from fundoscope.evaluation.summary import Summary
+from fundoscope.grades import OR_DME, REFERABLE_DME
 from fundoscope.tables.pair import Reference
+
+DME_WORDS: Final = {"referable_or_dme": "referable or DME", "sight_threatening_or_dme": "sight-threatening or DME"}
+"""What the questions of `grades.OR_DME` are called."""
 
 ROWS: Final = {
     "quadratic_kappa": "quadratic kappa",
@@ -28,20 +32,35 @@ ROWS: Final = {
     "within_one": "at most one grade off",
     "any_auroc": "AUROC, any retinopathy (grade >= 1)",
     "referable_auroc": "AUROC, referable (grade >= 2)",
+    "referable_or_dme_auroc": "AUROC, referable or DME (grade >= 2 or dme 2)",
     "sight_threatening_auroc": "AUROC, sight-threatening (grade >= 3)",
+    "sight_threatening_or_dme_auroc": "AUROC, sight-threatening or DME (grade >= 3 or dme 2)",
     "auroc_one_vs_rest": "AUROC, one grade against the rest, mean",
     "auroc_one_vs_one": "AUROC, one grade against another, mean",
     "any_average_precision": "average precision, any retinopathy",
     "referable_average_precision": "average precision, referable",
+    "referable_or_dme_average_precision": "average precision, referable or DME",
     "sight_threatening_average_precision": "average precision, sight-threatening",
+    "sight_threatening_or_dme_average_precision": "average precision, sight-threatening or DME",
     **{
-        f"referable_{kind}_at_{other}_{rate}": f"best {kind}, referable, where {other} is {rate} %"
+        f"{question}_{kind}_at_{other}_{rate}": words.format(kind=kind, other=other, rate=rate)
         for kind, other in (("sensitivity", "specificity"), ("specificity", "sensitivity"))
         for rate in (80, 90, 95)
+        for question, words in (
+            ("referable", "best {kind}, referable, where {other} is {rate} %"),
+            ("referable_or_dme", "  the same, referable or DME"),
+        )
     },
     "referable_sensitivity": "sensitivity of the grade, referable",
     "referable_specificity": "specificity of the grade, referable",
     "referable_f1": "F1 of the grade, referable",
+    "sight_threatening_sensitivity": "sensitivity of the grade, sight-threatening",
+    "sight_threatening_specificity": "specificity of the grade, sight-threatening",
+    **{
+        f"{question}_{statistic}": f"{label} of the grade, {words}"
+        for question, words in DME_WORDS.items()
+        for statistic, label in (("sensitivity", "sensitivity"), ("specificity", "specificity"), ("f1", "F1"))
+    },
     "calibration_error": "calibration error of the most probable grade (ECE)",
     "calibration_error_equal_mass": "the same, bins of equal counts",
     "calibration_error_classwise": "the same, mean over the grades (classwise)",
@@ -53,8 +72,17 @@ ROWS: Final = {
     "referable_brier_uncertainty": "  its uncertainty (of the photographs)",
     "decision_sensitivity": "sensitivity of the decision, referable",
     "decision_specificity": "specificity of the decision, referable",
+    **{
+        f"decision_{question}_{rate}": f"{rate} of the decision, {words}"
+        for question, words in DME_WORDS.items()
+        for rate in ("sensitivity", "specificity")
+    },
     "decision_cannot_grade_as_refer_sensitivity": "sensitivity, referable, cannot grade as refer",
     "decision_cannot_grade_as_refer_specificity": "specificity, referable, cannot grade as refer",
+    **{
+        f"decision_cannot_grade_as_refer_referable_or_dme_{rate}": f"{rate}, referable or DME, cannot grade as refer"
+        for rate in ("sensitivity", "specificity")
+    },
     "referable_ppv_at_prevalence": "PPV of the grade, referable, at the given prevalence",
     "referable_npv_at_prevalence": "NPV of the grade, referable, at the given prevalence",
     "decision_ppv_at_prevalence": "PPV of the decision, referable, at the given prevalence",
@@ -130,6 +158,7 @@ def count_lines(evaluation: Evaluation) -> list[str]:
         f"of {counts['measured_patients']} patients.",
         f"Without a match: {data['only_predicted']} predictions, {data['only_listed']} photographs of the manifest; "
         f"without a reference grade: {counts['without_reference_grade']}.",
+        *dme_lines(evaluation.summary),
         *without_patient_lines(evaluation.summary),
     ]
 
@@ -147,6 +176,24 @@ def without_patient_lines(summary: Summary) -> list[str]:
     count = summary.counts["without_patient"]
     words = f"{count} photographs have no patient and count as one patient each: intervals are too narrow where they "
     return [words + "show the same person."] if count else []
+
+
+def dme_lines(summary: Summary) -> list[str]:
+    """Define the references that count macular oedema, and count their photographs; empty where `dme` is not known."""
+    return [_dme_line(question, counts) for question, counts in summary.or_dme.items()]
+
+
+def _dme_line(question: str, counts: Mapping[str, int]) -> str:
+    cut, words = OR_DME[question], DME_WORDS[question]
+    present = counts["negative_with_dme_present"]
+    line = (
+        f"{words[0].upper()}{words[1:]}: grade >= {cut} or dme {REFERABLE_DME}; {counts['positive']} photographs are "
+        f"positive, {counts['negative']} negative"
+    )
+    line += f" ({present} with dme 1: present, not known to be referable)" if present else ""
+    line += f", {counts['unknown']} unknown (dme blank, grade below {cut}) and left out"
+    # Photographs that oedema alone makes positive are among those left out, and are the harder ones to refer.
+    return line + (": sensitivities may be optimistic." if counts["unknown"] else ".")
 
 
 def interval_line(summary: Summary) -> str:
@@ -175,11 +222,17 @@ def other_interval_lines(summary: Summary) -> list[str]:
 def decision_lines(summary: Summary) -> list[str]:
     """Count the decisions among the photographs that the reference calls referable, and among the others."""
     return [
-        f"Decisions, {side.replace('_', ' ')}: "
+        f"Decisions, {_side_words(side)}: "
         + ", ".join(f"{decision} {count}" for decision, count in counts.items() if count)
         for side, counts in summary.decisions.items()
         if any(count for decision, count in counts.items() if decision != "none")
     ]
+
+
+def _side_words(side: str) -> str:
+    question = side.removeprefix("not_")
+    words = DME_WORDS.get(question, question.replace("_", " "))
+    return words if question == side else f"not {words}"
 
 
 def mistake_line(mistakes: Mistakes) -> str:

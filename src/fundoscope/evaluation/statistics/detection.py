@@ -208,13 +208,14 @@ def hit_rates(weights: Weights, positive: Answers, said: Answers) -> tuple[Value
     return found["sensitivity"], found["specificity"]
 
 
-def of_hits(positive: Answers, said: Answers) -> Sums:
-    """`sensitivity` and `specificity`; see `hit_rates`."""
+def of_hits(positive: Answers, said: Answers, *, f1: bool = False) -> Sums:
+    """Count `sensitivity` and `specificity` (see `hit_rates`), and `f1` if asked for."""
     cells = by_cell(2 * positive.astype(np.int64) + (positive == said), 4)
 
     def read(totals: Totals) -> Mapping[str, Values]:
         alarm, cleared, missed, hit = totals
-        return {"sensitivity": ratio(hit, hit + missed), "specificity": ratio(cleared, cleared + alarm)}
+        rates = {"sensitivity": ratio(hit, hit + missed), "specificity": ratio(cleared, cleared + alarm)}
+        return rates | {"f1": ratio(2 * hit, 2 * hit + missed + alarm)} if f1 else rates
 
     return Sums((cells,), read)
 

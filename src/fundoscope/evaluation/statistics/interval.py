@@ -66,6 +66,10 @@ class Interval:
     undefined: int
     """Resamples left out because the statistic had no value on them (e.g. no referable eye drawn)."""
 
+    def ends(self) -> dict[str, float | None]:
+        """Return `estimate`, `low` and `high` as JSON can hold them: None where undefined."""
+        return {name: null_if_nan(float(getattr(self, name))) for name in ("estimate", "low", "high")}
+
     def __str__(self) -> str:
         if math.isnan(self.estimate):
             return "n/a"
