@@ -8,7 +8,7 @@ import math
 import pytest
 
 from fundoscope.decide.neighbours import Voting
-from fundoscope.records import check_keys, null_if_nan, without_nan
+from fundoscope.records import check_keys, is_number, is_whole_number, null_if_nan, without_nan
 
 
 def test_the_keys_are_the_fields_and_nothing_else():
@@ -31,3 +31,12 @@ def test_figures_and_everything_that_is_no_figure_stay_as_they_are():
 
     assert without_nan(values) == values
     assert null_if_nan(-0.25) == -0.25
+
+
+@pytest.mark.parametrize(
+    ("value", "number", "whole"),
+    [(3, True, True), (0.5, True, False), (True, False, False), ("3", False, False), (None, False, False)],
+)
+def test_true_and_false_are_no_numbers(value, number, whole):
+    assert is_number(value) is number
+    assert is_whole_number(value) is whole

@@ -5,26 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
 def check_keys(values: Mapping[str, Any], kind: type[DataclassInstance]) -> None:
-    """Nothing, or what is wrong with the keys of a dataclass's `to_dict`.
+    """Refuse a record whose keys are not the fields of the dataclass that it was written from.
 
     Raises:
         ValueError: If they are not the names of its fields.
     """
-    known = {each.name for each in fields(kind)}
-    if set(values) != known:
-        raise ValueError(f"expected the keys {', '.join(sorted(known))}, got {', '.join(sorted(values))}")
+    names = {field.name for field in fields(kind)}
+    if set(values) != names:
+        raise ValueError(f"expected the keys {', '.join(sorted(names))}, got {', '.join(sorted(values))}")
 
 
-def is_number(value: object) -> bool:
-    """Whether it is a number, which True and False are not."""
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Return whether a value of a record is a number; True and False, which Python counts as numbers, are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_whole_number(value: object) -> TypeGuard[int]:
+    """Return whether a value of a record is a whole number; True and False are not."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def null_if_nan(value: float) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -57,17 +56,7 @@ def agreement(
         rng=np.random.default_rng(SEED),
         resamples=resamples,
     )
-    return {
-        name: {
-            bound: None if math.isnan(value) else float(value)
-            for bound, value in (
-                ("estimate", intervals[name].estimate),
-                ("low", intervals[name].low),
-                ("high", intervals[name].high),
-            )
-        }
-        for name in STATISTICS
-    }
+    return {name: intervals[name].ends() for name in STATISTICS}
 
 
 def two_labels(frame: pd.DataFrame, *, resamples: int = RESAMPLES) -> tuple[Finding, ...]:

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import pandas as pd
 
-from fundoscope import __version__
 from fundoscope.audit import agreement, labels, leaks, pictures
 from fundoscope.audit.embedder import ReleaseEmbedder
 from fundoscope.audit.findings import Finding
@@ -22,6 +21,7 @@ from fundoscope.duplicates.groups import with_groups
 from fundoscope.duplicates.search import Overlap, find_overlap
 from fundoscope.runtime.release import OpenRelease
 from fundoscope.tables import join
+from fundoscope.version import __version__
 
 SCHEMA: Final = "fundoscope.audit/1"
 

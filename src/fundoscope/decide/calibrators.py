@@ -19,6 +19,7 @@ from fundoscope.arrays import Grades, Probabilities, RawOutput, Scores
 from fundoscope.decide.calibrate import LIKELIHOOD_FLOOR
 from fundoscope.decide.heads import cut_probabilities, softmax_probabilities
 from fundoscope.grades import GRADES
+from fundoscope.records import is_number
 
 Answers = Bool[np.ndarray, " photo"]
 """True where the reference says yes."""
@@ -356,9 +357,7 @@ def _curve(values: Mapping[str, Any]) -> Platt | Isotonic:
 
 
 def _numbers(values: Any) -> tuple[float, ...]:
-    if not isinstance(values, list | tuple) or any(
-        isinstance(value, bool) or not isinstance(value, int | float) for value in values
-    ):
+    if not isinstance(values, list | tuple) or not all(map(is_number, values)):
         raise ValueError(f"a calibrator's numbers must be a list of numbers, got {values!r}")
     return tuple(float(value) for value in values)
 

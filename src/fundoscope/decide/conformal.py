@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float, Int
 from fundoscope.arrays import Grades, Probabilities, Scores
 from fundoscope.decide.held_out import HeldOut
 from fundoscope.grades import GRADES
-from fundoscope.records import check_keys
+from fundoscope.records import check_keys, is_number
 
 UNITS: Final = {
     "photograph": "a photograph of a new patient, all of hers equally likely",
@@ -134,7 +134,7 @@ class Conformal:
         check_keys(values, cls)
         numbers = {"alpha": values["alpha"], "threshold": values["threshold"], **values["groups"]}
         for name, value in numbers.items():
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if not is_number(value):
                 raise ValueError(f"{name} of conformal sets must be a number, got {value!r}")
         groups = {name: float(value) for name, value in values["groups"].items()}
         return cls(

@@ -23,7 +23,7 @@ from fundoscope.arrays import Probabilities
 from fundoscope.errors import BadRelease, BadRequest
 from fundoscope.files import write_bytes
 from fundoscope.grades import GRADES
-from fundoscope.records import check_keys
+from fundoscope.records import check_keys, is_whole_number
 
 NEIGHBOURS: Final = "neighbours.npz"
 """Name of the file inside a release."""
@@ -55,7 +55,7 @@ class Voting:
     """`uniform`: one vote each. `distance`: a vote of 1 / distance; where some lie at 0, those alone vote."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
+        if not is_whole_number(self.k) or self.k < 1:
             raise ValueError(f"k must be a whole number above 0, got {self.k!r}")
         for name, allowed in (("metric", METRICS), ("weights", VOTES)):
             if getattr(self, name) not in allowed:

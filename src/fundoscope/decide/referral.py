@@ -15,6 +15,7 @@ from jaxtyping import Bool
 
 from fundoscope.arrays import Scores
 from fundoscope.grades import CUTS
+from fundoscope.records import is_number
 
 REFER: Final = "refer"
 RESCREEN: Final = "rescreen"
@@ -74,7 +75,7 @@ class OperatingPoint:
             raise ValueError(f"operating point lacks {', '.join(missing)}")
         numbers = {key: values[key] for key in ("threshold", "sensitivity") if values.get(key) is not None}
         for key, value in numbers.items():
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if not is_number(value):
                 raise ValueError(f"{key} of an operating point must be a number, got {value!r}")
         for key in ("name", "cut"):
             if not isinstance(values.get(key, ""), str):

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float32
 
 from fundoscope.arrays import Photo
 from fundoscope.photo.fov import Field
+from fundoscope.records import is_number
 
 WORKING_PX = 384
 """Diameter of the field of view on the copy that is measured."""
@@ -141,7 +142,7 @@ class Gate:
         for name, value in mapping.items():
             if name not in known:
                 raise ValueError(f"gate.{name} is unknown; expected keys among {', '.join(sorted(known))}")
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if not is_number(value):
                 raise ValueError(f"gate.{name} must be a number in [0, 1], got {value!r}")
         return cls(**{name: float(value) for name, value in mapping.items()})
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, TypeGuard
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from fundoscope.arrays import Canvas, Canvases, Mask, Photo
 from fundoscope.photo.enhance import ben_graham, clahe
 from fundoscope.photo.fov import Field, find_field
 from fundoscope.photo.quality import WORKING_PX as QUALITY_PX
+from fundoscope.records import is_number
 
 CROPS = ("none", "rows", "square", "circle", "radius")
 ENHANCEMENTS = ("none", "ben_graham", "clahe")
@@ -100,24 +101,20 @@ def _check(sound: bool, name: str, expected: str, came: object) -> None:
 
 def _read_value(name: str, value: object) -> Any:
     if name == "side":
-        if _is_number(value) and float(value).is_integer():
+        if is_number(value) and float(value).is_integer():
             return int(value)
         raise _wrong(name, "a whole number of pixels", value)
     if name == "margin":
-        if _is_number(value):
+        if is_number(value):
             return float(value)
         raise _wrong(name, "a number", value)
     if name in ("mean", "std"):
-        if isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_number, value)):
+        if isinstance(value, list | tuple) and len(value) == 3 and all(map(is_number, value)):
             return tuple(float(part) for part in value)
         raise _wrong(name, "three numbers", value)
     if isinstance(value, str):
         return value
     raise _wrong(name, "a word", value)
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _wrong(name: str, expected: str, came: object) -> ValueError:

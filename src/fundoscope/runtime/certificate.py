@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
 from fundoscope.pages import interval_words
+from fundoscope.records import is_number
 
 RESULTS: Final = ("passed", "failed", "not run")
 """What may come of a test."""
@@ -47,7 +48,7 @@ class Outcome:
         if self.result not in RESULTS:
             raise ValueError(f"result must be one of {', '.join(RESULTS)}, got {self.result!r}")
         numbers = self.value, self.low, self.high
-        if any(isinstance(each, bool) or not isinstance(each, int | float | None) for each in numbers):
+        if not all(number is None or is_number(number) for number in numbers):
             raise ValueError(f"value, low and high of test {self.name!r} must be numbers or null, got {numbers}")
 
     def words(self) -> str:

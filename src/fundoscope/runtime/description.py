@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fundoscope.errors import BadRelease
-from fundoscope.records import is_number
+from fundoscope.records import is_number, is_whole_number
 from fundoscope.runtime.archive import is_plain
 
 SCHEMA: Final = 1
@@ -157,7 +157,7 @@ _KINDS: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
     "a positive number": ("golden_tolerance", lambda value: is_number(value) and value > 0),
     "a whole number above 0": (
         "features schema eyes",
-        lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 0,
+        lambda value: is_whole_number(value) and value > 0,
     ),
 }
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from fundoscope.arrays import Mask
 from fundoscope.errors import BadRequest
 from fundoscope.files import replacing, sha256_of, write_bytes, write_text
 from fundoscope.grades import NOT_A_DEVICE
+from fundoscope.records import null_if_nan
 from fundoscope.runtime.explain import Explained, Lesions, field_on_grid, figure, overlay, share_outside
 from fundoscope.runtime.inputs import Listed
 from fundoscope.runtime.reading import Reading
@@ -118,7 +118,7 @@ def write_explained(
         write_bytes(folder / f"{name}.{method}.png", _png(overlay(laid_by, relevance)))
         row["methods"][method] = {
             "grid": list(relevance.shape),
-            "outside_field": None if math.isnan(outside) else outside,
+            "outside_field": null_if_nan(outside),
             "residual": residual,
         }
     write_bytes(folder / f"{name}.png", _png(figure(explained, target=request.target, lesions=lesions)))

@@ -18,7 +18,6 @@ from fundoscope.decide.referral import OperatingPoint
 from fundoscope.decide.risk_control import PROMISE
 from fundoscope.errors import BadRequest, BadTable
 from fundoscope.evaluation.statistics.interval import Interval
-from fundoscope.records import null_if_nan
 from fundoscope.runtime.copies import check_unused, copy_release
 from fundoscope.runtime.description import CARD, Release
 from fundoscope.runtime.release import OpenRelease, head_probabilities
@@ -224,5 +223,4 @@ def _card(opened: OpenRelease, found: Calibration, written: Mapping[str, Any]) -
 
 def interval_to_dict(interval: Interval) -> dict[str, Any]:
     """Convert an interval for JSON: what is undefined is null."""
-    ends = {name: null_if_nan(getattr(interval, name)) for name in ("estimate", "low", "high")}
-    return ends | {"level": interval.level}
+    return {**interval.ends(), "level": interval.level}

@@ -217,5 +217,4 @@ def _bound(bound: Bound) -> dict[str, Any]:
 
 
 def _interval(interval: Interval) -> dict[str, Any]:
-    ends = {name: null_if_nan(getattr(interval, name)) for name in ("estimate", "low", "high")}
-    return {**ends, "level": interval.level}
+    return {**interval.ends(), "level": interval.level}

@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy import sparse, stats
 
+from fundoscope.records import null_if_nan
+
 Statistic = Callable[[Any, Any], float]
 """Called as `statistic(grades, scores)`; NaN where it is undefined."""
 

@@ -12,7 +12,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from fundoscope import __version__
 from fundoscope.data.manifest import read_manifest, with_hashes
 from fundoscope.errors import BadRequest
 from fundoscope.heatmaps.certification.criteria import NO_CHECKPOINT, TESTS, decide
@@ -25,6 +24,7 @@ from fundoscope.runtime.certificate import Certificate, Verdict
 from fundoscope.runtime.copies import copy_release
 from fundoscope.runtime.description import CARD, MODEL
 from fundoscope.runtime.release import OpenRelease
+from fundoscope.version import __version__
 
 OWN: Final = "the release's own network"
 

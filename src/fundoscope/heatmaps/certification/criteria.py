@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import pandas as pd
 
 from fundoscope.heatmaps.table import ANY, CHANCE, NONE, differences, summarise
+from fundoscope.records import null_if_nan
 from fundoscope.runtime.certificate import Outcome, Verdict
 
 CENTRE: Final = "centre blob"
@@ -204,8 +205,8 @@ def _test(name: str, test: MapTest, method: str, table: pd.DataFrame, why: str, 
         result="passed" if test.passes(low, high) and not few else "failed",
         why=few,
         value=value,
-        low=None if math.isnan(low) else low,
-        high=None if math.isnan(high) else high,
+        low=null_if_nan(low),
+        high=null_if_nan(high),
         photographs=int(row["photographs"]),
         patients=int(row["patients"]),
     )

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fundoscope.arrays import Grades, Probabilities
 from fundoscope.decide.conformal import Conformal, grades_text
+from fundoscope.records import is_whole_number
 
 GROUPED_BY: Final = ("", "quality")
 """What a release's sets of grades may be grouped by: what is known when a photograph is graded. Blank: nothing."""
@@ -41,7 +42,7 @@ class GradeSets:
         stored = dict(values)
         from_answer = stored.pop("from_answer", None)
         counts = [stored.get("patients"), *stored.get("too_small", {}).values()]
-        if any(isinstance(count, bool) or not isinstance(count, int) or count < 0 for count in counts):
+        if not all(is_whole_number(count) and count >= 0 for count in counts):
             raise ValueError(f"patients must be whole numbers, got {counts}")
         flags = from_answer, stored.get("out_of_fold")
         if not all(isinstance(flag, bool) for flag in flags):
