@@ -150,7 +150,7 @@ def test_the_json_of_a_patient_lists_the_signs_found(run_verb, signs_run: Path, 
     for patient in summary["patients"]:
         rows = [row for row in summary["photographs"] if row["patient"] == patient["patient"]]
         found = {name for name in SIGNS if any(row[f"sign_{name}"] == 1 for row in rows)}
-        assert set(patient["found"]) == found
+        assert set(patient["labels"]) == found
         assert (patient["decision"] == "signs present") == bool(found)
 
 

@@ -189,12 +189,12 @@ def _reasons(rows: Sequence[dict[str, Any]]) -> list[Text]:
 
 
 def _patient_table(patients: Sequence[PatientAnswer], task: Task) -> Table:
-    lists_findings = any(answer.finding.found is not None for answer in patients)
-    table = Table("patient", "answer", *(["found"] if lists_findings else []), "eyes", box=None, pad_edge=False)
+    lists_labels = any(answer.finding.labels is not None for answer in patients)
+    table = Table("patient", "answer", *(["found"] if lists_labels else []), "eyes", box=None, pad_edge=False)
     for answer in patients:
         eyes = ", ".join(f"{eye.eye or 'eye not stated'}: {eye.decision}" for eye in answer.eyes)
-        found = [printable(", ".join(answer.finding.found or ()))] if lists_findings else []
-        table.add_row(printable(str(answer.patient)), _decision(answer.decision, task), *found, eyes)
+        labels = [printable(", ".join(answer.finding.labels or ()))] if lists_labels else []
+        table.add_row(printable(str(answer.patient)), _decision(answer.decision, task), *labels, eyes)
     return table
 
 
@@ -217,20 +217,20 @@ def _count_words(noun: str, decisions: Sequence[str], task: Task) -> str:
 
 def _patient_as_json(answer: PatientAnswer) -> dict[str, Any]:
     eyes = [
-        {"eye": eye.eye, "decision": eye.decision, **_found_as_json(eye.finding), "photographs": list(eye.photographs)}
+        {"eye": eye.eye, "decision": eye.decision, **_labels_as_json(eye.finding), "photographs": list(eye.photographs)}
         for eye in answer.eyes
     ]
     return {
         "patient": answer.patient,
         "decision": answer.decision,
-        **_found_as_json(answer.finding),
+        **_labels_as_json(answer.finding),
         "eyes": eyes,
     }
 
 
-def _found_as_json(finding: Finding) -> dict[str, list[str]]:
+def _labels_as_json(finding: Finding) -> dict[str, list[str]]:
     """The labels found, where the task has such; a grade's decision says all."""
-    return {} if finding.found is None else {"found": list(finding.found)}
+    return {} if finding.labels is None else {"labels": list(finding.labels)}
 
 
 def _decision(decision: str, task: Task) -> Text:

@@ -52,8 +52,11 @@ def _read_zip(path: Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            if sum(entry.file_size for entry in entries) > LARGEST_BYTES:
-                raise BadRelease(f"{path}: expected at most {LARGEST_BYTES >> 30} GiB unpacked, got more.")
+            size = sum(entry.file_size for entry in entries)
+            if size > LARGEST_BYTES:
+                raise BadRelease(
+                    f"{path}: expected at most {LARGEST_BYTES} bytes unpacked, got {size}. Fetch the release again."
+                )
             return {_name_in_zip(entry.filename, path): archive.read(entry) for entry in entries}
     # zipfile says in as many ways what is wrong: no zip or a wrong sum (BadZipFile); a stream that is none (zlib.error)
     # or ends early (EOFError); an unknown way of packing, or a password that is asked for (RuntimeError).

@@ -157,7 +157,7 @@ def test_a_file_that_changed_after_grading_is_not_shown_with_the_old_grade(grade
 
     (page,) = write_report(grader, [Listed("a", path)], rows, tmp_path)
 
-    assert "the file has changed since it was graded" in page.read_text()
+    assert "the file has changed since it was read" in page.read_text()
     assert "data:image/jpeg" not in page.read_text()
 
 
@@ -198,8 +198,8 @@ def test_templates_ship_with_the_package():
 @pytest.mark.parametrize(
     ("threshold", "words"),
     [
-        (0.0, r"The grade is \d and no other, with 90 % coverage"),
-        (1.0, "No grade can be excluded with 90 % coverage"),
+        (0.0, r"90 % prediction set: {\d}\."),
+        (1.0, "90 % prediction set: all grades, none can be excluded"),
     ],
 )
 def test_the_set_of_grades_is_told_with_what_it_promises(tiny, tmp_path, retinas, threshold, words):
@@ -221,5 +221,5 @@ def test_grades_between_are_listed_and_without_sets_nothing_is_said(tiny, tmp_pa
     rows = [reading.row() | {"grades_set": "1 2"} for reading in grade_listed(mine, photographs)]
     written = write_report(mine, photographs, rows, tmp_path / "page")[0]
 
-    assert "The grade lies among 1, 2 with 80 % coverage." in Text(written.read_text(encoding="utf-8")).text
-    assert "coverage" not in Text(report_on(grader, photographs, tmp_path / "plain")).text
+    assert "80 % prediction set: {1, 2}." in Text(written.read_text(encoding="utf-8")).text
+    assert "prediction set" not in Text(report_on(grader, photographs, tmp_path / "plain")).text

@@ -57,9 +57,9 @@ class ClassAnswer:
 
     def columns(self) -> dict[str, Cell]:
         """`p_CLASS` of all classes, then `predicted_COLUMN`."""
-        shares = self.probabilities or (None,) * len(self.labels)
+        probabilities = self.probabilities or (None,) * len(self.labels)
         return {
-            **{f"p_{label}": share for label, share in zip(self.labels, shares, strict=True)},
+            **{f"p_{label}": probability for label, probability in zip(self.labels, probabilities, strict=True)},
             PREDICTED_PREFIX + self.column: self.predicted,
         }
 
@@ -90,12 +90,12 @@ class ClassAnswerer(Answerer):
 
     def answer(self, evidence: Evidence) -> ClassAnswer:
         """Probability of each class, and the likeliest."""
-        shares = class_probabilities(evidence.raw, self.temperature)[0]
+        probabilities = class_probabilities(evidence.raw, self.temperature)[0]
         return ClassAnswer(
             labels=self.labels,
             column=self.column,
-            probabilities=tuple(float(share) for share in shares),
-            predicted=self.labels[int(shares.argmax())] if evidence.gradable else None,
+            probabilities=tuple(float(probability) for probability in probabilities),
+            predicted=self.labels[int(probabilities.argmax())] if evidence.gradable else None,
         )
 
     def present(self, row: Row) -> Presentation:
@@ -103,7 +103,7 @@ class ClassAnswerer(Answerer):
         predicted = row[PREDICTED_PREFIX + self.column]
         described = dict(zip(self.labels, self.descriptions, strict=False))
         bars = tuple(
-            Bar(label=label, share=row[f"p_{label}"], chosen=label == predicted)
+            Bar(label=label, probability=row[f"p_{label}"], chosen=label == predicted)
             for label in self.labels
             if row[f"p_{label}"] is not None
         )
@@ -137,6 +137,7 @@ class Classes(Task):
     heads = ("softmax",)
     words = TaskWords(
         title="Classification of retinal photographs",
+        done="Classified",
         decisions={
             CLASSIFIED: DecisionWords(meaning="The likeliest class is given for each photograph.", tone="clear"),
             CANNOT_ASSESS: DecisionWords(
@@ -180,35 +181,37 @@ class Classes(Task):
 
     def table(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> Table:
         """Probabilities at temperature 1, and the likeliest class."""
-        shares = class_probabilities(raw, 1.0)
+        probabilities = class_probabilities(raw, 1.0)
         return {
-            **{f"p_{label}": values for label, values in zip(labels, shares.T, strict=True)},
-            PREDICTED_PREFIX + column: np.array([labels[place] for place in shares.argmax(axis=1)], dtype=object),
+            **{f"p_{label}": values for label, values in zip(labels, probabilities.T, strict=True)},
+            PREDICTED_PREFIX + column: np.array(
+                [labels[place] for place in probabilities.argmax(axis=1)], dtype=object
+            ),
         }
 
     def likeliest(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> ClassAnswer:
         """The likeliest class."""
-        shares = class_probabilities(raw, 1.0)[0]
+        probabilities = class_probabilities(raw, 1.0)[0]
         return ClassAnswer(
             labels=tuple(labels),
             column=column,
-            probabilities=tuple(float(share) for share in shares),
-            predicted=labels[int(shares.argmax())],
+            probabilities=tuple(float(probability) for probability in probabilities),
+            predicted=labels[int(probabilities.argmax())],
         )
 
     def of_photograph(self, row: Row) -> Finding:
         """The class."""
         (predicted,) = (row[column] for column in row if column.startswith(PREDICTED_PREFIX))
         if predicted is None:
-            return Finding(decision=CANNOT_ASSESS, found=())
-        return Finding(decision=CLASSIFIED, found=(str(predicted),))
+            return Finding(decision=CANNOT_ASSESS, labels=())
+        return Finding(decision=CLASSIFIED, labels=(str(predicted),))
 
     def of_eye(self, photographs: Sequence[Finding]) -> Finding:
         """The classes of the photographs that could be assessed."""
-        found = union(photographs)
-        return Finding(decision=CLASSIFIED if found else CANNOT_ASSESS, found=found)
+        classes = union(photographs)
+        return Finding(decision=CLASSIFIED if classes else CANNOT_ASSESS, labels=classes)
 
     def of_patient(self, eyes: Sequence[Finding]) -> Finding:
         """The classes of both eyes; not assessed if one of them could not be."""
-        whole = all(eye.decision == CLASSIFIED for eye in eyes)
-        return Finding(decision=CLASSIFIED if whole else CANNOT_ASSESS, found=union(eyes))
+        complete = all(eye.decision == CLASSIFIED for eye in eyes)
+        return Finding(decision=CLASSIFIED if complete else CANNOT_ASSESS, labels=union(eyes))

@@ -65,9 +65,9 @@ class GradeAnswer:
 
     def columns(self) -> dict[str, Cell]:
         """p0 to p4, p_referable, grade, decision and grades_set."""
-        shares = self.probabilities or (None,) * GRADES
+        by_grade = self.probabilities or (None,) * GRADES
         return {
-            **{f"p{grade}": share for grade, share in enumerate(shares)},
+            **{f"p{grade}": probability for grade, probability in enumerate(by_grade)},
             "p_referable": self.p_referable,
             "grade": self.grade,
             "decision": self.decision,
@@ -111,15 +111,15 @@ class GradeAnswerer(Answerer):
 
     def answer(self, evidence: Evidence) -> GradeAnswer:
         """Grade one photograph; the grade is the expected grade cut into five."""
-        given = self._probabilities(evidence)
-        p_referable = float(exceedance(given, REFERABLE)[0])
-        grades = grade_from_cuts(expected_grade(given), self.cuts)
+        by_grade = self._probabilities(evidence)
+        p_referable = float(exceedance(by_grade, REFERABLE)[0])
+        grades = grade_from_cuts(expected_grade(by_grade), self.cuts)
         grades_set = None
         if evidence.gradable and self.grade_sets is not None:
-            grades_set = self.grade_sets.text(given, grades, quality=evidence.quality)
+            grades_set = self.grade_sets.text(by_grade, grades, quality=evidence.quality)
         return GradeAnswer(
             decision=decide_photo(p_referable, evidence.gradable, self.operating_point.threshold),
-            probabilities=tuple(float(share) for share in given[0]),
+            probabilities=tuple(float(probability) for probability in by_grade[0]),
             p_referable=p_referable,
             grade=int(grades[0]) if evidence.gradable else None,
             grades_set=grades_set,
@@ -153,7 +153,7 @@ class GradeAnswerer(Answerer):
         bars = [
             Bar(
                 label=f"{grade}\u2002{name}",
-                share=row[f"p{grade}"],
+                probability=row[f"p{grade}"],
                 chosen=grade == row["grade"],
                 alert=grade >= REFERABLE,
             )
@@ -161,16 +161,18 @@ class GradeAnswerer(Answerer):
         ]
         label = f"Referable (grade {REFERABLE} or higher)"
         threshold = self.operating_point.threshold
-        return (*bars, Bar(label=label, share=row["p_referable"], alert=True, threshold=threshold, total=True))
+        return (*bars, Bar(label=label, probability=row["p_referable"], alert=True, threshold=threshold, total=True))
 
     def _note(self, row: Row) -> str:
         sentences = []
         if self.release.neighbours:
             nearest = self.release.neighbours["k"]
-            sentences.append(f"The shares are votes of the {nearest} nearest of the photographs it learnt from.")
+            sentences.append(f"The probabilities are votes of the {nearest} nearest training photographs.")
         if row["grade"] is not None:
             mean = sum(grade * row[f"p{grade}"] for grade in range(GRADES))
-            sentences.append(f"Graded by the mean of the scale, {mean:.1f}, not by the longest bar.")
+            sentences.append(
+                f"Grade of the expected grade ({mean:.1f}), which can differ from the most probable grade."
+            )
         sentences.append(f"Referred from {percent(self.operating_point.threshold)} (the mark on the last bar).")
         return " ".join(sentences)
 
@@ -210,15 +212,15 @@ class GradeAnswerer(Answerer):
             return ()
         sets = self.grade_sets.thresholds
         text = (
-            f"The set holds the grade that the reference would give at least {percent(1 - sets.alpha)} of the time: "
+            f"The prediction set contains the reference grade at least {percent(1 - sets.alpha)} of the time: "
             f"of {UNITS[sets.unit]}, on average over patients like the {sets.patients} that the sets were calibrated "
-            "on. It is no statement about this one patient, and nothing is promised of one grade, camera or clinic "
-            "alone, nor once the patients are others."
+            "on. It is no statement about this one patient, and holds neither for one grade, camera or clinic alone nor "
+            "for patients of another population."
         )
         if sets.by:
             named = ", ".join(sets.groups) or "none"
-            text += f" Each {sets.by} with patients enough has a threshold of its own ({named})."
-        return (("Which grades it lies among", " ".join((text, *sets.warnings()))),)
+            text += f" Each {sets.by} with enough patients has a threshold of its own ({named})."
+        return (("Prediction sets", " ".join((text, *sets.warnings()))),)
 
     @property
     def dtypes(self) -> dict[str, str]:
@@ -239,6 +241,7 @@ class DrGrade(Task):
     labels = GRADE_NAMES
     words = TaskWords(
         title="Diabetic retinopathy report",
+        done="Graded",
         decisions={
             REFER: DecisionWords(meaning=DECISION_WORDS[REFER], tone="alert"),
             RESCREEN: DecisionWords(meaning=DECISION_WORDS[RESCREEN], tone="clear"),
@@ -297,12 +300,12 @@ class DrGrade(Task):
 
     def likeliest(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> GradeAnswer:
         """The likeliest grade, without a decision: its threshold is not known."""
-        given = probabilities(head, raw)
+        by_grade = probabilities(head, raw)
         return GradeAnswer(
             decision="",
-            probabilities=tuple(given[0].tolist()),
-            p_referable=float(exceedance(given, REFERABLE)[0]),
-            grade=int(given[0].argmax()),
+            probabilities=tuple(by_grade[0].tolist()),
+            p_referable=float(exceedance(by_grade, REFERABLE)[0]),
+            grade=int(by_grade[0].argmax()),
         )
 
     def of_photograph(self, row: Row) -> Finding:
@@ -311,19 +314,19 @@ class DrGrade(Task):
 
     def of_eye(self, photographs: Sequence[Finding]) -> Finding:
         """Refer if any refers; else rescreen if any could be graded."""
-        return Finding(decision=decide_eye([each.decision for each in photographs]))
+        return Finding(decision=decide_eye([photograph.decision for photograph in photographs]))
 
     def of_patient(self, eyes: Sequence[Finding]) -> Finding:
         """The worst eye's decision."""
-        return Finding(decision=decide_patient([each.decision for each in eyes]))
+        return Finding(decision=decide_patient([eye.decision for eye in eyes]))
 
 
-def grade_columns(given: Probabilities) -> Table:
+def grade_columns(by_grade: Probabilities) -> Table:
     """Columns of uncalibrated probabilities: p0 to p4, p_referable and the likeliest grade."""
     return {
-        **{f"p{grade}": given[:, grade] for grade in range(given.shape[1])},
-        "p_referable": exceedance(given, REFERABLE),
-        "grade": given.argmax(axis=1),
+        **{f"p{grade}": by_grade[:, grade] for grade in range(by_grade.shape[1])},
+        "p_referable": exceedance(by_grade, REFERABLE),
+        "grade": by_grade.argmax(axis=1),
     }
 
 
@@ -334,12 +337,9 @@ def percent(share: float) -> str:
 
 def _set_words(grades: str, alpha: float) -> str:
     """A set of grades in words."""
-    left, coverage = grades.split(), percent(1 - alpha)
-    if len(left) == GRADES:
-        return f"No grade can be excluded with {coverage} coverage."
-    if len(left) == 1:
-        return f"The grade is {grades} and no other, with {coverage} coverage."
-    return f"The grade lies among {', '.join(left)} with {coverage} coverage."
+    members = grades.split()
+    listed = f"{{{', '.join(members)}}}" if len(members) < GRADES else "all grades, none can be excluded"
+    return f"{percent(1 - alpha)} prediction set: {listed}."
 
 
 def _calibrator(calibration: dict[str, Any], refuse: Refusal) -> Calibrator | None:

@@ -52,7 +52,7 @@ class SignsAnswer:
     """Whether each sign counts as present; None where the photograph is not gradable."""
 
     @property
-    def found(self) -> tuple[str, ...]:
+    def present_signs(self) -> tuple[str, ...]:
         """The signs that count as present."""
         flags = self.present or (False,) * len(self.labels)
         return tuple(label for label, is_present in zip(self.labels, flags, strict=True) if is_present)
@@ -62,14 +62,14 @@ class SignsAnswer:
         """Whether any sign was found."""
         if self.present is None:
             return CANNOT_ASSESS
-        return PRESENT if self.found else ABSENT
+        return PRESENT if self.present_signs else ABSENT
 
     def columns(self) -> dict[str, Cell]:
         """`p_SIGN` of all signs, then `sign_SIGN` of all: 1 present, 0 absent, blank where not gradable."""
-        shares = self.probabilities or (None,) * len(self.labels)
+        probabilities = self.probabilities or (None,) * len(self.labels)
         flags = self.present or (None,) * len(self.labels)
         return {
-            **{f"p_{label}": share for label, share in zip(self.labels, shares, strict=True)},
+            **{f"p_{label}": probability for label, probability in zip(self.labels, probabilities, strict=True)},
             **{
                 SIGN_PREFIX + label: None if flag is None else int(flag)
                 for label, flag in zip(self.labels, flags, strict=True)
@@ -78,13 +78,13 @@ class SignsAnswer:
 
     def words(self) -> str:
         """Every sign's probability, and the decision."""
-        shares = zip(self.labels, self.probabilities or (), strict=False)
-        listed = ", ".join(f"{label} {share:.2f}" for label, share in shares)
+        probabilities = zip(self.labels, self.probabilities or (), strict=False)
+        listed = ", ".join(f"{label} {probability:.2f}" for label, probability in probabilities)
         return f"{listed}: {self.decision}" if listed else self.decision
 
     def brief(self) -> str:
         """The signs found."""
-        return "" if self.present is None else ", ".join(self.found) or ABSENT
+        return "" if self.present is None else ", ".join(self.present_signs) or ABSENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,38 +105,41 @@ class SignsAnswerer(Answerer):
 
     def answer(self, evidence: Evidence) -> SignsAnswer:
         """Probability of each sign, and whether it reaches its threshold."""
-        shares = sign_probabilities(evidence.raw, self.temperatures)[0]
-        flags = tuple(bool(share >= threshold) for share, threshold in zip(shares, self.thresholds, strict=True))
+        probabilities = sign_probabilities(evidence.raw, self.temperatures)[0]
+        flags = tuple(
+            bool(probability >= threshold)
+            for probability, threshold in zip(probabilities, self.thresholds, strict=True)
+        )
         return SignsAnswer(
             labels=self.labels,
-            probabilities=tuple(float(share) for share in shares),
+            probabilities=tuple(float(probability) for probability in probabilities),
             present=flags if evidence.gradable else None,
         )
 
     def present(self, row: Row) -> Presentation:
         """A bar for each sign, with the mark of its threshold."""
-        found = _found(row, self.labels)
+        signs = _present_signs(row, self.labels)
         assessed = row[SIGN_PREFIX + self.labels[0]] is not None
         described = [
             f"{label}: {description}."
             for label, description in zip(self.labels, self.descriptions, strict=False)
-            if label in found
+            if label in signs
         ]
         bars = tuple(
             Bar(
                 label=label,
-                share=row[f"p_{label}"],
-                chosen=label in found,
-                alert=label in found,
+                probability=row[f"p_{label}"],
+                chosen=label in signs,
+                alert=label in signs,
                 threshold=threshold,
             )
             for label, threshold in zip(self.labels, self.thresholds, strict=True)
             if row[f"p_{label}"] is not None
         )
-        heading = f"Signs: {', '.join(found)}" if found else "No sign found"
+        heading = f"Signs: {', '.join(signs)}" if signs else "No sign found"
         return Presentation(
             heading=heading if assessed else "Not assessed",
-            brief=", ".join(found) or ABSENT if assessed else "not assessed",
+            brief=", ".join(signs) or ABSENT if assessed else "not assessed",
             sentences=tuple(described),
             caution="" if assessed else "The picture did not pass: these probabilities decide nothing.",
             bars=bars,
@@ -145,8 +148,8 @@ class SignsAnswerer(Answerer):
 
     def console(self, row: Row) -> dict[str, str]:
         """The signs found, with their probabilities."""
-        found = _found(row, self.labels)
-        return {"signs": ", ".join(f"{label} {row[f'p_{label}']:.2f}" for label in found)}
+        signs = _present_signs(row, self.labels)
+        return {"signs": ", ".join(f"{label} {row[f'p_{label}']:.2f}" for label in signs)}
 
     def facts(self) -> dict[str, str]:
         """Temperature and threshold of each sign."""
@@ -174,6 +177,7 @@ class Signs(Task):
     heads = ("signs",)
     words = TaskWords(
         title="Report on signs in retinal photographs",
+        done="Assessed",
         decisions={
             PRESENT: DecisionWords(meaning="At least one of the signs was found.", tone="alert"),
             ABSENT: DecisionWords(
@@ -225,16 +229,16 @@ class Signs(Task):
 
     def table(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> Table:
         """Probabilities at temperature 1, and the signs that are likelier present than absent."""
-        shares = sign_probabilities(raw, (1.0,) * len(labels))
-        return sign_columns(labels, shares, shares >= UNCALIBRATED_THRESHOLD)
+        probabilities = sign_probabilities(raw, (1.0,) * len(labels))
+        return sign_columns(labels, probabilities, probabilities >= UNCALIBRATED_THRESHOLD)
 
     def likeliest(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> SignsAnswer:
         """Each sign's probability, and whether it is likelier present than absent."""
-        shares = sign_probabilities(raw, (1.0,) * len(labels))[0]
+        probabilities = sign_probabilities(raw, (1.0,) * len(labels))[0]
         return SignsAnswer(
             labels=tuple(labels),
-            probabilities=tuple(float(share) for share in shares),
-            present=tuple(bool(share >= UNCALIBRATED_THRESHOLD) for share in shares),
+            probabilities=tuple(float(probability) for probability in probabilities),
+            present=tuple(bool(probability >= UNCALIBRATED_THRESHOLD) for probability in probabilities),
         )
 
     def of_photograph(self, row: Row) -> Finding:
@@ -242,9 +246,9 @@ class Signs(Task):
         columns = [column for column in row if column.startswith(SIGN_PREFIX)]
         labels = tuple(column.removeprefix(SIGN_PREFIX) for column in columns)
         if any(row[column] is None for column in columns):
-            return Finding(decision=CANNOT_ASSESS, found=())
-        found = _found(row, labels)
-        return Finding(decision=PRESENT if found else ABSENT, found=found)
+            return Finding(decision=CANNOT_ASSESS, labels=())
+        signs = _present_signs(row, labels)
+        return Finding(decision=PRESENT if signs else ABSENT, labels=signs)
 
     def of_eye(self, photographs: Sequence[Finding]) -> Finding:
         """All signs found; none if at least one photograph could be assessed."""
@@ -261,23 +265,23 @@ def sign_name(column: str) -> str:
 
 
 def sign_columns(
-    labels: Sequence[str], shares: Float[np.ndarray, "photo sign"], present: Shaped[np.ndarray, "photo sign"]
+    labels: Sequence[str], probabilities: Float[np.ndarray, "photo sign"], present: Shaped[np.ndarray, "photo sign"]
 ) -> Table:
     """Columns of many photographs: `p_SIGN` of all signs, then `sign_SIGN` of all."""
     return {
-        **{f"p_{label}": column for label, column in zip(labels, shares.T, strict=True)},
+        **{f"p_{label}": column for label, column in zip(labels, probabilities.T, strict=True)},
         **{SIGN_PREFIX + label: column.astype(np.int64) for label, column in zip(labels, present.T, strict=True)},
     }
 
 
-def _found(row: Row, labels: Sequence[str]) -> tuple[str, ...]:
+def _present_signs(row: Row, labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(label for label in labels if row[SIGN_PREFIX + label] == 1)
 
 
 def _combined(findings: Sequence[Finding], order: Sequence[str]) -> Finding:
     """The first decision of an order that is among the findings, with all signs that were found."""
     decisions = {finding.decision for finding in findings}
-    return Finding(decision=next(decision for decision in order if decision in decisions), found=union(findings))
+    return Finding(decision=next(decision for decision in order if decision in decisions), labels=union(findings))
 
 
 def _by_sign(values: Mapping[str, Any], key: str, section: str, release: Release, refuse: Refusal) -> tuple[float, ...]:

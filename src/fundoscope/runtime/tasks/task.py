@@ -55,6 +55,8 @@ class TaskWords:
 
     title: str
     """Heading of the report."""
+    done: str
+    """What was done to a photograph: a participle at the start of a sentence."""
     decisions: Mapping[str, DecisionWords]
     """Every decision about a photograph, an eye or a patient, in the order in which they are counted."""
     patient_rule: str
@@ -108,7 +110,7 @@ class Finding:
     """The answer for a photograph, an eye or a patient."""
 
     decision: str
-    found: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None = None
     """Labels that were found; None where the task's decision says all."""
 
 
@@ -117,7 +119,7 @@ class Bar:
     """A probability as the report draws it."""
 
     label: str
-    share: float
+    probability: float
     """In [0, 1]."""
     chosen: bool = False
     """Printed bold."""
@@ -261,7 +263,7 @@ CANNOT_ASSESS: Final = "cannot assess"
 
 def union(findings: Sequence[Finding]) -> tuple[str, ...]:
     """All labels that were found, each once, in the order of their first finding."""
-    return tuple(dict.fromkeys(label for finding in findings for label in finding.found or ()))
+    return tuple(dict.fromkeys(label for finding in findings for label in finding.labels or ()))
 
 
 def refuse_grading_only(release: Release, refuse: Refusal) -> None:
