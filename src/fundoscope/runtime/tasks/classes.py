@@ -182,11 +182,10 @@ class Classes(Task):
     def table(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> Table:
         """Probabilities at temperature 1, and the likeliest class."""
         probabilities = class_probabilities(raw, 1.0)
+        predicted = [labels[number] for number in probabilities.argmax(axis=1)]
         return {
             **{f"p_{label}": values for label, values in zip(labels, probabilities.T, strict=True)},
-            PREDICTED_PREFIX + column: np.array(
-                [labels[place] for place in probabilities.argmax(axis=1)], dtype=object
-            ),
+            PREDICTED_PREFIX + column: np.array(predicted, dtype=object),
         }
 
     def likeliest(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> ClassAnswer:

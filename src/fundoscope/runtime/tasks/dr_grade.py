@@ -170,9 +170,7 @@ class GradeAnswerer(Answerer):
             sentences.append(f"The probabilities are votes of the {nearest} nearest training photographs.")
         if row["grade"] is not None:
             mean = sum(grade * row[f"p{grade}"] for grade in range(GRADES))
-            sentences.append(
-                f"Grade of the expected grade ({mean:.1f}), which can differ from the most probable grade."
-            )
+            sentences.append(f"Graded by the expected grade ({mean:.1f}), not by the most probable one.")
         sentences.append(f"Referred from {percent(self.operating_point.threshold)} (the mark on the last bar).")
         return " ".join(sentences)
 
@@ -214,8 +212,8 @@ class GradeAnswerer(Answerer):
         text = (
             f"The prediction set contains the reference grade at least {percent(1 - sets.alpha)} of the time: "
             f"of {UNITS[sets.unit]}, on average over patients like the {sets.patients} that the sets were calibrated "
-            "on. It is no statement about this one patient, and holds neither for one grade, camera or clinic alone nor "
-            "for patients of another population."
+            "on. It is no statement about this one patient, and holds neither for one grade, camera or clinic alone "
+            "nor for patients of another population."
         )
         if sets.by:
             named = ", ".join(sets.groups) or "none"

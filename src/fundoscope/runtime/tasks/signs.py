@@ -106,10 +106,7 @@ class SignsAnswerer(Answerer):
     def answer(self, evidence: Evidence) -> SignsAnswer:
         """Probability of each sign, and whether it reaches its threshold."""
         probabilities = sign_probabilities(evidence.raw, self.temperatures)[0]
-        flags = tuple(
-            bool(probability >= threshold)
-            for probability, threshold in zip(probabilities, self.thresholds, strict=True)
-        )
+        flags = tuple(bool(reached) for reached in probabilities >= np.array(self.thresholds))
         return SignsAnswer(
             labels=self.labels,
             probabilities=tuple(float(probability) for probability in probabilities),
