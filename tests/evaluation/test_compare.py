@@ -7,14 +7,15 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from tests.evaluation.test_summary import clinic_rows
 
 from fundoscope.errors import BadRequest, BadTable
 from fundoscope.evaluation.cases import cases_of
-from fundoscope.evaluation.compare import Comparison, ComparisonOptions, compare_tables
+from fundoscope.evaluation.compare import DME_HEADLINES, Comparison, ComparisonOptions, compare_tables
 from fundoscope.evaluation.summary import summarise
-from fundoscope.evaluation.systems import compare_systems
+from fundoscope.evaluation.systems import DME_STATISTICS, compare_systems
 from fundoscope.tables import write_table
 
 QUICK = ComparisonOptions(resamples=100, margins={"accuracy": 0.5})
@@ -105,3 +106,40 @@ def test_what_only_one_answers_is_undefined_and_no_test(tables):
     assert math.isnan(paired.against[0].differences["log loss"].estimate)
     assert paired.against[0].delong == {}
     assert paired.family == 2
+
+
+def test_where_dme_is_known_it_is_compared_too_and_no_test_changes(tables):
+    ours, theirs, manifest = tables
+    before = compare_tables([ours, theirs], manifest, options=QUICK)
+    frame = pd.read_csv(manifest)
+    write_table(frame.assign(dme=[(k % 4 if k % 4 < 3 else None) for k in range(60)]), manifest)
+
+    after = compare_tables([ours, theirs], manifest, options=QUICK)
+
+    statistics = after.to_dict()["statistics"]
+    assert not set(DME_STATISTICS) & set(before.to_dict()["statistics"])
+    for name, key in before.to_dict()["statistics"].items():
+        assert statistics[name] == key, name
+    assert after.paired.holm == before.paired.holm
+    first, second = after.table
+    for name, words in DME_HEADLINES.items():
+        entry, own = statistics[words], (first.summary.intervals[name], second.summary.intervals[name])
+        assert (entry["first"], entry["second"]) == pytest.approx((own[0].estimate, own[1].estimate)), name
+        assert entry["low"] <= entry["difference"] <= entry["high"], name
+    assert statistics["sensitivity referable or DME"]["difference"] > 0.1
+    auroc = second.summary.intervals["referable_or_dme_auroc"].estimate
+    assert after.to_dict()["table"][1]["referable_or_dme_auroc"] == auroc
+
+
+def test_a_comparison_of_scores_alone_has_no_dme_figures_of_grades(tables):
+    ours, theirs, manifest = tables
+    write_table(pd.read_csv(manifest).assign(dme=[k % 3 for k in range(60)]), manifest)
+    for path in (ours, theirs):
+        score = pd.read_csv(path)[["p2", "p3", "p4"]].sum(axis=1).clip(0, 1)
+        write_table(pd.read_csv(path)[["image"]].assign(p_referable=score), path)
+
+    statistics = compare_tables([ours, theirs], manifest, options=QUICK).to_dict()["statistics"]
+
+    assert statistics["AUROC referable or DME"]["first"] > 0.5
+    assert statistics["AUROC sight-threatening or DME"]["first"] is None
+    assert statistics["sensitivity referable or DME"]["first"] is None

@@ -44,6 +44,14 @@ HEADLINES: Final = {
 }
 """Statistics of the table: name in `Summary.intervals`, and in `systems.STATISTICS`."""
 
+DME_HEADLINES: Final = {
+    "referable_or_dme_auroc": "AUROC referable or DME",
+    "sight_threatening_or_dme_auroc": "AUROC sight-threatening or DME",
+    "referable_or_dme_sensitivity": "sensitivity referable or DME",
+    "referable_or_dme_specificity": "specificity referable or DME",
+}
+"""The same where `dme` is known: names in `Summary.intervals`, and in `systems.DME_STATISTICS`."""
+
 RECIPE: Final = tuple(recipe_words({}))
 """Headings of the recipe of a run."""
 
@@ -98,7 +106,12 @@ class System:
     @property
     def differences(self) -> dict[str, Interval]:
         """First system minus this one, by the names of `systems.STATISTICS`; empty for the first."""
-        return {name: self.against.differences[name] for name in HEADLINES.values()} if self.against else {}
+        return {name: self.against.differences[name] for name in self.headlines.values()} if self.against else {}
+
+    @property
+    def headlines(self) -> dict[str, str]:
+        """`HEADLINES`, and `DME_HEADLINES` where `dme` is known."""
+        return HEADLINES | (DME_HEADLINES if self.summary.or_dme else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +121,7 @@ class Spread:
     name: str
     runs: tuple[str, ...]
     mean_and_sd: dict[str, tuple[float, float]]
-    """Of each of `HEADLINES` over the seeds; the standard deviation is that of a sample. Not the data's interval."""
+    """Of each headline over the seeds; the standard deviation is that of a sample. Not the data's interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,7 +323,10 @@ def seed_spreads(systems: Sequence[System]) -> list[Spread]:
         Spread(
             recipe,
             names,
-            {key: _mean_and_sd([by_name[name].summary.intervals[key].estimate for name in names]) for key in HEADLINES},
+            {
+                key: _mean_and_sd([by_name[name].summary.intervals[key].estimate for name in names])
+                for key in by_name[names[0]].headlines
+            },
         )
         for recipe, names in groups.items()
     ]
@@ -335,9 +351,9 @@ def system_record(system: System) -> dict[str, Any]:
         "photographs": system.summary.counts["photographs"],
         "patients": system.summary.counts["patients"],
     }
-    for name in (*HEADLINES, *(f"grade{grade}_f1" for grade in range(GRADES))):
+    for name in (*system.headlines, *(f"grade{grade}_f1" for grade in range(GRADES))):
         record |= dict(_bounds(name, system.summary.intervals[name]))
-    for name, statistic in HEADLINES.items():
+    for name, statistic in system.headlines.items():
         record |= dict(_bounds(f"{name}_first_minus_this", system.differences.get(statistic)))
     return record
 

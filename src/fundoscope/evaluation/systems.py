@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from fundoscope.evaluation.cases import Cases
+from fundoscope.evaluation.measures import SUFFIX
 from fundoscope.evaluation.statistics.agreement import (
     Confusions,
     Values,
@@ -20,12 +22,12 @@ from fundoscope.evaluation.statistics.agreement import (
     of_confusions,
 )
 from fundoscope.evaluation.statistics.delong import DELONG, OBUCHOWSKI, Difference, auroc_difference, delong
-from fundoscope.evaluation.statistics.detection import of_auroc
+from fundoscope.evaluation.statistics.detection import of_auroc, of_hits
 from fundoscope.evaluation.statistics.interval import Interval, patient_intervals
 from fundoscope.evaluation.statistics.reliability import of_calibration, of_proper_scores
 from fundoscope.evaluation.statistics.significance import McNemar, holm, mcnemar
-from fundoscope.evaluation.statistics.sums import Sums, Together
-from fundoscope.grades import CUTS, REFERABLE
+from fundoscope.evaluation.statistics.sums import Sums, Together, Totals
+from fundoscope.grades import CUTS, OR_DME, REFERABLE
 
 AUROCS: Final = {f"AUROC {name.replace('_', '-')}": name for name in CUTS}
 """Name of each AUROC, and its cut in `grades.CUTS`."""
@@ -45,7 +47,16 @@ OF_GRADES: Final = {
 LOWER_IS_BETTER: Final = frozenset({"mean absolute error", "Brier score", "log loss", "calibration error"})
 
 STATISTICS: Final = (*OF_GRADES, *AUROCS, "Brier score", "log loss", "calibration error")
-"""Everything that is compared, in order."""
+"""Everything that is compared of grades and their scores, in order."""
+
+DME_STATISTICS: Final = {
+    "AUROC referable or DME": ("auroc", "referable_or_dme"),
+    "AUROC sight-threatening or DME": ("auroc", "sight_threatening_or_dme"),
+    "sensitivity referable or DME": ("sensitivity", "referable_or_dme"),
+    "specificity referable or DME": ("specificity", "referable_or_dme"),
+}
+"""What is compared beside `STATISTICS` where `dme` is known: the figure, and its question in `grades.OR_DME`. They get
+intervals but no tests, so that the correction of the tests does not depend on whether `dme` is known."""
 
 ANSWERS: Final = ("grade", "referable score", "probabilities")
 """Kinds of answer: what a table says of a photograph. Probabilities answer all three."""
@@ -88,16 +99,17 @@ def compare_systems(
     level: float = 0.95,
     method: str = "percentile",
 ) -> PairedDifferences:
-    """Compare each further system with the first, on the same draws of patients.
+    """Compare each further system with the first, on the same resamples of patients.
 
-    All are measured on each draw, so what makes a draw easy for all cancels. Compared is what every system
-    gives for every photograph (see `common_answers`); the other statistics are NaN and no tests.
+    All are evaluated on each resample, so that what makes a resample easy for all cancels. Only kinds of answers that
+    every system gives for every photograph are compared (see `common_answers`); the other statistics are NaN and no
+    tests. Where `dme` is known, `DME_STATISTICS` are compared, too.
 
     Args:
         systems: At least two; the same photographs in the same order.
-        rng: Source of every draw.
-        resamples: Draws of patients.
-        level: Share of draws inside an interval.
+        rng: Source of the resamples.
+        resamples: Bootstrap resamples of patients.
+        level: Confidence level of the intervals.
         method: A name in `interval.INTERVALS`.
 
     Raises:
@@ -107,36 +119,37 @@ def compare_systems(
         raise ValueError(f"systems must be at least two, got {len(systems)}")
     first, *others = systems
     answers = common_answers(systems)
-    measured = [_statistics(each, answers) for each in systems]
+    statistics = [_statistics(cases, answers) for cases in systems]
+    names = (*STATISTICS, *(DME_STATISTICS if first.dme is not None else ()))
 
-    def differences(found: Mapping[str, Values]) -> dict[str, Values]:
+    def differences(values: Mapping[str, Values]) -> dict[str, Values]:
         return {
-            f"{at} {name}": found[f"0 {name}"] - found[f"{at + 1} {name}"]
+            f"{at} {name}": values[f"0 {name}"] - values[f"{at + 1} {name}"]
             for at in range(len(others))
-            for name in STATISTICS
-            if f"0 {name}" in found
+            for name in names
+            if f"0 {name}" in values
         }
 
-    numbered = tuple(_named(each, f"{at} ") for at, each in enumerate(measured))
-    found = patient_intervals(
+    numbered = tuple(_named(of_system, f"{at} ") for at, of_system in enumerate(statistics))
+    intervals = patient_intervals(
         Together(numbered, differences), first.patients, rng=rng, level=level, resamples=resamples, method=method
     )
-    nothing = Interval(math.nan, math.nan, math.nan, level, resamples)
+    undefined = Interval(math.nan, math.nan, math.nan, level, resamples)
     once = np.ones((1, len(first.patients)))
-    values = [{name: float(value[0]) for name, value in each(once).items()} for each in measured]
+    values = [{name: float(value[0]) for name, value in of_system(once).items()} for of_system in statistics]
     areas = _delong(systems, answers, level)
     against = tuple(
         Against(
-            {name: (values[0].get(name, math.nan), values[at + 1].get(name, math.nan)) for name in STATISTICS},
-            {name: found.get(f"{at} {name}", nothing) for name in STATISTICS},
+            {name: (values[0].get(name, math.nan), values[at + 1].get(name, math.nan)) for name in names},
+            {name: intervals.get(f"{at} {name}", undefined) for name in names},
             areas[at],
             _mcnemar(first, other) if "grade" in answers else {},
         )
         for at, other in enumerate(others)
     )
     corrected, family = _corrected(against)
-    how = OBUCHOWSKI if len(np.unique(first.patients)) < len(first.patients) else DELONG
-    return PairedDifferences(against, corrected, family, how)
+    variance = OBUCHOWSKI if len(np.unique(first.patients)) < len(first.patients) else DELONG
+    return PairedDifferences(against, corrected, family, variance)
 
 
 def answers_of(cases: Cases) -> dict[str, Bool[np.ndarray, " photo"]]:
@@ -147,8 +160,8 @@ def answers_of(cases: Cases) -> dict[str, Bool[np.ndarray, " photo"]]:
 
 def common_answers(systems: Sequence[Cases]) -> tuple[str, ...]:
     """Kinds of answer that every system gives for every photograph, of `ANSWERS`."""
-    given = [answers_of(each) for each in systems]
-    return tuple(kind for kind in ANSWERS if all(each[kind].all() for each in given))
+    answers = [answers_of(cases) for cases in systems]
+    return tuple(kind for kind in ANSWERS if all(of_system[kind].all() for of_system in answers))
 
 
 def shared_answers(systems: Sequence[Cases]) -> tuple[tuple[str, ...], list[Bool[np.ndarray, " photo"]]]:
@@ -156,10 +169,11 @@ def shared_answers(systems: Sequence[Cases]) -> tuple[tuple[str, ...], list[Bool
 
     Those photographs that all systems have in this way are what `compare_systems` can be asked about.
     """
-    given = [answers_of(each) for each in systems]
-    kinds = tuple(kind for kind in ANSWERS if all(each[kind].any() for each in given))
-    nothing = [np.zeros(len(each.reference), dtype=bool) for each in systems]
-    return kinds, [np.logical_and.reduce([each[kind] for kind in kinds]) for each in given] if kinds else nothing
+    answers = [answers_of(cases) for cases in systems]
+    kinds = tuple(kind for kind in ANSWERS if all(of_system[kind].any() for of_system in answers))
+    if not kinds:
+        return kinds, [np.zeros(len(cases.reference), dtype=bool) for cases in systems]
+    return kinds, [np.logical_and.reduce([of_system[kind] for kind in kinds]) for of_system in answers]
 
 
 def _statistics(cases: Cases, answers: Collection[str]) -> Together:
@@ -167,17 +181,39 @@ def _statistics(cases: Cases, answers: Collection[str]) -> Together:
         graded = agreement_statistics(counts) | class_statistics(counts) | cut_statistics(counts)
         return {name: graded[key] for name, key in OF_GRADES.items()}
 
-    given, reference = cases.probabilities, cases.reference
+    probabilities, reference = cases.probabilities, cases.reference
     parts: list[Sums | Together] = []
     if "grade" in answers:
         parts.append(of_confusions(reference, cases.answered, of_grades))
     for name, cut in _comparable_cuts(answers).items():
         parts.append(of_auroc(reference >= CUTS[cut], cases.score(cut), name))
     if "probabilities" in answers:
-        proper = of_proper_scores(given, reference)
-        parts.append(Together((proper,), lambda found: {"Brier score": found["brier"], "log loss": found["log_loss"]}))
-        parts.append(of_calibration(given, reference, "calibration error"))
-    return Together(tuple(parts))
+        proper = of_proper_scores(probabilities, reference)
+        parts.append(Together((proper,), lambda score: {"Brier score": score["brier"], "log loss": score["log_loss"]}))
+        parts.append(of_calibration(probabilities, reference, "calibration error"))
+    return Together((*parts, *_with_dme(cases, answers)))
+
+
+def _with_dme(cases: Cases, answers: Collection[str]) -> list[Sums]:
+    """Those of `DME_STATISTICS` that there are answers for, on the photographs whose reference is known."""
+    if cases.dme is None:
+        return []
+    parts = []
+    for name, (figure, question) in DME_STATISTICS.items():
+        reference, cut = cases.or_dme(question), question.removesuffix(SUFFIX)
+        known = reference.known
+        positive = reference.positive[known]
+        if figure == "auroc":
+            if f"AUROC {cut.replace('_', '-')}" in _comparable_cuts(answers):
+                parts.append(of_auroc(positive, cases.score(cut)[known], name).among(known))
+        elif "grade" in answers:
+            hits = of_hits(positive, cases.answered[known] >= OR_DME[question]).among(known)
+            parts.append(Sums(hits.terms, partial(_renamed, hits, figure, name)))
+    return parts
+
+
+def _renamed(hits: Sums, figure: str, name: str, *totals: Totals) -> Mapping[str, Values]:
+    return {name: hits.read(*totals)[figure]}
 
 
 def _comparable_cuts(answers: Collection[str]) -> dict[str, str]:
@@ -187,18 +223,18 @@ def _comparable_cuts(answers: Collection[str]) -> dict[str, str]:
 
 
 def _named(statistics: Together, prefix: str) -> Together:
-    return Together((statistics,), lambda found: {prefix + name: values for name, values in found.items()})
+    return Together((statistics,), lambda values: {prefix + name: value for name, value in values.items()})
 
 
 def _delong(systems: Sequence[Cases], answers: Collection[str], level: float) -> list[dict[str, Difference]]:
     """For each further system the difference of each AUROC that there are scores for."""
-    found: list[dict[str, Difference]] = [{} for _ in systems[1:]]
+    differences: list[dict[str, Difference]] = [{} for _ in systems[1:]]
     for name, cut in _comparable_cuts(answers).items():
-        scores = np.stack([each.score(cut) for each in systems])
-        of = delong(systems[0].reference >= CUTS[cut], scores, systems[0].patients)
-        for at, entries in enumerate(found):
-            entries[name] = auroc_difference(of, 0, at + 1, level=level)
-    return found
+        scores = np.stack([cases.score(cut) for cases in systems])
+        areas = delong(systems[0].reference >= CUTS[cut], scores, systems[0].patients)
+        for at, of_system in enumerate(differences):
+            of_system[name] = auroc_difference(areas, 0, at + 1, level=level)
+    return differences
 
 
 def _mcnemar(first: Cases, other: Cases) -> dict[str, McNemar]:
@@ -221,9 +257,10 @@ def _worst(grades: Int[np.ndarray, " photo"], patients: Int[np.ndarray, " photo"
 
 def _corrected(against: tuple[Against, ...]) -> tuple[tuple[dict[str, float], ...], int]:
     tests = [
-        {name: each.p for name, each in one.delong.items()} | {name: each.p_exact for name, each in one.mcnemar.items()}
-        for one in against
+        {name: test.p for name, test in pair.delong.items()}
+        | {name: test.p_exact for name, test in pair.mcnemar.items()}
+        for pair in against
     ]
-    flat = [p for each in tests for p in each.values()]
-    corrected = iter(holm(flat))
-    return tuple({name: next(corrected) for name in each} for each in tests), sum(p == p for p in flat)
+    p_values = [p for of_pair in tests for p in of_pair.values()]
+    corrected = iter(holm(p_values))
+    return tuple({name: next(corrected) for name in of_pair} for of_pair in tests), sum(p == p for p in p_values)

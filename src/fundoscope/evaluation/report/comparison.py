@@ -11,6 +11,7 @@ from typing import Final
 import pandas as pd
 
 from fundoscope.evaluation.compare import (
+    DME_HEADLINES,
     HEADLINES,
     RECIPE,
     Comparison,
@@ -23,9 +24,14 @@ from fundoscope.evaluation.report.page_templates import environment
 from fundoscope.evaluation.report.words import METHOD_WORDS, interval_words
 from fundoscope.evaluation.runs import recipe_words
 from fundoscope.files import write_bytes, write_text
-from fundoscope.grades import GRADE_NAMES
+from fundoscope.grades import GRADE_NAMES, REFERABLE, REFERABLE_DME
 from fundoscope.pages import data_uri
 from fundoscope.tables import write_table
+
+DME_LINE: Final = (
+    f"Referable is grade >= {REFERABLE}, referable or DME also dme {REFERABLE_DME} (sight-threatening likewise); "
+    "photographs below the grade whose dme is blank are left out of figures with DME, which are not tested."
+)
 
 SEEDS_WANTED: Final = 3
 """Fewer seeds than this say little about the spread."""
@@ -86,7 +92,7 @@ def _size(system: System) -> dict[str, str]:
 
 def _results(system: System) -> dict[str, str]:
     counts = {"photographs": str(system.summary.counts["photographs"])}
-    return counts | {words: interval_words(system.summary.intervals[name]) for name, words in HEADLINES.items()}
+    return counts | {words: interval_words(system.summary.intervals[name]) for name, words in system.headlines.items()}
 
 
 def _f1(system: System) -> dict[str, str]:
@@ -95,7 +101,7 @@ def _f1(system: System) -> dict[str, str]:
 
 def _differences(systems: Sequence[System]) -> dict[str, tuple[Cell, ...]]:
     rows = {}
-    for name in HEADLINES.values():
+    for name in systems[0].headlines.values():
         differences = [system.differences.get(name) for system in systems]
         rows[name] = tuple(
             Cell("") if d is None else Cell(interval_words(d, sign="+"), d.low > 0 or d.high < 0) for d in differences
@@ -110,7 +116,7 @@ def _rounded(value: float | None) -> str:
 def spread_words(spread: Spread) -> dict[str, str]:
     """What the table of seeds says of one recipe, by its headings."""
     numbers = {
-        HEADLINES[key]: "n/a" if math.isnan(mean) else f"{mean:.3f} +- {sd:.3f}"
+        (HEADLINES | DME_HEADLINES)[key]: "n/a" if math.isnan(mean) else f"{mean:.3f} +- {sd:.3f}"
         for key, (mean, sd) in spread.mean_and_sd.items()
     }
     few = " (few)" if len(spread.runs) < SEEDS_WANTED else ""
@@ -136,6 +142,7 @@ def basis_lines(comparison: Comparison) -> list[str]:
         f"{len(cases.reference)} photographs of {patients} patients that {everyone} graded; "
         f"{options.resamples} bootstrap resamples of patients, seed {options.seed}.",
         f"Reference: {comparison.manifest}{split}.",
+        *([DME_LINE] if cases.dme is not None else []),
         f"Intervals: {options.level * 100:g} %, {METHOD_WORDS[options.method]} bootstrap; those of differences are "
         "paired.",
     ]
