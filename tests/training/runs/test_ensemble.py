@@ -21,8 +21,9 @@ from fundoscope.runtime.release import open_release
 from fundoscope.runtime.verification import verify_release
 from fundoscope.tables import read_table, write_table
 from fundoscope.training.experiment.schema import Experiment
+from fundoscope.training.export.claims import CHOSEN_LIMIT
 from fundoscope.training.export.graph import HALF_TOLERANCE, ReleaseGraph
-from fundoscope.training.export.release import CHOSEN_LIMIT, export_run
+from fundoscope.training.export.release import export_run
 from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.runs.ensemble import read_finished
 

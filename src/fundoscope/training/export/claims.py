@@ -24,6 +24,25 @@ OWN_LICENCE: Final = "Apache-2.0"
 
 NO_SOURCE: Final = "photographs without a source"
 
+HEATMAP_LIMIT: Final = "A heatmap shows what moved the answer, not where lesions are."
+"""Of a release that shows a heatmap."""
+
+NO_HEATMAP_LIMIT: Final = "It shows no heatmap of what moved the answer."
+"""Of a release that shows none."""
+
+FELLOW_LIMIT: Final = (
+    "It grades an eye together with the same patient's other eye. Where no photograph of that is known, or it cannot "
+    "be read or is not gradable, a learnt vector stands in for it and the photograph's row says so; how much less sure "
+    "such an answer is was not measured."
+)
+"""Of a release that grades both eyes together."""
+
+CHOSEN_LIMIT: Final = (
+    "The epoch to stop at was chosen on the photographs that calibration and thresholds were set on: on new patients "
+    "they promise a little less."
+)
+"""Of a release whose weights were chosen by validation."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
@@ -129,6 +148,21 @@ def data_limits(sources: Sequence[TrainingSource], rows: pd.DataFrame) -> list[s
             f"The patients of {', '.join(nameless)} are unknown: photographs of one patient may be on both sides of a "
             "division into folds or splits, and figures measured on it too good."
         )
+    return limits
+
+
+def network_limits(experiment: Experiment, *, heatmap: str) -> list[str]:
+    """Return what follows from the network and how it was trained, as sentences.
+
+    Args:
+        experiment: The experiment of the run.
+        heatmap: The method of the exported heatmap, or none.
+    """
+    limits = [NO_HEATMAP_LIMIT if heatmap == "none" else HEATMAP_LIMIT]
+    if experiment.network.eyes == 2:
+        limits.append(FELLOW_LIMIT)
+    if experiment.fit.keep == "best" or experiment.fit.patience:
+        limits.append(CHOSEN_LIMIT)
     return limits
 
 

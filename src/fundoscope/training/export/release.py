@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from fundoscope.files import sha256_of
 from fundoscope.runtime.description import Release
 from fundoscope.runtime.golden_photograph import make_golden_photograph
 from fundoscope.runtime.release import write_release
-from fundoscope.runtime.runnable import runnable
 from fundoscope.tables import write_table
 from fundoscope.tables.fellows import NO_FELLOW, find_fellows
 from fundoscope.training.batches.cache import Stored, recipe_key
@@ -25,6 +25,8 @@ from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.sections import Network
 from fundoscope.training.export.calibration import calibrate
+from fundoscope.training.export.card import write_card
+from fundoscope.training.export.claims import data_limits, licence_claim, network_limits, origins, training_sources
 from fundoscope.training.export.graph import HALF_TOLERANCE, PlainGraph, check_parity, halve, run_onnx, to_onnx
 from fundoscope.training.export.traced import heatmap_graph
 from fundoscope.training.networks.normalisation import Normalise
@@ -111,11 +113,13 @@ def _first_exportable(graphs: Sequence[PlainGraph], side: int) -> tuple[PlainGra
 def _describe(finished: Finished, graph: PlainGraph, evaluation: dict[str, Any]) -> Release:
     experiment, voting = finished.experiment, voting_of(finished.experiment.release)
     target, calibrated = target_of(experiment.data), calibrate(finished)
-    words = target.task.words
+    words, rows = target.task.words, finished.training_rows
+    sources = training_sources(rows, target, experiment)
+    made_from = origins(sources, experiment)
     return Release(
         id=experiment.release.id,
         version=experiment.release.version,
-        licence="Apache-2.0",
+        licence=licence_claim(made_from, wanted=experiment.release.licence),
         recipe=experiment.recipe.to_dict(),
         task=target.task.name,
         head=experiment.network.head,
@@ -133,16 +137,16 @@ def _describe(finished: Finished, graph: PlainGraph, evaluation: dict[str, Any])
             "backbone": experiment.network.backbone,
             **_started_from(experiment.network),
             "networks": finished.runs,
+            "data": [source.to_dict() for source in sources],
+            "licences": [asdict(origin) for origin in made_from],
             "training_sha256": finished.photographs,
         },
         evaluation=evaluation,
         intended_use=words.intended_use,
         limits=[
-            *LIMITS,
+            *data_limits(sources, rows),
             *words.limits,
-            NO_HEATMAP_LIMIT if graph.heatmap == "none" else HEATMAP_LIMIT,
-            *([FELLOW_LIMIT] if experiment.network.eyes == 2 else []),
-            *_chosen_limit(finished),
+            *network_limits(experiment, heatmap=graph.heatmap),
             *calibrated.warnings,
         ],
         eyes=experiment.network.eyes,
@@ -150,12 +154,6 @@ def _describe(finished: Finished, graph: PlainGraph, evaluation: dict[str, Any])
         descriptions=list(experiment.release.descriptions),
         conformal=calibrated.conformal,
     )
-
-
-def _chosen_limit(finished: Finished) -> list[str]:
-    """That the epoch was chosen on the photographs that the release is calibrated on, where it was."""
-    settings = finished.experiment.fit
-    return [CHOSEN_LIMIT] if settings.keep == "best" or settings.patience else []
 
 
 def _without_folders(experiment: Experiment) -> dict[str, Any]:
@@ -173,82 +171,6 @@ def _started_from(network: Network) -> dict[str, str]:
     if network.prototypes:
         files["prototypes_sha256"] = network.prototypes
     return {key: sha256_of(path) if path and Path(path).is_file() else "" for key, path in files.items()}
-
-
-LIMITS = [
-    "Trained on photographs of one source; other cameras, populations and pupil sizes are untested.",
-]
-"""What every release exported from a run on one source says of itself, before its task's own limits."""
-
-HEATMAP_LIMIT = "A heatmap shows what moved the answer, not where lesions are."
-"""What one says besides that shows a heatmap."""
-
-NO_HEATMAP_LIMIT = "It shows no heatmap of what moved the answer."
-"""What one says besides that shows none."""
-
-FELLOW_LIMIT = (
-    "It grades an eye together with the same patient's other eye. Where no photograph of that is known, or it cannot "
-    "be read or is not gradable, a learnt vector stands in for it and the photograph's row says so; how much less sure "
-    "such an answer is was not measured."
-)
-"""What one of both eyes says besides."""
-
-CHOSEN_LIMIT = (
-    "The epoch to stop at was chosen on the photographs that calibration and thresholds were set on: on new patients "
-    "they promise a little less."
-)
-"""What one says besides whose weights were chosen by validation."""
-
-HEADLINES = (
-    "quadratic_kappa",
-    "accuracy",
-    "mean_absolute_error",
-    "any_auroc",
-    "referable_auroc",
-    "sight_threatening_auroc",
-    "decision_sensitivity",
-    "decision_specificity",
-    "calibration_error",
-)
-"""Statistics of an evaluation that travel with a release."""
-
-
-def headlines(evaluation: dict[str, Any]) -> dict[str, Any]:
-    """The few figures of an `evaluation.json` that a release carries, each with its interval.
-
-    Raises:
-        KeyError: If it is not one that `fundoscope evaluate` wrote.
-    """
-    level, statistics = evaluation["level"], evaluation["statistics"]
-    chosen: dict[str, Any] = {"photographs": evaluation["counts"]["photographs"]}
-    for name in HEADLINES:
-        entry = statistics.get(name, {})
-        if entry.get("estimate") is not None and entry.get("low") is not None:
-            chosen[name] = {key: round(entry[key], 4) for key in ("estimate", "low", "high")} | {"level": level}
-    return chosen
-
-
-def write_card(release: Release) -> str:
-    """A model card from the release's own facts, for releases that bring none."""
-    experiment, networks = release.training["experiment"], release.training["networks"]
-    facts = runnable(release, Path(release.id)).answerer.facts()
-    several = f" (mean of {len(networks)} networks)" if len(networks) > 1 else ""
-    seeds = ", ".join(str(each["seed"]) for each in networks)
-    lines = [
-        f"# {release.id} {release.version}",
-        "",
-        release.intended_use,
-        "",
-        f"- Network: {release.training['backbone']}, {release.head} head, {experiment['recipe']['side']} px{several}.",
-        f"- Trained on {len(release.training['training_sha256'])} photographs, seed {seeds}, "
-        f"{experiment['fit']['epochs']} epochs.",
-        *[f"- {name.capitalize()}: {fact}." for name, fact in facts.items()],
-        "",
-        "## Limits",
-        "",
-        *[f"- {limit}" for limit in release.limits],
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def _some_canvases(experiment: Experiment, photographs: list[str]) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from fundoscope.data.manifest import with_hashes
 from fundoscope.errors import BadCheckpoint, BadRequest
 from fundoscope.files import sha256_of
 from fundoscope.run_folder import RunFolder
@@ -50,6 +51,8 @@ class Finished:
     """The table of the first run."""
     photographs: list[str]
     """SHA-256 of what was learnt from."""
+    training_rows: pd.DataFrame
+    """The manifest's rows of these photographs, as they were when training began."""
     runs: list[dict[str, Any]]
     """Of each run its `seed` and its network's SHA-256."""
 
@@ -89,11 +92,32 @@ def read_finished(runs: Sequence[Path]) -> Finished:
         kind="out-of-fold" if folded else "validation",
         where=tables_of[0],
         photographs=photographs[0],
+        training_rows=_training_rows(experiment, folders[0], photographs[0]),
         runs=[
             {"seed": read_run(folder.path).seed, "network_sha256": sha256_of(folder.final.weights)}
             for folder in folders
         ],
     )
+
+
+def _training_rows(experiment: Experiment, run: RunFolder, photographs: Sequence[str]) -> pd.DataFrame:
+    """Return the rows that a run learnt from; of runs from before these were kept, those that the manifest has now.
+
+    Raises:
+        BadCheckpoint: If they are not the rows of its photographs.
+    """
+    table = run.training_rows if run.training_rows.is_file() else Path(experiment.data.manifest)
+    if table == run.training_rows:
+        rows = read_table(table)
+    else:
+        rows = with_hashes(listed(experiment), Path(experiment.data.manifest).parent)
+        rows = rows[rows["sha256"].isin(photographs)].reset_index(drop=True)
+    if sorted(rows["sha256"].astype(str)) != sorted(photographs):
+        raise BadCheckpoint(
+            f"{table}: expected a row for each of the {len(photographs)} photographs that {run.path} learnt from, got "
+            f"{len(rows)}. Restore the file as it was when the run was trained, or train again"
+        )
+    return rows
 
 
 def average(tables: Sequence[pd.DataFrame], reference: pd.DataFrame, experiment: Experiment) -> pd.DataFrame:
