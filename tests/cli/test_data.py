@@ -106,6 +106,29 @@ def test_a_manifest_from_a_folder_and_from_a_table(run, idrid, tmp_path):
     assert all(path.is_file() for path in picture_paths(frame, tmp_path / "n.csv"))
 
 
+def test_signs_of_a_foreign_table_are_mapped_by_options(run, idrid, tmp_path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,Microaneurysms,Haem.,side\n1,1,yes,OD\n2,0,no,OS\n")
+    options = ("--image-column", "id", "--sign", "ma=Microaneurysms", "--sign", "he=Haem.", "--column", "eye=side")
+    codes = [
+        word for code in ("sign_he:yes=1", "sign_he:no=0", "eye:OD=right", "eye:OS=left") for word in ("--code", code)
+    ]
+
+    status, _, err = run("from", labels, *options, *codes, "--pictures", idrid / "images", "-o", tmp_path / "n.csv")
+
+    assert status == 0, err
+    frame = read_manifest(tmp_path / "n.csv")
+    assert (frame["sign_ma"].tolist(), frame["sign_he"].tolist()) == ([1, 0], [1, 0])
+    assert frame["eye"].tolist() == ["right", "left"]
+    for wrong, message in (
+        (("--sign", "ma"), "--sign: expected NAME=COLUMN, got 'ma'"),
+        (("--code", "eye=left"), "--code: expected OURS:CODE=VALUE, got 'eye=left'"),
+        (("--column", "eye=side", "--column", "eye=id"), "--column: expected eye once, got it twice"),
+    ):
+        status, _, err = run("from", labels, *wrong, "-o", tmp_path / "n.csv")
+        assert (status, message in err) == (2, True), err
+
+
 def test_column_options_on_a_folder_and_an_empty_folder_are_refused(run, idrid, tmp_path):
     status, _, err = run("from", idrid, "--grade-column", "level", "-o", tmp_path / "m.csv")
     assert (status, "need a table, got a folder" in err) == (2, True)

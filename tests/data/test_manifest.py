@@ -49,7 +49,7 @@ def test_a_table_in_other_words_becomes_a_manifest(pictures):
     table = pictures / "labels.csv"
     table.write_text("id_code,diagnosis,person,note\nb,2,007,x\ndeep/c,0,,\n")
 
-    frame = manifest_from_csv(table, image="id_code", grade="diagnosis", patient="person")
+    frame = manifest_from_csv(table, columns={"image": "id_code", "grade": "diagnosis", "patient": "person"})
 
     assert frame["image"].tolist() == ["b.jpg", "deep/c.tif"], "the suffix the table leaves out is found"
     assert frame["grade"].tolist() == [2, 0]
@@ -70,11 +70,11 @@ def test_a_table_with_a_missing_column_or_picture_or_a_wrong_grade_is_refused(pi
     table.write_text("image,level\nb.jpg,9\nz.jpg,1\n")
 
     with pytest.raises(BadTable, match=r"labels.csv: expected a column grade, got image, level. Say which"):
-        manifest_from_csv(table)
+        manifest_from_csv(table, columns={"grade": "grade"})
     with pytest.raises(BadTable, match=r"row 2, column grade: expected one of .*, got '9'"):
-        manifest_from_csv(table, grade="level")
+        manifest_from_csv(table, columns={"grade": "level"})
     with pytest.raises(BadTable, match=r"1 of 2 are not there, the first is z.jpg"):
-        manifest_from_csv(table, grade=None)
+        manifest_from_csv(table)
 
 
 def test_a_manifest_written_elsewhere_still_finds_its_files(pictures, tmp_path):
@@ -104,3 +104,53 @@ def test_a_manifest_that_would_be_refused_is_not_written(tmp_path):
     with pytest.raises(BadTable, match=r"column grade: .* got '5'"):
         write_manifest(pd.DataFrame({"image": ["a"], "grade": [5]}), tmp_path / "m.csv")
     assert not (tmp_path / "m.csv").exists()
+
+
+def test_signs_and_other_columns_of_a_foreign_table_are_mapped(pictures):
+    table = pictures / "labels.csv"
+    table.write_text(
+        "file;Microaneurysms;Haem.;level;laterality;grade\nb.jpg;1;yes;Moderate;OD;good\ndeep/c;0;;None;OS;bad\n"
+    )
+
+    frame = manifest_from_csv(
+        table,
+        columns={"image": "file", "grade": "level", "eye": "laterality"},
+        signs={"ma": "Microaneurysms", "he": "Haem."},
+        codes={
+            "grade": {"None": "0", "Moderate": "2"},
+            "eye": {"OD": "right", "OS": "left"},
+            "sign_he": {"yes": "1", "no": "0"},
+        },
+    )
+
+    assert frame["image"].tolist() == ["b.jpg", "deep/c.tif"]
+    assert (frame["sign_ma"].tolist(), frame["grade"].tolist()) == ([1, 0], [2, 0])
+    assert (frame["sign_he"].iloc[0], frame["sign_he"].isna().tolist()) == (1, [False, True])
+    assert frame["eye"].tolist() == ["right", "left"]
+    # Their column of our name was not said to be ours.
+    assert sorted(frame.columns) == ["eye", "grade", "image", "sha256", "sign_he", "sign_ma"]
+
+
+def test_one_column_may_be_read_twice(pictures):
+    table = pictures / "labels.csv"
+    table.write_text("image,level\nb.jpg,3\n")
+
+    frame = manifest_from_csv(table, columns={"grade": "level", "label": "level"}, codes={"label": {"3": "severe"}})
+
+    assert (frame["grade"].tolist(), frame["label"].tolist()) == ([3], ["severe"])
+
+
+def test_names_that_are_no_columns_and_codes_that_are_not_listed_are_refused(pictures):
+    table = pictures / "labels.csv"
+    table.write_text("image,level,ma\nb.jpg,R2,present\n")
+
+    with pytest.raises(BadRequest, match=r"expected columns of a manifest \(image, .*\) or named signs, got stage\."):
+        manifest_from_csv(table, columns={"stage": "level"})
+    with pytest.raises(BadRequest, match=r"or named signs, got sign_ex\. Correct the name"):
+        manifest_from_csv(table, signs={"ma": "ma"}, codes={"sign_ex": {"present": "1"}})
+    with pytest.raises(BadTable, match=r"row 2, column grade: expected R0, R1 or a blank, got 'R2'"):
+        manifest_from_csv(table, columns={"grade": "level"}, codes={"grade": {"R0": "0", "R1": "1"}})
+    with pytest.raises(BadTable, match=r"row 2, column sign_ma: expected one of .*, got 'present'"):
+        manifest_from_csv(table, signs={"ma": "ma"})
+    with pytest.raises(BadTable, match=r"expected a column grade to read the codes of, got none"):
+        manifest_from_csv(table, codes={"grade": {"R0": "0"}})

@@ -18,6 +18,7 @@ from fundoscope.cli import (
     explain,
     grade,
     monitor,
+    prototypes,
     train,
     verify,
 )
@@ -38,6 +39,7 @@ app.command("info")(verify.info)
 app.command("train")(train.train)
 app.command("export")(train.export)
 app.command("experiments")(train.experiments)
+app.command("prototypes")(prototypes.prototypes)
 app.command("evaluate")(evaluate.evaluate)
 app.command("certify")(certify.certify)
 app.command("compare")(compare.compare)

@@ -80,19 +80,62 @@ def from_(
     image_column: Annotated[str, typer.Option(help="The table's column of picture names.")] = "image",
     grade_column: Annotated[str | None, typer.Option(help="The table's column of grades 0-4.")] = None,
     patient_column: Annotated[str | None, typer.Option(help="The table's column of patients.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OURS=THEIRS",
+            help="Any other column of the manifest and the table's column to read it from, e.g. eye=laterality. "
+            "Repeatable.",
+        ),
+    ] = None,
+    sign: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=THEIRS",
+            help="Multi-label target: name of a sign and the table's column of it (0 absent, 1 present), e.g. "
+            "ma=Microaneurysms. Repeatable.",
+        ),
+    ] = None,
+    code: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OURS:CODE=VALUE",
+            help="Value of the manifest for a code of the table, e.g. grade:Moderate=2 or sign_ma:yes=1. Repeatable.",
+        ),
+    ] = None,
     pictures: Annotated[Path | None, typer.Option(help="Folder of the pictures. Default: the table's.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a manifest of one's own photographs."""
+    """Write a manifest of your own photographs: a folder of pictures, or a table of labels in its own words."""
     from fundoscope.data.manifest import manifest_from_csv, manifest_from_folder
 
+    named = {"image": image_column, "grade": grade_column, "patient": patient_column}
+    columns = {ours: theirs for ours, theirs in named.items() if theirs is not None} | _pairs("--column", column)
     if path.is_dir():
-        if grade_column or patient_column or pictures or image_column != "image":
+        if columns != {"image": "image"} or sign or code or pictures:
             raise BadRequest(f"{path}: the column options and --pictures need a table, got a folder. Name the table.")
         _write(manifest_from_folder(path), path, out, missing=[], as_json=as_json)
         return
-    frame = manifest_from_csv(path, image=image_column, grade=grade_column, patient=patient_column, folder=pictures)
+    codes: dict[str, dict[str, str]] = {}
+    for name, value in _pairs("--code", code).items():
+        ours, _, theirs = name.partition(":")
+        codes.setdefault(ours, {})[theirs] = value
+    frame = manifest_from_csv(path, columns=columns, signs=_pairs("--sign", sign), codes=codes, folder=pictures)
     _write(frame, pictures or path.parent, out, missing=[], as_json=as_json)
+
+
+def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
+    """Read NAME=VALUE, each name once."""
+    pairs: dict[str, str] = {}
+    for text in texts or []:
+        name, separator, value = (part.strip() for part in text.partition("="))
+        wanted = "OURS:CODE=VALUE" if option == "--code" else "NAME=COLUMN"
+        if not separator or not name or not value or (option == "--code" and not all(name.partition(":"))):
+            raise BadRequest(f"{option}: expected {wanted}, got {text!r}. Correct it.")
+        if name in pairs:
+            raise BadRequest(f"{option}: expected {name} once, got it twice. Leave one out.")
+        pairs[name] = value
+    return pairs
 
 
 @app.command("split")

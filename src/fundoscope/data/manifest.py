@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
+from fundoscope.data.words import decoded, read_words
 from fundoscope.errors import BadRequest, BadTable
 from fundoscope.files import sha256_of
 from fundoscope.photo.read import PICTURE_SUFFIXES
 from fundoscope.tables import MANIFEST_COLUMNS, check_manifest, read_table, write_table
-from fundoscope.tables.columns import MASK_COLUMNS
+from fundoscope.tables.columns import MASK_COLUMNS, SIGN_PREFIX
 
 PATH_COLUMNS: Final = ("image", "boxes", *MASK_COLUMNS)
 """Columns that hold paths relative to the manifest."""
@@ -83,37 +84,50 @@ def manifest_from_folder(folder: Path | str) -> pd.DataFrame:
 def manifest_from_csv(
     csv: Path | str,
     *,
-    image: str = "image",
-    grade: str | None = "grade",
-    patient: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    signs: Mapping[str, str] | None = None,
+    codes: Mapping[str, Mapping[str, str]] | None = None,
     folder: Path | str | None = None,
 ) -> pd.DataFrame:
-    """A manifest from a table of labels in its own words. Other columns are kept as text.
+    """Make a manifest from a table of labels in somebody's own words. Columns that are not named are kept as text.
 
     Args:
         csv: The table: CSV, Parquet or JSON lines.
-        image: Its column of picture names, with or without their suffix.
-        grade: Its column of ICDR grades 0 to 4; None: it has none.
-        patient: Its column of patients; None: it has none, or calls it `patient`.
+        columns: Column of the manifest to the table's column that it is read from: {"grade": "level"}. `image`, the
+            pictures' names with or without their suffix, is read from a column of that name where none is given.
+        signs: Name of a sign to the table's column of it, 0 absent and 1 present: multi-label targets, which become
+            columns `sign_NAME`.
+        codes: Of a column of the manifest (`grade`, `sign_NAME`), each of the table's codes to the manifest's value:
+            {"grade": {"Moderate": "2"}}. A code that is not listed is refused.
         folder: Where the pictures lie; None: where the table lies. Paths are relative to it.
 
     Raises:
+        BadRequest: If a name in `columns` or `codes` is no column of a manifest.
         BadTable: If a column is missing, a value is wrong, or a picture is not there.
+
+    Example:
+        >>> manifest_from_csv("labels.csv", columns={"image": "file"}, signs={"ma": "Microaneurysms"})  # doctest: +SKIP
     """
     table = Path(csv)
-    frame = read_table(table)
-    wanted = {"image": image, "grade": grade, "patient": patient}
-    for column in wanted.values():
-        if column is not None and column not in frame:
-            raise BadTable(
-                f"{table}: expected a column {column}, got {', '.join(map(str, frame.columns[:12]))}. "
-                "Say which columns hold the picture, the grade and the patient."
-            )
-    for ours, theirs in wanted.items():
-        if theirs is not None and theirs != ours:
-            frame = frame.drop(columns=[ours] if ours in frame else []).rename(columns={theirs: ours})
+    sign_columns = {SIGN_PREFIX + name: theirs for name, theirs in (signs or {}).items()}
+    wanted = {"image": "image", **(columns or {}), **sign_columns}
+    unknown = [name for name in (*wanted, *(codes or {})) if name not in MANIFEST_COLUMNS and name not in wanted]
+    unknown += [name for name in columns or {} if name not in MANIFEST_COLUMNS]
+    if unknown:
+        raise BadRequest(
+            f"{table}: expected columns of a manifest ({', '.join(MANIFEST_COLUMNS)}) or named signs, got "
+            f"{unknown[0]}. Correct the name."
+        )
+    # In a CSV table of somebody else a column of our name may hold other words: nothing is typed before it is decoded.
+    frame = read_words(table, ()) if table.suffix.lower() == ".csv" else read_table(table)
+    frame = _renamed(frame, wanted, table)
+    for name, values in (codes or {}).items():
+        if name not in frame:
+            raise BadTable(f"{table}: expected a column {name} to read the codes of, got none. Name its column.")
+        words = frame[name].map(lambda value: None if pd.isna(value) else str(value))
+        frame[name] = decoded(words, values, table)
     root = table.parent if folder is None else Path(folder)
-    frame = check_manifest(frame, path=table)
+    frame = check_manifest(frame.reset_index(drop=True), path=table)
     frame["image"] = pd.Series([_find_picture(root, name) for name in frame["image"]], index=frame.index, dtype=object)
     # Again: a name with its suffix and the same without it are one picture twice.
     checked = with_hashes(check_manifest(frame, path=table), root)
@@ -124,6 +138,20 @@ def manifest_from_csv(
             f"the first is {missing.iloc[0]}. Name the pictures' folder, or delete the rows."
         )
     return checked
+
+
+def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], table: Path) -> pd.DataFrame:
+    """Return the table with its columns renamed to the manifest's, or refuse it where one is missing."""
+    for theirs in columns.values():
+        if theirs not in frame:
+            raise BadTable(
+                f"{table}: expected a column {theirs}, got {', '.join(map(str, frame.columns[:12]))}. "
+                "Say which columns hold the picture, the grade and the patient."
+            )
+    # One column of the table may be read twice: a grade and, by its codes, a label.
+    read = {ours: frame[theirs] for ours, theirs in columns.items()}
+    rest = frame.drop(columns=[name for name in frame.columns if name in read or name in columns.values()])
+    return pd.concat([pd.DataFrame(read), rest], axis=1)
 
 
 def with_hashes(frame: pd.DataFrame, folder: Path | str) -> pd.DataFrame:

@@ -1,0 +1,62 @@
+"""`fundoscope prototypes`: encode descriptions of the grades with CLIP's text tower."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fundoscope.cli.console import answers
+from fundoscope.cli.extras import needs_extra
+from fundoscope.errors import BadRequest
+
+
+def prototypes(
+    weights: Annotated[
+        Path, typer.Argument(help="CLIP's weights, both towers, in open_clip's names: .safetensors or .pth.")
+    ],
+    descriptions: Annotated[
+        Path, typer.Argument(help="Text file (UTF-8) with one line for each grade, 0 to 4: its clinical description.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write (.npz).")] = Path("prototypes.npz"),
+    model_config: Annotated[
+        Path | None,
+        typer.Option(help="open_clip's JSON description of another network. Default: ViT-B/16 with QuickGELU."),
+    ] = None,
+) -> None:
+    """Encode a description of each grade as a prototype that an experiment starts from (network.prototypes=FILE).
+
+    Nothing is downloaded: bring the weights.
+    """
+    lines = [line.strip() for line in _read(descriptions, "descriptions").splitlines() if line.strip()]
+    config = None if model_config is None else _config(model_config)
+    with needs_extra("prototypes"):
+        from fundoscope.training.networks.clip import text_prototypes
+    encoded = text_prototypes(weights, lines, out, config=config)
+    answers.print(
+        f"wrote {out}: {encoded.shape[0]} prototypes of {encoded.shape[1]} numbers. Train with "
+        f"network.prototypes={out} network.projection={encoded.shape[1]}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _read(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise BadRequest(f"{path}: expected {what} as UTF-8 text, got {problem}. Check the path.") from None
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(_read(path, "open_clip's JSON"))
+    except ValueError as problem:
+        raise BadRequest(f"{path}: expected open_clip's JSON description of a network, got {problem}.") from None
+    needed = ("embed_dim", "vision_cfg", "text_cfg")
+    config = config.get("model_cfg", config) if isinstance(config, dict) else {}
+    if missing := [key for key in needed if key not in config]:
+        raise BadRequest(f"{path}: expected the keys {', '.join(needed)}, {missing[0]} is missing. Give another file.")
+    return dict(config)
