@@ -67,7 +67,7 @@ def test_one_person_in_two_sources_that_share_patients_is_one_patient():
 
 
 @settings(deadline=None, max_examples=25)
-@given(data=st.data(), method=st.sampled_from(["hashed", "dealt"]))
+@given(data=st.data(), method=st.sampled_from(["hash-based", "stratified"]))
 def test_what_data_split_divides_has_no_leak(data, method):
     count = data.draw(st.integers(4, 25))
     columns = {

@@ -129,6 +129,22 @@ def test_signs_of_a_foreign_table_are_mapped_by_options(run, idrid, tmp_path):
         assert (status, message in err) == (2, True), err
 
 
+def test_class_folders_become_labels_and_splits(run, idrid, tmp_path):
+    picture = next((idrid / "images").glob("*.jpg")).read_bytes()
+    for name in ("train/healthy/a.jpg", "train/ill/b.jpg", "test/ill/c.jpg"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_bytes(picture)
+
+    status, _, err = run("from", tmp_path / "set", "--class-folders", "-o", tmp_path / "m.csv")
+
+    assert status == 0, err
+    frame = read_manifest(tmp_path / "m.csv").sort_values("image")
+    assert frame[["label", "split"]].to_numpy().tolist() == [["ill", "test"], ["healthy", "train"], ["ill", "train"]]
+    assert all(path.is_file() for path in picture_paths(frame, tmp_path / "m.csv"))
+    status, _, err = run("from", tmp_path / "m.csv", "--class-folders", "-o", tmp_path / "n.csv")
+    assert (status, "--class-folders needs a folder, got a table" in err) == (2, True)
+
+
 def test_column_options_on_a_folder_and_an_empty_folder_are_refused(run, idrid, tmp_path):
     status, _, err = run("from", idrid, "--grade-column", "level", "-o", tmp_path / "m.csv")
     assert (status, "need a table, got a folder" in err) == (2, True)
@@ -143,7 +159,7 @@ def test_a_split_puts_no_patient_on_two_sides_and_is_not_overwritten_unasked(run
     frame = read_manifest(manifest).assign(patient=[f"p{k // 2}" for k in range(9)], grade=0)
     frame.to_csv(manifest, index=False)
 
-    status, _, _ = run("split", manifest, "-o", divided, "--shares", "0.6,0.2,0.2", "--method", "dealt")
+    status, _, _ = run("split", manifest, "-o", divided, "--shares", "0.6,0.2,0.2", "--method", "stratified")
 
     assert status == 0
     again = read_manifest(divided)
@@ -167,13 +183,13 @@ def test_folds_leave_an_official_split_alone(run, idrid, tmp_path):
     pd.testing.assert_frame_equal(after.drop(columns="fold"), before)
 
 
-def test_too_few_patients_for_a_hashed_division_are_said_to_be_so(run, idrid, tmp_path):
+def test_too_few_patients_for_a_hash_based_split_are_said_to_be_so(run, idrid, tmp_path):
     run("from", idrid / "images", "-o", tmp_path / "m.csv")
 
     status, _, err = run("split", tmp_path / "m.csv", "--shares", "0.98,0.01,0.01")
 
     assert status == 0
-    assert "nothing fell on: test, val. So few patients are better divided with --method dealt" in err
+    assert "nothing fell on: test, val. So few patients are better split with --method stratified" in err
 
 
 def test_a_source_is_left_out_and_what_was_removed_is_said(run, tmp_path):
@@ -204,7 +220,7 @@ def test_shares_and_folds_that_cannot_be_are_refused(run, idrid, tmp_path):
         (("--shares", "0.5,0.5"), "--shares: expected three numbers such as 0.7,0.15,0.15, got '0.5,0.5'"),
         (("--shares", "0.5,0.2,0.2"), "shares must be at least 0 and sum to 1"),
         (("--folds", "99"), "folds must be at least 2 and at most 9, the number of patients"),
-        (("--method", "random"), "--method: expected hashed or dealt, got 'random'"),
+        (("--method", "random"), "--method: expected hash-based or stratified, got 'random'"),
         (("--folds", "2", "--leave-out", "a"), "expected one division, got --folds and --leave-out"),
         (("--never-train", "a"), "--never-train needs --leave-out SOURCE"),
         (("--leave-out", "a"), "a protocol goes by the sources' own split"),

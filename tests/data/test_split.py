@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fundoscope.data.split import SHARES, fold_by_patient, split_by_patient, units_of
 from fundoscope.tables.patients import patient_keys, unit_keys
 
-METHODS = ("hashed", "dealt")
+METHODS = ("hash-based", "stratified")
 TIES = ("patient", "sha256", "duplicate_group", "eye_group")
 
 
@@ -87,7 +87,7 @@ def test_units_are_the_connected_components_that_a_slow_search_finds(frame):
 
 @settings(deadline=None, max_examples=60)
 @given(frame=manifests(), keep=st.integers(1, 40), salt=st.text(max_size=3))
-def test_photographs_that_come_or_go_move_no_others_when_the_division_is_hashed(frame, keep, salt):
+def test_photographs_that_come_or_go_move_no_others_when_the_split_is_hash_based(frame, keep, salt):
     fewer = frame.iloc[:keep]
     stays = [unit == again for unit, again in zip(units_of(fewer), units_of(frame)[:keep], strict=True)]
 
@@ -96,17 +96,17 @@ def test_photographs_that_come_or_go_move_no_others_when_the_division_is_hashed(
     assert before[stays].tolist() == after[stays].tolist()
 
 
-def test_a_grade_that_is_corrected_moves_nobody_when_the_division_is_hashed(rng):
+def test_a_grade_that_is_corrected_moves_nobody_when_the_split_is_hash_based(rng):
     frame = clinic(rng)
     corrected = frame.assign(grade=pd.array(rng.integers(0, 5, len(frame)), dtype="Int64"))
 
     assert split_by_patient(frame)["split"].tolist() == split_by_patient(corrected)["split"].tolist()
-    assert split_by_patient(frame, method="dealt")["split"].tolist() != (
-        split_by_patient(corrected, method="dealt")["split"].tolist()
+    assert split_by_patient(frame, method="stratified")["split"].tolist() != (
+        split_by_patient(corrected, method="stratified")["split"].tolist()
     )
 
 
-def test_hashed_shares_are_right_within_sampling_error_for_every_source_and_grade(rng):
+def test_hash_based_shares_are_right_within_sampling_error_for_every_source_and_grade(rng):
     frame = clinic(rng, patients=3000)
     frame["source"] = np.where(frame["patient"].str[1:].astype(int) % 3 == 0, "small", "large")
 
@@ -118,11 +118,11 @@ def test_hashed_shares_are_right_within_sampling_error_for_every_source_and_grad
             assert abs((part["split"] == side).mean() - share) < 4 * error
 
 
-def test_folds_of_a_hashed_training_part_are_as_even_as_those_of_the_whole(rng):
+def test_folds_of_a_hash_based_training_split_are_as_even_as_those_of_the_whole(rng):
     """With one and the same hash for both, the patients of the training part would fill the first folds only."""
     train = split_by_patient(clinic(rng, patients=2000)).query("split == 'train'")
 
-    folds = fold_by_patient(train, folds=5, method="hashed").groupby("patient")["fold"].first()
+    folds = fold_by_patient(train, folds=5, method="hash-based").groupby("patient")["fold"].first()
 
     assert folds.value_counts().between(0.17 * len(folds), 0.23 * len(folds)).all()
 
@@ -146,13 +146,13 @@ def test_a_side_without_a_share_gets_nobody(rng):
             assert set(sides) == {side for side, share in shares.items() if share}
 
 
-def test_dealt_gives_each_source_its_share_of_every_grade(rng):
+def test_stratified_gives_each_source_its_share_of_every_grade(rng):
     frame = clinic(rng)
     frame["source"] = np.where(frame["patient"].str[1:].astype(int) < 40, "small", "large")
 
-    dealt = split_by_patient(frame, method="dealt")
+    frame_by_split = split_by_patient(frame, method="stratified")
 
-    worst = dealt.groupby("patient").agg({"grade": "max", "split": "first", "source": "first"})
+    worst = frame_by_split.groupby("patient").agg({"grade": "max", "split": "first", "source": "first"})
     for _, part in worst.groupby(["source", "grade"]):
         for side, share in SHARES.items():
             assert abs((part["split"] == side).sum() - share * len(part)) < 2
@@ -185,8 +185,8 @@ def test_folds_do_not_depend_on_the_order_of_rows_and_keep_patients_whole(seed, 
     assert set(ours["fold"]) == set(range(folds))
 
 
-def test_every_side_is_dealt_its_share_of_the_patients_of_every_grade(rng):
-    frame = split_by_patient(clinic(rng), shares={"train": 0.6, "val": 0.2, "test": 0.2}, method="dealt")
+def test_every_split_gets_its_share_of_the_patients_of_every_grade(rng):
+    frame = split_by_patient(clinic(rng), shares={"train": 0.6, "val": 0.2, "test": 0.2}, method="stratified")
 
     worst = frame.groupby("patient").agg({"grade": "max", "split": "first"})
     counts = pd.crosstab(worst["grade"], worst["split"])
@@ -219,9 +219,9 @@ def test_a_division_stays_what_it_was_in_every_release():
     )
 
     assert fold_by_patient(frame, folds=3, salt="2026")["fold"].tolist() == FOLDS
-    assert split_by_patient(frame, shares={"train": 0.5, "test": 0.5}, method="dealt")["split"].tolist() == SIDES
+    assert split_by_patient(frame, shares={"train": 0.5, "test": 0.5}, method="stratified")["split"].tolist() == SIDES
     assert split_by_patient(frame, shares={"train": 0.5, "test": 0.5})["split"].tolist() == HASHED
-    assert fold_by_patient(frame, folds=3, salt="2026", method="hashed")["fold"].tolist() == HASHED_FOLDS
+    assert fold_by_patient(frame, folds=3, salt="2026", method="hash-based")["fold"].tolist() == HASHED_FOLDS
 
 
 FOLDS = [1, 0, 2, 0, 2, 1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fundoscope.heatmaps.faithfulness import BATCH, ROAD_FRACTIONS, blurred, deletion, field_mean, insertion, road
+from fundoscope.heatmaps.faithfulness import BATCH, ROAD_FRACTIONS, deletion, field_mean, insertion, road
 from fundoscope.heatmaps.imputation import NEIGHBOURS, impute
 from fundoscope.photo.fov import Field
 
@@ -176,17 +176,15 @@ def test_the_network_is_asked_in_batches_of_canvases(rng):
     assert asked == [BATCH, 4]
 
 
-def test_baselines_change_the_field_only_and_keep_its_colour(rng):
+def test_the_baseline_changes_the_field_only_and_keeps_its_colour(rng):
     photo = retina(rng)
     photo[~FIELD] = 7
 
-    mean, smooth = field_mean(photo, FIELD), blurred(photo, FIELD, sigma=0.3)
+    baseline = field_mean(photo, FIELD)
 
-    for baseline in (mean, smooth):
-        assert (baseline[~FIELD] == 7).all()
-        assert baseline[FIELD].mean() == pytest.approx(photo[FIELD].mean(), abs=4)
-        assert baseline[FIELD].std() < photo[FIELD].std() / 2
-    assert np.ptp(mean[FIELD], axis=0).max() == 0
+    assert (baseline[~FIELD] == 7).all()
+    assert baseline[FIELD].mean() == pytest.approx(photo[FIELD].mean(), abs=1)
+    assert np.ptp(baseline[FIELD], axis=0).max() == 0
 
 
 def test_wrong_use_is_refused_with_what_to_do(rng):
@@ -202,8 +200,6 @@ def test_wrong_use_is_refused_with_what_to_do(rng):
         deletion(lambda photos: photos[:, :, 0, 0].astype(float), photo, relevance, photo, FIELD, rng=rng)
     with pytest.raises(ValueError, match=r"with values that are not finite; pick one output"):
         deletion(lambda photos: np.full(len(photos), np.nan), photo, relevance, photo, FIELD, rng=rng)
-    with pytest.raises(ValueError, match=r"sigma must be positive, got 0"):
-        blurred(photo, FIELD, sigma=0.0)
     with pytest.raises(ValueError, match=r"missing must leave at least one pixel of each connected part"):
         impute(photo, FIELD, rng=rng, within=FIELD)
     with pytest.raises(ValueError, match=r"missing must lie in within, got \d+ pixels outside; take"):

@@ -1,4 +1,4 @@
-"""`fundoscope data`: manifests from public data sets, folders and tables, and their division by patient."""
+"""`fundoscope data`: manifests from public data sets, folders and tables, and splits by patient."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fundoscope.data.source import Source
 
-app = typer.Typer(help="Manifests: make them, and divide them by patient.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Make manifests and split them by patient.", no_args_is_help=True, add_completion=False)
 
 SHOWN = 5
 """Missing files named one by one."""
@@ -28,7 +28,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON."
 
 @app.command("sources")
 def sources(as_json: AsJson = False) -> None:
-    """List the data sets that `data import` knows: what they are, their licence, where to get them."""
+    """List the public data sets that `data import` reads: content, licence, where to get them."""
     from fundoscope.data.imports import SOURCES
 
     if as_json:
@@ -51,7 +51,7 @@ def sources(as_json: AsJson = False) -> None:
 @app.command("import")
 def import_(
     source: Annotated[str, typer.Argument(help="Name of the data set; see `fundoscope data sources`.")],
-    folder: Annotated[Path, typer.Argument(help="Folder it was unpacked to.")],
+    folder: Annotated[Path, typer.Argument(help="Folder that it was unpacked to.")],
     out: Out,
     as_json: AsJson = False,
 ) -> None:
@@ -104,6 +104,14 @@ def from_(
         ),
     ] = None,
     pictures: Annotated[Path | None, typer.Option(help="Folder of the pictures. Default: the table's.")] = None,
+    class_folders: Annotated[
+        bool,
+        typer.Option(
+            "--class-folders",
+            help="Each folder of pictures is a class (column label); folders train, val and test above them are "
+            "splits.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a manifest of your own photographs: a folder of pictures, or a table of labels in its own words."""
@@ -114,8 +122,16 @@ def from_(
     if path.is_dir():
         if columns != {"image": "image"} or sign or code or pictures:
             raise BadRequest(f"{path}: the column options and --pictures need a table, got a folder. Name the table.")
-        _write(manifest_from_folder(path), path, out, missing=[], as_json=as_json)
+        if class_folders:
+            from fundoscope.data.generic import TableSpec, manifest_from_spec
+
+            frame = manifest_from_spec(path, TableSpec(name=path.name, task="multi-class"), kind="folders")
+        else:
+            frame = manifest_from_folder(path)
+        _write(frame, path, out, missing=[], as_json=as_json)
         return
+    if class_folders:
+        raise BadRequest(f"{path}: --class-folders needs a folder, got a table. Name the folder of the class folders.")
     codes: dict[str, dict[str, str]] = {}
     for name, value in _pairs("--code", code).items():
         ours, _, theirs = name.partition(":")
@@ -140,19 +156,21 @@ def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
 
 @app.command("split")
 def split(
-    manifest: Annotated[Path, typer.Argument(help="Manifest to divide; several sources in one for a protocol.")],
+    manifest: Annotated[Path, typer.Argument(help="Manifest to split. A protocol needs several sources in it.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Manifest to write. Default: the one given, changed in place.")
+        Path | None, typer.Option("--out", "-o", help="Manifest to write. Default: change the given one in place.")
     ] = None,
     shares: Annotated[
-        str, typer.Option(help="Shares of train, val and test. A protocol uses how the first two compare.")
+        str, typer.Option(help="Shares of train, val and test. Protocols use the ratio of the first two.")
     ] = "0.7,0.15,0.15",
-    folds: Annotated[int | None, typer.Option(min=2, help="Number folds instead, in the column fold.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="Make this many cross-validation folds instead (column fold).")
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(
-            help="hashed: a patient's side never changes, whoever comes or goes. dealt: every source and grade gets "
-            "exact shares. Default: hashed; dealt for folds."
+            help="hash-based: a patient's split never changes when rows are added or removed. stratified: exact shares "
+            "of every source and grade. Default: hash-based; stratified for folds."
         ),
     ] = None,
     leave_out: Annotated[
@@ -162,20 +180,21 @@ def split(
         str | None, typer.Option(metavar="SOURCE", help="Train on this source, test on all others (GDRBench's ESDG).")
     ] = None,
     never_train: Annotated[
-        list[str] | None, typer.Option(metavar="SOURCE", help="With --leave-out: leave it out, too. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="SOURCE", help="With --leave-out: further source to exclude from training. Repeatable."),
     ] = None,
-    by: Annotated[str, typer.Option(help="Column that names the sources; domain for GDRBench's lists.")] = "source",
+    by: Annotated[str, typer.Option(help="Column that names the sources (domain in GDRBench's lists).")] = "source",
     drop_from: Annotated[
-        str, typer.Option(help="train or test: the side that loses what is on both, in a protocol.")
+        str, typer.Option(help="In a protocol: split (train or test) from which patients of both are removed.")
     ] = "train",
-    salt: Annotated[str, typer.Option(help="Any text; each gives a division of its own.")] = "",
-    replace: Annotated[bool, typer.Option("--replace", help="Overwrite a division that is already there.")] = False,
+    salt: Annotated[str, typer.Option(help="Any text; each gives another split.")] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite an existing split.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Divide a manifest so that no patient, file or group of duplicates is on two sides."""
+    """Split a manifest so that no patient, file or group of duplicates is in two splits."""
     from fundoscope.data.manifest import read_manifest
 
-    _one_of("--method", method, (None, "hashed", "dealt"))
+    _one_of("--method", method, (None, "hash-based", "stratified"))
     _one_of("--drop-from", drop_from, ("train", "test"))
     frame = read_manifest(manifest)
     asked = [name for name, value in (("folds", folds), ("leave-out", leave_out), ("train-only", train_only)) if value]
@@ -197,11 +216,11 @@ def split(
 
 @app.command("correct")
 def correct(
-    manifest: Annotated[Path, typer.Argument(help="Manifest whose labels were doubted.")],
+    manifest: Annotated[Path, typer.Argument(help="Manifest whose labels were reviewed.")],
     review: Annotated[Path, typer.Argument(help="Table of suspects (`fundoscope audit --review`), filled in.")],
     out: Out,
 ) -> None:
-    """Write a manifest with the grades that a reader has given; the old ones stay in grade_original."""
+    """Write a manifest with the grades of a review; the old ones stay in grade_original."""
     from fundoscope.audit.labels import read_review
     from fundoscope.data.manifest import read_manifest, rebased, write_manifest
 
@@ -226,7 +245,7 @@ def _check_empty(frame: pd.DataFrame, column: str, manifest: Path, replace: bool
 
 
 def _by_method(frame: pd.DataFrame, folds: int | None, shares: str, method: str | None, salt: str) -> pd.DataFrame:
-    """Divide by shares or into folds, and name the sides that got nothing."""
+    """Split by shares or into folds, and name the splits that got nothing."""
     from fundoscope.data.split import fold_by_patient, split_by_patient
 
     options: Any = {"salt": salt, **({"method": method} if method else {})}
@@ -239,7 +258,7 @@ def _by_method(frame: pd.DataFrame, folds: int | None, shares: str, method: str 
         empty = {f"fold {fold}" for fold in set(range(folds)) - set(divided["fold"])}
     if empty:
         troubles.print(
-            f"nothing fell on: {', '.join(sorted(empty))}. So few patients are better divided with --method dealt",
+            f"nothing fell on: {', '.join(sorted(empty))}. So few patients are better split with --method stratified",
             markup=False,
             soft_wrap=True,
         )

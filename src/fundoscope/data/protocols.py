@@ -61,7 +61,7 @@ def leave_one_out(
         never_train: Sources that are left out altogether.
         drop_from: From which side a unit is taken that has photographs on both: train (and validation), or test.
         val_share: Share of the units for validation where a source has no validation side.
-        salt: Any text; each gives a hashed division of its own.
+        salt: Any text; each gives another hash-based split.
 
     Returns:
         A copy with `split` filled, and `left_out`: why a row is on no side, else blank.

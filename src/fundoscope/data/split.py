@@ -1,9 +1,9 @@
-"""Divide photographs so that no unit is on two sides: no patient, no file, no group of duplicates.
+"""Split photographs so that no unit is in two splits: no patient, no file, no group of duplicates.
 
-Two methods. *Hashed*: where a unit goes hangs on its name and a salt alone, so that rows that come, go, are re-ordered
-or graded anew move no other; every side gets its share in expectation. *Dealt*: units are sorted by source and worst
-grade, and within these by a hash of their name and a salt, and dealt out along that order; shares are exact for every
-source and grade, which small sets need, but a row more may move others.
+Two methods. *Hash-based*: the split of a unit depends on its name and a salt alone, so that rows that are added,
+removed, re-ordered or graded again move no other; every split gets its share in expectation. *Stratified*: units are
+sorted by source and worst grade, and within these by a hash of their name and a salt, and assigned along that order;
+shares are exact for every source and grade, which small sets need, but one row more may move others.
 
 Neither depends on the order of the rows. Scikit-learn's GroupKFold and StratifiedGroupKFold do.
 """
@@ -21,27 +21,27 @@ from jaxtyping import Float
 
 from fundoscope.tables.patients import PERSON_POOLS, PatientKey, unit_keys
 
-Method = Literal["hashed", "dealt"]
+Method = Literal["hash-based", "stratified"]
 
-Shares = Float[np.ndarray, " side"]
+Shares = Float[np.ndarray, " split"]
 
 SHARES: Final = {"train": 0.7, "val": 0.15, "test": 0.15}
-"""Share of the units on each side."""
+"""Share of the units in each split."""
 
 _DIGITS: Final = 13
 """Hexadecimal digits of a hash that make a number in [0, 1): 52 bits, which double precision holds exactly."""
 
 
 def split_by_patient(
-    frame: pd.DataFrame, *, shares: Mapping[str, float] = SHARES, salt: str = "", method: Method = "hashed"
+    frame: pd.DataFrame, *, shares: Mapping[str, float] = SHARES, salt: str = "", method: Method = "hash-based"
 ) -> pd.DataFrame:
-    """A copy of a manifest with the column `split` filled.
+    """Return a copy of a manifest with the column `split` filled in.
 
     Args:
         frame: A checked manifest. A photograph without patient counts as a patient of its own.
-        shares: Share of the units for each side, summing to 1.
-        salt: Any text; each gives a division of its own.
-        method: "hashed" or "dealt", see the module. Hashed, a side may get nothing of a small set.
+        shares: Share of the units for each split, summing to 1.
+        salt: Any text; each gives another split.
+        method: See the module. Hash-based, a split of a small set may be empty.
 
     Raises:
         ValueError: If a share is negative, they do not sum to 1, or there is no such method.
@@ -49,18 +49,20 @@ def split_by_patient(
     if any(share < 0 for share in shares.values()) or not math.isclose(sum(shares.values()), 1, abs_tol=1e-9):
         raise ValueError(f"shares must be at least 0 and sum to 1, got {dict(shares)}")
     names = list(shares)
-    sides = _divided(frame, np.array([shares[name] for name in names], dtype=np.float64), "split", salt, method)
-    return frame.assign(split=pd.Series([names[side] for side in sides], index=frame.index, dtype=object))
+    numbers = _divided(frame, np.array([shares[name] for name in names], dtype=np.float64), "split", salt, method)
+    return frame.assign(split=pd.Series([names[number] for number in numbers], index=frame.index, dtype=object))
 
 
-def fold_by_patient(frame: pd.DataFrame, *, folds: int = 5, salt: str = "", method: Method = "dealt") -> pd.DataFrame:
-    """A copy of a manifest with the column `fold` filled, from 0 to `folds` - 1.
+def fold_by_patient(
+    frame: pd.DataFrame, *, folds: int = 5, salt: str = "", method: Method = "stratified"
+) -> pd.DataFrame:
+    """Return a copy of a manifest with the column `fold` filled in, from 0 to `folds` - 1.
 
     Args:
         frame: A checked manifest. A photograph without patient counts as a patient of its own.
         folds: How many; at least 2 and at most as many as there are units.
-        salt: Any text; each gives a division of its own.
-        method: "hashed" or "dealt", see the module. Hashed, a fold of a small set may be empty.
+        salt: Any text; each gives another split.
+        method: See the module. Hash-based, a fold of a small set may be empty.
 
     Raises:
         ValueError: If there cannot be so many folds, or there is no such method.
@@ -71,78 +73,77 @@ def fold_by_patient(frame: pd.DataFrame, *, folds: int = 5, salt: str = "", meth
             f"folds must be at least 2 and at most {units}, the number of patients (those who share a photograph "
             f"counted once), got {folds}"
         )
-    sides = _divided(frame, np.full(folds, 1 / folds), "fold", salt, method)
-    return frame.assign(fold=pd.Series(sides, index=frame.index, dtype="Int64"))
+    numbers = _divided(frame, np.full(folds, 1 / folds), "fold", salt, method)
+    return frame.assign(fold=pd.Series(numbers, index=frame.index, dtype="Int64"))
 
 
 def units_of(frame: pd.DataFrame) -> list[PatientKey]:
-    """The unit of each row: `tables.patients.unit_keys`, told which sources name the same persons alike."""
+    """Return the unit of each row: `tables.patients.unit_keys`, with the sources that name the same persons alike."""
     return unit_keys(frame, pools=PERSON_POOLS)
 
 
 def people_of(frame: pd.DataFrame) -> list[PatientKey]:
-    """Who each photograph is of, as `tables.patient_keys`; one person in sources that name the same persons alike."""
+    """Return the patient of each photograph; one person in all sources that name the same persons alike."""
     who = frame[[name for name in ("image", "source", "patient") if name in frame]]
     return unit_keys(who, pools=PERSON_POOLS)
 
 
 def position(unit: PatientKey, *, purpose: str, salt: str) -> float:
-    """Where a unit lies in [0, 1), evenly spread, by its name alone.
+    """Return a number in [0, 1), uniformly distributed, that depends on the name of a unit alone.
 
-    It is not hashed with source or grade. Units lie independently of one another, so whatever subset one looks at, a
-    source or a grade, is spread evenly already: stratifying a hash would change nothing. It would do harm: a photograph
-    graded anew would move its unit. Exact shares need units to know of one another, and so cannot be stable.
+    Source and grade are not hashed. Positions are independent, so those of any subset (a source, a grade) are uniform
+    already: stratifying a hash would change nothing, except that a photograph graded again would move its unit. Exact
+    shares depend on all units together, and so cannot be stable.
 
     Args:
         unit: As `units_of` names it.
-        purpose: Divisions for different purposes are independent: folds of a hashed training part are as even as
-            those of the whole.
+        purpose: Splits for different purposes are independent: folds of a hash-based training split are as even as
+            those of all photographs.
         salt: Any text; each gives positions of its own.
     """
     return int(_digest(purpose, salt, *unit)[:_DIGITS], 16) / 16**_DIGITS
 
 
 def _divided(frame: pd.DataFrame, shares: Shares, purpose: str, salt: str, method: Method) -> list[int]:
-    """The number of the side of each row."""
+    """Return the number of the split of each row."""
     units = units_of(frame)
-    if method == "hashed":
-        side = _hashed(units, shares, purpose, salt)
-    elif method == "dealt":
-        side = _dealt(frame, units, shares, salt)
+    if method == "hash-based":
+        number = _hash_based(units, shares, purpose, salt)
+    elif method == "stratified":
+        number = _stratified(frame, units, shares, salt)
     else:
-        raise ValueError(f"method must be hashed or dealt, got {method!r}")
-    return [side[unit] for unit in units]
+        raise ValueError(f"method must be hash-based or stratified, got {method!r}")
+    return [number[unit] for unit in units]
 
 
-def _hashed(units: list[PatientKey], shares: Shares, purpose: str, salt: str) -> dict[PatientKey, int]:
-    """The side whose part of [0, 1) a unit lies in; sides lie in it one after the other, as long as their shares."""
+def _hash_based(units: list[PatientKey], shares: Shares, purpose: str, salt: str) -> dict[PatientKey, int]:
+    """Assign each unit by its position: splits divide [0, 1) one after the other, each as wide as its share."""
     last = int(np.flatnonzero(shares)[-1])
     ends = np.cumsum(shares)
     ends[last:] = 1  # what rounding left of it
     names = sorted(set(units))
-    places = [position(unit, purpose=purpose, salt=salt) for unit in names]
-    return dict(zip(names, np.searchsorted(ends, places, side="right").tolist(), strict=True))
+    positions = [position(unit, purpose=purpose, salt=salt) for unit in names]
+    return dict(zip(names, np.searchsorted(ends, positions, side="right").tolist(), strict=True))
 
 
-def _dealt(frame: pd.DataFrame, units: list[PatientKey], shares: Shares, salt: str) -> dict[PatientKey, int]:
-    """Each unit to the side that then lacks most, along one list of all sources.
+def _stratified(frame: pd.DataFrame, units: list[PatientKey], shares: Shares, salt: str) -> dict[PatientKey, int]:
+    """Assign each unit to the split that then lacks most, along one list of all sources and grades.
 
-    The dealing goes on from source to source and from grade to grade: begun afresh, the first side would
-    take what is left over of each.
+    The list is not started again for each source and grade, or the first split would take the remainder of each.
     """
     strata = _strata(frame, units)
     order = sorted(strata, key=lambda unit: (*strata[unit], _digest(salt, *unit)))
-    side: dict[PatientKey, int] = {}
-    dealt = np.zeros(len(shares))
+    number: dict[PatientKey, int] = {}
+    counts = np.zeros(len(shares))
     for place, unit in enumerate(order, start=1):
-        # Rounded, so that what is equal in exact arithmetic ties here too, and the first side takes it.
-        side[unit] = int(np.argmax(np.round(shares * place - dealt, 9)))
-        dealt[side[unit]] += 1
-    return side
+        # Rounded, so that what is equal in exact arithmetic ties here too, and the first split takes it.
+        number[unit] = int(np.argmax(np.round(shares * place - counts, 9)))
+        counts[number[unit]] += 1
+    return number
 
 
 def _strata(frame: pd.DataFrame, units: list[PatientKey]) -> dict[PatientKey, tuple[str, int]]:
-    """Each unit's source, the first by name if it has several, and its worst grade; -1 where none is known."""
+    """Return each unit's source, the first by name if it has several, and its worst grade; -1 where none is known."""
     sources = frame["source"].tolist() if "source" in frame else [None] * len(frame)
     grades = frame["grade"].tolist() if "grade" in frame else [None] * len(frame)
     strata: dict[PatientKey, tuple[str, int]] = {}

@@ -246,21 +246,6 @@ def grades_text(sets: Sets) -> list[str]:
     return [" ".join(map(str, np.flatnonzero(row))) for row in sets]
 
 
-def sets_of_text(texts: Sequence[str]) -> Sets:
-    """Back from `grades_text`.
-
-    Raises:
-        ValueError: If a text holds anything but grades.
-    """
-    sets = np.zeros((len(texts), GRADES), dtype=bool)
-    known = {str(grade): grade for grade in range(GRADES)}
-    for at, text in enumerate(texts):
-        if wrong := [word for word in text.split() if word not in known]:
-            raise ValueError(f"grades of a set must be among {', '.join(known)}, got {wrong[0]!r}")
-        sets[at, [known[word] for word in text.split()]] = True
-    return sets
-
-
 def check_alpha(alpha: float) -> None:
     """Nothing, or that it is no share.
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import cv2
 import numpy as np
 from jaxtyping import Int
 
@@ -86,7 +85,7 @@ def deletion(
         score: See `Score`; asked in batches of `BATCH`.
         photo: The prepared photograph.
         relevance: Of its size.
-        baseline: What takes a pixel's place: `field_mean` or `blurred`.
+        baseline: What takes a pixel's place: `field_mean`.
         field: The field of view.
         rng: Decides among pixels of equal relevance, which else would go in the order of the rows.
         steps: Equal parts.
@@ -159,28 +158,6 @@ def field_mean(photo: Canvas, field: Region) -> Canvas:
     """The mean colour of the field everywhere in it, the photograph elsewhere: a retina without anything on it."""
     check_field(photo[..., 0].astype(np.float32), field)
     return np.where(field[..., None], np.rint(photo[field].mean(axis=0)).astype(np.uint8), photo)
-
-
-def blurred(photo: Canvas, field: Region, *, sigma: float = 0.1) -> Canvas:
-    """The photograph without detail, the surround not blurred into the field.
-
-    Args:
-        photo: A prepared photograph.
-        field: Of its size.
-        sigma: As a share of the field's radius; RISE uses 5 of 224 pixels (0.045), which leaves large lesions visible.
-
-    Raises:
-        ValueError: If shapes differ, the field is empty or sigma is not positive.
-    """
-    if sigma <= 0:
-        raise ValueError(f"sigma must be positive, got {sigma}; it is a share of the field's radius")
-    check_field(photo[..., 0].astype(np.float32), field)
-    width = sigma * float(np.sqrt(field.sum() / np.pi))
-    inside = field.astype(np.float64)
-    weight = cv2.GaussianBlur(inside, (0, 0), width)
-    summed = cv2.GaussianBlur(photo * inside[..., None], (0, 0), width)
-    smooth = np.rint(summed / np.maximum(weight, 1e-6)[..., None]).clip(0, 255).astype(np.uint8)
-    return np.where(field[..., None], smooth, photo)
 
 
 Pixels = Int[np.ndarray, " pixel"]

@@ -24,7 +24,7 @@ from fundoscope.tables import PROBABILITIES
 from fundoscope.tables.patients import texts
 
 SCORES: Final = ("p_referable", "p0 to p4", "grade")
-"""What a system's answer may be read from, the first that the table holds; of a grade the cut is the threshold."""
+"""What a system's answer may be read from, the first that the table has; of a grade the cut is the threshold."""
 
 REFERABLE_OEDEMA: Final = 2
 """The value of `dme` that is referred and threatens sight, where macular oedema counts."""
@@ -66,23 +66,21 @@ class Flow:
 
 
 def answers_of(rows: pd.DataFrame) -> Answers:
-    """Read the system's answer off joined rows; a photograph not `graded` has none, whatever else is written there.
+    """Read the system's answer from joined rows; a photograph that is not `graded` has none, whatever its columns say.
 
     Args:
         rows: `Joined.rows` of a checked manifest and checked predictions.
     """
-    given = (
-        ("p_referable", _numbers(rows, "p_referable")),
-        ("p0 to p4", _exceedance(rows)),
-        ("grade", _numbers(rows, "predicted_grade")),
-    )
-    read_from, scores = next(((name, values) for name, values in given if not np.isnan(values).all()), given[0])
+    columns = (_numbers(rows, "p_referable"), _exceedance(rows), _numbers(rows, "predicted_grade"))
+    candidates = list(zip(SCORES, columns, strict=True))
+    filled = [(name, values) for name, values in candidates if not np.isnan(values).all()]
+    read_from, scores = (filled or candidates)[0]
     status = np.array([text or GRADED for text in texts(rows, "status")], dtype=object)
     return Answers(np.where(status == GRADED, scores, np.nan), read_from)
 
 
 def patients_of(rows: pd.DataFrame, answers: Answers, *, oedema: bool = False) -> tuple[Patients, Flow]:
-    """Gather photographs into patients.
+    """Group photographs by patient.
 
     Photographs of an eye that nobody named count as an eye each.
 
@@ -122,10 +120,10 @@ def patients_of(rows: pd.DataFrame, answers: Answers, *, oedema: bool = False) -
 
 def _gathered(keys: Sequence[Hashable]) -> dict[Hashable, list[int]]:
     """Numbers of the rows of each key, in order of first appearance."""
-    found: dict[Hashable, list[int]] = defaultdict(list)
-    for at, key in enumerate(keys):
-        found[key].append(at)
-    return dict(found)
+    rows: dict[Hashable, list[int]] = defaultdict(list)
+    for row, key in enumerate(keys):
+        rows[key].append(row)
+    return dict(rows)
 
 
 def _eyes(units: Sequence[Hashable], rows: pd.DataFrame) -> dict[Hashable, dict[Hashable, list[int]]]:
@@ -139,12 +137,12 @@ def _eyes(units: Sequence[Hashable], rows: pd.DataFrame) -> dict[Hashable, dict[
 
 def _any_eye(eyes: dict[Hashable, dict[Hashable, list[int]]], lacking: Bool[np.ndarray, " photo"]) -> set[Hashable]:
     """Patients with an eye of which every photograph lacks it."""
-    return {unit for unit, each in eyes.items() if any(lacking[photos].all() for photos in each.values())}
+    return {unit for unit, by_eye in eyes.items() if any(lacking[photos].all() for photos in by_eye.values())}
 
 
 def _exceedance(rows: pd.DataFrame) -> Float[np.ndarray, " photo"]:
-    given = np.stack([_numbers(rows, name) for name in PROBABILITIES], axis=1)
-    return np.asarray(exceedance(given, REFERABLE), dtype=np.float64)
+    by_grade = np.stack([_numbers(rows, name) for name in PROBABILITIES], axis=1)  # (photo, 5)
+    return np.asarray(exceedance(by_grade, REFERABLE), dtype=np.float64)
 
 
 def _numbers(rows: pd.DataFrame, name: str) -> Float[np.ndarray, " photo"]:
