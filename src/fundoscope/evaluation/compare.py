@@ -27,7 +27,7 @@ from fundoscope.evaluation.systems import (
     shared_answers,
 )
 from fundoscope.grades import GRADES
-from fundoscope.records import null_if_nan, without_nan
+from fundoscope.records import without_nan
 from fundoscope.tables.pair import pair_with, read_reference
 
 MCNEMAR_UNIT: Final = "one case for each patient: the worst grade"
@@ -359,8 +359,9 @@ def system_record(system: System) -> dict[str, Any]:
 
 
 def _bounds(name: str, interval: Interval | None) -> Iterator[tuple[str, float | None]]:
+    ends = {} if interval is None else interval.ends()
     for suffix, key in (("", "estimate"), ("_low", "low"), ("_high", "high")):
-        yield name + suffix, None if interval is None else null_if_nan(float(getattr(interval, key)))
+        yield name + suffix, ends.get(key)
 
 
 def table_to_dict(systems: Sequence[System]) -> dict[str, Any]:

@@ -207,14 +207,14 @@ def _line(at: Sequence[float], intervals: Sequence[Interval]) -> Line:
 
 def _roc(positive: Answers, score: Scores) -> Read:
     """The highest sensitivity of a threshold with at most the share of false alarms of each place of `GRID`."""
-    nothing = np.full(len(GRID), np.nan)
+    undefined = np.full(len(GRID), np.nan)
 
     def read(weights: Weights) -> Places:
         of, rows = curves(weights, positive, score), []
-        for found, wrong in zip(of.found, of.wrong, strict=True):
-            allowed = np.array(GRID) * wrong[-1] * (1 + ROUNDING)
-            best = found[np.searchsorted(wrong, allowed, side="right") - 1]
-            rows.append(best / found[-1] if found[-1] and wrong[-1] else nothing)
+        for hits, alarms in zip(of.true_positives, of.false_positives, strict=True):
+            allowed = np.array(GRID) * alarms[-1] * (1 + ROUNDING)
+            best = hits[np.searchsorted(alarms, allowed, side="right") - 1]
+            rows.append(best / hits[-1] if hits[-1] and alarms[-1] else undefined)
         return np.stack(rows)
 
     return read
@@ -222,13 +222,13 @@ def _roc(positive: Answers, score: Scores) -> Read:
 
 def _precision(positive: Answers, score: Scores) -> Read:
     """The precision at the highest threshold with at least the sensitivity of each place of `GRID` but 0."""
-    nothing = np.full(len(GRID) - 1, np.nan)
+    undefined = np.full(len(GRID) - 1, np.nan)
 
     def read(weights: Weights) -> Places:
         of, rows = curves(weights, positive, score), []
-        for found, wrong in zip(of.found, of.wrong, strict=True):
-            at = np.searchsorted(found, np.array(GRID[1:]) * found[-1] * (1 - ROUNDING), side="left")
-            rows.append(found[at] / (found[at] + wrong[at]) if found[-1] else nothing)
+        for hits, alarms in zip(of.true_positives, of.false_positives, strict=True):
+            at = np.searchsorted(hits, np.array(GRID[1:]) * hits[-1] * (1 - ROUNDING), side="left")
+            rows.append(hits[at] / (hits[at] + alarms[at]) if hits[-1] else undefined)
         return np.stack(rows)
 
     return read

@@ -12,7 +12,7 @@ from fundoscope.evaluation.cases import Cases
 from fundoscope.evaluation.statistics.agreement import Confusions, Values, of_confusions
 from fundoscope.evaluation.statistics.interval import Interval, patient_intervals
 from fundoscope.evaluation.statistics.rates import ratio
-from fundoscope.evaluation.summary import Summary, bounds
+from fundoscope.evaluation.summary import Summary
 from fundoscope.grades import REFERABLE
 
 ACCURACY: Final = "referable_accuracy"
@@ -99,7 +99,7 @@ class Paper:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it: no NaN."""
-        rows = {words: bounds(interval) for words, interval in self.values.items()}
+        rows = {words: interval.to_dict() for words, interval in self.values.items()}
         return {"name": self.name, "title": self.preset.title, "note": self.preset.note, "rows": rows}
 
 

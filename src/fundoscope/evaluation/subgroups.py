@@ -21,7 +21,6 @@ from fundoscope.evaluation.statistics.interval import PATIENT_BLOCK, Interval, p
 from fundoscope.evaluation.statistics.rates import ratio
 from fundoscope.evaluation.statistics.reliability import of_calibration
 from fundoscope.evaluation.statistics.sums import Found, Together
-from fundoscope.evaluation.summary import bounds
 from fundoscope.grades import REFERABLE
 from fundoscope.records import null_if_nan
 
@@ -106,7 +105,7 @@ class Subgroups:
                     **{key: getattr(each, key) for key in ("value", "photographs", "patients", "referable_patients")},
                     "other_patients": each.other_patients,
                     "too_small": list(each.too_small),
-                    "statistics": {name: bounds(interval) for name, interval in each.intervals.items()},
+                    "statistics": {name: interval.to_dict() for name, interval in each.intervals.items()},
                 }
                 for each in self.groups
             ],
@@ -114,7 +113,7 @@ class Subgroups:
                 name: {
                     **{key: getattr(gap, key) for key in ("highest", "lowest", "among")},
                     "p_chance": null_if_nan(gap.p_chance),
-                    **bounds(gap.interval),
+                    **gap.interval.to_dict(),
                 }
                 for name, gap in self.gaps.items()
             },

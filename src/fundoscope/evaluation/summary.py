@@ -106,7 +106,7 @@ class Summary:
 
     def _entry(self, name: str) -> dict[str, Any]:
         interval = self.intervals.get(name, Interval(math.nan, math.nan, math.nan, self.level, self.resamples))
-        entry = bounds(interval)
+        entry: dict[str, Any] = {**interval.to_dict()}
         for kind, found in (("exact", self.exact), ("wilson", self.wilson), ("delong", self.delong)):
             if name in found:
                 entry[f"{kind}_low"], entry[f"{kind}_high"] = map(null_if_nan, found[name])
@@ -267,11 +267,5 @@ def _proportions(cases: Cases, level: float, method: str) -> dict[str, tuple[flo
 
 
 def _of_sign(sign: Sign) -> dict[str, Any]:
-    statistics = {name: bounds(each) for name, each in sign.intervals.items()}
+    statistics = {name: interval.to_dict() for name, interval in sign.intervals.items()}
     return {"photographs": sign.photographs, "positives": sign.positives, "statistics": statistics}
-
-
-def bounds(interval: Interval) -> dict[str, Any]:
-    """An interval as JSON can hold it: null for NaN."""
-    values = {key: null_if_nan(getattr(interval, key)) for key in ("estimate", "low", "high")}
-    return {**values, "undefined": interval.undefined}

@@ -1,4 +1,4 @@
-"""How well a yes-or-no question is answered: by a score, and by a decision."""
+"""Statistics of a yes-or-no question: of a score that ranks photographs, and of a decision."""
 
 from __future__ import annotations
 
@@ -20,208 +20,229 @@ Answers = Bool[np.ndarray, " photo"]
 """Yes or no for each photograph."""
 
 ROUNDING: Final = 1e-12
-"""Slack of a rate that is asked for: 1 - 0.9 of 10 photographs is 1 photograph."""
+"""Tolerance of a wanted rate: 1 - 0.9 of 10 photographs is 1 photograph."""
 
 _Steps = Float[np.ndarray, "draw threshold"]
 
 
 def auroc(positive: Answers, scores: Scores) -> float:
-    """Chance that a positive photograph scores above a negative one, ties half; NaN unless there are both."""
+    """Compute the chance that a positive photograph scores above a negative one, ties half; NaN unless both occur."""
     return float(aurocs(np.ones((1, len(scores))), positive, scores)[0])
 
 
 def aurocs(weights: Weights, positive: Answers, scores: Scores) -> Values:
-    """AUROC of each draw, by weighted ranks (Mann-Whitney); NaN unless both sides were drawn."""
+    """Compute the AUROC of each resample, by weighted ranks (Mann-Whitney); NaN unless both sides were drawn."""
     return of_wins(positive, ~positive, scores, _auroc)(weights)["auroc"]
 
 
 def of_wins(
     positive: Answers, negative: Answers, scores: Scores, read: Callable[[Values, Values, Values], Mapping[str, Values]]
 ) -> Sums:
-    """Statistics of how many pairs of a positive and a negative photograph are ranked rightly, ties half.
+    """Build statistics of how many pairs of a positive and a negative photograph are ranked rightly, ties half.
 
-    Photographs are taken together in steps: as scores rise, negatives, then the positives above them.
-    Positives that tie with negatives end a step, and have won half against those.
+    The scores are cut into steps, each of negatives followed by the positives that score above them, so that whether a
+    pair is won depends on the steps alone: a positive wins against all negatives of its own step and of those below.
+    There are far fewer steps than photographs if the score is any good. Positives that tie with negatives end a step,
+    and win only half against those.
 
     Args:
         positive: One side.
         negative: The other; a photograph may be on neither.
         scores: Of all photographs.
-        read: From the pairs won, the positives and the negatives of each draw.
+        read: From the pairs won, the positives and the negatives of each resample.
     """
-    among = np.flatnonzero(positive | negative)
-    level = np.unique(scores[among], return_inverse=True)[1]
-    levels = int(level.max(initial=-1)) + 1
-    has = [np.bincount(level, weights=side[among], minlength=levels) > 0 for side in (positive, negative)]
-    ends = has[0][:-1] & (has[1][1:] | has[1][:-1])
-    step_of = np.concatenate([np.zeros(min(levels, 1), np.int64), np.cumsum(ends)])
-    step = np.full(len(scores), -1)
-    step[among] = step_of[level]
-    ties = np.unique(step_of[has[0] & has[1]])
-    tied = np.full(len(scores), -1)
-    tied[among] = np.where((has[0] & has[1])[level], np.searchsorted(ties, step[among]), -1)
+    either = np.flatnonzero(positive | negative)
+    # Rank of each photograph's score among the distinct scores, and which ranks have positives, which negatives.
+    rank = np.unique(scores[either], return_inverse=True)[1]
+    ranks = int(rank.max(initial=-1)) + 1
+    has_positives, has_negatives = (
+        np.bincount(rank, weights=side[either], minlength=ranks) > 0 for side in (positive, negative)
+    )
+    # A step ends where positives are followed by negatives, and where positives tie with negatives.
+    is_last = has_positives[:-1] & (has_negatives[1:] | has_negatives[:-1])
+    step_of_rank = np.concatenate([np.zeros(min(ranks, 1), np.int64), np.cumsum(is_last)])
+    step = np.full(len(scores), -1)  # of each photograph; -1: on neither side
+    step[either] = step_of_rank[rank]
     steps = int(step.max(initial=-1)) + 1
+    # Steps that end in a tie, and for each photograph the number of its tie; -1: in none.
+    has_tie = has_positives & has_negatives
+    tied_steps = np.unique(step_of_rank[has_tie])
+    tie = np.full(len(scores), -1)
+    tie[either] = np.where(has_tie[rank], np.searchsorted(tied_steps, step[either]), -1)
 
-    def of(found: Totals, wrong: Totals, level: Totals) -> Mapping[str, Values]:
-        below = np.add.accumulate(wrong, axis=0)
-        won = np.einsum("sd,sd->d", found, below) - np.einsum("sd,sd->d", found[ties], level) / 2
-        return read(won, found.sum(axis=0), wrong.sum(axis=0))
+    def of(positives: Totals, negatives: Totals, tied_negatives: Totals) -> Mapping[str, Values]:
+        # Totals are (step, draw). A step that ends in a tie has no other positives than those that tie.
+        up_to_step = np.add.accumulate(negatives, axis=0)
+        ties = np.einsum("sd,sd->d", positives[tied_steps], tied_negatives)
+        won = np.einsum("sd,sd->d", positives, up_to_step) - ties / 2
+        return read(won, positives.sum(axis=0), negatives.sum(axis=0))
 
     return Sums(
         (
             by_cell(np.where(positive, step, -1), steps),
             by_cell(np.where(negative, step, -1), steps),
-            by_cell(np.where(negative, tied, -1), len(ties)),
+            by_cell(np.where(negative, tie, -1), len(tied_steps)),
         ),
         of,
     )
 
 
 def of_auroc(positive: Answers, scores: Scores, name: str = "auroc") -> Sums:
-    """`aurocs`, by this name."""
+    """Build `aurocs` under a name."""
     return of_wins(positive, ~positive, scores, lambda *counts: {name: _auroc(*counts)["auroc"]})
 
 
-def _auroc(won: Values, found: Values, wrong: Values) -> dict[str, Values]:
-    return {"auroc": ratio(won, found * wrong)}
+def _auroc(won: Values, positives: Values, negatives: Values) -> dict[str, Values]:
+    return {"auroc": ratio(won, positives * negatives)}
 
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """Of each draw, how much is found and wrongly called as the threshold falls from above all scores to the lowest.
+    """True and false positives of each resample as the threshold falls from above all scores to below them.
 
-    A threshold at which nothing more is found is left out: none is better for anything.
+    A threshold that adds no true positive is left out: it is better for nothing.
     """
 
-    found: Float[np.ndarray, "draw threshold"]
+    true_positives: Float[np.ndarray, "draw threshold"]
     """Positive photographs at or above each threshold; first 0, last all of them."""
-    wrong: Float[np.ndarray, "draw threshold"]
-    """Negative ones."""
+    false_positives: Float[np.ndarray, "draw threshold"]
+    """Negative photographs at or above each threshold."""
 
 
 def curves(weights: Weights, positive: Answers, scores: Scores) -> Curves:
-    """The curves of each draw: a threshold above all scores, one at each score of a positive, one below all."""
-    found: list[Curves] = []
+    """Compute the curves of each resample: thresholds above all scores, at each score of a positive, below all."""
+    read: list[Curves] = []
 
     def keep(of: Curves) -> dict[str, Values]:
-        found.append(of)
+        read.append(of)
         return {}
 
     of_curves(positive, scores, keep)(weights)
-    return found[0]
+    return read[0]
 
 
 def of_curves(positive: Answers, scores: Scores, read: Callable[[Curves], Mapping[str, Values]]) -> Sums:
-    """Statistics that are read off the curves of each draw."""
+    """Build statistics that are read off the curves of each resample."""
+    # Thresholds fall, so their negatives rise, as `searchsorted` needs; a photograph counts from its first one on.
     thresholds = np.unique(-scores[positive])
-    step = np.searchsorted(thresholds, -scores, side="left")
+    first = np.searchsorted(thresholds, -scores, side="left")
 
-    def of(hits: Totals, alarms: Totals) -> Mapping[str, Values]:
-        sides = np.zeros((2, len(hits) + 1, hits.shape[1]))
-        for counted, totals in zip(sides, (hits, alarms), strict=True):
-            np.add.accumulate(totals, axis=0, out=counted[1:])
-        return read(Curves(sides[0].T, sides[1].T))
+    def of(positives: Totals, negatives: Totals) -> Mapping[str, Values]:
+        # (side, threshold, draw), preceded by a threshold above all scores, at which nobody counts.
+        counts = np.zeros((2, len(positives) + 1, positives.shape[1]))
+        for side, totals in zip(counts, (positives, negatives), strict=True):
+            np.add.accumulate(totals, axis=0, out=side[1:])
+        return read(Curves(counts[0].T, counts[1].T))  # (threshold, draw) -> (draw, threshold)
 
-    return Sums(tuple(by_cell(np.where(side, step, -1), len(thresholds) + 1) for side in (positive, ~positive)), of)
+    return Sums(tuple(by_cell(np.where(side, first, -1), len(thresholds) + 1) for side in (positive, ~positive)), of)
 
 
 def average_precisions(of: Curves) -> Values:
-    """Average precision of each draw: the precision at each threshold, weighted by the sensitivity it adds.
+    """Compute the average precision of each resample: the precision at each threshold, weighted by the sensitivity it
+    adds.
 
     No interpolation, as scikit-learn. NaN where nothing positive was drawn.
     """
-    gained = np.diff(of.found, axis=1)
-    precision = ratio(of.found[:, 1:], of.found[:, 1:] + of.wrong[:, 1:])
-    return ratio(np.einsum("dt,dt->d", gained, np.nan_to_num(precision)), of.found[:, -1])
+    gain = np.diff(of.true_positives, axis=1)
+    precision = ratio(of.true_positives[:, 1:], of.true_positives[:, 1:] + of.false_positives[:, 1:])
+    return ratio(np.einsum("dt,dt->d", gain, np.nan_to_num(precision)), of.true_positives[:, -1])
 
 
 def sensitivities_at(of: Curves, specificity: float) -> Values:
-    """The highest sensitivity of a threshold whose specificity is at least as given; NaN unless both sides were drawn.
+    """Find the highest sensitivity of a threshold with at least this specificity; NaN unless both sides were drawn.
 
     The threshold is chosen on the same photographs: what could be reached, not a promise for others.
     """
-    return _best(of.found, of.wrong, (1 - specificity) * of.wrong[:, -1])
+    allowed = (1 - specificity) * of.false_positives[:, -1]
+    return _best(of.true_positives, of.false_positives, allowed)
 
 
 def specificities_at(of: Curves, sensitivity: float) -> Values:
-    """The highest specificity of a threshold whose sensitivity is at least as given; see `sensitivities_at`."""
-    missed, right = of.found[:, -1:] - of.found, of.wrong[:, -1:] - of.wrong
-    return _best(right[:, ::-1], missed[:, ::-1], (1 - sensitivity) * of.found[:, -1])
+    """Find the highest specificity of a threshold with at least this sensitivity; see `sensitivities_at`."""
+    false_negatives = of.true_positives[:, -1:] - of.true_positives
+    true_negatives = of.false_positives[:, -1:] - of.false_positives
+    # As thresholds rise, so in reverse, both rise, as `_best` needs.
+    allowed = (1 - sensitivity) * of.true_positives[:, -1]
+    return _best(true_negatives[:, ::-1], false_negatives[:, ::-1], allowed)
 
 
 def predictive_values(sensitivity: Values, specificity: Values, prevalence: float) -> tuple[Values, Values]:
-    """Positive and negative predictive value where `prevalence` of the photographs are positive (Bayes' theorem).
+    """Compute positive and negative predictive value at a prevalence, by Bayes' theorem.
 
-    NaN where a rate is, and where nothing would be called so.
+    NaN where a rate is, and where no photograph would be called so.
 
     Raises:
         ValueError: If `prevalence` does not lie between 0 and 1 exclusive.
     """
     if not 0 < prevalence < 1:
         raise ValueError(f"prevalence must lie between 0 and 1, got {prevalence}")
-    hit, false_alarm = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
-    cleared, missed = specificity * (1 - prevalence), (1 - sensitivity) * prevalence
-    return ratio(hit, hit + false_alarm), ratio(cleared, cleared + missed)
+    # Shares of all photographs.
+    true_positive, false_positive = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
+    true_negative, false_negative = specificity * (1 - prevalence), (1 - sensitivity) * prevalence
+    positive_value = ratio(true_positive, true_positive + false_positive)
+    return positive_value, ratio(true_negative, true_negative + false_negative)
 
 
-def one_vs_one(weights: Weights, grades: Grades, given: Probabilities) -> Values:
-    """AUROC of each grade against each other one, for each draw; see `of_pairs`."""
-    return of_pairs(grades, given)(weights)["auroc_one_vs_one"]
+def one_vs_one(weights: Weights, grades: Grades, probabilities: Probabilities) -> Values:
+    """Compute the mean AUROC of one grade against another, for each resample; see `of_pairs`."""
+    return of_pairs(grades, probabilities)(weights)["auroc_one_vs_one"]
 
 
-def of_pairs(grades: Grades, given: Probabilities) -> Together:
-    """AUROC by the grades' own probabilities: one against the rest, and one against another.
+def of_pairs(grades: Grades, probabilities: Probabilities) -> Together:
+    """Build AUROCs of the grades' own probabilities: one against the rest, and one against another.
 
     `grade0_auroc`, ...: of each grade against all others, NaN where a side was not drawn; `auroc_one_vs_rest`: their
     mean over the grades that occur; `auroc_one_vs_one`: of each occurring grade against each other one, averaged
-    evenly (Hand & Till 2001), NaN for fewer than two, and where one of them was not drawn. Of each grade's probability
-    the pairs won against each other grade give all of them.
+    evenly (Hand & Till 2001), NaN for fewer than two, and where one of them was not drawn. All are computed from the
+    pairs that each grade's probability wins against each other grade.
     """
     occurring = np.unique(grades).tolist()
     pairs = [(grade, other) for grade in occurring for other in occurring if grade != other]
 
-    def combine(found: Mapping[str, Values]) -> dict[str, Values]:
-        count = [found[f"photographs {grade}"] for grade in range(GRADES)]
-        nothing, everyone = np.full(len(count[0]), np.nan), sum(count)
-        own = {f"grade{grade}_auroc": nothing for grade in range(GRADES)}
+    def combine(totals: Mapping[str, Values]) -> dict[str, Values]:
+        count = [totals[f"photographs {grade}"] for grade in range(GRADES)]
+        undefined, everyone = np.full(len(count[0]), np.nan), sum(count)
+        aurocs_of = {f"grade{grade}_auroc": undefined for grade in range(GRADES)}
         for grade in occurring:
-            won = sum((found[f"won {one} {other}"] for one, other in pairs if one == grade), np.zeros(len(nothing)))
-            own[f"grade{grade}_auroc"] = ratio(won, count[grade] * (everyone - count[grade]))
-        each = [ratio(found[f"won {one} {other}"], count[one] * count[other]) for one, other in pairs]
-        every = [own[f"grade{grade}_auroc"] for grade in occurring]
-        return own | {
-            "auroc_one_vs_rest": np.asarray(np.mean(every, axis=0)) if every else nothing,
-            "auroc_one_vs_one": np.asarray(np.mean(each, axis=0)) if each else nothing,
+            won = sum((totals[f"won {one} {other}"] for one, other in pairs if one == grade), np.zeros(len(undefined)))
+            aurocs_of[f"grade{grade}_auroc"] = ratio(won, count[grade] * (everyone - count[grade]))
+        against_one = [ratio(totals[f"won {one} {other}"], count[one] * count[other]) for one, other in pairs]
+        against_rest = [aurocs_of[f"grade{grade}_auroc"] for grade in occurring]
+        return aurocs_of | {
+            "auroc_one_vs_rest": np.asarray(np.mean(against_rest, axis=0)) if against_rest else undefined,
+            "auroc_one_vs_one": np.asarray(np.mean(against_one, axis=0)) if against_one else undefined,
         }
 
     counts = Sums((by_cell(grades, GRADES),), lambda rows: {f"photographs {at}": row for at, row in enumerate(rows)})
-    return Together((counts, *(_pair(grades, given, one, other) for one, other in pairs)), combine)
+    return Together((counts, *(_pair(grades, probabilities, one, other) for one, other in pairs)), combine)
 
 
-def _pair(grades: Grades, given: Probabilities, one: int, other: int) -> Sums:
-    return of_wins(grades == one, grades == other, given[:, one], lambda won, *_: {f"won {one} {other}": won})
+def _pair(grades: Grades, probabilities: Probabilities, one: int, other: int) -> Sums:
+    return of_wins(grades == one, grades == other, probabilities[:, one], lambda won, *_: {f"won {one} {other}": won})
 
 
 def hit_rates(weights: Weights, positive: Answers, said: Answers) -> tuple[Values, Values]:
-    """Sensitivity and specificity of each draw; NaN where nothing positive, or negative, was drawn."""
-    found = of_hits(positive, said)(weights)
-    return found["sensitivity"], found["specificity"]
+    """Compute sensitivity and specificity of each resample; NaN where nothing positive, or negative, was drawn."""
+    rates = of_hits(positive, said)(weights)
+    return rates["sensitivity"], rates["specificity"]
 
 
 def of_hits(positive: Answers, said: Answers, *, f1: bool = False) -> Sums:
-    """Count `sensitivity` and `specificity` (see `hit_rates`), and `f1` if asked for."""
+    """Build `sensitivity` and `specificity` (see `hit_rates`), and `f1` if asked for."""
+    # Four cells: false positive, true negative, false negative, true positive.
     cells = by_cell(2 * positive.astype(np.int64) + (positive == said), 4)
 
     def read(totals: Totals) -> Mapping[str, Values]:
-        alarm, cleared, missed, hit = totals
-        rates = {"sensitivity": ratio(hit, hit + missed), "specificity": ratio(cleared, cleared + alarm)}
-        return rates | {"f1": ratio(2 * hit, 2 * hit + missed + alarm)} if f1 else rates
+        fp, tn, fn, tp = totals
+        rates = {"sensitivity": ratio(tp, tp + fn), "specificity": ratio(tn, tn + fp)}
+        return rates | {"f1": ratio(2 * tp, 2 * tp + fn + fp)} if f1 else rates
 
     return Sums((cells,), read)
 
 
 def _best(value: _Steps, cost: _Steps, allowed: Values) -> Values:
-    """The largest share of `value` that costs no more than allowed; both rise along the thresholds."""
+    """Find the largest share of `value` that costs no more than allowed; both rise along the thresholds."""
+    # The last threshold that is affordable, counted from 0: costs rise, so all before it are affordable, too.
     last = (cost <= allowed[:, None] * (1 + ROUNDING)).sum(axis=1) - 1
     best = value[np.arange(len(value)), last]
     return np.where(cost[:, -1] > 0, ratio(best, value[:, -1]), np.nan)

@@ -1,4 +1,4 @@
-"""How far a statistic may be off: intervals by drawing patients, and exact ones for proportions."""
+"""Confidence intervals: bootstrapped by patient for any statistic, exact and Wilson's for proportions."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ Statistic = Callable[[Any, Any], float]
 """Called as `statistic(grades, scores)`; NaN where it is undefined."""
 
 Weights = Float[np.ndarray, "draw photo"]
-"""How often each photograph was drawn, one row for each draw."""
+"""How often each photograph was drawn, one row for each resample."""
 
 PatientWeights = Float[np.ndarray, "draw patient"]
 """How often each patient was drawn."""
 
 Statistics = Callable[[Weights], Mapping[str, Float[np.ndarray, " draw"]]]
-"""Several statistics at once: of each row of weights one value by name, NaN where undefined."""
+"""Several statistics at once: one value for each row of weights, by name; NaN where undefined."""
 
 
 @runtime_checkable
 class OfPatients(Protocol):
-    """Statistics that can do with how often each patient was drawn, as `sums` makes them."""
+    """Statistics that can be computed from how often each patient was drawn, as `sums` makes them."""
 
     def of_patients(self, owner: Int[np.ndarray, " photo"]) -> Statistics:
         """The same statistics, of one weight for each patient; `owner` numbers them from 0."""
 
 
 UNDEFINED_SHARE: Final = 0.05
-"""More undefined draws than this, and there is no interval: it would describe only the lucky draws."""
+"""Above this share of undefined resamples there is no interval: it would describe a selection of the resamples."""
 
 PROPORTION_METHODS: Final[dict[str, Literal["exact", "wilson"]]] = {"clopper-pearson": "exact", "wilson": "wilson"}
 """SciPy's name of each method."""
@@ -44,10 +44,10 @@ INTERVALS: Final = {
     "percentile": "percentile bootstrap, patients drawn with replacement",
     "bca": "BCa bootstrap, patients drawn with replacement, acceleration by leaving patients out",
 }
-"""How the bounds are read off the draws, and in words."""
+"""Methods of reading the bounds off the resamples, and their descriptions."""
 
 LEFT_OUT: Final = 1000
-"""At most so many times patients are left out for BCa: of more patients, several at a time."""
+"""Number of leave-outs for BCa at most; of more patients, groups are left out."""
 
 BLOCK: Final = 4_000_000
 """Weights of photographs held at once: 32 MB."""
@@ -58,7 +58,7 @@ PATIENT_BLOCK: Final = 400_000
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A statistic with the range that `level` of the resamples fall in."""
+    """A statistic with its confidence interval."""
 
     estimate: float
     low: float
@@ -71,6 +71,10 @@ class Interval:
     def ends(self) -> dict[str, float | None]:
         """Return `estimate`, `low` and `high` as JSON can hold them: None where undefined."""
         return {name: null_if_nan(float(getattr(self, name))) for name in ("estimate", "low", "high")}
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """Return `ends`, and the number of undefined resamples."""
+        return {**self.ends(), "undefined": self.undefined}
 
     def __str__(self) -> str:
         if math.isnan(self.estimate):
@@ -90,9 +94,9 @@ def patient_interval(
     level: float = 0.95,
     resamples: int = 2000,
 ) -> Interval:
-    """Percentile interval of a statistic, drawing patients rather than photographs.
+    """Compute the percentile interval of a statistic, resampling patients rather than photographs.
 
-    Two photographs of one patient are not two independent cases. Drawing photographs
+    Two photographs of one patient are not two independent cases. Resampling photographs
     would pretend they are and return an interval that is too narrow.
 
     Args:
@@ -100,9 +104,9 @@ def patient_interval(
         grades: Reference grade of each photograph, 0 to 4.
         scores: What the grader gave each photograph: one number, or one row of numbers.
         patients: Patient identifier of each photograph. Any comparable type.
-        rng: Source of every draw; the same generator state gives the same interval.
-        level: Share of resamples inside the interval, between 0 and 1 exclusive.
-        resamples: Number of draws.
+        rng: Source of the resamples; the same generator state gives the same interval.
+        level: Confidence level, between 0 and 1 exclusive.
+        resamples: Number of resamples.
 
     Returns:
         The statistic on all photographs, with its interval.
@@ -139,23 +143,23 @@ def patient_intervals(
     resamples: int = 2000,
     method: str = "percentile",
 ) -> dict[str, Interval]:
-    """Bootstrap intervals of many statistics on the same draws of patients, quickly.
+    """Compute bootstrap intervals of many statistics on the same resamples of patients, quickly.
 
-    The draws are those of `patient_interval`, taken as how often each photograph counts.
+    The resamples are those of `patient_interval`, represented by how often each photograph was drawn.
 
     Args:
         statistics: From weights to values; see `Statistics`.
         patients: Patient identifier of each photograph. Any comparable type.
-        rng: Source of every draw; the same generator state gives the same intervals.
-        level: Share of resamples inside the interval, between 0 and 1 exclusive.
-        resamples: Number of draws.
+        rng: Source of the resamples; the same generator state gives the same intervals.
+        level: Confidence level, between 0 and 1 exclusive.
+        resamples: Number of resamples.
         method: A name in `INTERVALS`. "bca" (Efron, JASA 82, 1987, 171-185) corrects for bias and skewness; its
             acceleration is that of leaving out one patient at a time (of more than `LEFT_OUT`: groups of them).
 
     Returns:
         By name. `estimate` is NaN where a statistic is undefined; `low` and `high` are NaN where it
-        is undefined on more than one draw in twenty, there are fewer than two patients, or BCa is asked
-        for and all draws lie on one side of the estimate or a patient cannot be left out.
+        is undefined on more than one resample in twenty, there are fewer than two patients, or BCa is asked
+        for and all resamples lie on one side of the estimate or a patient cannot be left out.
 
     Raises:
         ValueError: If `level` is not a proportion or `method` is not a name in `INTERVALS`.
@@ -166,8 +170,8 @@ def patient_intervals(
     estimates = statistics(np.ones((1, len(patients))))
     owner = np.unique(patients, return_inverse=True)[1]
     if not len(owner) or owner.max() == 0:
-        nothing = np.full(resamples, np.nan)
-        return {name: _interval(float(estimate[0]), nothing, level) for name, estimate in estimates.items()}
+        undefined = np.full(resamples, np.nan)
+        return {name: _interval(float(estimate[0]), undefined, level) for name, estimate in estimates.items()}
     count = int(owner.max()) + 1
     of_patients, block = _of_patients(statistics, owner, count)
     values = _collected(of_patients, _draws(count, rng, resamples, block))
@@ -181,7 +185,7 @@ def patient_intervals(
 def proportion_interval(
     hits: int, total: int, *, level: float = 0.95, method: str = "clopper-pearson"
 ) -> tuple[float, float]:
-    """Interval of a proportion of *independent* cases: nobody counted twice.
+    """Compute the interval of a proportion of *independent* cases: nobody counted twice.
 
     Clopper-Pearson is exact and never too narrow; Wilson is shorter and right on average.
 
@@ -208,30 +212,33 @@ def proportion_interval(
 
 
 def _of_patients(statistics: Statistics, owner: Int[np.ndarray, " photo"], count: int) -> tuple[Statistics, int]:
-    """The statistics of how often each patient was drawn, and how many draws to take at once."""
+    """Return the statistics as functions of the patients' weights, and how many resamples to take at once."""
     if isinstance(statistics, OfPatients):
         return statistics.of_patients(owner), max(1, PATIENT_BLOCK // count)
-    return lambda drawn: statistics(np.ascontiguousarray(drawn[:, owner])), max(1, BLOCK // len(owner))
+    # A photograph counts as often as its patient was drawn: (draw, patient) -> (draw, photo).
+    return lambda weights: statistics(np.ascontiguousarray(weights[:, owner])), max(1, BLOCK // len(owner))
 
 
 def _draws(patients: int, rng: np.random.Generator, resamples: int, block: int) -> Iterator[PatientWeights]:
-    """How often each patient was drawn in all draws, so many draws at once; laid out patient by patient.
+    """Yield how often each patient was drawn, a block of resamples at a time; in memory patient by patient.
 
-    Counting is making a sparse array full: where a patient was drawn twice, it adds; in two bytes each, so that the
-    counters of a draw stay in a core's first cache. 32-bit numbers are the same draws as 64-bit ones, in less room.
+    Counting is done by turning a sparse array into a dense one, which adds entries of one place; in two bytes each, so
+    that the counters of a resample stay in a core's first cache. Drawn as 32-bit numbers, patients are the same as
+    drawn as 64-bit ones.
     """
     for start in range(0, resamples, block):
         draws = min(block, resamples - start)
-        drawn = rng.integers(patients, size=(draws, patients), dtype=np.int32)
-        once = np.ones(drawn.size, dtype=np.uint16)
+        numbers = rng.integers(patients, size=(draws, patients), dtype=np.int32)  # of the patients drawn
+        once = np.ones(numbers.size, dtype=np.uint16)
+        # Row d of the sparse array has a 1 in the column of each patient drawn in resample d, rows end at `row_ends`.
         row_ends = np.arange(draws + 1, dtype=np.int32) * np.int32(patients)
         by_patient = np.empty((patients, draws))
-        by_patient[...] = sparse.csr_array((once, drawn.ravel(), row_ends), shape=drawn.shape).toarray().T
-        yield by_patient.T
+        by_patient[...] = sparse.csr_array((once, numbers.ravel(), row_ends), shape=numbers.shape).toarray().T
+        yield by_patient.T  # (patient, draw) -> (draw, patient), a view
 
 
 def _without(patients: int, block: int) -> Iterator[PatientWeights]:
-    """Weights that leave out each patient, or group of patients, in turn; so many at once."""
+    """Yield weights that leave out each patient, or group of patients, in turn; a block of them at a time."""
     group = np.arange(patients) % LEFT_OUT
     groups = min(patients, LEFT_OUT)
     for start in range(0, groups, block):
@@ -239,11 +246,12 @@ def _without(patients: int, block: int) -> Iterator[PatientWeights]:
 
 
 def _collected(statistics: Statistics, blocks: Iterator[Weights]) -> dict[str, Float[np.ndarray, " draw"]]:
-    found: dict[str, list[Float[np.ndarray, " draw"]]] = {}
+    """Compute the statistics of all blocks of weights: one value for each row of weights, by name."""
+    parts: dict[str, list[Float[np.ndarray, " draw"]]] = {}
     for weights in blocks:
         for name, values in statistics(weights).items():
-            found.setdefault(name, []).append(values)
-    return {name: np.concatenate(values) for name, values in found.items()}
+            parts.setdefault(name, []).append(values)
+    return {name: np.concatenate(values) for name, values in parts.items()}
 
 
 def _interval(
@@ -252,6 +260,7 @@ def _interval(
     level: float,
     left_out: Float[np.ndarray, " patient"] | None = None,
 ) -> Interval:
+    """Read the interval off a statistic's values on the resamples; with `left_out` by BCa, else by percentiles."""
     defined = values[~np.isnan(values)]
     undefined = len(values) - len(defined)
     low = high = math.nan
@@ -269,19 +278,21 @@ def _bca_shares(
     left_out: Float[np.ndarray, " patient"],
     shares: Float[np.ndarray, " bound"],
 ) -> Float[np.ndarray, " bound"]:
-    """The shares of draws at which BCa reads its bounds; NaN where it is undefined.
+    """Return the shares of resamples at which BCa reads its bounds, NaN where it is undefined.
 
-    Draws that equal the estimate, up to rounding, lie half on either side.
+    Efron's (1987) formula: z0 + z moves to z0 + (z0 + z) / (1 - a (z0 + z)), with the bias z0 and the acceleration a.
+    Resamples that equal the estimate, up to rounding, count half as below it.
     """
     slack = 1e-12 * max(1.0, abs(estimate))
     below = (np.mean(values < estimate - slack) + np.mean(values <= estimate + slack)) / 2
     if not 0 < below < 1 or np.isnan(left_out).any():
         return np.full(len(shares), np.nan)
-    bias = stats.norm.ppf(below)
+    bias = stats.norm.ppf(below)  # z0: 0 where half of the resamples lie below the estimate
+    # a: the skewness of what each patient contributes, by the jackknife.
     influence = left_out.mean() - left_out
     spread = float((influence**2).sum())
     acceleration = float((influence**3).sum()) / (6 * spread**1.5) if spread > slack**2 else 0.0
-    moved = bias + stats.norm.ppf(shares)
+    moved = bias + stats.norm.ppf(shares)  # z0 + z of each wanted share
     return np.asarray(stats.norm.cdf(bias + moved / (1 - acceleration * moved)), dtype=np.float64)
 
 
