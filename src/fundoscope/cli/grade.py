@@ -36,14 +36,15 @@ INTERRUPTED = 130
 
 
 class Backend(StrEnum):
-    """Programs that compute a release's network."""
+    """Inference backends."""
 
     onnxruntime = "onnxruntime"
     openvino = "openvino"
 
 
 ByBackend = Annotated[
-    Backend, typer.Option(help="What computes the network; OpenVINO only where it gives the release's golden outputs.")
+    Backend,
+    typer.Option(help="Inference backend. OpenVINO is used only if it reproduces the release's reference outputs."),
 ]
 
 
@@ -84,7 +85,9 @@ def grade(
     for sentence in (*listing.notes, *listing.troubles):
         troubles.print(printable(sentence), soft_wrap=True)
     grader = Grader.open(release, threads=threads, backend=backend.value)
-    if grader.opened.release.eyes == 2 and (alone := sum(each.fellow is None for each in listing.photographs)):
+    if grader.opened.release.eyes == 2 and (
+        alone := sum(photograph.fellow is None for photograph in listing.photographs)
+    ):
         troubles.print(
             f"{grader.opened.name} grades an eye together with its fellow: {alone} of {len(listing.photographs)} "
             "photographs have none in a manifest (by patient and eye) and are graded without.",
@@ -184,8 +187,8 @@ def _photograph_table(rows: Sequence[dict[str, Any]], opened: OpenRelease) -> Ta
 
 def _reasons(rows: Sequence[dict[str, Any]]) -> list[Text]:
     """A line for each photograph of which there is something to say; that of an unreadable one names its file."""
-    said = [(row["image"], row["reason"], row["status"]) for row in rows if row["reason"]]
-    return [printable(why if status == "unreadable" else f"{image}: {why}") for image, why, status in said]
+    reasons = [(row["image"], row["reason"], row["status"]) for row in rows if row["reason"]]
+    return [printable(why if status == "unreadable" else f"{image}: {why}") for image, why, status in reasons]
 
 
 def _patient_table(patients: Sequence[PatientAnswer], task: Task) -> Table:

@@ -53,7 +53,7 @@ def grade_to_table(
         photographs: As `listing.list_photographs` gives them; every `image` once.
         out: The table; `.csv`, `.parquet` or `.jsonl`.
         features: Also write `NAME.features.npz` beside it: one float32 vector by SHA-256.
-        progress: Told of every photograph, also, at once, of those that an earlier run had finished.
+        progress: Called for every photograph, at once for those that an earlier run had finished.
 
     Returns:
         The table as written: one row for each photograph, in the order given.
@@ -71,20 +71,20 @@ def grade_to_table(
     if not grader.program.startswith(DEFAULT_BACKEND):
         # What another program computed agrees within a tolerance only: one table is of one program.
         header["computed_by"] = grader.program
-    fellows = {each.image: _fellow(grader, each) for each in photographs}
+    fellows = {photograph.image: _fellow(grader, photograph) for photograph in photographs}
     done = _resume(part, header, fellows)
-    left = [each for each in photographs if each.image not in done]
+    remaining = [photograph for photograph in photographs if photograph.image not in done]
     for count, entry in enumerate(done.values(), start=1):
         if progress is not None:
             progress(count, entry["row"])
     with _appending(part, header) as file:
-        for reading in grade_listed(grader, left):
+        for reading in grade_listed(grader, remaining):
             entry = _entry(reading, fellows[reading.image], features=features)
             done[reading.image] = entry
             _append(file, entry, sync=len(done) % SYNC_EVERY == 0)
             if progress is not None:
                 progress(len(done), entry["row"])
-    entries = [done[each.image] for each in photographs]
+    entries = [done[photograph.image] for photograph in photographs]
     frame = predictions_frame(grader, (entry["row"] for entry in entries))
     write_table(frame, table)
     if features:

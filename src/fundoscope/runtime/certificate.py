@@ -72,29 +72,29 @@ class Verdict:
     @property
     def certified(self) -> bool:
         """No test failed, and every test that needs no checkpoint was passed."""
-        required = [each for each in self.tests if not each.needs_checkpoint]
-        return bool(required) and not self.failed and all(each.result == "passed" for each in required)
+        required = [test for test in self.tests if not test.needs_checkpoint]
+        return bool(required) and not self.failed and all(test.result == "passed" for test in required)
 
     @property
     def failed(self) -> tuple[Outcome, ...]:
         """Tests that were run and not passed."""
-        return tuple(each for each in self.tests if each.result == "failed")
+        return tuple(test for test in self.tests if test.result == "failed")
 
     @property
     def not_run(self) -> tuple[Outcome, ...]:
         """Tests that were not run."""
-        return tuple(each for each in self.tests if each.result == "not run")
+        return tuple(test for test in self.tests if test.result == "not run")
 
     def words(self) -> str:
         """Whether it is certified, and what stands against it."""
         if self.failed:
-            return f"not certified: tested and failed: {'; '.join(each.words() for each in self.failed)}"
+            return f"not certified: tested and failed: {'; '.join(test.words() for test in self.failed)}"
         if not self.certified:
-            missing = [each.words() for each in self.not_run if not each.needs_checkpoint]
+            missing = [test.words() for test in self.not_run if not test.needs_checkpoint]
             return f"not certified: {'; '.join(missing) or 'no test was run'}"
-        passed = sum(each.result == "passed" for each in self.tests)
-        left = f"; not run: {', '.join(each.says for each in self.not_run)}" if self.not_run else ""
-        return f"certified: passed {passed} of {len(self.tests)} tests{left}"
+        passed = sum(test.result == "passed" for test in self.tests)
+        not_run = f"; not run: {', '.join(test.says for test in self.not_run)}" if self.not_run else ""
+        return f"certified: passed {passed} of {len(self.tests)} tests{not_run}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +120,12 @@ class Certificate:
     @property
     def own(self) -> Verdict:
         """Of the release's method."""
-        return next(each for each in self.verdicts if each.method == self.method)
+        return next(verdict for verdict in self.verdicts if verdict.method == self.method)
 
     def to_dict(self) -> dict[str, Any]:
         """As `release.json` holds it."""
         stored = asdict(self)
-        return stored | {"verdicts": [asdict(each) | {"certified": each.certified} for each in self.verdicts]}
+        return stored | {"verdicts": [asdict(verdict) | {"certified": verdict.certified} for verdict in self.verdicts]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Certificate:
@@ -135,12 +135,12 @@ class Certificate:
             ValueError: If a key is missing or unknown, a value is not allowed, or the release's method is not in it.
         """
         _check_keys(cls, values, "certificate")
-        verdicts = tuple(_verdict(each) for each in values["verdicts"])
-        found = cls(**(dict(values) | {"verdicts": verdicts}))
-        named = [each.method for each in verdicts]
-        if found.method not in named or len(set(named)) != len(named):
-            raise ValueError(f"verdicts must be one of each method, {found.method!r} among them, got {named}")
-        return found
+        verdicts = tuple(_verdict(verdict) for verdict in values["verdicts"])
+        certificate = cls(**(dict(values) | {"verdicts": verdicts}))
+        methods = [verdict.method for verdict in verdicts]
+        if certificate.method not in methods or len(set(methods)) != len(methods):
+            raise ValueError(f"verdicts must be one of each method, {certificate.method!r} among them, got {methods}")
+        return certificate
 
 
 def heatmap_state(method: str, certificate: Certificate | None, model_sha256: str) -> tuple[bool, str]:
@@ -163,13 +163,13 @@ def heatmap_state(method: str, certificate: Certificate | None, model_sha256: st
 def _verdict(values: Mapping[str, Any]) -> Verdict:
     stored = {key: value for key, value in values.items() if key != "certified"}
     _check_keys(Verdict, stored, "verdict")
-    for each in stored["tests"]:
-        _check_keys(Outcome, each, "test")
-    return Verdict(**(stored | {"tests": tuple(Outcome(**each) for each in stored["tests"])}))
+    for test in stored["tests"]:
+        _check_keys(Outcome, test, "test")
+    return Verdict(**(stored | {"tests": tuple(Outcome(**test) for test in stored["tests"])}))
 
 
 def _check_keys(kind: type, values: object, name: str) -> None:
-    known: Sequence[str] = [each.name for each in fields(kind)]
-    if not isinstance(values, Mapping) or set(values) != set(known):
+    keys: Sequence[str] = [key.name for key in fields(kind)]
+    if not isinstance(values, Mapping) or set(values) != set(keys):
         got = sorted(values) if isinstance(values, Mapping) else values
-        raise ValueError(f"{name} must hold {', '.join(known)}, got {got}")
+        raise ValueError(f"{name} must hold {', '.join(keys)}, got {got}")

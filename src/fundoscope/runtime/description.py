@@ -1,4 +1,4 @@
-"""`release.json`: what a release says of itself, read with every key checked, and the seal that covers it."""
+"""`release.json`: the description of a release, read with every key checked, and the seal that covers it."""
 
 from __future__ import annotations
 
@@ -120,15 +120,15 @@ def parse_release(text: bytes, path: Path) -> Release:
             f"{path}: expected a release of schema {SCHEMA}, got {stored['schema']!r}. "
             "Install the version of fundoscope that it was made with, or export it again."
         )
-    known = {each.name: each for each in fields(Release)}
+    keys = {key.name for key in fields(Release)}
     for key, value in stored.items():
-        if key not in known:
+        if key not in keys:
             raise BadRelease(
                 f"{path}: {DESCRIPTION} has the key {key!r}, which schema {SCHEMA} does not know. "
                 "A newer version of fundoscope may read it."
             )
         _check_kind(key, value, path)
-    missing = sorted(set(known) - set(stored) - set(OPTIONAL))
+    missing = sorted(keys - set(stored) - set(OPTIONAL))
     if missing:
         raise BadRelease(f"{path}: {DESCRIPTION} lacks {', '.join(missing)}. Export the release again.")
     if stored["files"][DESCRIPTION] != seal(stored):
@@ -152,7 +152,7 @@ _KINDS: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
     ),
     "a list of texts": (
         "labels limits descriptions",
-        lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+        lambda value: isinstance(value, list) and all(isinstance(text, str) for text in value),
     ),
     "a positive number": ("golden_tolerance", lambda value: is_number(value) and value > 0),
     "a whole number above 0": (

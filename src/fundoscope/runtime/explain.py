@@ -148,8 +148,8 @@ def figure(explained: Explained, *, target: str, lesions: Lesions | None = None)
         over = overlay(explained.reading_of(name), relevance, longer_px=PANEL_PX)
         rows, columns = relevance.shape
         own = explained.readings.get(name)
-        said = f"{own.answer.brief()}; " if own is not None and own.answer.brief() else ""
-        shown.append((_blended(picture, over), name, f"{said}of {target}, {rows} x {columns} cells"))
+        brief = f"{own.answer.brief()}; " if own is not None and own.answer.brief() else ""
+        shown.append((_blended(picture, over), name, f"{brief}of {target}, {rows} x {columns} cells"))
     page = _side_by_side(shown)
     return page if not lesions else _with_legend(page, [column for column in lesions if lesions[column].any()])
 
@@ -181,16 +181,16 @@ def _side_by_side(shown: Sequence[tuple[Picture, str, str]]) -> Picture:
 
 
 def _with_legend(page: Picture, columns: Sequence[str]) -> Picture:
-    whole = Image.new("RGB", (page.shape[1], page.shape[0] + LINE_PX + MARGIN_PX), "white")
-    whole.paste(Image.fromarray(page))
-    pen, left = ImageDraw.Draw(whole), float(MARGIN_PX)
+    figure_with_legend = Image.new("RGB", (page.shape[1], page.shape[0] + LINE_PX + MARGIN_PX), "white")
+    figure_with_legend.paste(Image.fromarray(page))
+    pen, left = ImageDraw.Draw(figure_with_legend), float(MARGIN_PX)
     for column in columns:
         words, colour = LESION_MASKS.get(column, "optic disc"), LESION_COLOURS[column]
         top = page.shape[0]
         pen.rectangle((left, top, left + LINE_PX, top + TEXT_PX), fill=(110, 50, 20), outline=colour, width=3)
         pen.text((left + LINE_PX + 5, top - 2), words, fill=(82, 96, 112), font=_font())
         left += LINE_PX + 25 + pen.textlength(words, font=_font())
-    return np.asarray(whole)
+    return np.asarray(figure_with_legend)
 
 
 def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:

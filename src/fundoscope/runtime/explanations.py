@@ -97,10 +97,12 @@ def explain_listed(
 
 def names_of(photographs: Sequence[Listed]) -> list[str]:
     """What the files of each photograph begin with: its name, or where two have one name the whole path."""
-    stems = [each.path.stem for each in photographs]
+    stems = [photograph.path.stem for photograph in photographs]
     uses = Counter(stems)
-    whole = ["_".join(part for part in Path(each.image).parts if part not in ("/", "..")) for each in photographs]
-    return [stem if uses[stem] == 1 else other for stem, other in zip(stems, whole, strict=True)]
+    paths = [
+        "_".join(part for part in Path(photograph.image).parts if part not in ("/", "..")) for photograph in photographs
+    ]
+    return [stem if uses[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
 
 
 def write_explained(
@@ -123,8 +125,8 @@ def write_explained(
         }
     write_bytes(folder / f"{name}.png", _png(figure(explained, target=request.target, lesions=lesions)))
     # Of any type: to the stub a name among them might be an option of the function.
-    arrays: dict[str, Any] = {method: each.astype(np.float32) for method, each in explained.maps.items()}
-    arrays |= {"field": _field(reading)} | {f"{of}.field": _field(each) for of, each in explained.readings.items()}
+    arrays: dict[str, Any] = {method: relevance.astype(np.float32) for method, relevance in explained.maps.items()}
+    arrays |= {"field": _field(reading)} | {f"{name}.field": _field(own) for name, own in explained.readings.items()}
     with replacing(folder / f"{name}.npz") as fresh:
         np.savez_compressed(fresh, **arrays)
     return row
@@ -147,7 +149,7 @@ def _stands(row: Row | None, listed: Listed, folder: Path, name: str) -> bool:
     if row is None or not row["methods"] or row["name"] != name:
         return False
     files = [f"{name}.png", f"{name}.npz", *(f"{name}.{method}.png" for method in row["methods"])]
-    if not all((folder / each).is_file() for each in files) or not listed.path.is_file():
+    if not all((folder / file).is_file() for file in files) or not listed.path.is_file():
         return False
     return bool(sha256_of(listed.path) == row["sha256"])
 
@@ -156,13 +158,13 @@ def _read(path: Path, request: Request) -> dict[str, Row]:
     if not path.exists():
         return {}
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        came, rows = held["request"], {row["image"]: row for row in held["photographs"]}
+        document = json.loads(path.read_text(encoding="utf-8"))
+        stored_request, rows = document["request"], {row["image"]: row for row in document["photographs"]}
     except (ValueError, KeyError, TypeError):
         raise BadRequest(f"{path}: expected explanations, got a damaged file. Delete it, or give --force.") from None
-    if came != request.to_dict():
+    if stored_request != request.to_dict():
         raise BadRequest(
-            f"{path}: expected explanations of the same request, got those of {_words(came)}. "
+            f"{path}: expected explanations of the same request, got those of {_words(stored_request)}. "
             "Choose another --out, or give --force to replace them."
         )
     return rows
@@ -173,5 +175,10 @@ def _words(request: Mapping[str, Any]) -> str:
 
 
 def _save(folder: Path, request: Request, rows: Mapping[str, Row]) -> None:
-    told = {"schema": SCHEMA, "request": request.to_dict(), "photographs": list(rows.values()), "notice": NOT_A_DEVICE}
-    write_text(folder / ANSWERS, json.dumps(told, indent=1, allow_nan=False) + "\n")
+    document = {
+        "schema": SCHEMA,
+        "request": request.to_dict(),
+        "photographs": list(rows.values()),
+        "notice": NOT_A_DEVICE,
+    }
+    write_text(folder / ANSWERS, json.dumps(document, indent=1, allow_nan=False) + "\n")

@@ -62,37 +62,42 @@ def list_photographs(paths: Sequence[Path | str], *, manifest: Path | str | None
     """
     notes: list[str] = []
     troubles: list[str] = []
-    known: dict[str, Listed] = {}
+    described: dict[str, Listed] = {}
     if manifest is not None:
-        known = _described(Path(manifest))
+        described = _described(Path(manifest))
     if not paths:
-        if not known:
+        if not described:
             raise BadRequest(
                 f"{manifest or 'grade'}: expected photographs, got none. Name files, a folder or a manifest."
             )
-        return Listing(tuple(known.values()), (), ())
-    found: dict[str, Listed] = {}
+        return Listing(tuple(described.values()), (), ())
+    photographs: dict[str, Listed] = {}
     repeated = 0
     for path in paths:
-        for each in _under(Path(path), troubles, notes, use_manifest=manifest is None):
-            key = _key(each.path)
-            repeated += key in found
-            found.setdefault(key, known.get(key, each))
-    found = _with_distinct_names(found)
-    if not found:
+        for photograph in _under(Path(path), troubles, notes, use_manifest=manifest is None):
+            key = _key(photograph.path)
+            repeated += key in photographs
+            photographs.setdefault(key, described.get(key, photograph))
+    photographs = _with_distinct_names(photographs)
+    if not photographs:
         raise BadRequest(" ".join(troubles) or "grade: expected photographs, got none.")
     if repeated:
         notes.append(f"{repeated} photograph{'s were' if repeated > 1 else ' was'} named more than once: graded once.")
-    unknown = len(set(found) - set(known))
-    if known and unknown:
-        notes.append(f"{unknown} of {len(found)} photographs are not in {manifest}: graded without patient and eye.")
-    return Listing(tuple(found.values()), tuple(notes), tuple(troubles))
+    unlisted = len(set(photographs) - set(described))
+    if described and unlisted:
+        notes.append(
+            f"{unlisted} of {len(photographs)} photographs are not in {manifest}: graded without patient and eye."
+        )
+    return Listing(tuple(photographs.values()), tuple(notes), tuple(troubles))
 
 
-def _with_distinct_names(found: dict[str, Listed]) -> dict[str, Listed]:
+def _with_distinct_names(photographs: dict[str, Listed]) -> dict[str, Listed]:
     """Two folders' manifests may write the same text for two files; then the path tells them apart."""
-    uses = Counter(each.image for each in found.values())
-    return {key: replace(each, image=_text(each.path)) if uses[each.image] > 1 else each for key, each in found.items()}
+    uses = Counter(photograph.image for photograph in photographs.values())
+    return {
+        key: replace(photograph, image=_text(photograph.path)) if uses[photograph.image] > 1 else photograph
+        for key, photograph in photographs.items()
+    }
 
 
 def _under(path: Path, troubles: list[str], notes: list[str], *, use_manifest: bool) -> Iterator[Listed]:

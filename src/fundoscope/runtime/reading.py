@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float32
 
 from fundoscope.arrays import Heatmap
-from fundoscope.grades import GRADE_NAMES
 from fundoscope.photo.fov import Field
 from fundoscope.photo.quality import Quality
 from fundoscope.photo.recipe import Placement
@@ -43,7 +42,7 @@ class Reading:
     """
 
     image: str
-    """The path as it was given; empty for an array."""
+    """The path as it was typed; empty for an array."""
     status: str
     """graded, ungradable or unreadable."""
     reason: str
@@ -96,8 +95,8 @@ class Reading:
 
     @property
     def grade_name(self) -> str | None:
-        """The grade in words."""
-        return None if self.grade is None else GRADE_NAMES[self.grade]
+        """The grade in words; None as `grade`."""
+        return self.answer.grade_name if isinstance(self.answer, GradeAnswer) else None
 
     @property
     def p_referable(self) -> float | None:

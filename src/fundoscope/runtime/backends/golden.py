@@ -36,15 +36,15 @@ def accept(opened: OpenRelease, network: Network) -> None:
 
 
 def _compare(name: str, outputs: list[Outputs], golden: Array, tolerance: float) -> Check:
-    got = np.concatenate([getattr(each, name) for each in outputs])
+    values = np.concatenate([getattr(photograph, name) for photograph in outputs])
     title = f"golden {name}"
-    if got.shape != golden.shape:
-        return Check(title, False, f"expected the shape {golden.shape}, got {got.shape}")
+    if values.shape != golden.shape:
+        return Check(title, False, f"expected the shape {golden.shape}, got {values.shape}")
     scale = max(1.0, float(np.abs(golden).max()))
-    deviation = float(np.abs(got - golden).max()) / scale
+    deviation = float(np.abs(values - golden).max()) / scale
     # Written so that NaN fails.
     passed = deviation <= tolerance
-    likeness = "" if passed or name != "heatmap" else f", correlation {_correlation(got, golden)}"
+    likeness = "" if passed or name != "heatmap" else f", correlation {_correlation(values, golden)}"
     words = f"{len(golden)} photographs, largest deviation {deviation:.1e} (at most {tolerance:g}){likeness}"
     return Check(title, passed, words)
 

@@ -45,12 +45,12 @@ class OpenVinoSession:
             computed = [_computed(request, names, canvases[i : i + 1]) for i in range(len(canvases))]
         finally:
             self._idle.put(request)
-        return [np.concatenate(each) for each in zip(*computed, strict=True)]
+        return [np.concatenate(output) for output in zip(*computed, strict=True)]
 
 
 def _computed(request: Any, names: Sequence[str], canvases: Canvases | Pairs) -> list[Computed]:
-    found = request.infer({"canvases": canvases})
-    return [found[name] for name in names]
+    outputs = request.infer({"canvases": canvases})
+    return [outputs[name] for name in names]
 
 
 def open_openvino(opened: OpenRelease, *, threads: int, callers: int) -> OpenVinoSession:
@@ -98,9 +98,9 @@ def _unshare(openvino: Any, model: Any) -> None:
     for step in model.get_ordered_ops():
         if step.get_type_name() != "Transpose":
             continue
-        taken = [port.get_source_output().get_node() for port in step.inputs()]
-        if all(each.get_type_name() == "Constant" for each in taken):
-            weights, axes = (each.data for each in taken)
+        sources = [port.get_source_output().get_node() for port in step.inputs()]
+        if all(source.get_type_name() == "Constant" for source in sources):
+            weights, axes = (source.data for source in sources)
             own = openvino.op.Constant(np.ascontiguousarray(np.transpose(weights, axes)))
             step.output(0).replace(own.output(0))
 
@@ -115,9 +115,9 @@ def _refusal(opened: OpenRelease, program: str, verb: str, problem: Exception) -
 def _ports(declared: Iterable[Any]) -> list[Port]:
     kinds = {"u8": "tensor(uint8)", "f32": "tensor(float)"}
     ports = []
-    for each in declared:
-        name, kind = min(each.get_names(), default=""), each.get_element_type().get_type_name()
-        shape = each.get_partial_shape()
+    for port in declared:
+        name, kind = min(port.get_names(), default=""), port.get_element_type().get_type_name()
+        shape = port.get_partial_shape()
         lengths = () if shape.rank.is_dynamic else tuple(None if n.is_dynamic else n.get_length() for n in shape)
         ports.append(Port(name, kinds.get(kind, kind), lengths))
     return ports

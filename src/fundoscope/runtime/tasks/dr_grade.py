@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
 
-from fundoscope.arrays import Probabilities, RawOutput
+from fundoscope.arrays import Grades, Probabilities, RawOutput, Scores
 from fundoscope.decide.calibrate import Cuts, grade_from_cuts
 from fundoscope.decide.calibrators import Calibrator, calibrator_from_dict
 from fundoscope.decide.conformal import UNITS
@@ -63,6 +63,11 @@ class GradeAnswer:
     """Grades that cannot be excluded, in order, with blanks between; None where there is no grade, or the release has
     no sets. What they promise stands in `decide.conformal`."""
 
+    @property
+    def grade_name(self) -> str | None:
+        """The grade in words."""
+        return None if self.grade is None else GRADE_NAMES[self.grade]
+
     def columns(self) -> dict[str, Cell]:
         """p0 to p4, p_referable, grade, decision and grades_set."""
         by_grade = self.probabilities or (None,) * GRADES
@@ -76,7 +81,7 @@ class GradeAnswer:
 
     def words(self) -> str:
         """Grade, probability of referable disease, and decision."""
-        name = "" if self.grade is None else f"grade {self.grade} {GRADE_NAMES[self.grade]}"
+        name = "" if self.grade is None else f"grade {self.grade} {self.grade_name}"
         referable = "" if self.p_referable is None else f", P(referable) {self.p_referable:.2f}"
         return f"{name}{referable}: {self.decision}" if self.decision else name + referable
 
@@ -112,7 +117,7 @@ class GradeAnswerer(Answerer):
     def answer(self, evidence: Evidence) -> GradeAnswer:
         """Grade one photograph; the grade is the expected grade cut into five."""
         by_grade = self._probabilities(evidence)
-        p_referable = float(exceedance(by_grade, REFERABLE)[0])
+        p_referable = float(referable_probability(by_grade)[0])
         grades = grade_from_cuts(expected_grade(by_grade), self.cuts)
         grades_set = None
         if evidence.gradable and self.grade_sets is not None:
@@ -302,7 +307,7 @@ class DrGrade(Task):
         return GradeAnswer(
             decision="",
             probabilities=tuple(by_grade[0].tolist()),
-            p_referable=float(exceedance(by_grade, REFERABLE)[0]),
+            p_referable=float(referable_probability(by_grade)[0]),
             grade=int(by_grade[0].argmax()),
         )
 
@@ -319,11 +324,21 @@ class DrGrade(Task):
         return Finding(decision=decide_patient([eye.decision for eye in eyes]))
 
 
+def referable(grades: Grades) -> Bool[np.ndarray, " photo"]:
+    """Which grades are referred."""
+    return np.asarray(grades >= REFERABLE)
+
+
+def referable_probability(by_grade: Probabilities) -> Scores:
+    """Probability that the grade is one that is referred."""
+    return exceedance(by_grade, REFERABLE)
+
+
 def grade_columns(by_grade: Probabilities) -> Table:
     """Columns of uncalibrated probabilities: p0 to p4, p_referable and the likeliest grade."""
     return {
         **{f"p{grade}": by_grade[:, grade] for grade in range(by_grade.shape[1])},
-        "p_referable": exceedance(by_grade, REFERABLE),
+        "p_referable": referable_probability(by_grade),
         "grade": by_grade.argmax(axis=1),
     }
 

@@ -15,11 +15,11 @@ from fundoscope.decide.binary import fit_class_temperature, fit_sign
 from fundoscope.decide.calibrate import CUTTERS, Cuts, fit_temperature, grade_from_cuts
 from fundoscope.decide.calibrators import cross_fit_predict
 from fundoscope.decide.conformal import fit_conformal
-from fundoscope.decide.heads import exceedance, expected_grade, probabilities
+from fundoscope.decide.heads import expected_grade, probabilities
 from fundoscope.decide.held_out import NO_FOLD, HeldOut
 from fundoscope.decide.referral import OperatingPoint, fit_threshold
 from fundoscope.errors import BadRelease
-from fundoscope.grades import GRADES, REFERABLE
+from fundoscope.runtime.tasks.dr_grade import referable, referable_probability
 from fundoscope.runtime.tasks.grade_sets import GradeSets
 from fundoscope.tables import PROBABILITIES
 from fundoscope.training.batches.targets import target_of
@@ -58,22 +58,23 @@ def calibrate(finished: Finished) -> Calibrated:
 def _calibrate_grades(finished: Finished) -> Calibrated:
     experiment, answers = finished.experiment, finished.answers
     grades = finished.reference["grade"].to_numpy(np.int64)
-    if not (grades >= REFERABLE).any():
+    positive = referable(grades)
+    if not positive.any():
         raise BadRelease(
-            f"{finished.where}: expected photographs of grade {REFERABLE} or above, which set the referral threshold, "
-            "got none. Add such photographs to the split that is validated on, or cross-validate with data.folds"
+            f"{finished.where}: expected photographs of referable grades, which set the referral threshold, got none. "
+            "Add such photographs to the split that is validated on, or cross-validate with data.folds"
         )
     votes = voting_of(experiment.release) is not None
     scores = answers[list(PROBABILITIES)].to_numpy(np.float64) if votes else _raw(finished)
     reader = Calibrating(None if votes else experiment.network.head, experiment.release.cuts)
     temperature, cuts = fitted = reader.fit(scores, grades)
-    by_grade = reader.apply(fitted, scores)[:, :GRADES]
+    by_grade = reader.apply(fitted, scores)[:, :-1]
     sets = fit_grade_sets(reader, scores, finished.reference, answers)
     sensitivity = experiment.release.sensitivity
     point = OperatingPoint(
         name=_point_name(finished),
         cut="referable",
-        threshold=fit_threshold(exceedance(by_grade, REFERABLE), grades >= REFERABLE, sensitivity=sensitivity),
+        threshold=fit_threshold(referable_probability(by_grade), positive, sensitivity=sensitivity),
         sensitivity=sensitivity,
     )
     return Calibrated(
@@ -169,8 +170,9 @@ def fit_grade_sets(
         crossed = cross_fit_predict(calibrating.fit, calibrating.apply, scores, grades, parts)
     else:
         crossed = calibrating.apply(calibrating.fit(scores, grades), scores)
-    held = HeldOut(crossed[:, :GRADES], grades, units, folds=folds)
-    return GradeSets(fit_conformal(held, alpha=ALPHA, answers=crossed[:, GRADES].astype(np.int64)), from_answer=True)
+    by_grade, answered = crossed[:, :-1], crossed[:, -1].astype(np.int64)  # (photo, 5), (photo,)
+    held = HeldOut(by_grade, grades, units, folds=folds)
+    return GradeSets(fit_conformal(held, alpha=ALPHA, answers=answered), from_answer=True)
 
 
 def _parts(folds: Int[np.ndarray, " photo"] | None, units: Int[np.ndarray, " photo"]) -> Int[np.ndarray, " photo"]:

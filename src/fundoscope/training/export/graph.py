@@ -59,12 +59,12 @@ class PlainGraph(nn.Module):
     def __init__(self, networks: GradingNetwork | Sequence[GradingNetwork], normalise: Normalise) -> None:
         super().__init__()
         several = [networks] if isinstance(networks, GradingNetwork) else networks
-        self.networks, self.normalise = nn.ModuleList(each.eval() for each in several), normalise
+        self.networks, self.normalise = nn.ModuleList(network.eval() for network in several), normalise
 
     def forward(self, canvases: UInt8[Tensor, "photo *eyes side side 3"]) -> tuple[Tensor, ...]:
         """Raw output (photo, output) and features (photo, feature)."""
-        given = self.read(self.normalise(canvases))
-        return _mean([each.raw for each in given]), self._reported(given)
+        readings = self.read(self.normalise(canvases))
+        return _mean([reading.raw for reading in readings]), self._reported(readings)
 
     def read(self, pictures: Float[Tensor, "photo *eyes 3 side side"]) -> list[Read]:
         """What each network makes of the pictures; averaged with the mirror image where asked."""
@@ -91,9 +91,9 @@ class PlainGraph(nn.Module):
         with torch.inference_mode():
             return int(network.head(torch.zeros(1, network.seen)).shape[1])
 
-    def _reported(self, given: list[Read]) -> Tensor:
+    def _reported(self, readings: list[Read]) -> Tensor:
         return torch.cat(
-            [net.reported(_own(net, each.seen)) for net, each in zip(self.networks, given, strict=True)], dim=1
+            [net.reported(_own(net, reading.seen)) for net, reading in zip(self.networks, readings, strict=True)], dim=1
         )
 
 
@@ -109,16 +109,16 @@ class ReleaseGraph(PlainGraph):
     def forward(
         self, canvases: UInt8[Tensor, "photo *eyes side side 3"]
     ) -> tuple[Float[Tensor, "photo output"], Float[Tensor, "photo feature"], Float[Tensor, "photo row column"]]:
-        """Raw output, features, and a heatmap with largest value 1 (0 where nothing spoke for the answer)."""
-        given = self.read(self.normalise(canvases))
-        raw = _mean([each.raw for each in given])
-        speaks = [
-            (each.maps * _own(net, net.head.relevance(each.seen, raw))[:, :, None, None]).sum(dim=1)
-            for net, each in zip(self.networks, given, strict=True)
+        """Raw output, features, and a heatmap with largest value 1 (0 where nothing supported the answer)."""
+        readings = self.read(self.normalise(canvases))
+        raw = _mean([reading.raw for reading in readings])
+        relevance = [
+            (reading.maps * _own(net, net.head.relevance(reading.seen, raw))[:, :, None, None]).sum(dim=1)
+            for net, reading in zip(self.networks, readings, strict=True)
         ]
-        heat = _mean(speaks).relu()
+        heat = _mean(relevance).relu()
         # An added epsilon would vanish in the exported graph; a floor does not.
-        return raw, self._reported(given), heat / heat.amax(dim=(1, 2), keepdim=True).clamp_min(1e-6)
+        return raw, self._reported(readings), heat / heat.amax(dim=(1, 2), keepdim=True).clamp_min(1e-6)
 
 
 class Read(NamedTuple):
@@ -190,9 +190,9 @@ def to_onnx(graph: PlainGraph, side: int) -> bytes:
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as problem:
-        said = next((line for line in str(problem).splitlines() if "Error'>" in line), type(problem).__name__)
+        reason = next((line for line in str(problem).splitlines() if "Error'>" in line), type(problem).__name__)
         raise BadRelease(
-            f"export: expected a graph that ONNX has operators for, got {said.split('>: ')[-1]:.200}. "
+            f"export: expected a graph that ONNX has operators for, got {reason.split('>: ')[-1]:.200}. "
             "Choose another release.heatmap or backbone"
         ) from problem
     finally:
@@ -295,7 +295,9 @@ def check_parity(
     if isinstance(graph, ReleaseGraph):
         check_pooling(graph, canvases[:1])
     with torch.no_grad():
-        expected = dict(zip(graph.outputs, (each.numpy() for each in graph(torch.from_numpy(canvases))), strict=True))
+        expected = dict(
+            zip(graph.outputs, (output.numpy() for output in graph(torch.from_numpy(canvases))), strict=True)
+        )
     outputs = run_onnx(model, canvases)
     worst = float(np.abs(outputs["raw"] - expected["raw"]).max())
     if not worst <= tolerance:

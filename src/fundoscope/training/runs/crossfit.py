@@ -11,9 +11,9 @@ from jaxtyping import Int
 from fundoscope.arrays import Grades, RawOutput
 from fundoscope.decide.binary import class_probabilities, fit_class_temperature, fit_sign, sign_probabilities
 from fundoscope.decide.calibrate import CUTTERS, fit_temperature, grade_from_cuts
-from fundoscope.decide.heads import exceedance, expected_grade, outputs_of, probabilities
+from fundoscope.decide.heads import expected_grade, outputs_of, probabilities
 from fundoscope.decide.referral import decide_photo, fit_threshold
-from fundoscope.grades import REFERABLE
+from fundoscope.runtime.tasks.dr_grade import referable, referable_probability
 from fundoscope.runtime.tasks.signs import UNCALIBRATED_THRESHOLD, sign_columns
 from fundoscope.tables import PROBABILITIES
 from fundoscope.training.batches.targets import Values, target_of
@@ -118,13 +118,13 @@ def cross_fit(
         mine, others = folds == fold, folds != fold
         temperature = 1.0 if votes else fit_temperature(head, raw[others], grades[others])
         calibrated = voted if votes else probabilities(head, raw, temperature=temperature)
-        fitted, given = calibrated[others], calibrated[mine]
+        fitted, held_out = calibrated[others], calibrated[mine]
         passes = CUTTERS[cuts](expected_grade(fitted), grades[others])
-        positive = grades[others] >= REFERABLE
-        threshold = fit_threshold(exceedance(fitted, REFERABLE), positive, sensitivity=sensitivity)
-        referable = exceedance(given, REFERABLE)
-        answered.loc[mine, [f"p{k}" for k in range(given.shape[1])]] = given
-        answered.loc[mine, "p_referable"] = referable
-        answered.loc[mine, "grade"] = grade_from_cuts(expected_grade(given), passes)
-        answered.loc[mine, "decision"] = [decide_photo(float(share), True, threshold) for share in referable]
+        positive = referable(grades[others])
+        threshold = fit_threshold(referable_probability(fitted), positive, sensitivity=sensitivity)
+        p_referable = referable_probability(held_out)
+        answered.loc[mine, list(PROBABILITIES)] = held_out
+        answered.loc[mine, "p_referable"] = p_referable
+        answered.loc[mine, "grade"] = grade_from_cuts(expected_grade(held_out), passes)
+        answered.loc[mine, "decision"] = [decide_photo(float(value), True, threshold) for value in p_referable]
     return answered

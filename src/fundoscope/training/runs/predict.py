@@ -32,7 +32,7 @@ CUT_HEADS = ("coral", "cumulative")
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What a network gave for each row."""
+    """A network's outputs for each row."""
 
     raw: np.ndarray
     """(photo, outputs), fp32."""
@@ -51,33 +51,33 @@ def run_network(network: GradingNetwork, experiment: Experiment, rows: Rows) -> 
     raw, features, second = [], [], []
     with torch.inference_mode():
         for batch in evaluation_loader(rows, batch=experiment.fit.batch):
-            given, pooled, beside = network.grade_twice(normalise(batch["canvas"].to(device)))
-            raw.append(given.float().cpu().numpy())
+            output, pooled, beside = network.grade_twice(normalise(batch["canvas"].to(device)))
+            raw.append(output.float().cpu().numpy())
             features.append(pooled.float().cpu().numpy())
             second.extend([] if beside is None else [beside.float().cpu().numpy()])
     return Outputs(np.concatenate(raw), np.concatenate(features), np.concatenate(second) if second else None)
 
 
 def answer(
-    network: GradingNetwork, experiment: Experiment, train: Rows, asked: Rows, *, fold: int | None = None
+    network: GradingNetwork, experiment: Experiment, train: Rows, rows: Rows, *, fold: int | None = None
 ) -> pd.DataFrame:
-    """What a trained network says of rows, in the columns of `fundoscope.tables`, uncalibrated (temperature 1).
+    """Predict rows by a trained network, in the columns of `fundoscope.tables`, uncalibrated (temperature 1).
 
     Args:
         network: The network.
         experiment: Says what was learnt, by which head, and whether neighbours vote.
         train: What it learnt from; these are the neighbours.
-        asked: The rows that are asked about.
+        rows: The rows to predict.
         fold: The fold these rows were held out of the training of; None: not out-of-fold.
     """
-    outputs = run_network(network, experiment, asked)
+    outputs = run_network(network, experiment, rows)
     target, voting = target_of(experiment.data), voting_of(experiment.release)
     if voting is not None:
         votes = neighbour_probabilities(outputs.features, neighbours_of(network, experiment, train), voting)
-        return predictions_table(asked, outputs, grade_columns(votes), experiment, fold=fold)
+        return predictions_table(rows, outputs, grade_columns(votes), experiment, fold=fold)
     raw = outputs.raw.astype(np.float64)
     columns = target.task.table(experiment.network.head, raw, target.names, column=target.column)
-    return predictions_table(asked, outputs, columns, experiment, fold=fold)
+    return predictions_table(rows, outputs, columns, experiment, fold=fold)
 
 
 def voting_of(release: Release) -> Voting | None:
