@@ -1,7 +1,7 @@
 """What the audit finds of what was put in: copies in five disguises, and labels changed by two grades.
 
-    python benchmarks/audit_injected.py ../shared/data/idrid --work runs/injected
-    python benchmarks/audit_injected.py ../shared/data/idrid --work runs/injected --predictions out_of_fold.csv
+    python benchmarks/audit_injected.py IDRID --work runs/injected
+    python benchmarks/audit_injected.py IDRID --work runs/injected --predictions out_of_fold.csv
 
 Copies: 50 photographs each are re-encoded (JPEG quality 60), resized to 60 %, flipped left to right, cropped by 5 % on
 every side, and brightened by 30 of 255; all five kinds from different photographs, seed 0. The audit runs over the

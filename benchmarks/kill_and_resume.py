@@ -1,6 +1,6 @@
 """Kill `fundoscope grade` with SIGKILL in the middle of many photographs, start it again, compare the rows.
 
-    python benchmarks/kill_and_resume.py --photographs ../shared/data/idrid/images --count 500
+    python benchmarks/kill_and_resume.py --photographs FOLDER --count 500
 
 The same photographs are graded undisturbed first. The second run is killed several times, each time after some more
 rows than before, and then left to finish. All columns but `graded_at` must be equal, in the same order.
@@ -23,7 +23,7 @@ PROGRAM = [sys.executable, "-c", "from fundoscope.cli import main; main()"]
 def main() -> None:
     """Run the comparison; exit status 1 if a row was lost, doubled or changed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photographs", type=Path, default=Path("../shared/data/idrid/images"), help="folder of them")
+    parser.add_argument("--photographs", type=Path, required=True, help="folder of them")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--release", type=Path, help="default: the one that ships")

@@ -20,7 +20,7 @@ def test_a_photograph_is_of_the_grade_whose_cuts_it_passes():
 
 @given(LOGITS, st.floats(0.05, 20))
 def test_an_ordinal_temperature_changes_no_grade(logits, temperature):
-    """RetinaScan tuned one for kappa: FACTS F. Dividing by it moves no logit across 0."""
+    """RetinaScan tuned one for kappa. Dividing by it moves no logit across 0."""
     assert (count_passed(logits / temperature, np.zeros(4)) == count_passed(logits, np.zeros(4))).all()
 
 

@@ -35,8 +35,8 @@ def test_the_ordinal_temperature_changes_probabilities_and_no_grade(outputs):
     hotter = replace(fitted, ordinal_temperature=10 * fitted.ordinal_temperature)
 
     assert (hotter.grade(logits) == fitted.grade(logits)).all()
-    assert (hotter.cut_shares(logits) != fitted.cut_shares(logits)).any()
-    assert (hotter.prototype_shares(scores) == fitted.prototype_shares(scores)).all()
+    assert (hotter.cut_probabilities(logits) != fitted.cut_probabilities(logits)).any()
+    assert (hotter.prototype_probabilities(scores) == fitted.prototype_probabilities(scores)).all()
 
 
 def test_it_comes_back_from_json(outputs):

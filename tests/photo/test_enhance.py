@@ -15,7 +15,7 @@ def canvas():
 
 
 def published(canvas, radius_px):
-    """Ben Graham's lines (FACTS E.6), word for word."""
+    """Ben Graham's published lines, word for word."""
     a = cv2.addWeighted(canvas, 4, cv2.GaussianBlur(canvas, (0, 0), radius_px / 30), -4, 128)
     b = np.zeros(a.shape)
     cv2.circle(b, (a.shape[1] // 2, a.shape[0] // 2), int(radius_px * 0.9), (1, 1, 1), -1, 8, 0)

@@ -1,8 +1,8 @@
 """Which public set lies inside which, and which foundation model has seen which: data, each entry with its evidence.
 
-Evidence is a part of the project's FACTS, or the address where it was read or counted. What could not be
-confirmed is left out, so silence is not innocence: RET-CLIP's and DERETFound's pretraining photographs, for example,
-are not listed by anything we could read. Names of sources are those of `data.imports`; some have no importer.
+Evidence is the address where it was read or counted, as far as there is one. What could not be confirmed is left
+out, so a set that is not listed may overlap all the same: RET-CLIP's and DERETFound's pretraining photographs, for
+example, are not listed by anything we could read. Names of sources are those of `data.imports`; some have no importer.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ CONTAINMENTS: Final = (
         what="all of RLDR, cropped; 977 in EyePACS' train part, 616 in its test part",
         count=1593,
         matched_by="name",
-        evidence=f"FACTS G.1; {_LISTS}",
+        evidence=_LISTS,
         same_patients=True,
     ),
     Containment(
@@ -125,7 +125,7 @@ CONTAINMENTS: Final = (
         what="all of the grading part, train and crossval being its train and test; 81 base names mean two photographs",
         count=516,
         matched_by="name",
-        evidence=f"FACTS E.5; {_LISTS}",
+        evidence=_LISTS,
     ),
     Containment(
         inner="messidor2",
@@ -152,7 +152,7 @@ CONTAINMENTS: Final = (
         what="all but 5, RLDR's photographs among them although the README orders their removal",
         count=88697,
         matched_by="name",
-        evidence=f"FACTS G.1; {_LISTS}",
+        evidence=_LISTS,
     ),
     Containment(
         inner="eyeq",
@@ -199,7 +199,7 @@ PRETRAINED_ON: Final = {
     ),
     "clementp_eyepacs": Pretraining(
         sources=("eyepacs",),
-        evidence="FACTS B (ClementP's weights, trained on EyePACS' grades)",
+        evidence="https://huggingface.co/models?search=ClementP/FundusDRGrading (trained on EyePACS' grades)",
     ),
 }
 """Foundation models and published weights by name, as far as their public photographs are known."""

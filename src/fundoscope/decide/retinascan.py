@@ -1,7 +1,7 @@
 """RetinaScan's calibration as a preset: a temperature for its prototypes, one for its cuts, four tuned thresholds.
 
 Its ordinal temperature calibrates the cuts' probabilities and changes no grade: grades come from counting the cuts
-that pass, and dividing a logit moves none across 0. It was tuned for kappa there all the same (FACTS F). What it
+that pass, and dividing a logit moves none across 0. It was tuned for kappa there all the same. What it
 tuned and reported on one and the same validation set is fitted here on held-out photographs and nowhere else.
 """
 
@@ -28,7 +28,7 @@ class RetinaScanCalibration:
 
     prototype_temperature: float
     ordinal_temperature: float
-    """Changes no grade: it touches `cut_shares` only."""
+    """Changes no grade: it touches `cut_probabilities` only."""
     thresholds: tuple[float, ...]
     """In logits as the network gives them, before the temperature; a cut passes above its own."""
 
@@ -39,11 +39,11 @@ class RetinaScanCalibration:
         if len(self.thresholds) != GRADES - 1 or not np.isfinite(self.thresholds).all():
             raise ValueError(f"thresholds must be {GRADES - 1} finite numbers, got {self.thresholds}")
 
-    def prototype_shares(self, scores: RawOutput) -> Probabilities:
+    def prototype_probabilities(self, scores: RawOutput) -> Probabilities:
         """Probabilities from the five prototype scores."""
         return probabilities("prototype", scores, temperature=self.prototype_temperature)
 
-    def cut_shares(self, logits: RawOutput) -> Probabilities:
+    def cut_probabilities(self, logits: RawOutput) -> Probabilities:
         """Probabilities from the four cut logits."""
         return probabilities("cumulative", logits, temperature=self.ordinal_temperature)
 

@@ -22,25 +22,25 @@ Neighbours = Int[np.ndarray, "photo neighbour"]
 
 
 def nearest(features: Features, count: int, *, exact_up_to: int = EXACT_UP_TO) -> Neighbours:
-    """The `count` photographs whose features point most nearly the same way, nearest first; -1 where there are fewer.
+    """Find the `count` photographs with the largest cosine similarity, nearest first; -1 where there are fewer.
 
     Args:
         features: Rows of length 1. A row of zeros has no neighbours.
         count: How many for each photograph, itself not counted.
         exact_up_to: Up to so many photographs every one is compared with every other; beyond it faiss searches the
-            nearest `CELLS_SEARCHED` of 4 sqrt(n) cells (recall 0.99 at a million, STACK of the project).
+            nearest `CELLS_SEARCHED` of 4 sqrt(n) cells (recall 0.99 at a million).
 
     Raises:
         BadRequest: If there are more and faiss is not installed.
     """
-    known = np.flatnonzero(np.abs(features).sum(axis=1) > 0)
+    nonzero = np.flatnonzero(np.abs(features).sum(axis=1) > 0)
     found = np.full((len(features), count), -1, dtype=np.int64)
-    if len(known) < 2:
+    if len(nonzero) < 2:
         return found
-    rows = features[known]
-    wanted = min(count, len(known) - 1)
-    local = _exact(rows, wanted) if len(known) <= exact_up_to else _by_cells(rows, wanted)
-    found[known[:, None], np.arange(wanted)] = np.where(local >= 0, known[local], -1)
+    rows = features[nonzero]
+    wanted = min(count, len(nonzero) - 1)
+    local = _exact(rows, wanted) if len(nonzero) <= exact_up_to else _by_cells(rows, wanted)
+    found[nonzero[:, None], np.arange(wanted)] = np.where(local >= 0, nonzero[local], -1)
     return found
 
 

@@ -114,7 +114,7 @@ def _read(found: RetinaScanCalibration, both: np.ndarray) -> np.ndarray:
     """Prototype probabilities, cut probabilities and the counted grade, (photo, 11)."""
     scores, cuts = _apart(both)
     grades = count_passed(cuts, np.array(found.thresholds))
-    return np.column_stack([found.prototype_shares(scores), found.cut_shares(cuts), grades])
+    return np.column_stack([found.prototype_probabilities(scores), found.cut_probabilities(cuts), grades])
 
 
 def _figures(

@@ -85,7 +85,7 @@ class Published:
 
 
 PUBLISHED: Final[dict[str, Published]] = {
-    # The copies that a network here may start from (../shared/weights): ported from TensorFlow.
+    # timm's weights of these two were ported from TensorFlow.
     "mobilenet_edgetpu_100": Published(_edgetpu, colours=HALF),
     "mobilenetv2_100": Published(_same_padding, colours=HALF),
     # Retinal networks stand on timm's architectures, but were trained with colours of their own.

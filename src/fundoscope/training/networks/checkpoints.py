@@ -1,6 +1,6 @@
 """Published checkpoints into timm's names, and the one load that refuses whatever does not fit whole.
 
-Three layouts besides timm's own are known by what they hold (FACTS E.1):
+Three layouts besides timm's own are recognised by their keys:
 
 - RETFound's masked autoencoder: `model`, with a decoder that is left out;
 - DINOv2 as it is trained (RETFound-DINOv2): `teacher`, names behind `backbone.`, blocks perhaps in chunks;

@@ -81,6 +81,7 @@ FGADR: Final = Source(
         "The table of grades has no header: a reader that expects one loses its first photograph.",
         "Three batches (suffix _1, _2, _3): the third holds grades 3 and 4 only, so the batch gives the grade away.",
         "Masks have soft edges: a pixel belongs to a lesion from 128 on. IRMA and new vessels are drawn on few.",
-        "Users report odd annotations (FACTS C.3). No patient is published in the files.",
+        "Users report odd annotations (https://github.com/xqh180110910537/HACDR-Net/issues/2).",
+        "No patient is published in the files.",
     ),
 )

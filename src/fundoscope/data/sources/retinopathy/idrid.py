@@ -5,7 +5,7 @@ whose train and test names clash and which knows no patients, and `labels.csv` w
 adds sessions (photographs within ten minutes of one another, the best patient key there is), the
 eye inferred from the disc's place, and capture times. The publisher's was read in two public loaders: FLAIR's has
 the training folder, its table and the three columns (the oedema's name ends in a blank), the other one both folders
-and both tables. That of `labels.csv` is the archive's in ../shared/data, with its `SOURCE.md`.
+and both tables. `labels.csv` was read in an archive whose `SOURCE.md` says how the sessions were found.
 """
 
 from __future__ import annotations
