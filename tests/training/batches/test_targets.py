@@ -19,7 +19,7 @@ from fundoscope.training.experiment.file import experiment_from_dict
 from fundoscope.training.experiment.photographs import Data
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.objectives.losses import binary_cross_entropy
-from fundoscope.training.objectives.validation import figures, kappa
+from fundoscope.training.objectives.validation import figures
 from fundoscope.training.train import train
 
 
@@ -106,11 +106,15 @@ def test_an_unknown_sign_teaches_nothing():
     assert (raw.grad[1] == 0).all()
 
 
-@pytest.mark.parametrize(("power", "weights"), [(0, None), (1, "linear"), (2, "quadratic")])
-def test_the_watched_kappa_is_scikit_learn_s(rng: np.random.Generator, power: int, weights: str | None):
-    known, given = rng.integers(0, 5, (2, 60))
+def test_the_validation_kappa_is_scikit_learns_and_0_where_it_is_undefined(rng: np.random.Generator):
+    reference, raw = rng.integers(0, 3, 60), rng.normal(size=(60, 3))
+    target = target_of(Data(target="classes", labels=("a", "b", "c")))
 
-    assert kappa(known, given, power=power) == pytest.approx(cohen_kappa_score(known, given, weights=weights))
+    agreement = figures(target, "classes", raw, reference)["val/kappa"]
+
+    assert agreement == pytest.approx(cohen_kappa_score(reference, raw.argmax(axis=1)))
+    same = np.full(60, 1)
+    assert figures(target, "classes", np.eye(3)[same], same)["val/kappa"] == 0
 
 
 def test_signs_are_watched_by_their_mean_auroc(rng: np.random.Generator):

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from fundoscope.decide.heads import expected_grade, probabilities
+from fundoscope.decide.kappa import kappa
 from fundoscope.evaluation.statistics.detection import aurocs
 from fundoscope.grades import GRADES
 from fundoscope.training.batches.targets import Target
@@ -35,19 +36,18 @@ def figures(
         return {"val/auroc": _mean_auroc(raw, reference)}
     if target.kind == "classes":
         answers = raw.argmax(axis=1)
-        return {"val/kappa": kappa(reference, answers, power=0), "val/accuracy": float((answers == reference).mean())}
+        agreement = _kappa(reference, answers, weights="unweighted", classes=raw.shape[1])
+        return {"val/kappa": agreement, "val/accuracy": float((answers == reference).mean())}
     answers = np.clip(np.rint(expected_grade(probabilities(head, raw))), 0, GRADES - 1).astype(np.int64)
-    return {"val/kappa": kappa(reference, answers, power=2), "val/mae": float(np.abs(answers - reference).mean())}
+    agreement = _kappa(reference, answers, weights="quadratic", classes=GRADES)
+    return {"val/kappa": agreement, "val/mae": float(np.abs(answers - reference).mean())}
 
 
-def kappa(reference: Int[np.ndarray, " photo"], answers: Int[np.ndarray, " photo"], *, power: int) -> float:
-    """Cohen's kappa of any classes, by distance to a power (0: right or wrong); 0 where it is undefined."""
-
-    def apart(difference: Int[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
-        return np.asarray(np.abs(difference) ** float(power) if power else difference != 0, dtype=np.float64)
-
-    chance = apart(np.subtract.outer(reference, answers)).mean()
-    return float(1 - apart(reference - answers).mean() / chance) if chance else 0.0
+def _kappa(
+    reference: Int[np.ndarray, " photo"], answers: Int[np.ndarray, " photo"], *, weights: str, classes: int
+) -> float:
+    """Return Cohen's kappa; 0 where it is undefined, so that no fit is stopped or kept by it."""
+    return float(np.nan_to_num(kappa(reference, answers, weights=weights, classes=classes)))
 
 
 def _mean_auroc(raw: Float[np.ndarray, "photo sign"], reference: Shaped[np.ndarray, "photo sign"]) -> float:
