@@ -48,7 +48,7 @@ def agreement(
     Returns:
         By name: estimate, low and high; None where undefined, as with a single patient.
     """
-    grades, others = (np.asarray(each, dtype=np.int64) for each in (first, second))
+    grades, others = (np.asarray(grades_of, dtype=np.int64) for grades_of in (first, second))
     number = {patient: at for at, patient in enumerate(dict.fromkeys(patients))}
     intervals = patient_intervals(
         lambda weights: agreement_statistics(confusions(weights, grades, others)),
@@ -61,38 +61,38 @@ def agreement(
 
 def two_labels(frame: pd.DataFrame, *, resamples: int = RESAMPLES) -> tuple[Finding, ...]:
     """Agreement of `grade` with `grade_second` in every source, and of two sources on the pictures that both hold."""
-    found = []
+    findings = []
     sources = texts(frame, "source")
     if "grade_second" in frame and "grade" in frame:
         for source in sorted({source or "" for source in sources}):
-            rows = frame[[(each or "") == source for each in sources]]
+            rows = frame[[(named or "") == source for named in sources]]
             rows = rows[rows["grade"].notna() & rows["grade_second"].notna()]
             if len(rows):
-                found.append(
+                findings.append(
                     _agreement_finding(
                         rows, "grade_second", f"{source or 'manifest'}: grade and grade_second", resamples
                     )
                 )
     for (one, other), (places, grades) in _across_sources(frame).items():
         pair = frame.iloc[places].assign(other_source=pd.array(grades, dtype="Int64"))
-        found.append(
+        findings.append(
             _agreement_finding(pair, "other_source", f"{one} and {other}, on pictures that both hold", resamples)
         )
-    return tuple(found)
+    return tuple(findings)
 
 
 def model_agreement(rows: pd.DataFrame, *, resamples: int = RESAMPLES) -> tuple[Finding, ...]:
     """Agreement of the reference grade with a model's: `Joined.rows` with `grade` and `predicted_grade`."""
     if "grade" not in rows or "predicted_grade" not in rows:
         return ()
-    known = rows[rows["grade"].notna() & rows["predicted_grade"].notna()]
-    if known.empty:
+    graded = rows[rows["grade"].notna() & rows["predicted_grade"].notna()]
+    if graded.empty:
         return ()
-    return (_agreement_finding(known, "predicted_grade", "labels and predictions", resamples),)
+    return (_agreement_finding(graded, "predicted_grade", "labels and predictions", resamples),)
 
 
 def _contradictions(frame: pd.DataFrame, name: str) -> Iterator[Finding]:
-    pictures = unit_keys(frame[[each for each in ("image", "sha256", "duplicate_group") if each in frame]])
+    pictures = unit_keys(frame[[column for column in ("image", "sha256", "duplicate_group") if column in frame]])
     values, images, sources = texts(frame, name), frame["image"].astype(str).tolist(), texts(frame, "source")
     members: dict[PatientKey, list[int]] = defaultdict(list)
     for at, picture in enumerate(pictures):
@@ -139,7 +139,7 @@ def _agreement_finding(rows: pd.DataFrame, second: str, what: str, resamples: in
         said += f" (95% CI {kappa['low']:.3f} to {kappa['high']:.3f})"
     apart = [abs(one - two) for one, two in zip(first, other, strict=True)]
     images = rows["image"].astype(str).tolist()
-    far = sorted((at for at, each in enumerate(apart) if each > 1), key=lambda at: (-apart[at], images[at]))
+    far = sorted((at for at, distance in enumerate(apart) if distance > 1), key=lambda at: (-apart[at], images[at]))
     return Finding(
         "two-labels",
         "notes",
@@ -161,16 +161,16 @@ def _across_sources(frame: pd.DataFrame) -> dict[tuple[str, str], tuple[list[int
     """For each two sources, the rows of the first whose picture the second holds, and the second's grades of it."""
     if not {"grade", "source"} <= set(frame.columns):
         return {}
-    pictures = unit_keys(frame[[each for each in ("image", "sha256", "duplicate_group") if each in frame]])
+    pictures = unit_keys(frame[[column for column in ("image", "sha256", "duplicate_group") if column in frame]])
     sources, grades = texts(frame, "source"), texts(frame, "grade")
     firsts: dict[PatientKey, dict[str, int]] = defaultdict(dict)
     for at in np.argsort(frame["image"].astype(str).to_numpy(dtype=object), kind="stable").tolist():
         source = sources[at]
         if source is not None and grades[at] is not None:
             firsts[pictures[at]].setdefault(source, at)
-    found: dict[tuple[str, str], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    pairs: dict[tuple[str, str], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for mine in firsts.values():
         for one, other in combinations(sorted(mine), 2):
-            found[one, other][0].append(mine[one])
-            found[one, other][1].append(int(str(grades[mine[other]])))
-    return dict(sorted(found.items()))
+            pairs[one, other][0].append(mine[one])
+            pairs[one, other][1].append(int(str(grades[mine[other]])))
+    return dict(sorted(pairs.items()))

@@ -123,13 +123,13 @@ def listed(manifests: Sequence[Path]) -> Listing:
             names = frame["image"].tolist()
         frames.append(frame.assign(image_written=frame["image"], image=names, manifest=number))
         paths.extend(places)
-    whole = pd.concat(frames, ignore_index=True)
-    repeated = whole["image"].duplicated(keep=False)
-    whole.loc[repeated, "image"] = [
+    joined = pd.concat(frames, ignore_index=True)
+    repeated = joined["image"].duplicated(keep=False)
+    joined.loc[repeated, "image"] = [
         f"{name} ({manifests[number].name})"
-        for name, number in zip(whole.loc[repeated, "image"], whole.loc[repeated, "manifest"], strict=True)
+        for name, number in zip(joined.loc[repeated, "image"], joined.loc[repeated, "manifest"], strict=True)
     ]
-    return Listing(tuple(manifests), whole, tuple(paths))
+    return Listing(tuple(manifests), joined, tuple(paths))
 
 
 def audit(
@@ -167,7 +167,7 @@ def audit(
     fingerprints = collected(_counted(taken, len(listing.paths), told("reading")), cache, embedder)
     overlap = find_overlap(fingerprints, threads=threads, advance=told("comparing"))
     frame = _with_hashes(with_groups(listing.frame, fingerprints, overlap), fingerprints)
-    seen = see_eyes(frame, fingerprints, threads=threads, advance=told("finding discs"))
+    sightings = see_eyes(frame, fingerprints, threads=threads, advance=told("finding discs"))
     rows, suspects = _doubted(frame, predictions, listing, trained)
     findings = [
         *pictures.picture_findings(frame, fingerprints),
@@ -176,7 +176,7 @@ def audit(
         *leaks.trained_on(frame, trained),
         *labels.label_findings(frame),
         *(() if rows is None else agreement.model_agreement(rows)),
-        *eye_findings(frame, seen),
+        *eye_findings(frame, sightings),
         *pictures.balance_findings(frame),
     ]
     grave = {"blocks": 0, "warns": 1, "notes": 2}
@@ -191,30 +191,30 @@ def audit(
     )
 
 
-def write_groups(found: Audit) -> tuple[Path, ...]:
+def write_groups(audit: Audit) -> tuple[Path, ...]:
     """Write `duplicate_group`, `eye_group` and missing `sha256` into the manifests that were audited.
 
     Returns:
         The manifests, all of them rewritten whole.
     """
-    frame = found.listing.frame
-    for number, path in enumerate(found.listing.manifests):
+    frame = audit.listing.frame
+    for number, path in enumerate(audit.listing.manifests):
         mine = frame[frame["manifest"] == number].reset_index(drop=True)
         mine = mine.assign(image=mine["image_written"]).drop(columns=["image_written", "manifest"])
         # Columns that only another manifest has came in blank when they were laid end to end.
         own = read_manifest(path).columns
         added = [name for name in ("sha256", "duplicate_group", "eye_group") if mine[name].notna().any()]
         write_manifest(mine[[name for name in mine.columns if name in own or name in added]], path)
-    return found.listing.manifests
+    return audit.listing.manifests
 
 
 def _counted(
     taken: Iterable[Fingerprint | str], count: int, advance: Callable[[int, int], object] | None
 ) -> Iterator[Fingerprint | str]:
-    for done, each in enumerate(taken, start=1):
+    for done, item in enumerate(taken, start=1):
         if advance is not None:
             advance(done, count)
-        yield each
+        yield item
 
 
 def _with_hashes(frame: pd.DataFrame, fingerprints: Fingerprints) -> pd.DataFrame:

@@ -45,8 +45,8 @@ class ReleaseEmbedder:
     def features(self, photo: Photo, field: Field | None) -> Float32[np.ndarray, " feature"]:
         """Mean features of the photograph and its mirror image, of length 1."""
         canvas = prepare(photo, self.opened.recipe, field=field).canvas
-        asked = np.stack([canvas, canvas[:, ::-1]])
+        pictures = np.stack([canvas, canvas[:, ::-1]])
         if self.opened.release.eyes == 2:  # alone: the features are the photograph's own, whatever stands beside it
-            asked = np.stack([asked, np.zeros_like(asked)], axis=1)
-        both = self.network.run(asked).features.mean(axis=0)
+            pictures = np.stack([pictures, np.zeros_like(pictures)], axis=1)
+        both = self.network.run(pictures).features.mean(axis=0)
         return np.asarray(both / max(float(np.linalg.norm(both)), 1e-6), dtype=np.float32)

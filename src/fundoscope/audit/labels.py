@@ -77,16 +77,16 @@ def suspects(rows: pd.DataFrame, *, trained_on: Collection[str] = (), held_out: 
             a network has learned the wrong label, too, and doubts it no more.
         MissingExtra: If cleanlab is not installed.
     """
-    known = _judged(rows)
+    graded = _judged(rows)
     if not held_out:
-        refuse_in_sample(known, trained_on)
-    labels = known["grade"].to_numpy(dtype=np.int64)
-    given = known[list(PROBABILITIES)].to_numpy(dtype=np.float64)
-    given = given / given.sum(axis=1, keepdims=True)
-    quality, issues = _confident_learning(labels, given)
-    distance = np.abs(labels - given @ np.arange(GRADES))
-    likeliest = given.argmax(axis=1)
-    images = known["image"].astype(str).tolist()
+        refuse_in_sample(graded, trained_on)
+    labels = graded["grade"].to_numpy(dtype=np.int64)
+    by_grade = graded[list(PROBABILITIES)].to_numpy(dtype=np.float64)
+    by_grade = by_grade / by_grade.sum(axis=1, keepdims=True)
+    quality, issues = _confident_learning(labels, by_grade)
+    distance = np.abs(labels - by_grade @ np.arange(GRADES))
+    likeliest = by_grade.argmax(axis=1)
+    images = graded["image"].astype(str).tolist()
     order = sorted(
         np.flatnonzero(likeliest != labels).tolist(),
         key=lambda at: (not issues[at], round(float(quality[at]), 2), -float(distance[at]), images[at]),
@@ -96,11 +96,11 @@ def suspects(rows: pd.DataFrame, *, trained_on: Collection[str] = (), held_out: 
             image=images[at],
             given=int(labels[at]),
             suggested=int(likeliest[at]),
-            probabilities=tuple(float(each) for each in given[at]),
+            probabilities=tuple(float(probability) for probability in by_grade[at]),
             quality=float(quality[at]),
             distance=float(distance[at]),
             issue=bool(issues[at]),
-            why=_why(int(labels[at]), given[at]),
+            why=_why(int(labels[at]), by_grade[at]),
         )
         for at in order
     )
@@ -112,7 +112,7 @@ def write_review(suspects: Sequence[Suspect], path: Path | str) -> None:
     Raises:
         BadTable: If the suffix is none of `tables.SUFFIXES`.
     """
-    rows = [(each.image, each.given, each.suggested, each.why, None, None, None) for each in suspects]
+    rows = [(suspect.image, suspect.given, suspect.suggested, suspect.why, None, None, None) for suspect in suspects]
     write_table(pd.DataFrame(rows, columns=list(REVIEW), dtype=object), path)
 
 
@@ -183,7 +183,7 @@ def _answer(row: dict[Any, Any], where: str) -> tuple[int | None, str | None, st
     if not said:
         return None, None, None
     grade = said.removesuffix(".0")
-    if grade not in {str(each) for each in range(GRADES)}:
+    if grade not in {str(allowed) for allowed in range(GRADES)}:
         raise BadTable(
             f"{where}, column reviewed_grade: expected a grade from 0 to {GRADES - 1}, got {said!r}. Correct it, or "
             "leave it blank."
@@ -208,17 +208,17 @@ def _judged(rows: pd.DataFrame) -> pd.DataFrame:
             f"predictions: expected a grade from the manifest and p0 to p4 beside it, got no {', '.join(missing)}. "
             "Give a manifest with grades, and predictions with probabilities."
         )
-    known = rows[rows["grade"].notna() & rows[list(PROBABILITIES)].notna().all(axis=1)]
-    if known.empty:
+    graded = rows[rows["grade"].notna() & rows[list(PROBABILITIES)].notna().all(axis=1)]
+    if graded.empty:
         raise BadTable(
             f"predictions: expected photographs with a grade and with p0 to p4, got none among {len(rows)}. Check that "
             "the predictions are of this manifest."
         )
-    return known
+    return graded
 
 
 def _confident_learning(
-    labels: Int[np.ndarray, " photo"], given: Float[np.ndarray, "photo 5"]
+    labels: Int[np.ndarray, " photo"], probabilities: Float[np.ndarray, "photo 5"]
 ) -> tuple[Float[np.ndarray, " photo"], Bool[np.ndarray, " photo"]]:
     """The quality of each label, and whether it is among those that are probably wrong."""
     try:
@@ -228,20 +228,20 @@ def _confident_learning(
         raise MissingExtra("looking for doubtful labels", "research") from error
     # Cleanlab wants the grades that occur, numbered from 0; the others' probability is shared out among them.
     present, numbered = np.unique(labels, return_inverse=True)
-    shares = given[:, present]
-    whole = shares.sum(axis=1, keepdims=True)
-    shares = np.where(whole > 0, shares / np.where(whole > 0, whole, 1), 1 / len(present))
-    quality = get_label_quality_scores(numbered, given[:, present], method="self_confidence")
+    shares = probabilities[:, present]
+    total = shares.sum(axis=1, keepdims=True)
+    shares = np.where(total > 0, shares / np.where(total > 0, total, 1), 1 / len(present))
+    quality = get_label_quality_scores(numbered, probabilities[:, present], method="self_confidence")
     if len(present) < 2:
         return np.asarray(quality, dtype=np.float64), np.zeros(len(labels), dtype=bool)
     issues = find_label_issues(numbered, shares, filter_by="prune_by_noise_rate", n_jobs=1)
     return np.asarray(quality, dtype=np.float64), np.asarray(issues, dtype=bool)
 
 
-def _why(given: int, probabilities: Float[np.ndarray, " grade"]) -> str:
+def _why(grade: int, probabilities: Float[np.ndarray, " grade"]) -> str:
     likeliest, expected = int(probabilities.argmax()), float(probabilities @ np.arange(GRADES))
     return (
-        f"labelled {given} ({GRADE_NAMES[given]}), which a network that has not seen this patient gives "
-        f"{probabilities[given]:.0%}; it gives {likeliest} ({GRADE_NAMES[likeliest]}) {probabilities[likeliest]:.0%} "
+        f"labelled {grade} ({GRADE_NAMES[grade]}), which a network that has not seen this patient gives "
+        f"{probabilities[grade]:.0%}; it gives {likeliest} ({GRADE_NAMES[likeliest]}) {probabilities[likeliest]:.0%} "
         f"and expects grade {expected:.1f}"
     )

@@ -83,20 +83,20 @@ def see_eyes(
         disc = find_disc(fingerprints.frame(at)) if fundus[at] else None
         return Sighting(eye_of(disc), disc)
 
-    seen = []
+    sightings = []
     for sighting in in_order(one, range(len(frame)), threads=threads):
-        seen.append(sighting)
+        sightings.append(sighting)
         if advance is not None:
-            advance(len(seen), len(frame))
-    return seen
+            advance(len(sightings), len(frame))
+    return sightings
 
 
-def eye_findings(frame: pd.DataFrame, seen: Sequence[Sighting]) -> Iterator[Finding]:
+def eye_findings(frame: pd.DataFrame, sightings: Sequence[Sighting]) -> Iterator[Finding]:
     """Photographs whose recorded eye and whose disc disagree, and how far that could be told.
 
     Args:
         frame: Manifest rows; `eye` is what was recorded.
-        seen: What `see_eyes` saw, in the same order.
+        sightings: What `see_eyes` saw, in the same order.
 
     Yields:
         At most one warning for each source, and one note on all; nothing where no row names an eye.
@@ -105,13 +105,13 @@ def eye_findings(frame: pd.DataFrame, seen: Sequence[Sighting]) -> Iterator[Find
         return
     recorded = [None if pd.isna(eye) else str(eye) for eye in frame["eye"]]
     judged = np.array(
-        [eye is not None and sighting.eye is not None for eye, sighting in zip(recorded, seen, strict=True)]
+        [eye is not None and sighting.eye is not None for eye, sighting in zip(recorded, sightings, strict=True)]
     )
-    wrong = judged & np.array([eye != sighting.eye for eye, sighting in zip(recorded, seen, strict=True)])
+    wrong = judged & np.array([eye != sighting.eye for eye, sighting in zip(recorded, sightings, strict=True)])
     for source, places in _by_source(frame):
         bad = places[wrong[places]]
         if len(bad):
-            yield _disagreement(frame, seen, source, bad, int(judged[places].sum()))
+            yield _disagreement(frame, sightings, source, bad, int(judged[places].sum()))
     yield _told(frame, judged, wrong, recorded)
 
 
@@ -124,21 +124,21 @@ def _by_source(frame: pd.DataFrame) -> list[tuple[str, Int[np.ndarray, " row"]]]
 
 def _disagreement(
     frame: pd.DataFrame,
-    seen: Sequence[Sighting],
+    sightings: Sequence[Sighting],
     source: str,
     bad: Int[np.ndarray, " row"],
     judged: int,
 ) -> Finding:
     rows = []
-    for at in sorted(bad.tolist(), key=lambda at: -_confidence(seen[at])):
-        disc = seen[at].disc
+    for at in sorted(bad.tolist(), key=lambda at: -_confidence(sightings[at])):
+        disc = sightings[at].disc
         rows.append(
             {
                 "image": str(frame["image"].iloc[at]),
                 "recorded": str(frame["eye"].iloc[at]),
-                "seen": seen[at].eye,
+                "seen": sightings[at].eye,
                 "disc_column": None if disc is None else round(disc.column, 3),
-                "confidence": round(_confidence(seen[at]), 3),
+                "confidence": round(_confidence(sightings[at]), 3),
             }
         )
     of = f" of {source}" if source else ""
@@ -167,8 +167,8 @@ def _is_inferred(frame: pd.DataFrame) -> bool:
     """Whether every recorded eye is the one that was read off the picture."""
     if "eye_inferred" not in frame:
         return False
-    known = frame["eye"].notna()
-    return bool(frame.loc[known, "eye"].eq(frame.loc[known, "eye_inferred"]).fillna(False).all())
+    recorded = frame["eye"].notna()
+    return bool(frame.loc[recorded, "eye"].eq(frame.loc[recorded, "eye_inferred"]).fillna(False).all())
 
 
 def _told(
@@ -178,16 +178,17 @@ def _told(
     recorded: Sequence[str | None],
 ) -> Finding:
     named = sum(eye is not None for eye in recorded)
-    told, agreed, inferred = int(judged.sum()), int((judged & ~wrong).sum()), _is_inferred(frame)
+    judged_count, agreed, inferred = int(judged.sum()), int((judged & ~wrong).sum()), _is_inferred(frame)
     return Finding(
         check=CHECK,
         severity="notes",
         message=(
-            f"The disc tells the eye of {told} of {named} photographs whose row names one, and agrees with {agreed}; "
-            f"in the others it was not surely found, or lies near the middle.{' ' + _INFERRED if inferred else ''}"
+            f"The disc tells the eye of {judged_count} of {named} photographs whose row names one, and agrees with "
+            f"{agreed}; in the others it was not surely found, or lies near the middle."
+            f"{' ' + _INFERRED if inferred else ''}"
         ),
         images=(),
-        evidence={"named": named, "judged": told, "agreed": agreed, "eye_is_inferred": inferred},
+        evidence={"named": named, "judged": judged_count, "agreed": agreed, "eye_is_inferred": inferred},
     )
 
 

@@ -45,12 +45,12 @@ def leak_findings(frame: pd.DataFrame, *, pretrained: Sequence[str] = ()) -> tup
 
 def straddling(frame: pd.DataFrame, column: str) -> tuple[Finding, ...]:
     """Patients, files and groups of duplicates on more than one side of a column; blanks are on none."""
-    found = []
+    findings = []
     sides, images = texts(frame, column), frame["image"].astype(str).tolist()
     for tie, names in _tied(frame).items():
         parted = _parted(names, sides)
         if parted:
-            found.append(
+            findings.append(
                 Finding(
                     f"{tie}-on-two-{column}s",
                     "blocks",
@@ -64,7 +64,7 @@ def straddling(frame: pd.DataFrame, column: str) -> tuple[Finding, ...]:
                     },
                 )
             )
-    return tuple(found)
+    return tuple(findings)
 
 
 def containments(frame: pd.DataFrame) -> tuple[Finding, ...]:
@@ -72,7 +72,8 @@ def containments(frame: pd.DataFrame) -> tuple[Finding, ...]:
     sources = texts(frame, "source")
     sides = texts(frame, "split")
     return tuple(
-        _containment(frame, each, sources, sides) for each in contained({name for name in sources if name is not None})
+        _containment(frame, containment, sources, sides)
+        for containment in contained({name for name in sources if name is not None})
     )
 
 
@@ -88,13 +89,15 @@ def trained_on(
             whole, and only warned of.
     """
     hashes, sides, units = texts(frame, "sha256"), texts(frame, "split"), units_of(frame)
-    divided = any(each is not None for each in sides)
-    tested = [each in side or not divided for each in sides]
-    trained = [each in training_sha256 for each in hashes]
-    known = {unit for unit, seen in zip(units, trained, strict=True) if seen}
+    divided = any(name is not None for name in sides)
+    tested = [name in side or not divided for name in sides]
+    trained = [sha256 in training_sha256 for sha256 in hashes]
+    trained_units = {unit for unit, is_trained in zip(units, trained, strict=True) if is_trained}
     rows = list(zip(frame["image"].astype(str), tested, trained, units, strict=True))
-    itself = tuple(image for image, asked, seen, _ in rows if asked and seen)
-    kin = tuple(image for image, asked, seen, unit in rows if asked and not seen and unit in known)
+    itself = tuple(image for image, is_tested, is_trained, _ in rows if is_tested and is_trained)
+    kin = tuple(
+        image for image, is_tested, is_trained, unit in rows if is_tested and not is_trained and unit in trained_units
+    )
     where = f"on the side {' or '.join(side)}" if divided else "in a manifest without sides"
     findings = []
     for check, images, what in (
@@ -127,7 +130,7 @@ def pretrained_on(frame: pd.DataFrame, model: str, *, side: Collection[str] = TE
         BadRequest: If nothing is known of the network.
     """
     sides, sources = texts(frame, "split"), texts(frame, "source")
-    divided = any(each is not None for each in sides)
+    divided = any(name is not None for name in sides)
     tested = Counter(
         source for source, at in zip(sources, sides, strict=True) if source is not None and (at in side or not divided)
     )
@@ -160,7 +163,7 @@ def _tied(frame: pd.DataFrame) -> dict[str, list[Hashable]]:
     for group, sha256 in zip(groups, hashes, strict=True):
         if group is not None:
             files[group].add(sha256)
-    one_file = {group for group, found in files.items() if len(found) == 1 and None not in found}
+    one_file = {group for group, holders in files.items() if len(holders) == 1 and None not in holders}
     return {
         "patients": [key if key[0] == "patient" else None for key in people],
         "files": list(hashes),
@@ -174,7 +177,7 @@ def _parted(names: Sequence[Hashable], sides: Sequence[str | None]) -> dict[Hash
     for at, (name, side) in enumerate(zip(names, sides, strict=True)):
         if name is not None and side is not None:
             rows[name].append(at)
-    return {name: found for name, found in rows.items() if len({sides[at] for at in found}) > 1}
+    return {name: members for name, members in rows.items() if len({sides[at] for at in members}) > 1}
 
 
 def _meeting_counts(parted: dict[Hashable, list[int]], sides: Sequence[str | None]) -> Counter[str]:
@@ -200,22 +203,22 @@ def _described(
 
 
 def _containment(
-    frame: pd.DataFrame, each: Containment, sources: Sequence[str | None], sides: Sequence[str | None]
+    frame: pd.DataFrame, containment: Containment, sources: Sequence[str | None], sides: Sequence[str | None]
 ) -> Finding:
-    inner = [at for at, source in enumerate(sources) if source == each.inner]
-    outer = [at for at, source in enumerate(sources) if source == each.outer]
+    inner = [at for at, source in enumerate(sources) if source == containment.inner]
+    outer = [at for at, source in enumerate(sources) if source == containment.outer]
     linked = _linked(frame, inner, outer)
-    named = _parted(_shared_names(frame, inner, outer, each), sides)
+    named = _parted(_shared_names(frame, inner, outer, containment), sides)
     apart = {(sides[a], sides[b]) for a in _one_per_side(inner, sides) for b in _one_per_side(outer, sides)}
     divided = any(a != b for a, b in apart if a is not None and b is not None)
-    known = f"{each.inner} lies in {each.outer}: {each.what}"
+    fact = f"{containment.inner} lies in {containment.outer}: {containment.what}"
     evidence = {
-        "inner": each.inner,
-        "outer": each.outer,
-        "what": each.what,
-        "count": each.count,
-        "matched_by": each.matched_by,
-        "evidence": each.evidence,
+        "inner": containment.inner,
+        "outer": containment.outer,
+        "what": containment.what,
+        "count": containment.count,
+        "matched_by": containment.matched_by,
+        "evidence": containment.evidence,
         "linked": linked,
         "sides": {
             name: dict(Counter(sides[at] or "none" for at in rows))
@@ -227,24 +230,25 @@ def _containment(
         return Finding(
             "known-containment",
             "blocks",
-            f"{known}. {len(named)} photographs that bear one name in both are on two sides of the split. Take them "
-            f"out of {each.outer}, as `fundoscope data split --leave-out` does for RLDR.",
+            f"{fact}. {len(named)} photographs that bear one name in both are on two sides of the split. Take them "
+            f"out of {containment.outer}, as `fundoscope data split --leave-out` does for RLDR.",
             images,
             evidence,
         )
-    if divided and (each.count is None or linked < each.count):
+    if divided and (containment.count is None or linked < containment.count):
         return Finding(
             "known-containment",
             "warns",
-            f"{known}. Both are given, on different sides of the split, and {linked} photographs of {each.inner} are "
-            "marked as repeated there. Find and group the others before you trust a result, or leave one source out.",
+            f"{fact}. Both are given, on different sides of the split, and {linked} photographs of {containment.inner} "
+            "are marked as repeated there. Find and group the others before you trust a result, or leave one source "
+            "out.",
             (),
             evidence,
         )
     return Finding(
         "known-containment",
         "notes",
-        f"{known}. Both are given; whoever counts photographs counts these twice.",
+        f"{fact}. Both are given; whoever counts photographs counts these twice.",
         (),
         evidence,
     )
@@ -258,14 +262,16 @@ def _linked(frame: pd.DataFrame, inner: Sequence[int], outer: Sequence[int]) -> 
     """Photographs of the inner source that share a file or a group of duplicates with one of the outer."""
     columns = [texts(frame, name) for name in ("sha256", "duplicate_group")]
     there = [{column[at] for at in outer} - {None} for column in columns]
-    return sum(any(column[at] in known for column, known in zip(columns, there, strict=True)) for at in inner)
+    return sum(any(column[at] in names for column, names in zip(columns, there, strict=True)) for at in inner)
 
 
-def _shared_names(frame: pd.DataFrame, inner: Sequence[int], outer: Sequence[int], each: Containment) -> list[Hashable]:
+def _shared_names(
+    frame: pd.DataFrame, inner: Sequence[int], outer: Sequence[int], containment: Containment
+) -> list[Hashable]:
     """The name of EyePACS that each row of two sources shares; None where it shares none, or names mean nothing."""
     names: list[Hashable] = [None] * len(frame)
     images = frame["image"].astype(str).tolist()
-    if not each.same_patients:
+    if not containment.same_patients:
         return names
     shared = set(rldr_names_in_eyepacs(frame.iloc[list(outer)], frame.iloc[list(inner)]))
     for at in (*inner, *outer):

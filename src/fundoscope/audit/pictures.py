@@ -203,9 +203,9 @@ def _groups(frame: pd.DataFrame, column: str) -> list[str | None]:
     ]
 
 
-def _balance(known: pd.DataFrame, target: str) -> Iterator[Finding]:
+def _balance(graded: pd.DataFrame, target: str) -> Iterator[Finding]:
     """What is said of one target, among the rows that have it."""
-    classes = [str(int(value)) if target == "grade" else str(value) for value in known[target]]
+    classes = [str(int(value)) if target == "grade" else str(value) for value in graded[target]]
     held = Counter(classes)
     every = [str(grade) for grade in range(GRADES)] if target == "grade" else sorted(held)
     few = {name: held[name] for name in every if held[name] < LEAST_OF_CLASS}
@@ -219,7 +219,7 @@ def _balance(known: pd.DataFrame, target: str) -> Iterator[Finding]:
             evidence={"target": target, "counts": {name: held[name] for name in every}},
         )
     for column in GROUPS:
-        groups = _groups(known, column)
+        groups = _groups(graded, column)
         if any(group is not None for group in groups):
             yield from _grouped(_Table.of(target, column, groups, classes, every))
 
@@ -240,13 +240,13 @@ class _Table:
 
     @classmethod
     def of(cls, target: str, column: str, groups: list[str | None], classes: list[str], every: list[str]) -> _Table:
-        known = sorted({group for group in groups if group is not None})
-        row_of, column_of = ({name: at for at, name in enumerate(names)} for names in (known, every))
-        counts = np.zeros((len(known), len(every)), dtype=np.int64)
+        named = sorted({group for group in groups if group is not None})
+        row_of, column_of = ({name: at for at, name in enumerate(names)} for names in (named, every))
+        counts = np.zeros((len(named), len(every)), dtype=np.int64)
         for group, name in zip(groups, classes, strict=True):
             if group is not None:
                 counts[row_of[group], column_of[name]] += 1
-        return cls(target, column, known, every, counts, sum(group is None for group in groups))
+        return cls(target, column, named, every, counts, sum(group is None for group in groups))
 
     def lines(self, groups: list[str]) -> dict[str, dict[str, int]]:
         """The counts of some groups by name."""

@@ -111,7 +111,7 @@ def _kinds(audit: Audit) -> Iterator[tuple[str, str, list[_Row]]]:
     kinds = (
         ("copies", "Photographs that are one picture", list(_pairs(audit, "copy"))),
         ("same-eye", "One eye in two photographs", list(_pairs(audit, "same eye"))),
-        ("suspects", "Labels to be read again", [_suspect(each, numbers) for each in suspects]),
+        ("suspects", "Labels to be read again", [_suspect(suspect, numbers) for suspect in suspects]),
         *(
             (f"contradicting-{name}", f"One picture, different {words}", list(_contradicting(audit, name, numbers)))
             for name, words in CONTRADICTED.items()

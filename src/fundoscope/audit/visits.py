@@ -102,11 +102,11 @@ def _eyes(frame: pd.DataFrame) -> dict[tuple[str, str], list[Visit]]:
         (" ".join(filter(None, person[1:])), eye): [
             Visit(
                 name,
-                _first(taken[at] for at in found),
-                max(int(grades[at]) for at in found),
-                tuple(images[at] for at in found),
+                _first(taken[at] for at in eye_rows),
+                max(int(grades[at]) for at in eye_rows),
+                tuple(images[at] for at in eye_rows),
             )
-            for name, found in mine.items()
+            for name, eye_rows in mine.items()
         ]
         for (person, eye), mine in rows.items()
     }
@@ -121,8 +121,8 @@ def _in_order(visits: list[Visit]) -> list[Visit]:
     numbers = [re.findall(r"\d+", visit.name) for visit in visits]
     if all(visit.taken is not None for visit in visits):
         places: list[str | int] = [str(visit.taken) for visit in visits]
-    elif all(len(found) == 1 for found in numbers):
-        places = [int(found[0]) for found in numbers]
+    elif all(len(digits) == 1 for digits in numbers):
+        places = [int(digits[0]) for digits in numbers]
     else:
         return []
     if len(set(places)) < len(places):

@@ -66,9 +66,9 @@ def audit(
     if held_out and predictions is None:
         raise BadRequest("--held-out: expected --predictions beside it, got none. It says what these are of.")
     listing = auditing.listed(manifests)
-    given = None
+    outputs = None
     if predictions is not None:
-        given = auditing.Predictions(check_predictions(read_table(predictions), path=predictions), held_out=held_out)
+        outputs = auditing.Predictions(check_predictions(read_table(predictions), path=predictions), held_out=held_out)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
         with Progress(*columns, console=troubles, transient=True, disable=not troubles.is_terminal) as bar:
@@ -79,11 +79,11 @@ def audit(
                     tasks[what] = bar.add_task(what)
                 bar.update(tasks[what], completed=done, total=all_)
 
-            found = auditing.audit(
+            result = auditing.audit(
                 listing,
                 cache=cache,
                 release=_opened(release),
-                predictions=given,
+                predictions=outputs,
                 pretrained=pretrained or (),
                 threads=threads or available_cores(),
                 progress=progress,
@@ -91,12 +91,12 @@ def audit(
     except KeyboardInterrupt:
         troubles.print(f"Interrupted. Fingerprints are kept in {cache}: give the same command again to go on.")
         raise typer.Exit(130) from None
-    _write(found, report, review, write_groups=write_groups)
+    _write(result, report, review, write_groups=write_groups)
     if as_json:
-        print(json.dumps(found.to_dict(), indent=2, allow_nan=False))
+        print(json.dumps(result.to_dict(), indent=2, allow_nan=False))
     else:
-        _print(found)
-    if found.blocks:
+        _print(result)
+    if result.blocks:
         raise typer.Exit(1)
 
 
@@ -108,25 +108,25 @@ def _opened(release: str) -> OpenRelease | None:
     return open_release(default_release() if release == "default" else release)
 
 
-def _write(found: Audit, report: Path | None, review: Path | None, *, write_groups: bool) -> None:
+def _write(result: Audit, report: Path | None, review: Path | None, *, write_groups: bool) -> None:
     from fundoscope.audit.audit import write_groups as write_into_manifests
     from fundoscope.audit.labels import write_review
     from fundoscope.audit.report import write_report
 
     written: list[Path] = []
     if report is not None:
-        written.append(write_report(found, report)[0])
+        written.append(write_report(result, report)[0])
     if review is not None:
-        write_review(found.suspects, review)
+        write_review(result.suspects, review)
         written.append(review)
     if write_groups:
-        written.extend(write_into_manifests(found))
+        written.extend(write_into_manifests(result))
     for path in written:
         troubles.print(f"Written: {path}", markup=False, soft_wrap=True)
 
 
-def _print(found: Audit) -> None:
-    counts = found.to_dict()["counts"]
+def _print(result: Audit) -> None:
+    counts = result.to_dict()["counts"]
     answers.print(
         f"{counts['photographs']} photographs, {counts['unreadable']} unreadable. {counts['repeated_photographs']} in "
         f"{counts['duplicate_groups']} duplicate groups, {counts['same_eye']} pairs of one eye photographed again, "
@@ -134,12 +134,12 @@ def _print(found: Audit) -> None:
         markup=False,
         soft_wrap=True,
     )
-    for finding in found.findings:
+    for finding in result.findings:
         answers.print(
             f"{finding.severity}: {finding.message}", style=STYLES[finding.severity], markup=False, soft_wrap=True
         )
         if finding.images:
             more = f", and {len(finding.images) - NAMED} more" if len(finding.images) > NAMED else ""
-            names = ", ".join(map(found.short, finding.images[:NAMED]))
+            names = ", ".join(map(result.short, finding.images[:NAMED]))
             answers.print(f"  {names}{more}", markup=False, soft_wrap=True)
-    answers.print("Something blocks training." if found.blocks else "Nothing blocks training.", style="bold")
+    answers.print("Something blocks training." if result.blocks else "Nothing blocks training.", style="bold")

@@ -33,16 +33,20 @@ def sources(as_json: AsJson = False) -> None:
 
     if as_json:
         keys = ("title", "what", "modality", "licence", "where", "citation", "layout", "layout_from", "notes")
-        print(json.dumps({name: {key: getattr(each, key) for key in keys} for name, each in SOURCES.items()}, indent=2))
+        print(
+            json.dumps(
+                {name: {key: getattr(source, key) for key in keys} for name, source in SOURCES.items()}, indent=2
+            )
+        )
         return
-    for name, each in SOURCES.items():
-        answers.print(f"{name}: {each.title}", markup=False, style="bold")
-        read_in = "; ".join(each.layout_from)
+    for name, source in SOURCES.items():
+        answers.print(f"{name}: {source.title}", markup=False, style="bold")
+        read_in = "; ".join(source.layout_from)
         about = (
-            each.what,
-            f"Layout: {each.layout} ({read_in})",
-            *_terms(each),
-            *(f"Note: {note}" for note in each.notes),
+            source.what,
+            f"Layout: {source.layout} ({read_in})",
+            *_terms(source),
+            *(f"Note: {note}" for note in source.notes),
         )
         for line in about:
             answers.print(f"  {line}", markup=False, soft_wrap=True)
@@ -197,9 +201,9 @@ def split(
     _one_of("--method", method, (None, "hash-based", "stratified"))
     _one_of("--drop-from", drop_from, ("train", "test"))
     frame = read_manifest(manifest)
-    asked = [name for name, value in (("folds", folds), ("leave-out", leave_out), ("train-only", train_only)) if value]
-    if len(asked) > 1:
-        raise BadRequest(f"{manifest}: expected one division, got --{' and --'.join(asked)}. Say only one of them.")
+    chosen = [name for name, value in (("folds", folds), ("leave-out", leave_out), ("train-only", train_only)) if value]
+    if len(chosen) > 1:
+        raise BadRequest(f"{manifest}: expected one division, got --{' and --'.join(chosen)}. Say only one of them.")
     if never_train and not leave_out:
         raise BadRequest(f"{manifest}: --never-train needs --leave-out SOURCE, got none. Add it, or leave both out.")
     try:
@@ -295,10 +299,10 @@ def _by_protocol(
 def _val_share(text: str) -> float:
     """The share of validation in what is not tested on."""
     shares = _shares(text)
-    seen = shares["train"] + shares["val"]
-    if min(shares.values()) < 0 or seen <= 0:
+    usable = shares["train"] + shares["val"]
+    if min(shares.values()) < 0 or usable <= 0:
         raise BadRequest(f"--shares: expected shares from 0 to 1 with some to train on, got {text!r}. Correct it.")
-    return shares["val"] / seen
+    return shares["val"] / usable
 
 
 def _shares(text: str) -> dict[str, float]:

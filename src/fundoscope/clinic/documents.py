@@ -10,7 +10,12 @@ from fundoscope.grades import NOT_A_DEVICE
 
 def markdown(title: str, verdict: str, *lists: Iterable[str]) -> str:
     """A paper: title, the plain answer in bold, lists, and that this is no device."""
-    parts = [f"# {title}", f"**{verdict}**", *("\n".join(f"- {line}" for line in each) for each in lists), NOT_A_DEVICE]
+    parts = [
+        f"# {title}",
+        f"**{verdict}**",
+        *("\n".join(f"- {line}" for line in lines) for lines in lists),
+        NOT_A_DEVICE,
+    ]
     return "\n\n".join(parts) + "\n"
 
 

@@ -208,7 +208,7 @@ PRETRAINED_ON: Final = {
 def contained(sources: Iterable[str]) -> tuple[Containment, ...]:
     """The known containments of which both sides are among the sources, in the order of `CONTAINMENTS`."""
     names = set(sources)
-    return tuple(found for found in CONTAINMENTS if {found.inner, found.outer} <= names)
+    return tuple(containment for containment in CONTAINMENTS if {containment.inner, containment.outer} <= names)
 
 
 def pretraining_overlap(model: str, sources: Iterable[str]) -> tuple[Overlap, ...]:
@@ -222,23 +222,23 @@ def pretraining_overlap(model: str, sources: Iterable[str]) -> tuple[Overlap, ..
             f"{model}: expected one of {', '.join(PRETRAINED_ON)}, whose pretraining is known; nothing is known of "
             "this one. Ask its authors which public photographs it was pretrained on."
         )
-    seen = PRETRAINED_ON[model]
-    found = []
+    pretraining = PRETRAINED_ON[model]
+    overlaps = []
     for source in sorted(set(sources)):
         around = [(one.outer, one.evidence) for one in CONTAINMENTS if one.inner == source]
         inside = [(one.inner, one.evidence) for one in CONTAINMENTS if one.outer == source]
         ways = [(source, ""), *around, *inside]
-        through = next(((name, why) for name, why in ways if name in seen.sources), None)
+        through = next(((name, why) for name, why in ways if name in pretraining.sources), None)
         if through is not None:
             name, why = through
-            found.append(Overlap(model, source, name, "; ".join(filter(None, (seen.evidence, why)))))
-    return tuple(found)
+            overlaps.append(Overlap(model, source, name, "; ".join(filter(None, (pretraining.evidence, why)))))
+    return tuple(overlaps)
 
 
 def eyepacs_eye(name: str) -> tuple[str | None, str | None]:
     """Patient and eye that a name of EyePACS carries (`10009_left.jpeg`, folders and suffix or not), else blanks."""
-    found = re.fullmatch(r"(\d+)_(left|right)", _stem(name))
-    return (found[1], found[2]) if found else (None, None)
+    match = re.fullmatch(r"(\d+)_(left|right)", _stem(name))
+    return (match[1], match[2]) if match else (None, None)
 
 
 def rldr_names_in_eyepacs(eyepacs: pd.DataFrame, rldr: pd.DataFrame) -> tuple[str, ...]:

@@ -36,8 +36,8 @@ def write_manifest(frame: pd.DataFrame, path: Path | str) -> None:
         BadTable: If it is not as the columns' contract says.
     """
     checked = check_manifest(frame, path=path)
-    known = [name for name in MANIFEST_COLUMNS if name in checked]
-    write_table(checked[known + [name for name in checked.columns if name not in MANIFEST_COLUMNS]], path)
+    ordered = [name for name in MANIFEST_COLUMNS if name in checked]
+    write_table(checked[ordered + [name for name in checked.columns if name not in MANIFEST_COLUMNS]], path)
 
 
 def picture_paths(frame: pd.DataFrame, manifest_path: Path | str) -> list[Path]:
@@ -71,8 +71,8 @@ def manifest_from_folder(folder: Path | str) -> pd.DataFrame:
     root = Path(folder)
     if not root.is_dir():
         raise BadRequest(f"{root}: expected a folder of pictures, got no folder. Check the path.")
-    found = sorted(path for path in root.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
-    names = [path.relative_to(root) for path in found]
+    pictures = sorted(path for path in root.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    names = [path.relative_to(root) for path in pictures]
     names = [name for name in names if not any(part.startswith(".") for part in name.parts)]
     if not names:
         kinds = ", ".join(sorted(PICTURE_SUFFIXES))
@@ -178,7 +178,7 @@ def _hashes(root: Path, images: Iterable[object]) -> Iterable[str | None]:
 def _find_picture(root: Path, name: str) -> str:
     """The name as it is, or with the one suffix under which the picture lies (Kaggle's tables leave it out)."""
     spelled = (f"{name}{kind}" for suffix in sorted(PICTURE_SUFFIXES) for kind in (suffix, suffix.upper()))
-    return next((each for each in (name, *spelled) if (root / each).is_file()), name)
+    return next((candidate for candidate in (name, *spelled) if (root / candidate).is_file()), name)
 
 
 def _relative(path: str, folder: str) -> str:

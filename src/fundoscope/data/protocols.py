@@ -93,7 +93,7 @@ def train_only(
     return _divided(frame, by, {source}, names - {source}, drop_from=drop_from, val_share=val_share, salt=salt)
 
 
-def _names(frame: pd.DataFrame, by: str, asked: set[str]) -> set[str]:
+def _names(frame: pd.DataFrame, by: str, requested: set[str]) -> set[str]:
     """The sources in the manifest, after checking that those asked for are among them."""
     if "left_out" in frame:
         raise BadRequest(
@@ -101,11 +101,11 @@ def _names(frame: pd.DataFrame, by: str, asked: set[str]) -> set[str]:
             "left_out). Name the manifest that this one was made from."
         )
     names = {str(name) for name in frame[by].dropna()} if by in frame else set()
-    if len(names) < 2 or not asked <= names:
+    if len(names) < 2 or not requested <= names:
         raise BadRequest(
-            f"manifest: expected at least two sources in the column {by}, and {', '.join(sorted(asked))} among them, "
-            f"got {', '.join(sorted(names)) or 'none'}. Concatenate the sources' manifests, name one of them, or say "
-            "which column names them."
+            f"manifest: expected at least two sources in the column {by}, and {', '.join(sorted(requested))} among "
+            f"them, got {', '.join(sorted(names)) or 'none'}. Concatenate the sources' manifests, name one of them, or "
+            "say which column names them."
         )
     return names
 
@@ -138,13 +138,15 @@ def _divided(
 
 def _keep_own_sides(plan: pd.DataFrame, mine: pd.Series[bool], val_share: float, salt: str) -> None:
     """Give a training source's rows the sides it publishes, and a validation side by hash where it has none."""
-    given = [None if pd.isna(each) else str(each) for each in plan.loc[mine, "given"]]
-    sides = [each if each in ("train", "val") else None for each in given] if any(given) else ["train"] * len(given)
-    if "val" not in sides:
-        drawn = [position(unit, purpose="protocol", salt=salt) < val_share for unit in plan.loc[mine, "unit"]]
-        sides = ["val" if each == "train" and low else each for each, low in zip(sides, drawn, strict=True)]
-    plan.loc[mine, "side"] = pd.Series(sides, index=plan.index[mine], dtype=object)
-    plan.loc[mine, "why"] = [OWN_TEST if each == "test" else UNPLACED for each in given]
+    published = [None if pd.isna(name) else str(name) for name in plan.loc[mine, "given"]]
+    splits = [name if name in ("train", "val") else None for name in published]
+    if not any(published):
+        splits = ["train"] * len(published)
+    if "val" not in splits:
+        low = [position(unit, purpose="protocol", salt=salt) < val_share for unit in plan.loc[mine, "unit"]]
+        splits = ["val" if name == "train" and is_low else name for name, is_low in zip(splits, low, strict=True)]
+    plan.loc[mine, "side"] = pd.Series(splits, index=plan.index[mine], dtype=object)
+    plan.loc[mine, "why"] = [OWN_TEST if name == "test" else UNPLACED for name in published]
 
 
 def _leave_out(plan: pd.DataFrame, rows: pd.Series[bool], reason: str) -> None:

@@ -64,5 +64,5 @@ def picture_names(folder: Path) -> dict[str, str]:
     """Name without suffix, to file name, of every picture in a folder; empty if there is no such folder."""
     if not folder.is_dir():
         return {}
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
-    return {path.stem: path.name for path in found}
+    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+    return {path.stem: path.name for path in pictures}

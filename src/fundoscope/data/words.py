@@ -89,7 +89,7 @@ def decoded(words: pd.Series, codes: Mapping[str, object], path: Path) -> pd.Ser
     Raises:
         BadTable: If a cell holds another code; the message names its row.
     """
-    found: list[object] = []
+    values: list[object] = []
     for at, word in words.items():
         code = "" if pd.isna(word) else re.sub(r"^(-?\d+)\.0+$", r"\1", str(word).strip())
         if code not in codes and code.lower() not in BLANK_NUMBERS:
@@ -97,8 +97,8 @@ def decoded(words: pd.Series, codes: Mapping[str, object], path: Path) -> pd.Ser
                 f"{path}: row {row_number(path, int(str(at)))}, column {words.name}: expected "
                 f"{', '.join(codes)} or a blank, got {str(word)!r}. Correct it, or tell us of a new release's code."
             )
-        found.append(codes.get(code))
-    return pd.Series(found, index=words.index, dtype=object)
+        values.append(codes.get(code))
+    return pd.Series(values, index=words.index, dtype=object)
 
 
 def optional(frame: pd.DataFrame, *names: str) -> pd.Series:

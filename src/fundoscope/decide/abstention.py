@@ -68,9 +68,9 @@ def abstention_curve(
         ValueError: If there are no photographs, numbers differ, a certainty is NaN or a share is out of range.
     """
     count = len(grades)
-    asked = answered >= REFERABLE if referred is None else referred.astype(bool)
-    if not count or not count == len(answered) == len(certainty) == len(asked):
-        came = f"{count} grades, {len(answered)} answers, {len(certainty)} certainties and {len(asked)} decisions"
+    refers = answered >= REFERABLE if referred is None else referred.astype(bool)
+    if not count or not count == len(answered) == len(certainty) == len(refers):
+        came = f"{count} grades, {len(answered)} answers, {len(certainty)} certainties and {len(refers)} decisions"
         raise ValueError(f"every photograph needs one of each, and one is needed at least, got {came}")
     if np.isnan(certainty).any():
         raise ValueError(f"certainty must be known, got {int(np.isnan(certainty).sum())} that are NaN")
@@ -81,15 +81,15 @@ def abstention_curve(
     for share in shares:
         away = int(np.ceil(share * count - 1e-9))
         limit = float(rising[away - 1]) if away else -np.inf
-        points.append(_point(grades, answered, asked, kept=certainty > limit, limit=limit))
+        points.append(_point(grades, answered, refers, kept=certainty > limit, limit=limit))
     return tuple(points)
 
 
-def certainty_of(given: Probabilities, *, by: str = "grade") -> Scores:
+def certainty_of(probabilities: Probabilities, *, by: str = "grade") -> Scores:
     """How sure the probabilities are; higher is surer.
 
     Args:
-        given: Probabilities.
+        probabilities: Probabilities.
         by: A name in `CERTAINTIES`.
 
     Raises:
@@ -98,11 +98,11 @@ def certainty_of(given: Probabilities, *, by: str = "grade") -> Scores:
     if by not in CERTAINTIES:
         raise ValueError(f"by must be one of {', '.join(CERTAINTIES)}, got {by!r}")
     if by == "grade":
-        return np.asarray(given.max(axis=1))
+        return np.asarray(probabilities.max(axis=1))
     if by == "referable":
-        return np.asarray(np.abs(given[:, REFERABLE:].sum(axis=1) - 0.5))
-    apart = np.arange(GRADES) - expected_grade(given)[:, None]
-    return np.asarray(-(given * apart**2).sum(axis=1))
+        return np.asarray(np.abs(probabilities[:, REFERABLE:].sum(axis=1) - 0.5))
+    apart = np.arange(GRADES) - expected_grade(probabilities)[:, None]
+    return np.asarray(-(probabilities * apart**2).sum(axis=1))
 
 
 CERTAINTIES: Final = {
@@ -113,7 +113,7 @@ CERTAINTIES: Final = {
 """Ways to say how sure an answer is, and in words."""
 
 
-def _point(grades: Grades, answered: Grades, asked: np.ndarray, *, kept: np.ndarray, limit: float) -> Abstention:
+def _point(grades: Grades, answered: Grades, refers: np.ndarray, *, kept: np.ndarray, limit: float) -> Abstention:
     ill = grades >= REFERABLE
     return Abstention(
         share=_share(~kept),
@@ -121,10 +121,10 @@ def _point(grades: Grades, answered: Grades, asked: np.ndarray, *, kept: np.ndar
         photographs=int(kept.sum()),
         accuracy=_share((grades == answered)[kept]),
         quadratic_kappa=kappa(grades[kept], answered[kept]),
-        sensitivity=_share(asked[kept & ill]),
-        specificity=_share(~asked[kept & ~ill]),
-        sensitivity_of_all=_share((asked | ~kept)[ill]),
-        referred=_share(asked | ~kept),
+        sensitivity=_share(refers[kept & ill]),
+        specificity=_share(~refers[kept & ~ill]),
+        sensitivity_of_all=_share((refers | ~kept)[ill]),
+        referred=_share(refers | ~kept),
     )
 
 

@@ -70,10 +70,10 @@ def fit_sign(
     Raises:
         ValueError: If no photograph is known to have the sign, or none to be without it.
     """
-    known = ~np.isnan(reference)
-    present = reference[known] == 1
-    temperature = fit_sign_temperature(logits[known], present)
-    shares = sign_probabilities(logits[known, None], (temperature,))[:, 0]
+    labelled = ~np.isnan(reference)
+    present = reference[labelled] == 1
+    temperature = fit_sign_temperature(logits[labelled], present)
+    shares = sign_probabilities(logits[labelled, None], (temperature,))[:, 0]
     return temperature, fit_threshold(shares, present, sensitivity=sensitivity)
 
 

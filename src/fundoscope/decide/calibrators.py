@@ -170,8 +170,8 @@ def fit_vector_scaling(logits: RawOutput, grades: Grades, *, penalty: float = PE
         value = -float((wanted * logs).sum(axis=1).mean()) + penalty / 2 * float(away @ away)
         return value, slope + penalty * away, curve
 
-    found = _newton(loss, start)
-    return VectorScaling(tuple(found[:GRADES].tolist()), tuple(found[GRADES:].tolist()))
+    parameters = _newton(loss, start)
+    return VectorScaling(tuple(parameters[:GRADES].tolist()), tuple(parameters[GRADES:].tolist()))
 
 
 def fit_platt(scores: Scores, positive: Answers, *, smoothed: bool = True) -> Platt:
@@ -350,10 +350,10 @@ def _newton(loss: Callable[[_Point], tuple[float, _Point, _Matrix]], start: _Poi
 
 
 def _curve(values: Mapping[str, Any]) -> Platt | Isotonic:
-    found = calibrator_from_dict(values)
-    if not isinstance(found, Platt | Isotonic):
-        raise ValueError(f"a cut's curve must be one of {', '.join(CURVES)}, got {found.kind}")
-    return found
+    curve = calibrator_from_dict(values)
+    if not isinstance(curve, Platt | Isotonic):
+        raise ValueError(f"a cut's curve must be one of {', '.join(CURVES)}, got {curve.kind}")
+    return curve
 
 
 def _numbers(values: Any) -> tuple[float, ...]:

@@ -73,11 +73,11 @@ class Conformal:
             if not 0 <= threshold <= 1:
                 raise ValueError(f"threshold of {name} must lie between 0 and 1, got {threshold}")
 
-    def sets(self, given: Probabilities, *, groups: Sequence[str] = (), answers: Grades | None = None) -> Sets:
+    def sets(self, probabilities: Probabilities, *, groups: Sequence[str] = (), answers: Grades | None = None) -> Sets:
         """Which grades cannot be excluded.
 
         Args:
-            given: Probabilities, calibrated as those were that the thresholds are from.
+            probabilities: Probabilities, calibrated as those were that the thresholds are from.
             groups: Of each photograph; one that is not known, or was too small, has the threshold of all. May be left
                 out only if no groups were told apart.
             answers: The grade answered, where the sets began with it; as in `fit_conformal`.
@@ -85,31 +85,33 @@ class Conformal:
         Raises:
             ValueError: If groups are needed and not given, or numbers differ.
         """
-        if self.by and not groups and len(given):
+        if self.by and not groups and len(probabilities):
             raise ValueError(f"the {self.by} of each photograph is needed, got none")
-        if groups and len(groups) != len(given):
-            raise ValueError(f"every photograph needs one group, got {len(given)} photographs and {len(groups)} groups")
+        if groups and len(groups) != len(probabilities):
+            raise ValueError(
+                f"every photograph needs one group, got {len(probabilities)} photographs and {len(groups)} groups"
+            )
         threshold = np.array([self.groups.get(name, self.threshold) for name in groups] or [self.threshold])
-        return np.asarray(ordinal_scores(given, answers) <= threshold[:, None])
+        return np.asarray(ordinal_scores(probabilities, answers) <= threshold[:, None])
 
     def warnings(self) -> tuple[str, ...]:
         """What the reader of a set must be told."""
-        told = [
+        warnings = [
             f"{self.by} {name}: {patients} patients are too few for a threshold of its own at {1 - self.alpha:.0%} "
             f"({fewest_patients(self.alpha)} are needed). It has that of all, which promises nothing for it alone."
             for name, patients in self.too_small.items()
         ]
         if self.patients < fewest_patients(self.alpha):
-            told.append(
+            warnings.append(
                 f"{self.patients} patients are too few to exclude any grade at {1 - self.alpha:.0%} "
                 f"({fewest_patients(self.alpha)} are needed): every set holds all grades."
             )
         if self.out_of_fold:
-            told.append(
+            warnings.append(
                 "The sets were calibrated on the networks of folds: the promise holds for the released one only so far "
                 "as it errs no more than they."
             )
-        return tuple(told)
+        return tuple(warnings)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -188,24 +190,24 @@ def fit_conformal(
     )
 
 
-def ordinal_scores(given: Probabilities, answers: Grades | None = None) -> Probabilities:
+def ordinal_scores(probabilities: Probabilities, answers: Grades | None = None) -> Probabilities:
     """Probability that a growing set has taken up before it comes to each grade: 0 for the answer, at most 1.
 
     The set begins with `answers`, else with the likeliest grade, and grows by the likelier of the two grades beside
     it; of equally likely ones by the worse. Uses no chance.
     """
     # Among equals argmax of the reversed row finds the worst grade.
-    first = GRADES - 1 - given[:, ::-1].argmax(axis=1) if answers is None else answers
-    rows = np.arange(len(given))
-    walled = np.pad(given, ((0, 0), (1, 1)), constant_values=-1.0)  # walls are less likely than any grade
+    first = GRADES - 1 - probabilities[:, ::-1].argmax(axis=1) if answers is None else answers
+    rows = np.arange(len(probabilities))
+    walled = np.pad(probabilities, ((0, 0), (1, 1)), constant_values=-1.0)  # walls are less likely than any grade
     low = high = first
-    scores = np.zeros(given.shape)
-    taken = given[rows, first].astype(np.float64)
+    scores = np.zeros(probabilities.shape)
+    taken = probabilities[rows, first].astype(np.float64)
     for _ in range(GRADES - 1):
         up = walled[rows, high + 2] >= walled[rows, low]
         reached = np.where(up, high + 1, low - 1)
         scores[rows, reached] = np.minimum(taken, 1.0)
-        taken = taken + given[rows, reached]
+        taken = taken + probabilities[rows, reached]
         low, high = np.where(up, low, reached), np.where(up, reached, high)
     return scores
 

@@ -37,23 +37,23 @@ def fit_cut_thresholds(logits: RawOutput, grades: Grades) -> Thresholds:
         logits: Cut logits (photo, 4): column k is the logit of `grade > k`.
         grades: Reference grades, 0 to 4.
     """
-    found = np.zeros(GRADES - 1)
+    thresholds = np.zeros(GRADES - 1)
     for cut in range(GRADES - 1):
         above = grades > cut
         if above.any() and not above.all():
             passed = logits[:, cut, None] > GRID
             hits = (passed & above[:, None]).sum(axis=0)
-            found[cut] = _middle_of_first_plateau(2 * hits / (passed.sum(axis=0) + above.sum()))
-    return found
+            thresholds[cut] = _middle_of_first_plateau(2 * hits / (passed.sum(axis=0) + above.sum()))
+    return thresholds
 
 
-def smooth(given: Probabilities) -> Probabilities:
+def smooth(probabilities: Probabilities) -> Probabilities:
     """Each grade's probability spread over its neighbours by `KERNEL`; what falls off the scale is shared out again."""
     places = np.arange(GRADES)
     apart = places[:, None] - places
     reach = len(KERNEL) // 2
     spread = np.where(abs(apart) <= reach, np.take(KERNEL, np.clip(apart + reach, 0, len(KERNEL) - 1)), 0.0)
-    return np.asarray(given @ (spread / spread.sum(axis=1, keepdims=True)))
+    return np.asarray(probabilities @ (spread / spread.sum(axis=1, keepdims=True)))
 
 
 def _middle_of_first_plateau(scores: Float[np.ndarray, " place"]) -> float:

@@ -119,12 +119,12 @@ def outputs_of(head: str) -> int:
     return HEADS[head].outputs
 
 
-def expected_grade(given: Probabilities) -> Scores:
+def expected_grade(by_grade: Probabilities) -> Scores:
     """Mean of the grades weighted by their probabilities, 0 to 4."""
-    return np.asarray(given @ np.arange(GRADES, dtype=np.float64))
+    return np.asarray(by_grade @ np.arange(GRADES, dtype=np.float64))
 
 
-def exceedance(given: Probabilities, cut: int) -> Scores:
+def exceedance(by_grade: Probabilities, cut: int) -> Scores:
     """Probability that the grade is `cut` or above, in [0, 1].
 
     Raises:
@@ -132,7 +132,7 @@ def exceedance(given: Probabilities, cut: int) -> Scores:
     """
     if not 0 <= cut < GRADES:
         raise ValueError(f"cut must be a grade from 0 to {GRADES - 1}, got {cut}")
-    return np.asarray(np.clip(given[:, cut:].sum(axis=1), 0.0, 1.0))
+    return np.asarray(np.clip(by_grade[:, cut:].sum(axis=1), 0.0, 1.0))
 
 
 def _from_exceedances(above: RawOutput) -> Probabilities:

@@ -87,20 +87,20 @@ class HeldOut:
             BadTable: If nothing is left, a column is missing, or a row may be a prediction on a photograph that was
                 trained on.
         """
-        known = _answered(rows)
+        rows_answered = _answered(rows)
         if not held_out:
-            refuse_in_sample(known, trained_on)
-        keys = unit_keys(known)
+            refuse_in_sample(rows_answered, trained_on)
+        keys = unit_keys(rows_answered)
         number = {key: at for at, key in enumerate(dict.fromkeys(keys))}
-        fold = _fold_column(known)
-        cuts = _filled(known, CUT_COLUMNS)
+        fold = _fold_column(rows_answered)
+        cuts = _filled(rows_answered, CUT_COLUMNS)
         return cls(
-            probabilities=_normalised(known[list(PROBABILITIES)].to_numpy(dtype=np.float64)),
-            grades=known["grade"].to_numpy(dtype=np.int64),
+            probabilities=_normalised(rows_answered[list(PROBABILITIES)].to_numpy(dtype=np.float64)),
+            grades=rows_answered["grade"].to_numpy(dtype=np.int64),
             patients=np.array([number[key] for key in keys], dtype=np.int64),
-            groups=_groups(known, by) if by is not None else (),
-            raw=_filled(known, RAW_COLUMNS),
-            folds=known[fold].fillna(NO_FOLD).to_numpy(dtype=np.int64) if fold in known else None,
+            groups=_groups(rows_answered, by) if by is not None else (),
+            raw=_filled(rows_answered, RAW_COLUMNS),
+            folds=rows_answered[fold].fillna(NO_FOLD).to_numpy(dtype=np.int64) if fold in rows_answered else None,
             cuts=cuts if cuts is not None and cuts.shape[1] == len(CUT_COLUMNS) else None,
         )
 
@@ -140,15 +140,15 @@ def _answered(rows: pd.DataFrame) -> pd.DataFrame:
             f"predictions: expected a grade from the manifest and p0 to p4 beside it, got no {', '.join(missing)}. "
             "Give a manifest with grades, and predictions with probabilities."
         )
-    known = rows["grade"].notna() & rows[list(PROBABILITIES)].notna().all(axis=1)
+    answered = rows["grade"].notna() & rows[list(PROBABILITIES)].notna().all(axis=1)
     if "status" in rows:
-        known &= rows["status"].isna() | (rows["status"] == "graded")
-    if not known.any():
+        answered &= rows["status"].isna() | (rows["status"] == "graded")
+    if not answered.any():
         raise BadTable(
             f"predictions: expected graded photographs with a reference grade and p0 to p4, got none of {len(rows)}. "
             "Check that the predictions are of this manifest."
         )
-    return rows[known].reset_index(drop=True)
+    return rows[answered].reset_index(drop=True)
 
 
 def _filled(rows: pd.DataFrame, names: Sequence[str]) -> RawOutput | None:
@@ -168,6 +168,6 @@ def _groups(rows: pd.DataFrame, by: str) -> tuple[str, ...]:
     return tuple(text or "" for text in texts(rows, column))
 
 
-def _normalised(given: Probabilities) -> Probabilities:
+def _normalised(probabilities: Probabilities) -> Probabilities:
     """Rows summing to 1 to the last digit: tables are rounded."""
-    return np.asarray(given / given.sum(axis=1, keepdims=True))
+    return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))

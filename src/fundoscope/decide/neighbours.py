@@ -90,7 +90,7 @@ class Neighbours:
 
 def neighbour_probabilities(
     features: Features,
-    known: Neighbours,
+    reference_set: Neighbours,
     voting: Voting,
     *,
     without: Hashes | None = None,
@@ -102,7 +102,7 @@ def neighbour_probabilities(
 
     Args:
         features: Of the photographs to be graded, from the same network and layer as the known ones.
-        known: The graded photographs.
+        reference_set: The graded photographs.
         voting: How many, by which distance, with which weights.
         without: SHA-256 of each photograph to be graded. Known rows with that hash do not vote on it: with the known
             photographs themselves as `features`, this is leave-one-out.
@@ -112,38 +112,38 @@ def neighbour_probabilities(
         BadRequest: If fewer than k known photographs are left for some photograph.
 
     Example:
-        >>> known = Neighbours(np.eye(3, dtype=np.float32), np.array([0, 2, 4]), np.array(["a" * 64] * 3))
-        >>> neighbour_probabilities(np.array([[0.0, 0.9, 0.1]]), known, Voting(k=1))
+        >>> reference_set = Neighbours(np.eye(3, dtype=np.float32), np.array([0, 2, 4]), np.array(["a" * 64] * 3))
+        >>> neighbour_probabilities(np.array([[0.0, 0.9, 0.1]]), reference_set, Voting(k=1))
         array([[0., 0., 1., 0., 0.]])
     """
-    if features.shape[1] != known.features.shape[1]:
-        raise ValueError(f"features must have {known.features.shape[1]} columns, got {features.shape[1]}")
+    if features.shape[1] != reference_set.features.shape[1]:
+        raise ValueError(f"features must have {reference_set.features.shape[1]} columns, got {features.shape[1]}")
     if without is not None and len(without) != len(features):
         raise ValueError(f"without must name {len(features)} photographs, got {len(without)}")
-    rows, columns = _comparable(features, voting.metric), _comparable(known.features, voting.metric)
+    rows, columns = _comparable(features, voting.metric), _comparable(reference_set.features, voting.metric)
     votes = np.empty((len(features), GRADES))
     for start in range(0, len(rows), BLOCK):
         block = slice(start, start + BLOCK)
         distances = _distances(rows[block], columns, voting.metric)
         if without is not None:
-            distances[without[block, None] == known.sha256] = np.inf
+            distances[without[block, None] == reference_set.sha256] = np.inf
         _check_enough(distances, voting.k)
         nearest = np.argsort(distances, axis=1, kind="stable")[:, : voting.k]
         shares = _shares(np.take_along_axis(distances, nearest, axis=1), voting.weights)
-        votes[block] = _count(known.grades[nearest], shares)
+        votes[block] = _count(reference_set.grades[nearest], shares)
     return votes
 
 
-def to_bytes(known: Neighbours) -> bytes:
+def to_bytes(reference_set: Neighbours) -> bytes:
     """The contents of `neighbours.npz`; the same photographs give the same bytes.
 
     Raises:
         BadRelease: If it could not be read again: shapes or types that the contract does not know.
     """
-    _check(known, NEIGHBOURS)
+    _check(reference_set, NEIGHBOURS)
     buffer = io.BytesIO()
-    digests = np.asarray(known.sha256, dtype="U64")
-    np.savez(buffer, features=known.features, grades=known.grades.astype(np.uint8), sha256=digests)
+    digests = np.asarray(reference_set.sha256, dtype="U64")
+    np.savez(buffer, features=reference_set.features, grades=reference_set.grades.astype(np.uint8), sha256=digests)
     return buffer.getvalue()
 
 
@@ -164,18 +164,18 @@ def from_bytes(data: bytes, where: Path | str) -> Neighbours:
         kind, shape = arrays[name].dtype, arrays[name].shape
         if kind.str[1:] not in kinds or len(shape) != axes:
             raise _refusal(where, f"{name} of type {' or '.join(kinds)} with {axes} axes", f"{kind.str[1:]} {shape}")
-    known = Neighbours(arrays["features"], arrays["grades"].astype(np.int64), arrays["sha256"])
-    _check(known, where)
-    return known
+    reference_set = Neighbours(arrays["features"], arrays["grades"].astype(np.int64), arrays["sha256"])
+    _check(reference_set, where)
+    return reference_set
 
 
-def write_neighbours(path: Path | str, known: Neighbours) -> None:
+def write_neighbours(path: Path | str, reference_set: Neighbours) -> None:
     """Write `neighbours.npz`, whole or not at all.
 
     Raises:
         BadRelease: As `to_bytes`.
     """
-    write_bytes(path, to_bytes(known))
+    write_bytes(path, to_bytes(reference_set))
 
 
 def read_neighbours(path: Path | str) -> Neighbours:
@@ -237,19 +237,19 @@ def _count(grades: Int[np.ndarray, "photo k"], shares: Float[np.ndarray, "photo 
     return np.stack([np.where(grades == grade, shares, 0.0).sum(axis=1) for grade in range(GRADES)], axis=1)
 
 
-def _check(known: Neighbours, where: Path | str) -> None:
-    photos = len(known.features)
-    if not len(known.grades) == len(known.sha256) == photos or known.features.size == 0:
-        got = f"{photos}, {len(known.grades)} and {len(known.sha256)}, {known.features.shape[1]} features each"
+def _check(reference_set: Neighbours, where: Path | str) -> None:
+    features, grades, hashes = reference_set.features, reference_set.grades, reference_set.sha256
+    if not len(grades) == len(hashes) == len(features) or features.size == 0:
+        got = f"{len(features)}, {len(grades)} and {len(hashes)}, {features.shape[1]} features each"
         raise _refusal(where, "as many features, grades and sha256, at least one", got)
-    if known.features.dtype.str[1:] not in CONTRACT["features"][0]:
-        raise _refusal(where, "features to be float16 or float32", str(known.features.dtype))
-    if not np.isfinite(known.features).all():
-        row = np.flatnonzero(~np.isfinite(known.features).all(axis=1))[0]
-        raise _refusal(where, "features to be finite", f"{known.features[row].tolist()!r:.80} in row {row}")
-    if not ((known.grades >= 0) & (known.grades < GRADES)).all():
-        raise _refusal(where, f"grades from 0 to {GRADES - 1}", str(sorted({int(each) for each in known.grades})))
-    broken = [str(each) for each in known.sha256 if not re.fullmatch(r"[0-9a-f]{64}", str(each))]
+    if features.dtype.str[1:] not in CONTRACT["features"][0]:
+        raise _refusal(where, "features to be float16 or float32", str(features.dtype))
+    if not np.isfinite(features).all():
+        row = np.flatnonzero(~np.isfinite(features).all(axis=1))[0]
+        raise _refusal(where, "features to be finite", f"{features[row].tolist()!r:.80} in row {row}")
+    if not ((grades >= 0) & (grades < GRADES)).all():
+        raise _refusal(where, f"grades from 0 to {GRADES - 1}", str(sorted({int(grade) for grade in grades})))
+    broken = [str(sha256) for sha256 in hashes if not re.fullmatch(r"[0-9a-f]{64}", str(sha256))]
     if broken:
         raise _refusal(where, "sha256 of 64 hexadecimal digits", repr(broken[0])[:80])
 

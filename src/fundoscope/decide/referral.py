@@ -66,10 +66,10 @@ class OperatingPoint:
         Raises:
             ValueError: If a key is unknown or missing, or a value is out of range; it names the key.
         """
-        known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(values) - known):
+        names = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - names):
             raise ValueError(
-                f"operating point has unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}"
+                f"operating point has unknown keys {', '.join(unknown)}; known are {', '.join(sorted(names))}"
             )
         if missing := [key for key in ("name", "threshold") if values.get(key) is None]:
             raise ValueError(f"operating point lacks {', '.join(missing)}")
@@ -102,11 +102,11 @@ def fit_threshold(scores: Scores, positive: Bool[np.ndarray, " photo"], *, sensi
         raise ValueError(f"sensitivity must lie above 0 and at most at 1, got {sensitivity}")
     if not np.isfinite(scores).all():
         raise ValueError(f"scores must be finite, got {int((~np.isfinite(scores)).sum())} that are not")
-    found = np.sort(scores[positive])[::-1]
-    if len(found) == 0:
+    positive_scores = np.sort(scores[positive])[::-1]
+    if len(positive_scores) == 0:
         raise ValueError("a positive photograph is needed to fit a threshold, got none")
-    shares = np.arange(1, len(found) + 1) / len(found)
-    return float(found[np.argmax(shares >= sensitivity - 1e-12)])
+    shares = np.arange(1, len(positive_scores) + 1) / len(positive_scores)
+    return float(positive_scores[np.argmax(shares >= sensitivity - 1e-12)])
 
 
 def decide_photo(p_referable: float, gradable: bool, threshold: float) -> str:

@@ -32,11 +32,11 @@ from fundoscope.decide.heads import exceedance
 from fundoscope.grades import GRADES, REFERABLE
 
 
-def calibrated(given: Probabilities, calibrator: Calibrator | None) -> Probabilities:
+def calibrated(probabilities: Probabilities, calibrator: Calibrator | None) -> Probabilities:
     """Probabilities as the calibrator puts them right; without one, as they are.
 
     Args:
-        given: Probabilities of the five grades (photo, 5), each row summing to 1.
+        probabilities: Probabilities of the five grades (photo, 5), each row summing to 1.
         calibrator: Of `fit_calibrator`.
 
     Example:
@@ -45,21 +45,21 @@ def calibrated(given: Probabilities, calibrator: Calibrator | None) -> Probabili
     """
     match calibrator:
         case None:
-            return given
+            return probabilities
         case VectorScaling():
-            return calibrator.apply(log_shares(given))
+            return calibrator.apply(log_shares(probabilities))
         case CutCalibration():
-            return calibrator.apply(cut_log_odds(given))
+            return calibrator.apply(cut_log_odds(probabilities))
         case _:
-            return _shared_out(given, calibrator.apply(log_odds(exceedance(given, REFERABLE))))
+            return _shared_out(probabilities, calibrator.apply(log_odds(exceedance(probabilities, REFERABLE))))
 
 
-def fit_calibrator(method: str, given: Probabilities, grades: Grades) -> Calibrator:
+def fit_calibrator(method: str, probabilities: Probabilities, grades: Grades) -> Calibrator:
     """The calibrator of a method that makes the reference grades likeliest (isotonic: nearest in squares).
 
     Args:
         method: A name in `METHODS`.
-        given: Probabilities of *held-out* photographs, never of those that were trained on.
+        probabilities: Probabilities of *held-out* photographs, never of those that were trained on.
         grades: Reference grade of each, 0 to 4.
 
     Raises:
@@ -68,17 +68,17 @@ def fit_calibrator(method: str, given: Probabilities, grades: Grades) -> Calibra
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    return _FITS[method](given, grades)
+    return _FITS[method](probabilities, grades)
 
 
-def log_shares(given: Probabilities) -> RawOutput:
+def log_shares(probabilities: Probabilities) -> RawOutput:
     """Logarithm of each probability, those below `LIKELIHOOD_FLOOR` counted as it."""
-    return np.asarray(np.log(np.maximum(given, LIKELIHOOD_FLOOR)))
+    return np.asarray(np.log(np.maximum(probabilities, LIKELIHOOD_FLOOR)))
 
 
-def cut_log_odds(given: Probabilities) -> RawOutput:
+def cut_log_odds(probabilities: Probabilities) -> RawOutput:
     """Log-odds of grade > 0, ..., grade > 3, (photo, 4)."""
-    return np.stack([log_odds(exceedance(given, cut)) for cut in range(1, GRADES)], axis=1)
+    return np.stack([log_odds(exceedance(probabilities, cut)) for cut in range(1, GRADES)], axis=1)
 
 
 METHODS: Final = {
@@ -91,35 +91,35 @@ METHODS: Final = {
 """Ways to calibrate, and in words."""
 
 
-def _temperature(given: Probabilities, grades: Grades) -> VectorScaling:
-    factor = 1 / fit_temperature("softmax", log_shares(given), grades)
+def _temperature(probabilities: Probabilities, grades: Grades) -> VectorScaling:
+    factor = 1 / fit_temperature("softmax", log_shares(probabilities), grades)
     return VectorScaling((factor,) * GRADES, (0.0,) * GRADES)
 
 
 def _referable(
     fit: Callable[[np.ndarray, np.ndarray], Platt | Isotonic],
 ) -> Callable[[Probabilities, Grades], Calibrator]:
-    return lambda given, grades: fit(log_odds(exceedance(given, REFERABLE)), grades >= REFERABLE)
+    return lambda probabilities, grades: fit(log_odds(exceedance(probabilities, REFERABLE)), grades >= REFERABLE)
 
 
 _FITS: Final[dict[str, Callable[[Probabilities, Grades], Calibrator]]] = {
     "temperature": _temperature,
-    "vector": lambda given, grades: fit_vector_scaling(log_shares(given), grades),
+    "vector": lambda probabilities, grades: fit_vector_scaling(log_shares(probabilities), grades),
     "platt": _referable(fit_platt),
     "isotonic": _referable(fit_isotonic),
-    "cuts": lambda given, grades: fit_cut_calibration(cut_log_odds(given), grades),
+    "cuts": lambda probabilities, grades: fit_cut_calibration(cut_log_odds(probabilities), grades),
 }
 
 
-def _shared_out(given: Probabilities, wanted: np.ndarray) -> Probabilities:
+def _shared_out(probabilities: Probabilities, wanted: np.ndarray) -> Probabilities:
     """The probability `wanted` of referable, and the rest below it, each shared as it was.
 
     A side that had nothing gives what it comes to have to the grade next to the cut.
     """
     above = np.arange(GRADES) >= REFERABLE
-    result = np.zeros(given.shape)
+    result = np.zeros(probabilities.shape)
     for side, total, nearest in ((above, wanted, REFERABLE), (~above, 1 - wanted, REFERABLE - 1)):
-        part = given[:, side]
+        part = probabilities[:, side]
         had = part.sum(axis=1)
         some = had > 0
         share = np.divide(part, had[:, None], out=np.zeros_like(part), where=some[:, None])

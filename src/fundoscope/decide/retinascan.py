@@ -63,7 +63,7 @@ class RetinaScanCalibration:
             ValueError: If a key is missing or unknown, or a value is not allowed.
         """
         check_keys(values, cls)
-        return cls(**{**values, "thresholds": tuple(float(each) for each in values["thresholds"])})
+        return cls(**{**values, "thresholds": tuple(float(threshold) for threshold in values["thresholds"])})
 
 
 def fit_retinascan(

@@ -83,7 +83,7 @@ def compare_frames(first: Frame, second: Frame, *, fields: bool, mirrors: tuple[
     plain, shown = flattened(second, field=fields)
     best = Comparison(relation="different", correlation=-1.0, shade=0.0, shift=0.0, mirror=mirrors[0])
     for mirror in mirrors:
-        turned, other, covered = (mirrored(each, mirror) for each in (second, plain, shown))
+        turned, other, covered = (mirrored(picture, mirror) for picture in (second, plain, shown))
         start, coarse = _coarse(plane, other)
         if coarse >= COARSE_LEAST:
             start, coarse = _middle(plane, other, inside, start)
@@ -91,9 +91,9 @@ def compare_frames(first: Frame, second: Frame, *, fields: bool, mirrors: tuple[
             if coarse > best.correlation:
                 best = Comparison(relation="different", correlation=coarse, shade=0.0, shift=0.0, mirror=mirror)
             continue
-        found = _judged((first, plane, inside), (turned, other, covered), start, fields=fields, mirror=mirror)
-        if found.correlation > best.correlation:
-            best = found
+        match = _judged((first, plane, inside), (turned, other, covered), start, fields=fields, mirror=mirror)
+        if match.correlation > best.correlation:
+            best = match
     return best
 
 
@@ -120,10 +120,10 @@ def _coarse(plane: Plane, other: Plane) -> tuple[Map, float]:
 def _middle(plane: Plane, other: Plane, inside: Bool[np.ndarray, "256 256"], start: Map) -> tuple[Map, float]:
     """The affine map that the smaller frames give, and their correlation: a quarter of the cost of the full frames."""
     size = (COARSE_PX, COARSE_PX)
-    small, small_other = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (plane, other))
-    seen = cv2.resize(inside.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    small, small_other = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in (plane, other))
+    visible = cv2.resize(inside.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
     scale = np.array([[1, 1, COARSE_PX / FRAME_PX]] * 2, dtype=np.float32)
-    matrix = _refined(small, small_other, seen, np.asarray(start * scale, dtype=np.float32), steps=MIDDLE_STEPS)
+    matrix = _refined(small, small_other, visible, np.asarray(start * scale, dtype=np.float32), steps=MIDDLE_STEPS)
     laid = cv2.warpAffine(small_other, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     return np.asarray(matrix / scale, dtype=np.float32), _correlation(small, laid, (small != 0) & (laid != 0))
 

@@ -194,9 +194,9 @@ def take_fingerprints(
         try:
             sha256 = sha256_of(path)
             stored = stored_path(folder, sha256)
-            known = _read_stored(stored, sha256)
-            if known is not None:
-                return known
+            cached = _read_stored(stored, sha256)
+            if cached is not None:
+                return cached
             taken = take_fingerprint(read_photo(path, target_px=_decode_px(embedder)), embedder)
             _store(taken, stored)
             return taken
@@ -215,16 +215,24 @@ def collected(taken: Iterable[Fingerprint | str], cache: Path, embedder: Embedde
     folder = cache_folder(cache, embedder)
     hashes, features, rows = [], [], []
     width = 0
-    for each in taken:
-        if isinstance(each, str):
+    for fingerprint in taken:
+        if isinstance(fingerprint, str):
             hashes.append(np.zeros((4, 32), np.uint8))
             features.append(np.zeros(0, np.float32))
-            rows.append(("", (0, 0), False, each, Path()))
+            rows.append(("", (0, 0), False, fingerprint, Path()))
             continue
-        width = len(each.features)
-        hashes.append(each.hashes)
-        features.append(each.features)
-        rows.append((each.sha256, (each.width, each.height), each.field, "", stored_path(folder, each.sha256)))
+        width = len(fingerprint.features)
+        hashes.append(fingerprint.hashes)
+        features.append(fingerprint.features)
+        rows.append(
+            (
+                fingerprint.sha256,
+                (fingerprint.width, fingerprint.height),
+                fingerprint.field,
+                "",
+                stored_path(folder, fingerprint.sha256),
+            )
+        )
     names, sizes, fields, reasons, stored = zip(*rows, strict=True) if rows else ((), (), (), (), ())
     return Fingerprints(
         hashes=np.stack(hashes) if hashes else np.zeros((0, 4, 32), np.uint8),

@@ -23,22 +23,22 @@ def with_groups(frame: pd.DataFrame, fingerprints: Fingerprints, overlap: Overla
     """
     copies = group_names(groups_of(overlap.copies(), len(frame)), fingerprints, "d")
     eyes = group_names(groups_of(overlap.pairs, len(frame)), fingerprints, "e")
-    given: list[str | None] = [None] * len(frame)
+    listed: list[str | None] = [None] * len(frame)
     if "duplicate_group" in frame:
-        given = [None if pd.isna(value) else str(value) for value in frame["duplicate_group"]]
+        listed = [None if pd.isna(value) else str(value) for value in frame["duplicate_group"]]
     return frame.assign(
-        duplicate_group=pd.Series(_merged(given, copies), index=frame.index, dtype=object),
+        duplicate_group=pd.Series(_merged(listed, copies), index=frame.index, dtype=object),
         eye_group=pd.Series(eyes, index=frame.index, dtype=object),
     )
 
 
-def _merged(given: Sequence[str | None], found: Sequence[str | None]) -> list[str | None]:
+def _merged(listed: Sequence[str | None], computed: Sequence[str | None]) -> list[str | None]:
     """Found groups under the names that some of their members already had; groups that share a member become one.
 
     A name that was there before beats a fresh one; of two old ones the smaller stays.
     """
-    rows = list(zip(given, found, strict=True))
-    fresh = {new for _, new in rows if new is not None} - set(given)
+    rows = list(zip(listed, computed, strict=True))
+    fresh = {new for _, new in rows if new is not None} - set(listed)
     names = sorted({name for row in rows for name in row if name is not None}, key=lambda name: (name in fresh, name))
     number = {name: at for at, name in enumerate(names)}
     kept = connected(

@@ -54,16 +54,16 @@ def close_pairs(queries: Queries, hashes: Hashes, *, radius: int) -> Pairs:
     if not len(queries) or not len(hashes):
         return np.empty((0, 3), dtype=np.int64)
     words, query_words = _words(hashes), _words(queries)
-    found = [np.empty((0, 3), dtype=np.int64)]
+    pairs = [np.empty((0, 3), dtype=np.int64)]
     for ours, theirs, width in _bands(queries, hashes):
         order = np.argsort(theirs, kind="stable")
         for query, place in _meetings(ours, theirs[order], width):
             hit = order[place]
             bits = np.bitwise_count(query_words[query] ^ words[hit]).sum(axis=1, dtype=np.int64)
             near = bits <= radius
-            found.append(np.column_stack([query[near], hit[near], bits[near]]))
-        found = [np.unique(np.concatenate(found), axis=0)]
-    return found[0]
+            pairs.append(np.column_stack([query[near], hit[near], bits[near]]))
+        pairs = [np.unique(np.concatenate(pairs), axis=0)]
+    return pairs[0]
 
 
 def _words(hashes: Hashes) -> UInt64[np.ndarray, "photo 4"]:

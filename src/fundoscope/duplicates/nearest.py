@@ -34,26 +34,26 @@ def nearest(features: Features, count: int, *, exact_up_to: int = EXACT_UP_TO) -
         BadRequest: If there are more and faiss is not installed.
     """
     nonzero = np.flatnonzero(np.abs(features).sum(axis=1) > 0)
-    found = np.full((len(features), count), -1, dtype=np.int64)
+    neighbours = np.full((len(features), count), -1, dtype=np.int64)
     if len(nonzero) < 2:
-        return found
+        return neighbours
     rows = features[nonzero]
     wanted = min(count, len(nonzero) - 1)
     local = _exact(rows, wanted) if len(nonzero) <= exact_up_to else _by_cells(rows, wanted)
-    found[nonzero[:, None], np.arange(wanted)] = np.where(local >= 0, nonzero[local], -1)
-    return found
+    neighbours[nonzero[:, None], np.arange(wanted)] = np.where(local >= 0, nonzero[local], -1)
+    return neighbours
 
 
 def _exact(rows: Features, count: int) -> Neighbours:
-    found = np.empty((len(rows), count), dtype=np.int64)
+    neighbours = np.empty((len(rows), count), dtype=np.int64)
     for start in range(0, len(rows), BLOCK):
         alike = rows[start : start + BLOCK] @ rows.T
         here = np.arange(len(alike))
         alike[here, start + here] = -np.inf
         top = np.argpartition(-alike, count - 1, axis=1)[:, :count]
         order = np.argsort(-np.take_along_axis(alike, top, axis=1), axis=1, kind="stable")
-        found[start : start + BLOCK] = np.take_along_axis(top, order, axis=1)
-    return found
+        neighbours[start : start + BLOCK] = np.take_along_axis(top, order, axis=1)
+    return neighbours
 
 
 def _by_cells(rows: Features, count: int) -> Neighbours:

@@ -98,22 +98,22 @@ def find_overlap(
             fingerprints.frame(first), fingerprints.frame(second), fields=fields, mirrors=wanted[pair].mirrors
         )
 
-    found = list(same)
-    for done, ((first, second), seen) in enumerate(zip(order, in_order(compare, order, threads=threads), strict=True)):
-        if seen.relation != "different":
-            found.append(
+    pairs = list(same)
+    for done, ((first, second), match) in enumerate(zip(order, in_order(compare, order, threads=threads), strict=True)):
+        if match.relation != "different":
+            pairs.append(
                 Pair(
                     first=first,
                     second=second,
-                    relation=seen.relation,
+                    relation=match.relation,
                     found_by=wanted[first, second].found_by,
-                    correlation=seen.correlation,
-                    mirror=seen.mirror,
+                    correlation=match.correlation,
+                    mirror=match.mirror,
                 )
             )
         if advance is not None:
             advance(done + 1, len(order))
-    return Overlap(tuple(sorted(found, key=lambda pair: (pair.first, pair.second))), len(order))
+    return Overlap(tuple(sorted(pairs, key=lambda pair: (pair.first, pair.second))), len(order))
 
 
 def groups_of(pairs: Iterable[Pair], photographs: int) -> list[int]:
@@ -167,18 +167,18 @@ def _same_files(fingerprints: Fingerprints) -> list[Pair]:
 
 
 def _candidates(fingerprints: Fingerprints, skip: set[tuple[int, int]]) -> dict[tuple[int, int], _Candidate]:
-    known = np.flatnonzero(fingerprints.read)
+    readable = np.flatnonzero(fingerprints.read)
     mirrors: dict[tuple[int, int], set[int]] = defaultdict(set)
     for mirror in ALL_MIRRORS:
         # A mirrored on B is B mirrored on A, so each unordered pair is met from either side.
-        near = close_pairs(fingerprints.hashes[known, mirror], fingerprints.hashes[known, 0], radius=HASH_RADIUS)
-        for query, hit in known[near[:, :2]].tolist():
+        near = close_pairs(fingerprints.hashes[readable, mirror], fingerprints.hashes[readable, 0], radius=HASH_RADIUS)
+        for query, hit in readable[near[:, :2]].tolist():
             if query != hit:
                 mirrors[min(query, hit), max(query, hit)].add(mirror)
-    found = {pair: _Candidate(tuple(sorted(ways)), "hash") for pair, ways in mirrors.items() if pair not in skip}
+    candidates = {pair: _Candidate(tuple(sorted(ways)), "hash") for pair, ways in mirrors.items() if pair not in skip}
     for query, row in enumerate(nearest(fingerprints.features, NEIGHBOURS).tolist()):
         for hit in row:
             pair = min(query, hit), max(query, hit)
-            if hit >= 0 and pair not in found and pair not in skip:
-                found[pair] = _Candidate(ALL_MIRRORS, "features")
-    return found
+            if hit >= 0 and pair not in candidates and pair not in skip:
+                candidates[pair] = _Candidate(ALL_MIRRORS, "features")
+    return candidates

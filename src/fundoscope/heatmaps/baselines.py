@@ -39,8 +39,8 @@ def chance_scores(
     Raises:
         ValueError: If shapes differ or no lesion lies in what counts.
     """
-    given = {"lesions": lesions} | ({} if left_out is None else {"left_out": left_out})
-    check_shapes(uniform_map(field), **given)
+    regions = {"lesions": lesions} | ({} if left_out is None else {"left_out": left_out})
+    check_shapes(uniform_map(field), **regions)
     inside = lesions & field
     counts = field if left_out is None else field & ~left_out
     if not (inside & counts).any():
@@ -104,8 +104,8 @@ def best_on_grid(lesions: Region, field: Region, grid: tuple[int, int]) -> Relev
     cells = grid_cells(field.shape, grid)[field]
     size = grid[0] * grid[1]
     filled = np.bincount(cells, weights=lesions[field], minlength=size)
-    seen = np.bincount(cells, minlength=size)
-    return (filled / np.maximum(seen, 1)).reshape(grid)
+    field_pixels = np.bincount(cells, minlength=size)
+    return (filled / np.maximum(field_pixels, 1)).reshape(grid)
 
 
 def grid_cells(shape: tuple[int, ...], grid: tuple[int, int]) -> Int[np.ndarray, "height width"]:

@@ -201,22 +201,22 @@ def _without(photo: Canvas, pixels: Pixels, field: Region, rng: np.random.Genera
 def _asked(score: Score, photos: Iterator[Canvas]) -> tuple[float, ...]:
     """The network's scores, a batch at a time, so that no more than a batch is in memory."""
     scores: list[float] = []
-    held: list[Canvas] = []
+    batch: list[Canvas] = []
     for photo in photos:
-        held.append(photo)
-        if len(held) == BATCH:
-            scores += _batch(score, held)
-            held = []
-    if held:
-        scores += _batch(score, held)
+        batch.append(photo)
+        if len(batch) == BATCH:
+            scores += _batch(score, batch)
+            batch = []
+    if batch:
+        scores += _batch(score, batch)
     return tuple(scores)
 
 
 def _batch(score: Score, photos: list[Canvas]) -> list[float]:
-    given = np.asarray(score(np.stack(photos)), dtype=np.float64)
-    if given.shape != (len(photos),) or not np.isfinite(given).all():
+    scores = np.asarray(score(np.stack(photos)), dtype=np.float64)
+    if scores.shape != (len(photos),) or not np.isfinite(scores).all():
         raise ValueError(
-            f"score must give one finite number for each of {len(photos)} photographs, got shape {given.shape}"
-            f"{'' if np.isfinite(given).all() else ' with values that are not finite'}; pick one output of the network"
+            f"score must give one finite number for each of {len(photos)} photographs, got shape {scores.shape}"
+            f"{'' if np.isfinite(scores).all() else ' with values that are not finite'}; pick one output of the network"
         )
-    return [float(value) for value in given]
+    return [float(value) for value in scores]

@@ -99,9 +99,9 @@ def _solved(values: Float[np.ndarray, "_ _ 3"], missing: Region, inside: Region)
         equation = number[here][valid]
         weights[equation] += weight
         unknown = number[there][valid]
-        known = unknown < 0
-        right[equation[known]] += weight * values[there][valid][known]
-        entries.append((equation[~known], unknown[~known], np.full(int((~known).sum()), -weight)))
+        present = unknown < 0
+        right[equation[present]] += weight * values[there][valid][present]
+        entries.append((equation[~present], unknown[~present], np.full(int((~present).sum()), -weight)))
     entries.append((np.arange(count), np.arange(count), weights))
     rows, columns, factors = (np.concatenate(part) for part in zip(*entries, strict=True))
     system = sparse.csc_array((factors, (rows, columns)), shape=(count, count))

@@ -73,9 +73,13 @@ def components(lesions: Region, field: Region) -> Components:
 
 def by_size(lesions: Region, field: Region, *, sizes: Mapping[str, tuple[float, float]] = SIZES) -> dict[str, Region]:
     """The same lesions as one mask for each size that occurs; score each with the others `left_out`."""
-    found = components(lesions, field)
-    named = {name: np.append(False, chosen) for name, chosen in _sorted(found.shares, sizes).items() if chosen.any()}
-    return {name: chosen[found.labels] for name, chosen in named.items()}
+    lesion_components = components(lesions, field)
+    named = {
+        name: np.append(False, chosen)
+        for name, chosen in _sorted(lesion_components.shares, sizes).items()
+        if chosen.any()
+    }
+    return {name: chosen[lesion_components.labels] for name, chosen in named.items()}
 
 
 def size_names(shares: Shares, *, sizes: Mapping[str, tuple[float, float]] = SIZES) -> list[str]:

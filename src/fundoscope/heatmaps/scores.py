@@ -149,14 +149,14 @@ class RankedMap:
             )
         counted = self.relevance.ravel()[order]
         ends = np.append(np.flatnonzero(np.diff(counted)) + 1, len(counted))
-        found = np.cumsum(hits)[ends - 1].astype(np.float64)
+        hits_above = np.cumsum(hits)[ends - 1].astype(np.float64)
         return MapScores(
             pointing=pointing_game(self.relevance, inside, tolerance_px=tolerance_px),
             energy=energy_inside(self.relevance, inside),
             mass=float(counted[hits].sum() / counted.sum()) if counted.any() else 0.0,
-            rank=_top_share(found, ends) if self.relevance.any() else 0.0,
-            auroc=_auroc(found, ends),
-            average_precision=_average_precision(found, ends),
+            rank=_top_share(hits_above, ends) if self.relevance.any() else 0.0,
+            auroc=_auroc(hits_above, ends),
+            average_precision=_average_precision(hits_above, ends),
         )
 
 
@@ -247,24 +247,24 @@ Counts = Float[np.ndarray, " level"]
 Ends = Int[np.ndarray, " level"]
 
 
-def _top_share(found: Counts, ends: Ends) -> float:
+def _top_share(hits_above: Counts, ends: Ends) -> float:
     """Relevance rank accuracy (Arras et al., Information Fusion 81 (2022) 14-40).
 
     Of equal values at the last place, as many count as would by chance.
     """
-    wanted = found[-1]
-    return float(np.interp(wanted, np.append(0, ends), np.append(0.0, found)) / wanted)
+    wanted = hits_above[-1]
+    return float(np.interp(wanted, np.append(0, ends), np.append(0.0, hits_above)) / wanted)
 
 
-def _auroc(found: Counts, ends: Ends) -> float:
+def _auroc(hits_above: Counts, ends: Ends) -> float:
     """Chance that a lesion's pixel is above a healthy one, equal ones counting half."""
-    false = ends - found
+    false = ends - hits_above
     if false[-1] == 0:
         return math.nan
-    heights = (np.append(0.0, found[:-1]) + found) / 2
-    return float((np.diff(false, prepend=0.0) * heights).sum() / (found[-1] * false[-1]))
+    heights = (np.append(0.0, hits_above[:-1]) + hits_above) / 2
+    return float((np.diff(false, prepend=0.0) * heights).sum() / (hits_above[-1] * false[-1]))
 
 
-def _average_precision(found: Counts, ends: Ends) -> float:
+def _average_precision(hits_above: Counts, ends: Ends) -> float:
     """Mean of the precision over lesion pixels, equal values as one step (scikit-learn's definition)."""
-    return float((np.diff(found, prepend=0.0) * ratio(found, ends)).sum() / found[-1])
+    return float((np.diff(hits_above, prepend=0.0) * ratio(hits_above, ends)).sum() / hits_above[-1])

@@ -115,9 +115,9 @@ def seed_agreement(maps: Sequence[AnyMap], *, within: Region | None = None) -> f
     """
     if len(maps) < 2:
         raise ValueError(f"maps must hold those of at least 2 networks, got {len(maps)}")
-    for each in maps:
-        counts = _checked(maps[0], each, within)
-    ranks = np.stack([stats.rankdata(np.abs(each[counts])) for each in maps])
+    for relevance in maps:
+        counts = _checked(maps[0], relevance, within)
+    ranks = np.stack([stats.rankdata(np.abs(relevance[counts])) for relevance in maps])
     if (np.ptp(ranks, axis=1) == 0).any():
         return math.nan
     return float(np.corrcoef(ranks)[np.triu_indices(len(maps), 1)].mean())
@@ -147,10 +147,10 @@ def shift_stability(
     Raises:
         ValueError: If shapes differ, maps are no maps, or a shift leaves no field to compare.
     """
-    given = explain(np.stack([photo, *(shifted(photo, shift) for shift in shifts)]))
-    if len(given) != len(shifts) + 1:
-        raise ValueError(f"explain must give a map for each of {len(shifts) + 1} photographs, got {len(given)}")
-    original, *others = (upsample(np.abs(each), *field.shape) for each in given)
+    maps = explain(np.stack([photo, *(shifted(photo, shift) for shift in shifts)]))
+    if len(maps) != len(shifts) + 1:
+        raise ValueError(f"explain must give a map for each of {len(shifts) + 1} photographs, got {len(maps)}")
+    original, *others = (upsample(np.abs(relevance), *field.shape) for relevance in maps)
     rows = []
     for (down, along), other in zip(shifts, others, strict=True):
         # Pixels that the shift pushed out of the canvas come back as False, and are not compared.

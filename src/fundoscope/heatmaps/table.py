@@ -88,17 +88,17 @@ def map_table(
     if CHANCE in maps:
         raise ValueError(f"maps must not name a method {CHANCE!r}: that row is computed; rename it")
     rows = _chance_rows(scene, tolerance_px, flagged)
-    for method, given in maps.items():
-        laid = upsample(given, *scene.field.shape, interpolation=interpolation)
+    for method, relevance in maps.items():
+        on_canvas = upsample(relevance, *scene.field.shape, interpolation=interpolation)
         shared = {
-            "empty": float(not laid[scene.field].any()),
-            **off_target_share(laid, scene.field, disc=scene.disc).to_dict(),
+            "empty": float(not on_canvas[scene.field].any()),
+            **off_target_share(on_canvas, scene.field, disc=scene.disc).to_dict(),
         }
-        found = _found(scene, laid, flagged, overlap)
-        ranked = rank_map(laid, scene.field)
+        detections = _found(scene, on_canvas, flagged, overlap)
+        ranked = rank_map(on_canvas, scene.field)
         for kind, mask, others in _kinds(scene):
             scores = ranked.scores(mask, left_out=others, tolerance_px=tolerance_px)
-            rows.append({"method": method, "lesions": kind, **scores.to_dict(), **found[kind], **shared})
+            rows.append({"method": method, "lesions": kind, **scores.to_dict(), **detections[kind], **shared})
         if not scene.marked:
             rows.append({"method": method, "lesions": NONE, **shared})
     named = {"image": scene.image, "patient": scene.patient, "source": scene.source}
@@ -174,11 +174,11 @@ def differences(
             f"baseline {baseline!r}: expected a method of the table, which holds {', '.join(map(str, methods))}; "
             "score its maps with the others"
         )
-    known = table.assign(source=[text or "" for text in texts(table, "source")])
+    rows_of_source = table.assign(source=[text or "" for text in texts(table, "source")])
     keys = ["image", "source", "lesions"]
-    base = known[known["method"] == baseline].set_index(keys)[names]
+    base = rows_of_source[rows_of_source["method"] == baseline].set_index(keys)[names]
     rows = []
-    for (method, kind), part in known.groupby(["method", "lesions"], sort=False):
+    for (method, kind), part in rows_of_source.groupby(["method", "lesions"], sort=False):
         if method == baseline:
             continue
         places = base.index.get_indexer(pd.MultiIndex.from_frame(part[keys]))
@@ -214,12 +214,12 @@ def _chance_rows(scene: Scene, tolerance_px: float, flagged: float) -> list[dict
     return rows or [{"method": CHANCE, "lesions": NONE, **shared}]
 
 
-def _found(scene: Scene, laid: Relevance, flagged: float, overlap: float) -> dict[str, dict[str, float]]:
+def _found(scene: Scene, on_canvas: Relevance, flagged: float, overlap: float) -> dict[str, dict[str, float]]:
     """Means over lesions of how far each is covered and whether it is found, of each kind."""
     if not scene.marked:
         return {}
-    each = lesion_table(laid, scene.marked, scene.field, flagged=flagged, overlap=overlap)
-    parts = {ANY: each, **{str(name): part for by in ("type", "size") for name, part in each.groupby(by)}}
+    table = lesion_table(on_canvas, scene.marked, scene.field, flagged=flagged, overlap=overlap)
+    parts = {ANY: table, **{str(name): part for by in ("type", "size") for name, part in table.groupby(by)}}
     return {
         kind: {"covered": float(part["covered"].mean()), "found": float(part["found"].mean())}
         for kind, part in parts.items()
@@ -260,19 +260,19 @@ def _intervals(
     number = {key: at for at, key in enumerate(dict.fromkeys(keys))}
     owner = np.array([number[key] for key in keys], dtype=np.int64)
     level, resamples, seed = draws
-    found = []
+    intervals = []
     for column in values.T:
-        known = np.isfinite(column)
-        given = column[known]
+        defined = np.isfinite(column)
+        values_defined = column[defined]
 
-        def mean(weights: Weights, given: _Column = given) -> dict[str, Float[np.ndarray, " draw"]]:
-            return {"mean": ratio(weights @ given, weights.sum(axis=1))}
+        def mean(weights: Weights, values_defined: _Column = values_defined) -> dict[str, Float[np.ndarray, " draw"]]:
+            return {"mean": ratio(weights @ values_defined, weights.sum(axis=1))}
 
         interval = patient_intervals(
-            mean, owner[known], rng=np.random.default_rng(seed), level=level, resamples=resamples
+            mean, owner[defined], rng=np.random.default_rng(seed), level=level, resamples=resamples
         )["mean"]
-        found.append((column, interval, len(np.unique(owner[known]))))
-    return found
+        intervals.append((column, interval, len(np.unique(owner[defined]))))
+    return intervals
 
 
 def _row(column: _Column, interval: Interval, patients: int) -> dict[str, object]:

@@ -68,18 +68,18 @@ def cutter_of(opened: OpenRelease | None) -> str:
 
 
 def calibration_to_dict(
-    found: Calibration, *, data: Mapping[str, str | int], basis: str, left_out: int, day: date
+    calibration: Calibration, *, data: Mapping[str, str | int], basis: str, left_out: int, day: date
 ) -> dict[str, Any]:
     """Everything that was asked, given and found, as JSON.
 
     Args:
-        found: The result.
+        calibration: The result.
         data: Names and SHA-256 of the tables, and the release's name where there is one.
         basis: What the predictions are to the system.
         left_out: Matched photographs without a grade, or that could not be graded.
         day: Of the calibration.
     """
-    fit, coverage = found.fit, found.coverage
+    fit, coverage, risk = calibration.fit, calibration.coverage, calibration.risk
     return {
         "schema": SCHEMA,
         "kind": "calibration",
@@ -87,30 +87,31 @@ def calibration_to_dict(
         "fundoscope": __version__,
         "data": dict(data),
         "basis": basis,
-        "photographs": found.photographs,
+        "photographs": calibration.photographs,
         "left_out": left_out,
-        "patients": found.patients,
-        "folds": found.folds,
-        "folds_are_the_predictions_own": found.own_folds,
-        "method": found.settings.method,
+        "patients": calibration.patients,
+        "folds": calibration.folds,
+        "folds_are_the_predictions_own": calibration.own_folds,
+        "method": calibration.settings.method,
         "temperature": fit.temperature,
         "calibrator": None if fit.calibrator is None else fit.calibrator.to_dict(),
         "grade_cuts": list(fit.cuts),
-        "threshold": found.threshold,
-        "sensitivity_wanted": found.settings.sensitivity if found.risk is None else None,
-        "risk_control": None if found.risk is None else found.risk.to_dict() | {"promise": found.risk.promise()},
+        "threshold": calibration.threshold,
+        "sensitivity_wanted": calibration.settings.sensitivity if risk is None else None,
+        "risk_control": None if risk is None else risk.to_dict() | {"promise": risk.promise()},
         "figures_cross_fitted": {
-            name: {when: interval_to_dict(each) for when, each in of.items()} for name, of in found.figures.items()
+            name: {when: interval_to_dict(interval) for when, interval in intervals.items()}
+            for name, intervals in calibration.figures.items()
         },
-        "conformal": GradeSets(found.conformal, from_answer=True).to_dict(),
+        "conformal": GradeSets(calibration.conformal, from_answer=True).to_dict(),
         "coverage_cross_fitted": {
             "all": interval_to_dict(coverage.all),
-            "groups": {name: interval_to_dict(each) for name, each in coverage.groups.items()},
+            "groups": {name: interval_to_dict(interval) for name, interval in coverage.groups.items()},
             "grades": {str(grade): {"share": s, "photographs": n} for grade, (s, n) in coverage.grades.items()},
             "share_of_sets_with_1_to_5_grades": list(coverage.sizes),
             "mean_size": coverage.mean_size,
         },
-        "warnings": list(found.warnings()),
+        "warnings": list(calibration.warnings()),
     }
 
 
@@ -134,7 +135,7 @@ def check_copy(opened: OpenRelease, target: Path, *, by: str) -> None:
 
 
 def recalibrate_release(
-    opened: OpenRelease, target: Path, found: Calibration, written: Mapping[str, Any]
+    opened: OpenRelease, target: Path, calibration: Calibration, written: Mapping[str, Any]
 ) -> OpenRelease:
     """Copy a release with the calibration, the sets, the new cuts and threshold; the original stays as it is.
 
@@ -143,7 +144,7 @@ def recalibrate_release(
     Args:
         opened: What was calibrated.
         target: Folder for the copy, new or empty.
-        found: Of `calibration.calibrate`.
+        calibration: Of `calibration.calibrate`.
         written: Of `calibration_to_dict`; goes into the copy.
 
     Returns:
@@ -152,9 +153,9 @@ def recalibrate_release(
     Raises:
         BadRequest: As `check_copy`.
     """
-    check_copy(opened, target, by=found.conformal.by)
-    changed = {CARD: _card(opened, found, written).encode(), CALIBRATION: to_json(written).encode()}
-    return copy_release(opened, target, _described(opened, found, written), changed, without=(PROTOCOL, READABLE))
+    check_copy(opened, target, by=calibration.conformal.by)
+    changed = {CARD: _card(opened, calibration, written).encode(), CALIBRATION: to_json(written).encode()}
+    return copy_release(opened, target, _described(opened, calibration, written), changed, without=(PROTOCOL, READABLE))
 
 
 def was_commissioned(opened: OpenRelease) -> bool:
@@ -162,36 +163,36 @@ def was_commissioned(opened: OpenRelease) -> bool:
     return PROTOCOL in opened.release.files
 
 
-def _described(opened: OpenRelease, found: Calibration, written: Mapping[str, Any]) -> Release:
-    original, fit = opened.release, found.fit
-    calibration: dict[str, Any] = {
+def _described(opened: OpenRelease, calibration: Calibration, written: Mapping[str, Any]) -> Release:
+    original, fit = opened.release, calibration.fit
+    parameters: dict[str, Any] = {
         "temperature": original.temperature if fit.temperature is None else fit.temperature,
         "grade_cuts": list(fit.cuts),
     }
     if fit.calibrator is not None:
-        calibration["calibrator"] = fit.calibrator.to_dict()
+        parameters["calibrator"] = fit.calibrator.to_dict()
     point = OperatingPoint(
-        name=f"{written['date']}, calibrated anew: finds {found.settings.sensitivity:.0%} of the referable photographs "
-        "that it was set on",
-        threshold=found.threshold,
-        sensitivity=found.settings.sensitivity,
+        name=f"{written['date']}, calibrated anew: finds {calibration.settings.sensitivity:.0%} of the referable "
+        "photographs that it was set on",
+        threshold=calibration.threshold,
+        sensitivity=calibration.settings.sensitivity,
     )
-    if found.risk is not None:
-        point = found.risk.operating_point()
+    if calibration.risk is not None:
+        point = calibration.risk.operating_point()
     # Limits that an earlier calibration brought: of sets and of a threshold that are no more.
     stale = set(opened.grade_sets.thresholds.warnings()) if opened.grade_sets else set()
     stale |= {limit for limit in original.limits if limit.startswith(PROMISE)}
-    limits = list(found.conformal.warnings())
-    if found.risk is not None:
-        limits.append(" ".join((found.risk.promise(), *found.risk.warnings())))
-    figures = {"method": found.settings.method, "basis": written["basis"], "photographs": found.photographs}
+    limits = list(calibration.conformal.warnings())
+    if calibration.risk is not None:
+        limits.append(" ".join((calibration.risk.promise(), *calibration.risk.warnings())))
+    figures = {"method": calibration.settings.method, "basis": written["basis"], "photographs": calibration.photographs}
     for name, of in written["figures_cross_fitted"].items():
         figures |= {f"{name}_before": of["before"], f"{name}_cross_fitted": of["after"]}
     figures["set_coverage_cross_fitted"] = written["coverage_cross_fitted"]["all"]
     measured = {key: value for key, value in original.evaluation.items() if key != "commissioning"}
     return replace(
         original,
-        calibration=calibration,
+        calibration=parameters,
         conformal=written["conformal"],
         operating_point=point.to_dict(),
         evaluation=measured | {"calibration": figures},
@@ -199,21 +200,21 @@ def _described(opened: OpenRelease, found: Calibration, written: Mapping[str, An
     )
 
 
-def _card(opened: OpenRelease, found: Calibration, written: Mapping[str, Any]) -> str:
-    loss = found.figures["log_loss"]
+def _card(opened: OpenRelease, calibration: Calibration, written: Mapping[str, Any]) -> str:
+    loss, coverage, fit = calibration.figures["log_loss"], calibration.coverage, calibration.fit
     lines = [
         opened.card.rstrip(),
         "",
         f"## Calibrated anew, {written['date']}",
         "",
-        f"- By {found.settings.method}, on {found.photographs} photographs of {found.patients} patients: "
-        f"{written['basis']}.",
+        f"- By {calibration.settings.method}, on {calibration.photographs} photographs of {calibration.patients} "
+        f"patients: {written['basis']}.",
         f"- Log loss before {loss['before']}, cross-fitted after {loss['after']}.",
-        f"- Referred from {found.threshold:.6g}; grade cuts {', '.join(f'{cut:.3f}' for cut in found.fit.cuts)}.",
-        *([f"- {found.risk.promise()}"] if found.risk else []),
-        f"- Sets of grades at {1 - found.conformal.alpha:.0%}: {found.coverage.all} held the reference grade in folds "
-        f"that their thresholds were not from, {found.coverage.mean_size:.2f} grades on average.",
-        *[f"- {warning}" for warning in found.warnings()],
+        f"- Referred from {calibration.threshold:.6g}; grade cuts {', '.join(f'{cut:.3f}' for cut in fit.cuts)}.",
+        *([f"- {calibration.risk.promise()}"] if calibration.risk else []),
+        f"- Sets of grades at {1 - calibration.conformal.alpha:.0%}: {coverage.all} held the reference grade in folds "
+        f"that their thresholds were not from, {coverage.mean_size:.2f} grades on average.",
+        *[f"- {warning}" for warning in calibration.warnings()],
         *([f"- {NO_LONGER}"] if was_commissioned(opened) else []),
         "",
         MADE_BEFORE.format(threshold=opened.operating_point.threshold),

@@ -52,7 +52,7 @@ def with_both_heads(rows: pd.DataFrame, *, held_out: bool, path: Path) -> HeldOu
 
 
 def preset_to_dict(
-    found: RetinaScanCalibration,
+    calibration: RetinaScanCalibration,
     figures: Mapping[str, Mapping[str, Interval]],
     held: HeldOut,
     *,
@@ -70,9 +70,9 @@ def preset_to_dict(
         "left_out": given - len(held.grades),
         "patients": len(np.unique(held.patients)),
         "method": "RetinaScan's preset",
-        **found.to_dict(),
+        **calibration.to_dict(),
         "figures_cross_fitted": {
-            name: {when: interval_to_dict(each) for when, each in of.items()} for name, of in figures.items()
+            name: {when: interval_to_dict(interval) for when, interval in of.items()} for name, of in figures.items()
         },
         "warnings": [],
     }
@@ -110,26 +110,26 @@ def _apart(both: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return both[:, :GRADES], both[:, GRADES:]
 
 
-def _read(found: RetinaScanCalibration, both: np.ndarray) -> np.ndarray:
+def _read(calibration: RetinaScanCalibration, both: np.ndarray) -> np.ndarray:
     """Prototype probabilities, cut probabilities and the counted grade, (photo, 11)."""
     scores, cuts = _apart(both)
-    grades = count_passed(cuts, np.array(found.thresholds))
-    return np.column_stack([found.prototype_probabilities(scores), found.cut_probabilities(cuts), grades])
+    grades = count_passed(cuts, np.array(calibration.thresholds))
+    return np.column_stack([calibration.prototype_probabilities(scores), calibration.cut_probabilities(cuts), grades])
 
 
 def _figures(
     before: np.ndarray, after: np.ndarray, held: HeldOut, *, rng: np.random.Generator, resamples: int
 ) -> dict[str, dict[str, Interval]]:
     def of(weights: Weights, read: np.ndarray) -> dict[str, Any]:
-        found: dict[str, Values] = {}
-        for name, given in (("prototypes", read[:, :GRADES]), ("cuts", read[:, GRADES : 2 * GRADES])):
-            found |= {
-                f"{name}_log_loss": log_losses(weights, given, held.grades),
-                f"{name}_calibration_error": calibration_errors(weights, given, held.grades),
-                f"{name}_brier": brier_scores(weights, given, held.grades),
+        values: dict[str, Values] = {}
+        for name, by_grade in (("prototypes", read[:, :GRADES]), ("cuts", read[:, GRADES : 2 * GRADES])):
+            values |= {
+                f"{name}_log_loss": log_losses(weights, by_grade, held.grades),
+                f"{name}_calibration_error": calibration_errors(weights, by_grade, held.grades),
+                f"{name}_brier": brier_scores(weights, by_grade, held.grades),
             }
         counts = confusions(weights, held.grades, read[:, -1].astype(np.int64))
-        return found | {"quadratic_kappa": agreement_statistics(counts)["quadratic_kappa"]}
+        return values | {"quadratic_kappa": agreement_statistics(counts)["quadratic_kappa"]}
 
     def statistics(weights: Weights) -> dict[str, Values]:
         old, new = of(weights, before), of(weights, after)

@@ -217,9 +217,9 @@ def commission(
     if threshold is not None:
         figures = _figures(patients, threshold, confidence, ungradable_refers=True, choice=choice)
         otherwise = _figures(patients, threshold, confidence, ungradable_refers=False)
-        known = positives / len(patients.referable) if prevalence is None else prevalence
+        expected_prevalence = positives / len(patients.referable) if prevalence is None else prevalence
         least = figures.sensitivity.hits if choice is None else choice.total - choice.rank + 1
-        expected = _expected(figures, known, least=least) if figures.healthy else None
+        expected = _expected(figures, expected_prevalence, least=least) if figures.healthy else None
     guaranteed = figures is not None and figures.sensitivity.low >= terms.sensitivity - ROUNDING
     return Commissioned(
         terms=terms,
@@ -244,15 +244,15 @@ def _figures(
     # With ties more are found than the rank says; the guarantee is the rank's.
     low = lower_bound(hits, total, confidence=confidence) if choice is None else choice.low
     threatened = int(patients.threatening.sum())
-    found = int((refer & patients.threatening).sum())
-    found_low = lower_bound(found, threatened, confidence=confidence) if threatened else float("nan")
+    threatened_hits = int((refer & patients.threatening).sum())
+    threatened_low = lower_bound(threatened_hits, threatened, confidence=confidence) if threatened else float("nan")
     spared, healthy = int((~refer & negative).sum()), int(negative.sum())
     return Figures(
         sensitivity=Bound(hits, total, low, confidence),
         spared=spared,
         healthy=healthy,
         specificity=_exact(spared, healthy, LEVEL),
-        threatening=Bound(found, threatened, found_low, confidence),
+        threatening=Bound(threatened_hits, threatened, threatened_low, confidence),
         referred=int(refer.sum()),
     )
 
@@ -276,14 +276,14 @@ def _expected(figures: Figures, prevalence: float, *, least: int) -> Expected:
         raise ValueError(f"prevalence must lie between 0 and 1, got {prevalence}")
     level = 1 - (1 - LEVEL) / 2
     hits, total = figures.sensitivity.hits, figures.sensitivity.total
-    found = np.array([hits / total, _exact(least, total, level).low, _exact(hits, total, level).high])
+    sensitivity = np.array([hits / total, _exact(least, total, level).low, _exact(hits, total, level).high])
     clear = _exact(figures.spared, figures.healthy, level)
     spared = np.array([clear.estimate, clear.low, clear.high])
     # In the order estimate, low, high: for the workload a high specificity is the low end.
     alarms = (1 - prevalence) * (1 - spared[[0, 2, 1]])
-    referred = prevalence * found + alarms
-    ppv = _share(prevalence * found, (1 - prevalence) * (1 - spared))
-    npv = _share((1 - prevalence) * spared, prevalence * (1 - found))
+    referred = prevalence * sensitivity + alarms
+    ppv = _share(prevalence * sensitivity, (1 - prevalence) * (1 - spared))
+    npv = _share((1 - prevalence) * spared, prevalence * (1 - sensitivity))
     return Expected(prevalence, _ends(referred), _ends(ppv), _ends(npv))
 
 

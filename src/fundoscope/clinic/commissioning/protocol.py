@@ -40,7 +40,7 @@ RULE: Final = (
 
 
 def protocol_of(
-    found: Commissioned,
+    result: Commissioned,
     flow: Flow,
     *,
     data: Mapping[str, str | int],
@@ -52,7 +52,7 @@ def protocol_of(
     """Everything that was asked, given and found, as JSON, with its seal.
 
     Args:
-        found: The result.
+        result: The result.
         flow: How many came.
         data: Names and SHA-256 of the tables, how much of them found no match (`only_predicted`, `only_listed`), and
             the release's name where there is one.
@@ -71,17 +71,17 @@ def protocol_of(
         "reference": REFERENCE + (WITH_OEDEMA if oedema else ""),
         "rule": RULE,
         "score": read_from,
-        "terms": {**asdict(found.terms), "confidence_each": found.terms.confidence_each},
+        "terms": {**asdict(result.terms), "confidence_each": result.terms.confidence_each},
         "counts": asdict(flow),
-        "guaranteed": found.guaranteed,
-        "threshold": found.threshold,
-        "threshold_chosen_on_these_data": found.chosen,
-        "rank": found.rank,
-        "at_threshold": _figures(found.figures),
-        "ungradable_not_referred": _figures(found.otherwise),
-        "expected": _expected(found.expected),
-        "positives_missing": found.positives_missing,
-        "positives_for_80_percent_power": dict(found.plan),
+        "guaranteed": result.guaranteed,
+        "threshold": result.threshold,
+        "threshold_chosen_on_these_data": result.chosen,
+        "rank": result.rank,
+        "at_threshold": _figures(result.figures),
+        "ungradable_not_referred": _figures(result.otherwise),
+        "expected": _expected(result.expected),
+        "positives_missing": result.positives_missing,
+        "positives_for_80_percent_power": dict(result.plan),
     }
     return written | {"seal": seal_of(written)}
 

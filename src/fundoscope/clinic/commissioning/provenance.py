@@ -45,7 +45,7 @@ def held_against(
         BadTable: If the release learned from a patient, the predictions are another system's or not on its scale.
     """
     hashes = texts(rows, "sha256")
-    if unnamed := sum(each is None for each in hashes):
+    if unnamed := sum(sha256 is None for sha256 in hashes):
         raise BadTable(
             f"{path}: expected the sha256 of every photograph, to tell it from those that {opened.name} learned from, "
             f"got {unnamed} of {len(rows)} blank. Add the column sha256 to the predictions or to the manifest."
@@ -55,7 +55,7 @@ def held_against(
         _refuse_learned(rows, manifest, opened, path)
         _check_author(rows, opened.name, path)
         return rows, OWN
-    strange = (~folded).to_numpy() | np.array([each not in _learned(opened) for each in hashes])
+    strange = (~folded).to_numpy() | np.array([sha256 not in _learned(opened) for sha256 in hashes])
     if strange.any():
         raise BadTable(
             f"{path}: expected out-of-fold predictions of the photographs that {opened.name} learned from and no "
@@ -72,26 +72,27 @@ def _learned(opened: OpenRelease) -> set[str]:
 
 
 def _refuse_learned(rows: pd.DataFrame, manifest: pd.DataFrame, opened: OpenRelease, path: Path) -> None:
-    known = dict(zip(rows["image"], texts(rows, "sha256"), strict=True))
-    hashes = [
-        sha256 or known.get(image) for image, sha256 in zip(manifest["image"], texts(manifest, "sha256"), strict=True)
-    ]
+    hash_of_image = dict(zip(rows["image"], texts(rows, "sha256"), strict=True))
+    listed = zip(manifest["image"], texts(manifest, "sha256"), strict=True)
+    hashes = [sha256 or hash_of_image.get(image) for image, sha256 in listed]
     units = units_of(manifest.assign(sha256=pd.Series(hashes, index=manifest.index, dtype=object)))
     learned = _learned(opened)
     taught = {unit for unit, sha256 in zip(units, hashes, strict=True) if sha256 in learned}
-    asked = set(rows["image"])
-    seen = [image for image, unit in zip(manifest["image"], units, strict=True) if unit in taught and image in asked]
-    if seen:
+    images = set(rows["image"])
+    pairs = zip(manifest["image"], units, strict=True)
+    trained_on = [image for image, unit in pairs if unit in taught and image in images]
+    if trained_on:
         raise BadTable(
-            f"{path}: expected patients that {opened.name} did not learn from, got {len(seen)} photographs of patients "
-            f"that it did ({seen[0]}). Leave them out of the manifest, or give out-of-fold predictions (column fold)."
+            f"{path}: expected patients that {opened.name} did not learn from, got {len(trained_on)} photographs of "
+            f"patients that it did ({trained_on[0]}). Leave them out of the manifest, or give out-of-fold predictions "
+            "(column fold)."
         )
 
 
 def _check_author(rows: pd.DataFrame, name: str, path: Path) -> None:
     authors = set(texts(rows, "release"))
     if authors != {name}:
-        others = ", ".join(sorted(each or "nobody" for each in authors - {name})[:3])
+        others = ", ".join(sorted(author or "nobody" for author in authors - {name})[:3])
         raise BadTable(
             f"{path}: expected predictions of {name} (column release), got some of {others}. "
             "Grade the photographs with the release that is to be commissioned, or leave --release out."

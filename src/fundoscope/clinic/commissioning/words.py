@@ -72,8 +72,11 @@ def _why(protocol: Protocol) -> str:
             "" if missing is None else f" At least {missing} more are needed before any threshold can be guaranteed."
         )
         return f"{positives} referable patients are too few.{needed}"
-    seen = figures["sensitivity"]
-    said = f"{seen['hits']} of {positives} referable patients were referred, lower bound {seen['lower_bound']:.1%}."
+    sensitivity = figures["sensitivity"]
+    said = (
+        f"{sensitivity['hits']} of {positives} referable patients were referred, lower bound "
+        f"{sensitivity['lower_bound']:.1%}."
+    )
     if missing is None:
         return f"{said} More patients like these would hardly change that."
     return f"{said} If the true sensitivity is the one seen, some {missing} more are needed (80 % power)."

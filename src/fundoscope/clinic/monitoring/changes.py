@@ -126,7 +126,7 @@ def design_cusum(rate: float, shifted: float, *, false_alarm_after: int) -> Cusu
 
 def changed_share(name: str, before: Bool[np.ndarray, " patient"], now: Bool[np.ndarray, " later_patient"]) -> Change:
     """Whether a share (of patients who cannot be graded, say) is another one: Fisher's exact test, two-sided."""
-    table = np.array([[each.sum(), (~each).sum()] for each in (before, now)])
+    table = np.array([[events.sum(), (~events).sum()] for events in (before, now)])
     return Change(name, float(before.mean()), float(now.mean()), float(stats.fisher_exact(table)[1]))
 
 

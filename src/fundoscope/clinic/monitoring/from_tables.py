@@ -133,15 +133,15 @@ def _release_names(site: SiteProtocol) -> frozenset[str]:
 
 
 def _read_features(
-    windows: tuple[Window, Window], given: tuple[Path | None, Path | None], seed: int
+    windows: tuple[Window, Window], stated_paths: tuple[Path | None, Path | None], seed: int
 ) -> tuple[Features | None, list[str]]:
     """Read the features of both tables' patients, or return None and a sentence that says why there are none."""
-    paths = [stated or features_path(window.path) for stated, window in zip(given, windows, strict=True)]
-    for stated, path in zip(given, paths, strict=True):
+    paths = [stated or features_path(window.path) for stated, window in zip(stated_paths, windows, strict=True)]
+    for stated, path in zip(stated_paths, paths, strict=True):
         if stated is not None and not path.is_file():
             raise BadRequest(f"{path}: expected features (.npz), got nothing: there is no such file. Check the path.")
     if absent := [path for path in paths if not path.is_file()]:
-        if any(given):
+        if any(stated_paths):
             raise BadRequest(
                 f"{absent[0]}: expected the features of both tables, got those of one. Give the other's as well "
                 "(--features, --features-reference), or neither."

@@ -70,7 +70,7 @@ def compare_features(
 
 def median_distance(patients: Sequence[Vectors]) -> float:
     """Median of the distances between the first photographs of the patients, of those that are not 0; 1 if all are."""
-    distances = pdist(np.stack([each[0] for each in patients]).astype(np.float64))
+    distances = pdist(np.stack([vectors[0] for vectors in patients]).astype(np.float64))
     apart = distances[distances > 0]
     return float(np.median(apart)) if len(apart) else 1.0
 
@@ -78,7 +78,7 @@ def median_distance(patients: Sequence[Vectors]) -> float:
 def patient_kernel(patients: Sequence[Vectors], bandwidth: float) -> Float[np.ndarray, "patient patient"]:
     """Mean of exp(-distance^2 / (2 bandwidth^2)) over the pairs of photographs of each two patients."""
     photographs = np.concatenate(patients).astype(np.float64)
-    counts = np.array([len(each) for each in patients])
+    counts = np.array([len(vectors) for vectors in patients])
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     by_photograph = np.empty((len(photographs), len(patients)))
     for start in range(0, len(photographs), _ROWS):

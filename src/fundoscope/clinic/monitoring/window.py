@@ -76,14 +76,14 @@ class Window:
         decisions = np.array(texts(self.rows, "decision"), dtype=object)
         if not np.isin(decisions[~np.isnan(self.photographs)], (REFER, RESCREEN)).all():
             return None
-        sent = [bool((decisions[list(each)] == REFER).any()) for each in self.members]
+        sent = [bool((decisions[list(rows)] == REFER).any()) for rows in self.members]
         return np.asarray(np.array(sent, dtype=bool) | self.ungradable, dtype=bool)
 
     def decided_between(self) -> tuple[float, float]:
         """Largest score of a photograph that was not referred, smallest of one that was; the threshold lies between."""
         decisions = np.array(texts(self.rows, "decision"), dtype=object)
         graded = ~np.isnan(self.photographs)
-        spared, sent = (self.photographs[graded & (decisions == each)] for each in (RESCREEN, REFER))
+        spared, sent = (self.photographs[graded & (decisions == decision)] for decision in (RESCREEN, REFER))
         return float(spared.max(initial=-np.inf)), float(sent.min(initial=np.inf))
 
     def decided_otherwise(self, threshold: float) -> int:
@@ -108,10 +108,10 @@ def window_of(frame: pd.DataFrame, *, path: Path) -> Window:
     answers = answers_of(rows)
     # Here nobody knows who is referable: grade 0 for all only keeps every patient in.
     patients, _ = patients_of(rows.assign(grade=0), answers)
-    found: dict[object, list[int]] = {}
+    rows_of_unit: dict[object, list[int]] = {}
     for at, unit in enumerate(units_of(rows)):
-        found.setdefault(unit, []).append(at)
-    members = [tuple(each) for each in found.values()]
+        rows_of_unit.setdefault(unit, []).append(at)
+    members = [tuple(unit_rows) for unit_rows in rows_of_unit.values()]
     ordered_by, times = _times(frame, members, path)
     order = range(len(members)) if times is None else np.argsort(times, kind="stable").tolist()
     return Window(
@@ -145,21 +145,23 @@ def features_of(window: Window, path: Path, rng: np.random.Generator) -> tuple[l
     graded = ~np.isnan(window.photographs)
     with _opened(path) as stored:
         names = set(stored.files)
-        held = [[hashes[at] for at in each if graded[at] and hashes[at] in names] for each in window.members]
-        known = [each for each in held if each]
-        if graded.any() and not known:
+        stored_of_patient = [
+            [hashes[at] for at in photos if graded[at] and hashes[at] in names] for photos in window.members
+        ]
+        patients = [photos for photos in stored_of_patient if photos]
+        if graded.any() and not patients:
             raise BadTable(
                 f"{path}: expected features of the photographs of {window.path}, by their sha256, got none of them "
                 f"among {len(names)}. Give the file that was written with the table."
             )
-        vectors = [np.stack([_vector(stored, str(name), path) for name in each]) for each in _drawn(known, rng)]
-    return vectors, int(graded.sum()) - sum(map(len, held))
+        vectors = [np.stack([_vector(stored, str(name), path) for name in photos]) for photos in _drawn(patients, rng)]
+    return vectors, int(graded.sum()) - sum(map(len, stored_of_patient))
 
 
 def _drawn(patients: Sequence[Sequence[str | None]], rng: np.random.Generator) -> list[list[str | None]]:
     chosen = sorted(rng.permutation(len(patients))[:MOST_PATIENTS].tolist())
     return [
-        [patients[at][each] for each in sorted(rng.permutation(len(patients[at]))[:MOST_PHOTOGRAPHS].tolist())]
+        [patients[at][photo] for photo in sorted(rng.permutation(len(patients[at]))[:MOST_PHOTOGRAPHS].tolist())]
         for at in chosen
     ]
 
@@ -190,18 +192,18 @@ def _times(
 ) -> tuple[str, Shaped[np.ndarray, " patient"] | None]:
     """What orders the patients, and the time of each, UTC."""
     for name in TIMES:
-        given = texts(frame, name)
-        read = pd.to_datetime(pd.Series(given, dtype=object), format="ISO8601", utc=True, errors="coerce")
-        wrong = read.isna().to_numpy() & np.array([text is not None for text in given])
+        stated = texts(frame, name)
+        read = pd.to_datetime(pd.Series(stated, dtype=object), format="ISO8601", utc=True, errors="coerce")
+        wrong = read.isna().to_numpy() & np.array([text is not None for text in stated])
         if wrong.any():
             at = int(wrong.argmax())
             raise BadTable(
                 f"{path}: row {row_number(path, at)}, column {name}: expected a time as 2026-11-21T09:30:00, got "
-                f"{given[at]!r}. Correct it, or leave it blank."
+                f"{stated[at]!r}. Correct it, or leave it blank."
             )
         times = read.dt.tz_convert(None).to_numpy(dtype="datetime64[s]")
         # fmax: a photograph without a time says nothing of the others.
-        last = np.array([np.fmax.reduce(times[list(each)]) for each in members])
+        last = np.array([np.fmax.reduce(times[list(photos)]) for photos in members])
         if not np.isnat(last).any():
             return name, last
     return TABLE_ORDER, None

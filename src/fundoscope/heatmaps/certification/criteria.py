@@ -167,8 +167,8 @@ def decide(
     """
     lesions = table[(table["lesions"] == ANY) & table["method"].isin([method, CHANCE, CENTRE, VESSELS])]
     tests = [
-        _test(name, each, method, lesions, not_run.get(name, ""), {"resamples": resamples, "seed": seed})
-        for name, each in TESTS.items()
+        _test(name, test, method, lesions, not_run.get(name, ""), {"resamples": resamples, "seed": seed})
+        for name, test in TESTS.items()
     ]
     free = table[(table["lesions"] == NONE) & (table["method"] == method)]
     shown: dict[str, float | None] = {
@@ -192,10 +192,10 @@ def _test(name: str, test: MapTest, method: str, table: pd.DataFrame, why: str, 
     compared = table[["image", "patient", "source", "method", "lesions", test.score]]
     options: dict[str, Any] = {"scores": [test.score], "level": 0.95} | draws
     if test.baseline is None:
-        found = summarise(compared[compared["method"] == method], **options)
+        summary = summarise(compared[compared["method"] == method], **options)
     else:
-        found = differences(compared[compared["method"].isin([method, test.baseline])], test.baseline, **options)
-    row = found.iloc[0]
+        summary = differences(compared[compared["method"].isin([method, test.baseline])], test.baseline, **options)
+    row = summary.iloc[0]
     value, low, high = float(row["mean"]), float(row["low"]), float(row["high"])
     few = f"{row['patients']} patients, at least {LEAST_PATIENTS} needed" if row["patients"] < LEAST_PATIENTS else ""
     if few and test.needs_checkpoint:

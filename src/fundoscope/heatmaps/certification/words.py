@@ -1,4 +1,4 @@
-"""What certifying found, in words: a table of methods and tests, and what else a reader must know."""
+"""Describe a certificate: a table of methods and tests, and what else a reader must know."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ MARKS: Final = {"passed": "+", "failed": "x", "not run": "."}
 
 
 def header() -> list[str]:
-    """Columns of the table."""
+    """Return the columns of the table."""
     return ["method", *TESTS, "certified"]
 
 
 def table_rows(verdicts: Sequence[Verdict]) -> Iterator[list[str]]:
-    """A row for each method: of each test its mark, value and interval."""
+    """Yield a row for each method: mark, value and interval of every test."""
     for verdict in verdicts:
-        cells = {each.name: _cell(each) for each in verdict.tests}
+        cells = {test.name: _cell(test) for test in verdict.tests}
         yield [verdict.method, *(cells.get(name, "") for name in TESTS), "yes" if verdict.certified else "no"]
 
 
 def details(certificate: Certificate) -> Iterator[str]:
-    """Sentences about the release's own method, then what was tested on and what was left out."""
-    for each in certificate.own.tests:
-        yield f"{each.result}: {each.words()}"
+    """Yield sentences about the release's own method, what was tested on and what was left out."""
+    for test in certificate.own.tests:
+        yield f"{test.result}: {test.words()}"
     free = certificate.own.lesion_free
     if free:
         figures = ", ".join(f"{name.replace('_', ' ')} {number_words(value)}" for name, value in free.items())
         yield f"on {certificate.photographs['lesion_free']} photographs without lesions, means: {figures}"
     yield f"judged by {certificate.judged_by}"
-    for each in certificate.photographs["left_out"]:
-        yield f"left out: {each['image']}: {each['why']}"
+    for entry in certificate.photographs["left_out"]:
+        yield f"left out: {entry['image']}: {entry['why']}"
 
 
 def _cell(tested: Outcome) -> str:

@@ -62,8 +62,8 @@ def _split(root: Path, home: str, split: str) -> list[tuple[str, str | None, str
                     f"{root / folder / name}: expected a B-scan of {label}, got one named {said['label']}. "
                     "Unpack the data set again."
                 )
-            found = (said["patient"], said["number"]) if said else (None, None)
-            rows.append(((folder / name).as_posix(), found[0], label, split, found[1]))
+            key = (said["patient"], said["number"]) if said else (None, None)
+            rows.append(((folder / name).as_posix(), key[0], label, split, key[1]))
     return rows
 
 

@@ -63,8 +63,8 @@ def _labelled(root: Path, base: str, name: str) -> pd.DataFrame:
     frame["patient_grade"] = optional(words, "patient_DR_Level").tolist()
     sites = path.parent / f"{name.replace('fundus-', 'fundus-source-')}.csv"
     if sites.is_file():
-        known = read_words(sites, ("image_id", "Source")).set_index("image_id")["Source"]
-        frame["site"] = words["image_id"].map(known).tolist()
+        source_of_image = read_words(sites, ("image_id", "Source")).set_index("image_id")["Source"]
+        frame["site"] = words["image_id"].map(source_of_image).tolist()
     return frame
 
 
@@ -95,7 +95,7 @@ def _frame(words: pd.DataFrame, grades: pd.Series, path: Path, folder: str, spli
             f"{path}: column image_id: expected names like 12_l1 (patient, eye, number), got {name!r}. "
             "Unpack the data set again."
         )
-    patients = [found[1] for found in parsed if found]
+    patients = [match[1] for match in parsed if match]
     quality = optional(words, "Overall quality")
     return pd.DataFrame(
         {
@@ -104,7 +104,7 @@ def _frame(words: pd.DataFrame, grades: pd.Series, path: Path, folder: str, spli
                 for who, name in zip(patients, names, strict=True)
             ],
             "patient": patients,
-            "eye": [EYES[found[2]] for found in parsed if found],
+            "eye": [EYES[match[2]] for match in parsed if match],
             "grade": grades.tolist(),
             "quality": decoded(quality, QUALITY, path).tolist(),
             "split": split,

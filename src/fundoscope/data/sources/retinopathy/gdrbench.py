@@ -83,8 +83,8 @@ def _person(domain: str, name: str) -> tuple[str | None, str | None]:
     if domain in OF_EYEPACS:
         patient, eye = eyepacs_eye(name)
         return (None if patient is None else f"eyepacs_{patient}"), eye
-    found = re.match(r"(\d+)_[lr]\d+$", Path(name).stem) if domain == "DEEPDR" else None
-    return (f"deepdrid_{found[1]}" if found else None), None
+    match = re.match(r"(\d+)_[lr]\d+$", Path(name).stem) if domain == "DEEPDR" else None
+    return (f"deepdrid_{match[1]}" if match else None), None
 
 
 GDRBENCH: Final = Source(

@@ -65,9 +65,9 @@ def _with_sessions(root: Path) -> pd.DataFrame:
     extras = root / "extras.csv"
     if not extras.is_file():
         return frame
-    known = read_table(extras)
-    need_columns(known, ("image", "same_photo_in_grading_set", "dme_risk"), extras)
-    joined = frame[["image"]].merge(known, on="image", how="left", validate="one_to_one")
+    sessions = read_table(extras)
+    need_columns(sessions, ("image", "same_photo_in_grading_set", "dme_risk"), extras)
+    joined = frame[["image"]].merge(sessions, on="image", how="left", validate="one_to_one")
     return frame.assign(dme=joined["dme_risk"], grading_photo=joined["same_photo_in_grading_set"])
 
 

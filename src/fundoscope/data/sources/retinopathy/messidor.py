@@ -56,8 +56,8 @@ def read_messidor(root: Path) -> pd.DataFrame:
     """
     tables = {}
     for path in sorted([*root.glob("Annotation*Base*.csv"), *root.glob("Base*/Annotation*Base*.csv")]):
-        if found := re.search(r"Base\s?(\d\d)", path.stem):
-            tables[f"Base{found[1]}"] = path
+        if match := re.search(r"Base\s?(\d\d)", path.stem):
+            tables[f"Base{match[1]}"] = path
     if not tables:
         raise BadTable(
             f"{root}: expected Messidor with Annotation_Base11.csv to Annotation_Base34.csv beside Base11/ to Base34/, "
