@@ -174,6 +174,33 @@ def test_exchanged_colours_fail(recipe, monkeypatch):
     assert failures(recipe)[0] == "golden canvas"
 
 
+def test_a_tint_that_leaves_the_luminance_as_it_is_fails(recipe, monkeypatch):
+    """Red up by 6 levels, blue down by 6 * 0.299 / 0.114 = 16."""
+    read = reading.read_photo
+    make_golden_photograph(recipe)
+    monkeypatch.setattr(
+        "fundoscope.runtime.golden_photograph.read_photo",
+        lambda path, **options: replace(
+            (photograph := read(path, **options)),
+            pixels=np.clip(photograph.pixels + np.array((6, 0, -16)), 0, 255).astype(np.uint8),
+        ),
+    )
+
+    assert failures(recipe)[0] == "golden canvas"
+
+
+def test_the_crop_stays_where_it_is_when_a_decoder_rounds_otherwise(recipe, tmp_path):
+    (tmp_path / "eye.jpg").write_bytes(make_golden_photograph(recipe).jpeg)
+    pixels = reading.read_photo(tmp_path / "eye.jpg", target_px=recipe.decode_px).pixels
+
+    placements = {prepare(pixels, recipe).placement}
+    for seed in range(100, 112):
+        noise = np.random.default_rng(seed).integers(-2, 3, pixels.shape)
+        placements.add(prepare(np.clip(pixels + noise, 0, 255).astype(np.uint8), recipe).placement)
+
+    assert len(placements) == 1
+
+
 def test_a_release_without_one_says_that_nothing_of_the_kind_is_checked():
     (check,) = check_golden_photograph(None, RECIPES[0])
 
