@@ -186,7 +186,7 @@ def _photograph_table(rows: Sequence[dict[str, Any]], opened: OpenRelease) -> Ta
 
 
 def _reasons(rows: Sequence[dict[str, Any]]) -> list[Text]:
-    """A line for each photograph of which there is something to say; that of an unreadable one names its file."""
+    """Return a line for each photograph with a reason; that of an unreadable one names its file."""
     reasons = [(row["image"], row["reason"], row["status"]) for row in rows if row["reason"]]
     return [printable(why if status == "unreadable" else f"{image}: {why}") for image, why, status in reasons]
 
@@ -232,7 +232,7 @@ def _patient_as_json(answer: PatientAnswer) -> dict[str, Any]:
 
 
 def _labels_as_json(finding: Finding) -> dict[str, list[str]]:
-    """The labels found, where the task has such; a grade's decision says all."""
+    """Return the labels found, where the task has such; a grade's decision says all."""
     return {} if finding.labels is None else {"labels": list(finding.labels)}
 
 
@@ -241,5 +241,5 @@ def _decision(decision: str, task: Task) -> Text:
 
 
 def printable(text: str) -> Text:
-    """A text from outside as the terminal may show it: no markup, no control characters."""
+    """Return a text from outside as the terminal may show it: no markup, no control characters."""
     return Text("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text))

@@ -15,12 +15,12 @@ from fundoscope.arrays import RawOutput
 from fundoscope.decide.calibrate import best_temperature
 from fundoscope.decide.referral import fit_threshold
 
-Shares = Float[np.ndarray, "photo label"]
+ByLabel = Float[np.ndarray, "photo label"]
 """Probability of each label, in [0, 1]."""
 
 
-def sign_probabilities(raw: RawOutput, temperatures: Sequence[float]) -> Shares:
-    """Probability that each sign is present: the sigmoid of its logit divided by its temperature.
+def sign_probabilities(raw: RawOutput, temperatures: Sequence[float]) -> ByLabel:
+    """Return the probability that each sign is present: the sigmoid of its logit divided by its temperature.
 
     Args:
         raw: One logit for each sign.
@@ -33,13 +33,13 @@ def sign_probabilities(raw: RawOutput, temperatures: Sequence[float]) -> Shares:
     return np.asarray(expit(raw.astype(np.float64) / np.asarray(temperatures, np.float64)))
 
 
-def class_probabilities(raw: RawOutput, temperature: float) -> Shares:
-    """Probability of each class: the softmax of the logits divided by the temperature; rows sum to 1."""
+def class_probabilities(raw: RawOutput, temperature: float) -> ByLabel:
+    """Return the probability of each class: the softmax of the logits divided by the temperature; rows sum to 1."""
     return np.asarray(softmax(raw.astype(np.float64) / temperature, axis=1))
 
 
 def fit_sign_temperature(logits: Float[np.ndarray, " photo"], present: Bool[np.ndarray, " photo"]) -> float:
-    """Temperature that makes a sign's reference likeliest (least mean negative log-likelihood).
+    """Fit the temperature that makes a sign's reference likeliest (least mean negative log-likelihood).
 
     Args:
         logits: *Held-out* logits of the sign, never those the model was trained on.
@@ -60,7 +60,7 @@ def fit_sign_temperature(logits: Float[np.ndarray, " photo"], present: Bool[np.n
 def fit_sign(
     logits: Float[np.ndarray, " photo"], reference: Float[np.ndarray, " photo"], *, sensitivity: float
 ) -> tuple[float, float]:
-    """Temperature of a sign, and the largest threshold of its probability that finds the wanted share of it.
+    """Fit a sign's temperature, and the largest threshold of its probability that finds the wanted share of it.
 
     Args:
         logits: *Held-out* logits of the sign, never those the model was trained on.
@@ -73,12 +73,12 @@ def fit_sign(
     labelled = ~np.isnan(reference)
     present = reference[labelled] == 1
     temperature = fit_sign_temperature(logits[labelled], present)
-    shares = sign_probabilities(logits[labelled, None], (temperature,))[:, 0]
-    return temperature, fit_threshold(shares, present, sensitivity=sensitivity)
+    probabilities = sign_probabilities(logits[labelled, None], (temperature,))[:, 0]
+    return temperature, fit_threshold(probabilities, present, sensitivity=sensitivity)
 
 
 def fit_class_temperature(raw: RawOutput, classes: Int[np.ndarray, " photo"]) -> float:
-    """Temperature that makes the reference classes likeliest.
+    """Fit the temperature that makes the reference classes likeliest.
 
     Args:
         raw: *Held-out* logits, one for each class.

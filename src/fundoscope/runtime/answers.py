@@ -41,7 +41,7 @@ class PatientAnswer:
 
 
 def answer_patients(rows: Sequence[Row], task: Task = DR_GRADE) -> list[PatientAnswer]:
-    """The answer for every patient, in the order in which their first photographs stand.
+    """Return the answer for every patient, in the order in which their first photographs stand.
 
     Patients of two sources are two patients even if they are named alike.
 

@@ -15,7 +15,7 @@ LARGEST_BYTES: Final = 4 * 2**30
 
 
 def reader(path: Path) -> Callable[[str], bytes]:
-    """How to get a file of a release, a folder or a `.zip` of one, by its plain name.
+    """Return a function that reads a file of a release, a folder or a `.zip` of one, by its plain name.
 
     Raises:
         BadRelease: If there is no such path or the archive is damaged, too large or leads out of itself;
@@ -73,5 +73,5 @@ def _name_in_zip(name: str, path: Path) -> str:
 
 
 def is_plain(name: str) -> bool:
-    """Whether a file's name leads nowhere but into the release itself."""
+    """Return whether a file's name leads nowhere but into the release itself."""
     return name not in ("", ".", "..") and not any(sign in name for sign in "/\\:\0")

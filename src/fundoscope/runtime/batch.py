@@ -103,7 +103,7 @@ def grade_listed(grader: Grader, photographs: Iterable[Listed]) -> Iterator[Read
 
 
 def predictions_frame(grader: Grader, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """Rows as a predictions table with all its columns, whatever became of the photographs."""
+    """Return rows as a predictions table with all its columns, whatever became of the photographs."""
     opened = grader.opened
     raw = (0.0,) * opened.task.outputs(opened.release.head, opened.release.labels)
     blank = Reading(
@@ -114,7 +114,7 @@ def predictions_frame(grader: Grader, rows: Iterable[dict[str, Any]]) -> pd.Data
 
 
 def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """A predictions table as rows, None for blank."""
+    """Return a predictions table as rows, None for blank."""
     return [{str(key): value for key, value in row.items()} for row in _blanks_as_none(frame).to_dict("records")]
 
 
@@ -123,12 +123,12 @@ def _blanks_as_none(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def part_path(table: Path) -> Path:
-    """Where the rows of an unfinished run lie."""
+    """Return where the rows of an unfinished run lie."""
     return table.with_name(f"{table.name}.part.jsonl")
 
 
 def features_path(table: Path) -> Path:
-    """Where the features of a table lie."""
+    """Return where the features of a table lie."""
     return table.with_name(f"{table.stem}.features.npz")
 
 
@@ -143,12 +143,12 @@ def _try_out(grader: Grader, table: Path) -> None:
 
 
 def _fellow(grader: Grader, listed: Listed) -> str | None:
-    """The file that the network is to be given beside the photograph; None where there is none, or it takes one."""
+    """Return the other eye's file, where there is one and the network takes both eyes."""
     return None if listed.fellow is None or grader.opened.release.eyes == 1 else str(listed.fellow)
 
 
 def _resume(part: Path, header: dict[str, Any], wanted: Mapping[str, str | None]) -> dict[str, dict[str, Any]]:
-    """Finished photographs of an earlier run by their image, graded with the fellows wanted.
+    """Return finished photographs of an earlier run by their image, graded with the fellows wanted.
 
     A torn end is cut off the file.
     """
@@ -174,7 +174,7 @@ def _resume(part: Path, header: dict[str, Any], wanted: Mapping[str, str | None]
 
 
 def _parse(line: bytes, part: Path, *, last: bool) -> dict[str, Any] | None:
-    """One line of a part file; None for a last one that was torn."""
+    """Return one line of a part file; None for a last one that was torn."""
     try:
         if not line.endswith(b"\n"):
             raise ValueError("no end of line")
@@ -192,7 +192,7 @@ def _parse(line: bytes, part: Path, *, last: bool) -> dict[str, Any] | None:
 
 @contextmanager
 def _appending(part: Path, header: dict[str, Any]) -> Iterator[IO[str]]:
-    """The unfinished run's file, open at its end; a new one begins with its header."""
+    """Open the unfinished run's file at its end; a new one begins with its header."""
     with open(part, "a", encoding="utf-8") as file:
         if file.tell() == 0:
             _append(file, header, sync=True)

@@ -52,7 +52,7 @@ class Outcome:
             raise ValueError(f"value, low and high of test {self.name!r} must be numbers or null, got {numbers}")
 
     def words(self) -> str:
-        """The claim with its figures."""
+        """Return the claim with its figures."""
         if self.result == "not run":
             return f"{self.says}: not run ({self.why})"
         figures = interval_words(self.value, self.low, self.high, level=0.95)
@@ -86,7 +86,7 @@ class Verdict:
         return tuple(test for test in self.tests if test.result == "not run")
 
     def words(self) -> str:
-        """Whether it is certified, and what stands against it."""
+        """Return whether it is certified, and what stands against it."""
         if self.failed:
             return f"not certified: tested and failed: {'; '.join(test.words() for test in self.failed)}"
         if not self.certified:
@@ -129,7 +129,7 @@ class Certificate:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Certificate:
-        """Back from `to_dict`; whether a method is certified is worked out again.
+        """Read what `to_dict` wrote; whether a method is certified is computed again.
 
         Raises:
             ValueError: If a key is missing or unknown, a value is not allowed, or the release's method is not in it.
@@ -144,7 +144,7 @@ class Certificate:
 
 
 def heatmap_state(method: str, certificate: Certificate | None, model_sha256: str) -> tuple[bool, str]:
-    """Whether a release's heatmap may be shown, and in one line why, or why not.
+    """Return whether a release's heatmap may be shown, and in one line why, or why not.
 
     Args:
         method: `Release.heatmap`.

@@ -13,7 +13,7 @@ from fundoscope.runtime.release import OpenRelease, open_release, write_sealed
 
 
 def check_unused(target: Path) -> None:
-    """Nothing, or why no copy can be written there.
+    """Refuse to write a copy where something lies already.
 
     Raises:
         BadRequest: If it is a file or a folder that holds something.

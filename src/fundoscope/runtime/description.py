@@ -99,7 +99,7 @@ class Release:
         return tuple(float(cut) for cut in self.calibration["grade_cuts"])
 
     def to_json(self) -> str:
-        """The text of `release.json`."""
+        """Return the text of `release.json`."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -137,7 +137,7 @@ def parse_release(text: bytes, path: Path) -> Release:
 
 
 def seal(description: Mapping[str, Any]) -> str:
-    """SHA-256 of what `release.json` says, its own seal left out, so that a changed threshold does not go unseen."""
+    """Return the SHA-256 of `release.json` without its own seal, by which a changed threshold is noticed."""
     # Through JSON and back first: in a file every key is a text, and texts sort otherwise than numbers.
     plain = json.loads(json.dumps(description))
     plain["files"].pop(DESCRIPTION, None)

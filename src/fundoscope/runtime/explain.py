@@ -70,7 +70,7 @@ class Explained:
     """Of maps of other networks, which may take the photograph otherwise: by what their maps are laid on it."""
 
     def reading_of(self, name: str) -> Reading:
-        """By what a map is laid on the photograph."""
+        """Return the reading by which a map is laid on the photograph."""
         return self.readings.get(name, self.reading)
 
 
@@ -86,7 +86,7 @@ def by_release(grader: Grader, photo: Path | str, fellow: Path | str | None = No
 
 
 def field_on_grid(reading: Reading, rows: int, columns: int) -> Mask:
-    """Cells of a grid over the prepared photograph whose centres show retina.
+    """Return cells of a grid over the prepared photograph whose centres show retina.
 
     Raises:
         ValueError: If no field was found, or the photograph was not prepared.
@@ -97,7 +97,7 @@ def field_on_grid(reading: Reading, rows: int, columns: int) -> Mask:
 
 
 def share_outside(reading: Reading, relevance: Relevance) -> float:
-    """Share of the relevance that lies outside the field of view before anything is masked; NaN of an empty map.
+    """Return the share of the relevance outside the field of view before anything is masked; NaN of an empty map.
 
     Measured on the prepared photograph, the map laid on it as its overlay is.
     """
@@ -109,7 +109,7 @@ def share_outside(reading: Reading, relevance: Relevance) -> float:
 
 
 def overlay(reading: Reading, relevance: Relevance, *, longer_px: int = OVERLAY_PX) -> Overlay:
-    """A map in viridis's colours in the proportions of the photograph; more opaque the more relevant, 0 outside.
+    """Colour a map by viridis in the proportions of the photograph; more opaque the more relevant, 0 outside.
 
     Raises:
         ValueError: If no field was found, or the photograph was not prepared.
@@ -123,7 +123,7 @@ def overlay(reading: Reading, relevance: Relevance, *, longer_px: int = OVERLAY_
 
 
 def outlined(picture: Photo, lesions: Lesions) -> Photo:
-    """A photograph with an outline around every lesion, however small."""
+    """Draw an outline around every lesion of a photograph, however small."""
     drawn = np.ascontiguousarray(picture)
     height, width = drawn.shape[:2]
     for column, mask in lesions.items():
@@ -135,7 +135,7 @@ def outlined(picture: Photo, lesions: Lesions) -> Photo:
 
 
 def figure(explained: Explained, *, target: str, lesions: Lesions | None = None) -> Picture:
-    """The photograph, its lesions where they are given, and every map over it, side by side and titled."""
+    """Draw the photograph, its lesions where they are known, and every map over it, side by side and titled."""
     if explained.pixels is None:
         raise ValueError("explained must hold the photograph's pixels")
     picture = _shrunk(explained.pixels, PANEL_PX)

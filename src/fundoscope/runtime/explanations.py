@@ -96,7 +96,7 @@ def explain_listed(
 
 
 def names_of(photographs: Sequence[Listed]) -> list[str]:
-    """What the files of each photograph begin with: its name, or where two have one name the whole path."""
+    """Return what the files of each photograph begin with: its name, or where two have one name the whole path."""
     stems = [photograph.path.stem for photograph in photographs]
     uses = Counter(stems)
     paths = [
@@ -133,7 +133,7 @@ def write_explained(
 
 
 def _field(reading: Reading) -> Mask:
-    """Pixels of the prepared photograph that show retina."""
+    """Return the pixels of the prepared photograph that show retina."""
     side = reading.side or 0
     return field_on_grid(reading, side, side)
 
@@ -145,7 +145,7 @@ def _png(pixels: np.ndarray) -> bytes:
 
 
 def _stands(row: Row | None, listed: Listed, folder: Path, name: str) -> bool:
-    """Whether a photograph was explained, from this very file, and all that was written is there."""
+    """Return whether a photograph was explained, from this very file, and all that was written is there."""
     if row is None or not row["methods"] or row["name"] != name:
         return False
     files = [f"{name}.png", f"{name}.npz", *(f"{name}.{method}.png" for method in row["methods"])]

@@ -103,7 +103,7 @@ class GoldenPhotograph:
     """The field of view in pixels of the canvas."""
 
     def files(self) -> dict[str, bytes]:
-        """The two files of a release, by name."""
+        """Return the two files of a release, by name."""
         arrays: dict[str, Any] = {"decoded": np.array(self.decoded), "plain": self.plain}
         if not np.array_equal(self.plain, self.canvas):
             arrays["canvas"] = self.canvas
@@ -145,7 +145,7 @@ def _painted_jpeg(side_px: int) -> bytes:
 
 
 def _crop_is_stable(pixels: Photo, recipe: Recipe) -> bool:
-    """Whether the crop, which is rounded to whole pixels, stays where it is when a decoder rounds otherwise."""
+    """Return whether the crop, which is rounded to whole pixels, stays where it is when a decoder rounds otherwise."""
     rng = np.random.default_rng(0)
     placements = set()
     for _ in range(NOISY_COPIES):
@@ -156,7 +156,7 @@ def _crop_is_stable(pixels: Photo, recipe: Recipe) -> bool:
 
 
 def golden_photograph_from(contents: Mapping[str, bytes], recipe: Recipe, path: Path) -> GoldenPhotograph | None:
-    """The golden photograph among a release's files; None where there is none, as in releases from before it.
+    """Return the golden photograph among a release's files; None where there is none, as in releases from before it.
 
     Raises:
         BadRelease: If one of its two files is missing, or the arrays are not those of `GoldenPhotograph.files`.
@@ -216,7 +216,7 @@ def check_golden_photograph(golden: GoldenPhotograph | None, recipe: Recipe) -> 
 
 
 def _read_and_prepare(jpeg: bytes, recipe: Recipe) -> tuple[Photograph, Prepared]:
-    """The photograph as grading reads it, from a file, and prepared up to the enhancement."""
+    """Read the photograph from a file, as grading does, and prepare it up to the enhancement."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / GOLDEN_PHOTOGRAPH
         path.write_bytes(jpeg)
@@ -227,7 +227,7 @@ def _read_and_prepare(jpeg: bytes, recipe: Recipe) -> tuple[Photograph, Prepared
 
 
 def _enhance(plain: Canvas, field: Field | None, recipe: Recipe) -> Canvas:
-    """The enhancement alone: a canvas that fills the canvas is neither cropped nor resized."""
+    """Apply the enhancement alone: a canvas that fills the canvas is neither cropped nor resized."""
     return prepare(plain, replace(recipe, crop="none"), field=field).canvas
 
 

@@ -160,7 +160,7 @@ class Grader:
     def _join(
         self, reading: Reading, canvas: Canvas, fellow: Path | str | Photo | None
     ) -> tuple[Reading, Canvas | Pair]:
-        """What the network takes, and the reading with what became of the fellow, where the release takes both eyes."""
+        """Return the network's input, and the reading with what became of the fellow if the release takes both eyes."""
         if self.opened.release.eyes == 1:
             return reading, canvas
         state, other = self._prepare_fellow(fellow)
@@ -170,7 +170,7 @@ class Grader:
         return replace(reading, fellow=state, reason=reason), both
 
     def _prepare_fellow(self, fellow: Path | str | Photo | None) -> tuple[str, Canvas | None]:
-        """What becomes of the other eye's photograph (a key of `FELLOW_WORDS`), and its canvas where it can be used."""
+        """Return what became of the other eye's photograph (a key of `FELLOW_WORDS`), and its canvas if usable."""
         if fellow is None:
             return "missing", None
         try:

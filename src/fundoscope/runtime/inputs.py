@@ -92,7 +92,7 @@ def list_photographs(paths: Sequence[Path | str], *, manifest: Path | str | None
 
 
 def _with_distinct_names(photographs: dict[str, Listed]) -> dict[str, Listed]:
-    """Two folders' manifests may write the same text for two files; then the path tells them apart."""
+    """Name photographs by their paths where two folders' manifests write the same text for two files."""
     uses = Counter(photograph.image for photograph in photographs.values())
     return {
         key: replace(photograph, image=_text(photograph.path)) if uses[photograph.image] > 1 else photograph
@@ -101,7 +101,7 @@ def _with_distinct_names(photographs: dict[str, Listed]) -> dict[str, Listed]:
 
 
 def _under(path: Path, troubles: list[str], notes: list[str], *, use_manifest: bool) -> Iterator[Listed]:
-    """The photographs that one path names. A file that is not there is listed too: its row will say so."""
+    """Yield the photographs that one path names; a file that is not there is listed too, and its row will say so."""
     if not path.is_dir():
         yield Listed(_text(path), path)
         return
@@ -119,7 +119,7 @@ def _under(path: Path, troubles: list[str], notes: list[str], *, use_manifest: b
 
 
 def _pictures(folder: Path, troubles: list[str]) -> Iterator[Path]:
-    """Pictures in a folder and below it, by name; hidden ones are left out, as a shell's * leaves them out."""
+    """Yield pictures in a folder and below it, by name; hidden ones are left out, as a shell's * leaves them out."""
 
     def unreadable(problem: OSError) -> None:
         troubles.append(
@@ -134,7 +134,7 @@ def _pictures(folder: Path, troubles: list[str]) -> Iterator[Path]:
 
 
 def _described(manifest: Path) -> dict[str, Listed]:
-    """A manifest's photographs by the file they lie in; paths in it are relative to it.
+    """Return a manifest's photographs by the file they lie in; paths in it are relative to it.
 
     Fellows are found among all of them, so that a photograph graded alone and with the others gets one answer.
     """
@@ -156,7 +156,7 @@ def _filled(row: dict[Any, Any], columns: Iterable[str]) -> Iterator[tuple[str, 
 
 
 def _text(path: Path) -> str:
-    """A path as text that every table and terminal can hold, also where its name is not UTF-8."""
+    """Return a path as text that every table and terminal can hold, also where its name is not UTF-8."""
     return os.fsencode(path).decode("utf-8", errors="backslashreplace")
 
 

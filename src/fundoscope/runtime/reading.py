@@ -109,7 +109,7 @@ class Reading:
         return self.answer.grades_set if isinstance(self.answer, GradeAnswer) else None
 
     def row(self) -> dict[str, Any]:
-        """The row of the predictions table, columns in the table's order; None is blank."""
+        """Return the row of the predictions table, columns in the table's order; None is blank."""
         named = ("image", "sha256", "source", "patient", "eye", "taken", "graded_at", "status", "reason", "quality")
         row: dict[str, Any] = {name: getattr(self, name) for name in named}
         for part in ("field_size", "sharpness", "exposure", "contrast", "vessels"):
@@ -120,6 +120,6 @@ class Reading:
 
 
 def _stored(value: Cell) -> Cell:
-    """A fraction to the digits that all computers agree on; anything else as it is."""
+    """Round a fraction to the digits that all computers agree on; return anything else as it is."""
     # Adding 0 turns -0.0, which rounding leaves of a tiny negative difference, into 0.0.
     return round(value, STORED_DIGITS) + 0.0 if isinstance(value, float) else value

@@ -112,7 +112,7 @@ class OpenRelease:
 
 
 def head_probabilities(opened: OpenRelease, raw: RawOutput) -> Probabilities:
-    """Probabilities of the grades by a release's head, its temperature and its calibrator.
+    """Return probabilities of the grades by a release's head, its temperature and its calibrator.
 
     Raises:
         BadRelease: As `OpenRelease.grading`.
@@ -121,7 +121,7 @@ def head_probabilities(opened: OpenRelease, raw: RawOutput) -> Probabilities:
 
 
 def default_release() -> Path:
-    """Folder of the release that ships inside the package."""
+    """Return the folder of the release that ships inside the package."""
     return Path(__file__).resolve().parent.parent / "releases" / "default"
 
 
@@ -227,7 +227,7 @@ def open_release(path: Path | str) -> OpenRelease:
 
 
 def _check_neighbours(release: Release, neighbours: Neighbours | None, path: Path) -> None:
-    """k-NN grading needs both the stored feature vectors, of the network's own length, and the voting parameters."""
+    """Check that stored feature vectors and voting parameters, which k-NN grading needs both, are there and fit."""
     if bool(release.neighbours) != (neighbours is not None):
         raise BadRelease(f"{path}: neighbours in {DESCRIPTION} and {NEIGHBOURS} belong together. Export it again.")
     if neighbours is None:

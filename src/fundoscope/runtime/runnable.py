@@ -42,7 +42,7 @@ class Runnable:
 
 
 def runnable(release: Release, path: Path, *, neighbours: Neighbours | None = None) -> Runnable:
-    """The parts of a release that compute.
+    """Return the parts of a release that compute.
 
     Args:
         release: What its `release.json` says.

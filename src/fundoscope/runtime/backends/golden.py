@@ -50,7 +50,7 @@ def _compare(name: str, outputs: list[Outputs], golden: Array, tolerance: float)
 
 
 def _correlation(first: Array, second: Array) -> str:
-    """Of all values of two maps; a map of one value has none."""
+    """Return the correlation of all values of two maps; a map of one value has none."""
     if not (np.ptp(first) > 0 and np.ptp(second) > 0):
         return "undefined"
     return f"{np.corrcoef(first.ravel(), second.ravel())[0, 1]:.3f}"

@@ -39,7 +39,7 @@ class OpenVinoSession:
             self._idle.put(compiled.create_infer_request())
 
     def run(self, names: Sequence[str], canvases: Canvases | Pairs) -> list[Computed]:
-        """A forward pass for each photograph; a thread beyond the callers that were announced waits for its turn."""
+        """Compute a forward pass for each photograph; a thread beyond the announced callers waits for its turn."""
         request = self._idle.get()
         try:
             computed = [_computed(request, names, canvases[i : i + 1]) for i in range(len(canvases))]
@@ -134,7 +134,7 @@ def _openvino() -> Any:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """No network at run time, ever: what is imported for the first time meanwhile finds no telemetry."""
+    """Import without telemetry: no network at run time, ever."""
     if "openvino" in sys.modules:
         yield
         return

@@ -36,7 +36,7 @@ class Session(Protocol):
         """Name and version of what computes."""
 
     def run(self, names: Sequence[str], canvases: Canvases | Pairs) -> list[Computed]:
-        """The outputs of these names, in their order."""
+        """Return the outputs of these names, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class OnnxRuntimeSession:
         self._session = session
 
     def run(self, names: Sequence[str], canvases: Canvases | Pairs) -> list[Computed]:
-        """One forward pass of the whole batch, in the thread that asks."""
+        """Compute one forward pass of the whole batch, in the thread that asks."""
         return list(self._session.run(list(names), {"canvases": canvases}))
 
 
@@ -85,7 +85,7 @@ def open_onnxruntime(opened: OpenRelease, *, threads: int) -> OnnxRuntimeSession
 
 
 def run_graph(model: bytes, canvases: Canvases | Pairs, *, threads: int = 1) -> dict[str, Computed]:
-    """All outputs of a graph by name, computed once by onnxruntime; nothing about the graph is checked.
+    """Compute all outputs of a graph once by onnxruntime and return them by name; nothing about the graph is checked.
 
     Args:
         model: Serialised ONNX graph with the input `canvases`.
@@ -98,7 +98,7 @@ def run_graph(model: bytes, canvases: Canvases | Pairs, *, threads: int = 1) -> 
 
 
 def _onnxruntime_session(model: bytes, threads: int) -> Any:
-    """The one place where onnxruntime loads a graph. Its stubs are no types of their own, hence Any."""
+    """Load a graph in onnxruntime: the one place that does. Its stubs are no types of their own, hence Any."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -138,7 +138,7 @@ def check_ports(opened: OpenRelease, inputs: Sequence[Port], outputs: Sequence[P
 
 
 def canvas_shape(opened: OpenRelease) -> tuple[int, ...]:
-    """Shape of what the network takes of one photograph: its canvas, or its own and the other eye's."""
+    """Return the shape of what the network takes of one photograph: its canvas, or its own and the other eye's."""
     side, eyes = opened.recipe.side, opened.release.eyes
     return (side, side, 3) if eyes == 1 else (eyes, side, side, 3)
 
@@ -156,7 +156,7 @@ def _check_port(ports: Sequence[Port], expected: dict[str, tuple[str, Shape]], o
 
 
 def _agrees(declared: tuple[int | str | None, ...], expected: Shape) -> bool:
-    """Whether lengths agree; what the graph leaves open (a name or nothing) may be anything."""
+    """Return whether lengths agree; what the graph leaves open (a name or nothing) may be anything."""
     return len(declared) == len(expected) and all(
         not isinstance(length, int) or wanted is None or length == wanted
         for length, wanted in zip(declared, expected, strict=True)
@@ -172,7 +172,7 @@ def _lengths(shape: tuple[int | str | None, ...]) -> str:
 
 
 def reason_of(problem: Exception) -> str:
-    """What a program gives as the reason, in one line: OpenVINO puts it last, after where in its source it arose."""
+    """Return the reason that a program gives, in one line: OpenVINO puts it last, after the place in its source."""
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
     if lines and lines[0].startswith("Exception from"):
         lines.reverse()
@@ -201,6 +201,6 @@ class Network:
         self._names = ["raw", "features", "heatmap"] if has_heatmap else ["raw", "features"]
 
     def run(self, canvases: Canvases | Pairs) -> Outputs:
-        """One forward pass; the heatmap, of the first photograph of a pair, comes out of the same pass."""
+        """Compute one forward pass; the heatmap, of the first photograph of a pair, comes out of the same pass."""
         raw, features, *heatmap = self._session.run(self._names, canvases)
         return Outputs(raw, features, heatmap[0] if heatmap else None)

@@ -79,7 +79,7 @@ def write_report(
 
 
 def _paged(answers: Sequence[PatientAnswer]) -> list[Page]:
-    """Patients in order, none of them torn apart; a page may exceed the limit by one patient's photographs."""
+    """Divide patients into pages, in order and none of them torn apart; a page may exceed the limit by one patient."""
     groups: list[list[PatientAnswer]] = [[]]
     count = 0
     for answer in answers:
@@ -126,7 +126,7 @@ def _about_release(grader: Grader) -> dict[str, Any]:
 
 
 def figures(evaluation: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """A release's figures as name and words; an interval is one figure, other nesting is spelt out in the name."""
+    """Yield a release's figures as name and words; an interval is one figure, other nesting goes into the name."""
     for key, value in evaluation.items():
         name = f"{prefix}{key.replace('_', ' ')}"
         if isinstance(value, Mapping):

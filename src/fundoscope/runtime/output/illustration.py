@@ -54,13 +54,13 @@ def illustrate(pixels: Photo, reading: Reading, *, overlaid: bool = True) -> Ill
 
 
 def draw_overlay(reading: Reading) -> Overlay | None:
-    """The heatmap in colour, in the proportions of the photograph; None where there is no heatmap."""
+    """Draw the heatmap in colour, in the proportions of the photograph; None where there is no heatmap."""
     laid = lay_on_photograph(reading, longer_px=OVERLAY_PX)
     return None if laid is None else colour(laid, reading)
 
 
 def colour(relevance: Float32[np.ndarray, "height width"], reading: Reading) -> Overlay:
-    """A map that was laid on a photograph (`lay_on_photograph`), in colour, more opaque the more relevant, 0 outside.
+    """Colour a map that was laid on a photograph (`lay_on_photograph`), more opaque the more relevant, 0 outside.
 
     Raises:
         ValueError: If no field was found in the photograph.
@@ -76,7 +76,7 @@ def colour(relevance: Float32[np.ndarray, "height width"], reading: Reading) -> 
 
 
 def lay_on_photograph(reading: Reading, *, longer_px: int) -> Float32[np.ndarray, "height width"] | None:
-    """The heatmap moved from the network's grid back onto the photograph, in [0, 1]; None where there is none.
+    """Move the heatmap from the network's grid back onto the photograph, in [0, 1]; None where there is none.
 
     Args:
         reading: Of a photograph that was decoded at `reading.decoded`.

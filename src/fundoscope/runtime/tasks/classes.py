@@ -56,7 +56,7 @@ class ClassAnswer:
         return CANNOT_ASSESS if self.predicted is None else CLASSIFIED
 
     def columns(self) -> dict[str, Cell]:
-        """`p_CLASS` of all classes, then `predicted_COLUMN`."""
+        """Return `p_CLASS` of all classes, then `predicted_COLUMN`."""
         probabilities = self.probabilities or (None,) * len(self.labels)
         return {
             **{f"p_{label}": probability for label, probability in zip(self.labels, probabilities, strict=True)},
@@ -64,13 +64,13 @@ class ClassAnswer:
         }
 
     def words(self) -> str:
-        """The class and its probability."""
+        """Return the class and its probability."""
         if self.predicted is None or self.probabilities is None:
             return self.decision
         return f"{self.column} {self.predicted}, probability {max(self.probabilities):.2f}"
 
     def brief(self) -> str:
-        """The class."""
+        """Return the class."""
         return self.predicted or ""
 
 
@@ -89,7 +89,7 @@ class ClassAnswerer(Answerer):
         return ClassAnswer(labels=self.labels, column=self.column)
 
     def answer(self, evidence: Evidence) -> ClassAnswer:
-        """Probability of each class, and the likeliest."""
+        """Return the probability of each class, and the likeliest."""
         probabilities = class_probabilities(evidence.raw, self.temperature)[0]
         return ClassAnswer(
             labels=self.labels,
@@ -99,7 +99,7 @@ class ClassAnswerer(Answerer):
         )
 
     def present(self, row: Row) -> Presentation:
-        """A bar for each class."""
+        """Return a bar for each class."""
         predicted = row[PREDICTED_PREFIX + self.column]
         described = dict(zip(self.labels, self.descriptions, strict=False))
         bars = tuple(
@@ -116,13 +116,13 @@ class ClassAnswerer(Answerer):
         )
 
     def console(self, row: Row) -> dict[str, str]:
-        """The class and its probability."""
+        """Return the class and its probability."""
         predicted = row[PREDICTED_PREFIX + self.column]
         words = "" if predicted is None else f"{predicted} {row[f'p_{predicted}']:.2f}"
         return {self.column: words}
 
     def facts(self) -> dict[str, str]:
-        """Temperature and classes."""
+        """Return the temperature and classes."""
         return {
             "head": f"softmax, temperature {self.temperature:.3f}",
             "answers": f"{self.column}: {', '.join(self.labels)}",
@@ -155,7 +155,7 @@ class Classes(Task):
     )
 
     def outputs(self, head: str, labels: Sequence[str]) -> int:
-        """One logit for each class."""
+        """Return one logit for each class."""
         return len(labels)
 
     def answerer(self, release: Release, refuse: Refusal, *, neighbours: Neighbours | None = None) -> ClassAnswerer:
@@ -176,11 +176,11 @@ class Classes(Task):
         )
 
     def decisions(self, head: str, raw: RawOutput) -> Shaped[np.ndarray, "photo ..."]:
-        """The likeliest class."""
+        """Return the likeliest class."""
         return np.asarray(raw.argmax(axis=1))
 
     def table(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> Table:
-        """Probabilities at temperature 1, and the likeliest class."""
+        """Return probabilities at temperature 1, and the likeliest class."""
         probabilities = class_probabilities(raw, 1.0)
         predicted = [labels[number] for number in probabilities.argmax(axis=1)]
         return {
@@ -189,7 +189,7 @@ class Classes(Task):
         }
 
     def likeliest(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> ClassAnswer:
-        """The likeliest class."""
+        """Return the likeliest class."""
         probabilities = class_probabilities(raw, 1.0)[0]
         return ClassAnswer(
             labels=tuple(labels),
@@ -199,18 +199,18 @@ class Classes(Task):
         )
 
     def of_photograph(self, row: Row) -> Finding:
-        """The class."""
+        """Return the class."""
         (predicted,) = (row[column] for column in row if column.startswith(PREDICTED_PREFIX))
         if predicted is None:
             return Finding(decision=CANNOT_ASSESS, labels=())
         return Finding(decision=CLASSIFIED, labels=(str(predicted),))
 
     def of_eye(self, photographs: Sequence[Finding]) -> Finding:
-        """The classes of the photographs that could be assessed."""
+        """Return the classes of the photographs that could be assessed."""
         classes = union(photographs)
         return Finding(decision=CLASSIFIED if classes else CANNOT_ASSESS, labels=classes)
 
     def of_patient(self, eyes: Sequence[Finding]) -> Finding:
-        """The classes of both eyes; not assessed if one of them could not be."""
+        """Return the classes of both eyes; not assessed if one of them could not be."""
         complete = all(eye.decision == CLASSIFIED for eye in eyes)
         return Finding(decision=CLASSIFIED if complete else CANNOT_ASSESS, labels=union(eyes))

@@ -69,7 +69,7 @@ class GradeAnswer:
         return None if self.grade is None else GRADE_NAMES[self.grade]
 
     def columns(self) -> dict[str, Cell]:
-        """p0 to p4, p_referable, grade, decision and grades_set."""
+        """Return p0 to p4, p_referable, grade, decision and grades_set."""
         by_grade = self.probabilities or (None,) * GRADES
         return {
             **{f"p{grade}": probability for grade, probability in enumerate(by_grade)},
@@ -80,13 +80,13 @@ class GradeAnswer:
         }
 
     def words(self) -> str:
-        """Grade, probability of referable disease, and decision."""
+        """Return grade, probability of referable disease, and decision."""
         name = "" if self.grade is None else f"grade {self.grade} {self.grade_name}"
         referable = "" if self.p_referable is None else f", P(referable) {self.p_referable:.2f}"
         return f"{name}{referable}: {self.decision}" if self.decision else name + referable
 
     def brief(self) -> str:
-        """The grade."""
+        """Return the grade."""
         return "" if self.grade is None else f"grade {self.grade}"
 
 
@@ -111,7 +111,7 @@ class GradeAnswerer(Answerer):
         return GradeAnswer()
 
     def head_probabilities(self, raw: RawOutput) -> Probabilities:
-        """Probabilities of the head, by its temperature and corrected by its calibrator."""
+        """Return probabilities of the head, by its temperature and corrected by its calibrator."""
         return calibrated(probabilities(self.release.head, raw, temperature=self.temperature), self.calibrator)
 
     def answer(self, evidence: Evidence) -> GradeAnswer:
@@ -131,14 +131,14 @@ class GradeAnswerer(Answerer):
         )
 
     def _probabilities(self, evidence: Evidence) -> Probabilities:
-        """Probability of each grade: the head's, or the votes of the nearest graded photographs; then calibrated."""
+        """Return calibrated probabilities of the grades: the head's, or the votes of the nearest graded photographs."""
         if self.neighbours is None:
             return self.head_probabilities(evidence.raw)
         voting = Voting.from_dict(self.release.neighbours)
         return calibrated(neighbour_probabilities(evidence.features[None], self.neighbours, voting), self.calibrator)
 
     def present(self, row: Row) -> Presentation:
-        """The grade with its probabilities, and the mark from which a photograph is referred."""
+        """Return the grade with its probabilities, and the mark from which a photograph is referred."""
         grade, graded = row["grade"], row["grade"] is not None
         sentences = []
         if row["grades_set"] and self.grade_sets is not None:
@@ -180,7 +180,7 @@ class GradeAnswerer(Answerer):
         return " ".join(sentences)
 
     def _description(self, row: Row) -> str | None:
-        """Of the prototype that matched best, where the head compares with prototypes; else of the grade."""
+        """Return the description of the best matching prototype, where the head has prototypes; else the grade's."""
         descriptions = self.release.descriptions
         if not descriptions or row["grade"] is None:
             return None
@@ -197,7 +197,7 @@ class GradeAnswerer(Answerer):
         }
 
     def facts(self) -> dict[str, str]:
-        """Temperature, cuts, threshold, votes, calibrator and sets."""
+        """Return temperature, cuts, threshold, votes, calibrator and sets."""
         release, sets = self.release, self.grade_sets
         return {
             "head": f"{release.head}, temperature {self.temperature:.3f}",
@@ -210,7 +210,7 @@ class GradeAnswerer(Answerer):
         }
 
     def promises(self) -> tuple[tuple[str, str], ...]:
-        """What the sets of grades promise."""
+        """Return what the sets of grades promise."""
         if self.grade_sets is None:
             return ()
         sets = self.grade_sets.thresholds
@@ -294,15 +294,15 @@ class DrGrade(Task):
         )
 
     def decisions(self, head: str, raw: RawOutput) -> Shaped[np.ndarray, "photo ..."]:
-        """The likeliest grade."""
+        """Return the likeliest grade."""
         return np.asarray(probabilities(head, raw).argmax(axis=1))
 
     def table(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> Table:
-        """Probabilities of the head at temperature 1, and the likeliest grade."""
+        """Return probabilities of the head at temperature 1, and the likeliest grade."""
         return grade_columns(probabilities(head, raw))
 
     def likeliest(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> GradeAnswer:
-        """The likeliest grade, without a decision: its threshold is not known."""
+        """Return the likeliest grade, without a decision: its threshold is not known."""
         by_grade = probabilities(head, raw)
         return GradeAnswer(
             decision="",
@@ -312,30 +312,30 @@ class DrGrade(Task):
         )
 
     def of_photograph(self, row: Row) -> Finding:
-        """The row's decision."""
+        """Return the row's decision."""
         return Finding(decision=str(row["decision"]))
 
     def of_eye(self, photographs: Sequence[Finding]) -> Finding:
-        """Refer if any refers; else rescreen if any could be graded."""
+        """Return refer if any refers; else rescreen if any could be graded."""
         return Finding(decision=decide_eye([photograph.decision for photograph in photographs]))
 
     def of_patient(self, eyes: Sequence[Finding]) -> Finding:
-        """The worst eye's decision."""
+        """Return the worst eye's decision."""
         return Finding(decision=decide_patient([eye.decision for eye in eyes]))
 
 
 def referable(grades: Grades) -> Bool[np.ndarray, " photo"]:
-    """Which grades are referred."""
+    """Return which grades are referred."""
     return np.asarray(grades >= REFERABLE)
 
 
 def referable_probability(by_grade: Probabilities) -> Scores:
-    """Probability that the grade is one that is referred."""
+    """Return the probability that the grade is one that is referred."""
     return exceedance(by_grade, REFERABLE)
 
 
 def grade_columns(by_grade: Probabilities) -> Table:
-    """Columns of uncalibrated probabilities: p0 to p4, p_referable and the likeliest grade."""
+    """Return columns of uncalibrated probabilities: p0 to p4, p_referable and the likeliest grade."""
     return {
         **{f"p{grade}": by_grade[:, grade] for grade in range(by_grade.shape[1])},
         "p_referable": referable_probability(by_grade),
@@ -344,12 +344,12 @@ def grade_columns(by_grade: Probabilities) -> Table:
 
 
 def percent(share: float) -> str:
-    """A share as whole percent."""
+    """Return a share as whole percent."""
     return f"{100 * share:.0f} %"
 
 
 def _set_words(grades: str, alpha: float) -> str:
-    """A set of grades in words."""
+    """Return a set of grades in words."""
     members = grades.split()
     listed = f"{{{', '.join(members)}}}" if len(members) < GRADES else "all grades, none can be excluded"
     return f"{percent(1 - alpha)} prediction set: {listed}."

@@ -23,7 +23,7 @@ class GradeSets:
     """Sets begin with the grade that is answered, which is in each; otherwise with the likeliest."""
 
     def text(self, given: Probabilities, answers: Grades, *, quality: str | None) -> str:
-        """What `grades_set` holds for one photograph, whose arrays have one row."""
+        """Return what `grades_set` holds for one photograph, whose arrays have one row."""
         groups = [quality or ""] if self.thresholds.by else []
         sets = self.thresholds.sets(given, groups=groups, answers=answers if self.from_answer else None)
         return grades_text(sets)[0]
@@ -34,7 +34,7 @@ class GradeSets:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> GradeSets:
-        """Back from `to_dict`.
+        """Read what `to_dict` wrote.
 
         Raises:
             ValueError: If a key is missing or unknown, or a value is not allowed.

@@ -65,7 +65,7 @@ class SignsAnswer:
         return PRESENT if self.present_signs else ABSENT
 
     def columns(self) -> dict[str, Cell]:
-        """`p_SIGN` of all signs, then `sign_SIGN` of all: 1 present, 0 absent, blank where not gradable."""
+        """Return `p_SIGN` of all signs, then `sign_SIGN` of all: 1 present, 0 absent, blank where not gradable."""
         probabilities = self.probabilities or (None,) * len(self.labels)
         flags = self.present or (None,) * len(self.labels)
         return {
@@ -77,13 +77,13 @@ class SignsAnswer:
         }
 
     def words(self) -> str:
-        """Every sign's probability, and the decision."""
+        """Return every sign's probability, and the decision."""
         probabilities = zip(self.labels, self.probabilities or (), strict=False)
         listed = ", ".join(f"{label} {probability:.2f}" for label, probability in probabilities)
         return f"{listed}: {self.decision}" if listed else self.decision
 
     def brief(self) -> str:
-        """The signs found."""
+        """Return the signs found."""
         return "" if self.present is None else ", ".join(self.present_signs) or ABSENT
 
 
@@ -104,7 +104,7 @@ class SignsAnswerer(Answerer):
         return SignsAnswer(labels=self.labels)
 
     def answer(self, evidence: Evidence) -> SignsAnswer:
-        """Probability of each sign, and whether it reaches its threshold."""
+        """Return the probability of each sign, and whether it reaches its threshold."""
         probabilities = sign_probabilities(evidence.raw, self.temperatures)[0]
         flags = tuple(bool(reached) for reached in probabilities >= np.array(self.thresholds))
         return SignsAnswer(
@@ -114,7 +114,7 @@ class SignsAnswerer(Answerer):
         )
 
     def present(self, row: Row) -> Presentation:
-        """A bar for each sign, with the mark of its threshold."""
+        """Return a bar for each sign, with the mark of its threshold."""
         signs = _present_signs(row, self.labels)
         assessed = row[SIGN_PREFIX + self.labels[0]] is not None
         described = [
@@ -144,12 +144,12 @@ class SignsAnswerer(Answerer):
         )
 
     def console(self, row: Row) -> dict[str, str]:
-        """The signs found, with their probabilities."""
+        """Return the signs found, with their probabilities."""
         signs = _present_signs(row, self.labels)
         return {"signs": ", ".join(f"{label} {row[f'p_{label}']:.2f}" for label in signs)}
 
     def facts(self) -> dict[str, str]:
-        """Temperature and threshold of each sign."""
+        """Return the temperature and threshold of each sign."""
         numbers = zip(self.labels, self.temperatures, self.thresholds, strict=True)
         return {
             "head": "signs, each by itself",
@@ -203,7 +203,7 @@ class Signs(Task):
     )
 
     def outputs(self, head: str, labels: Sequence[str]) -> int:
-        """One logit for each sign."""
+        """Return one logit for each sign."""
         return len(labels)
 
     def answerer(self, release: Release, refuse: Refusal, *, neighbours: Neighbours | None = None) -> SignsAnswerer:
@@ -221,16 +221,16 @@ class Signs(Task):
         )
 
     def decisions(self, head: str, raw: RawOutput) -> Shaped[np.ndarray, "photo ..."]:
-        """Which signs are likelier present than absent."""
+        """Return which signs are likelier present than absent."""
         return np.asarray(raw > 0)
 
     def table(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> Table:
-        """Probabilities at temperature 1, and the signs that are likelier present than absent."""
+        """Return probabilities at temperature 1, and the signs that are likelier present than absent."""
         probabilities = sign_probabilities(raw, (1.0,) * len(labels))
         return sign_columns(labels, probabilities, probabilities >= UNCALIBRATED_THRESHOLD)
 
     def likeliest(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> SignsAnswer:
-        """Each sign's probability, and whether it is likelier present than absent."""
+        """Return each sign's probability, and whether it is likelier present than absent."""
         probabilities = sign_probabilities(raw, (1.0,) * len(labels))[0]
         return SignsAnswer(
             labels=tuple(labels),
@@ -239,7 +239,7 @@ class Signs(Task):
         )
 
     def of_photograph(self, row: Row) -> Finding:
-        """The signs found."""
+        """Return the signs found."""
         columns = [column for column in row if column.startswith(SIGN_PREFIX)]
         labels = tuple(column.removeprefix(SIGN_PREFIX) for column in columns)
         if any(row[column] is None for column in columns):
@@ -248,23 +248,23 @@ class Signs(Task):
         return Finding(decision=PRESENT if signs else ABSENT, labels=signs)
 
     def of_eye(self, photographs: Sequence[Finding]) -> Finding:
-        """All signs found; none if at least one photograph could be assessed."""
+        """Return all signs found; none if at least one photograph could be assessed."""
         return _combined(photographs, (PRESENT, ABSENT, CANNOT_ASSESS))
 
     def of_patient(self, eyes: Sequence[Finding]) -> Finding:
-        """All signs found; none only if every eye could be assessed."""
+        """Return all signs found; none only if every eye could be assessed."""
         return _combined(eyes, (PRESENT, CANNOT_ASSESS, ABSENT))
 
 
 def sign_name(column: str) -> str:
-    """A sign's name, from its column in the manifest."""
+    """Return a sign's name, from its column in the manifest."""
     return column.removeprefix(SIGN_PREFIX)
 
 
 def sign_columns(
     labels: Sequence[str], probabilities: Float[np.ndarray, "photo sign"], present: Shaped[np.ndarray, "photo sign"]
 ) -> Table:
-    """Columns of many photographs: `p_SIGN` of all signs, then `sign_SIGN` of all."""
+    """Return columns of many photographs: `p_SIGN` of all signs, then `sign_SIGN` of all."""
     return {
         **{f"p_{label}": column for label, column in zip(labels, probabilities.T, strict=True)},
         **{SIGN_PREFIX + label: column.astype(np.int64) for label, column in zip(labels, present.T, strict=True)},
@@ -276,13 +276,13 @@ def _present_signs(row: Row, labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def _combined(findings: Sequence[Finding], order: Sequence[str]) -> Finding:
-    """The first decision of an order that is among the findings, with all signs that were found."""
+    """Return the first decision of an order that is among the findings, with all signs that were found."""
     decisions = {finding.decision for finding in findings}
     return Finding(decision=next(decision for decision in order if decision in decisions), labels=union(findings))
 
 
 def _by_sign(values: Mapping[str, Any], key: str, section: str, release: Release, refuse: Refusal) -> tuple[float, ...]:
-    """One number above 0 for each sign, in the order of the labels."""
+    """Return one number above 0 for each sign, in the order of the labels."""
     numbers = values.get(key)
     if not isinstance(numbers, Mapping) or set(numbers) != set(release.labels):
         raise refuse(f"{section}.{key}", f"a number for each of {', '.join(release.labels)}", numbers)

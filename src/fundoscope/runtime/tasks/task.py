@@ -96,13 +96,13 @@ class Answer(Protocol):
         """One for each label; None where the network was not run."""
 
     def columns(self) -> dict[str, Cell]:
-        """The task's columns of the predictions table, in order; None is blank."""
+        """Return the task's columns of the predictions table, in order; None is blank."""
 
     def words(self) -> str:
-        """The answer in one line."""
+        """Return the answer in one line."""
 
     def brief(self) -> str:
-        """The answer in a word or two; empty where there is none."""
+        """Return the answer in a word or two; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,22 +157,22 @@ class Answerer(ABC):
 
     @abstractmethod
     def answer(self, evidence: Evidence) -> Answer:
-        """The answer to one photograph. One that is not gradable has probabilities, but no decision."""
+        """Return the answer to one photograph. One that is not gradable has probabilities, but no decision."""
 
     @abstractmethod
     def present(self, row: Row) -> Presentation:
-        """A row of the predictions table as the report shows it."""
+        """Return a row of the predictions table as the report shows it."""
 
     @abstractmethod
     def console(self, row: Row) -> dict[str, str]:
-        """A row's answer as the terminal shows it, by the title of the column; blank where there is none."""
+        """Return a row's answer as the terminal shows it, by the title of the column; blank where there is none."""
 
     @abstractmethod
     def facts(self) -> dict[str, str]:
-        """Calibration and operating points in words, by name."""
+        """Return calibration and operating points in words, by name."""
 
     def promises(self) -> tuple[tuple[str, str], ...]:
-        """What the report says of the answers' guarantees, as (title, text)."""
+        """Return what the report says of the answers' guarantees, as (title, text)."""
         return ()
 
     @property
@@ -200,7 +200,7 @@ class Task(ABC):
 
     @abstractmethod
     def outputs(self, head: str, labels: Sequence[str]) -> int:
-        """Number of raw outputs of a head."""
+        """Return the number of raw outputs of a head."""
 
     @abstractmethod
     def answerer(self, release: Release, refuse: Refusal, *, neighbours: Neighbours | None = None) -> Answerer:
@@ -212,11 +212,11 @@ class Task(ABC):
 
     @abstractmethod
     def decisions(self, head: str, raw: RawOutput) -> Shaped[np.ndarray, "photo ..."]:
-        """The likeliest answers before calibration, by which an exported graph is compared with its origin."""
+        """Return the likeliest answers before calibration, by which an exported graph is compared with its origin."""
 
     @abstractmethod
     def table(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> Table:
-        """The task's columns before calibration, as a training run writes them.
+        """Return the task's columns before calibration, as a training run writes them.
 
         Args:
             head: One of `heads`.
@@ -227,19 +227,19 @@ class Task(ABC):
 
     @abstractmethod
     def likeliest(self, head: str, raw: RawOutput, labels: Sequence[str], *, column: str = "") -> Answer:
-        """The likeliest answer to one photograph before calibration; arguments as of `table`, `raw` of one row."""
+        """Return the likeliest answer to a photograph before calibration; arguments as of `table`, `raw` of one row."""
 
     @abstractmethod
     def of_photograph(self, row: Row) -> Finding:
-        """What a row of the predictions table says."""
+        """Return what a row of the predictions table says."""
 
     @abstractmethod
     def of_eye(self, photographs: Sequence[Finding]) -> Finding:
-        """The answer for an eye, from those for its photographs."""
+        """Return the answer for an eye, from those for its photographs."""
 
     @abstractmethod
     def of_patient(self, eyes: Sequence[Finding]) -> Finding:
-        """The answer for a patient, from those for the eyes."""
+        """Return the answer for a patient, from those for the eyes."""
 
     def check(self, release: Release, refuse: Refusal) -> None:
         """Check a release's head and labels, and that descriptions are of all labels.
@@ -262,7 +262,7 @@ CANNOT_ASSESS: Final = "cannot assess"
 
 
 def union(findings: Sequence[Finding]) -> tuple[str, ...]:
-    """All labels that were found, each once, in the order of their first finding."""
+    """Return all labels that were found, each once, in the order of their first finding."""
     return tuple(dict.fromkeys(label for finding in findings for label in finding.labels or ()))
 
 

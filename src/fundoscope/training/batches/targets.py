@@ -56,7 +56,7 @@ class Target:
         return len(self.names)
 
     def values(self, frame: pd.DataFrame) -> Values:
-        """What each row of a checked manifest is to be learnt as.
+        """Return what each row of a checked manifest is to be learnt as.
 
         Raises:
             BadTable: If the manifest lacks the column, or a row that is to be learnt has no value or an unknown one.
@@ -79,7 +79,7 @@ class Target:
         return np.array([number[text] for text in texts], dtype=np.int64)
 
     def _expect(self, frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
-        """Every column is there, and where a row must have a value it has one."""
+        """Check that every column is there, and that where a row must have a value it has one."""
         missing = [name for name in columns if name not in frame]
         if missing:
             raise BadTable(
@@ -102,12 +102,12 @@ GRADE: Final = Target()
 
 
 def target_of(data: Data) -> Target:
-    """What an experiment learns."""
+    """Return what an experiment learns."""
     if data.target == "grade":
         return GRADE
     return Target("signs" if data.target == "signs" else "classes", data.target, data.labels)
 
 
 def _text(value: object) -> str:
-    """A cell as labels are written: whole numbers without a decimal point."""
+    """Return a cell as labels are written: whole numbers without a decimal point."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -118,7 +118,7 @@ _CALIBRATIONS: Final[dict[str, Callable[[Finished], Calibrated]]] = {
 
 
 def _raw(finished: Finished) -> Scores:
-    """Raw outputs of the held-out photographs."""
+    """Return raw outputs of the held-out photographs."""
     experiment = finished.experiment
     target = target_of(experiment.data)
     outputs = target.task.outputs(experiment.network.head, target.names)
@@ -139,12 +139,12 @@ class Calibrating:
     """A name in `decide.calibrate.CUTTERS`."""
 
     def fit(self, scores: Scores, grades: Grades) -> tuple[float, Cuts]:
-        """Temperature (1 of probabilities) and cuts of held-out photographs."""
+        """Return the temperature (1 of probabilities) and cuts of held-out photographs."""
         temperature = 1.0 if self.head is None else fit_temperature(self.head, scores, grades)
         return temperature, CUTTERS[self.cutter](expected_grade(self._probabilities(temperature, scores)), grades)
 
     def apply(self, fitted: tuple[float, Cuts], scores: Scores) -> Float[np.ndarray, "photo 6"]:
-        """Probabilities and, behind them, the grade answered."""
+        """Return probabilities and, behind them, the grade answered."""
         by_grade = self._probabilities(fitted[0], scores)  # (photo, 5)
         return np.column_stack([by_grade, grade_from_cuts(expected_grade(by_grade), fitted[1])])
 
@@ -155,7 +155,7 @@ class Calibrating:
 def fit_grade_sets(
     calibrating: Calibrating, scores: Scores, reference: pd.DataFrame, answers: pd.DataFrame
 ) -> GradeSets:
-    """Sets that begin with the answered grade, from scores whose temperature and cuts are of other patients.
+    """Return sets that begin with the answered grade, from scores whose temperature and cuts are of other patients.
 
     Args:
         calibrating: How the release reads scores.
@@ -176,7 +176,7 @@ def fit_grade_sets(
 
 
 def _parts(folds: Int[np.ndarray, " photo"] | None, units: Int[np.ndarray, " photo"]) -> Int[np.ndarray, " photo"]:
-    """The predictions' folds, or patients in turn."""
+    """Return the predictions' folds, or patients in turn."""
     if folds is not None and len(np.unique(folds)) > 1:
         return folds
     return np.asarray(np.unique(units, return_inverse=True)[1] % FOLDS)

@@ -62,16 +62,16 @@ class PlainGraph(nn.Module):
         self.networks, self.normalise = nn.ModuleList(network.eval() for network in several), normalise
 
     def forward(self, canvases: UInt8[Tensor, "photo *eyes side side 3"]) -> tuple[Tensor, ...]:
-        """Raw output (photo, output) and features (photo, feature)."""
+        """Return raw output (photo, output) and features (photo, feature)."""
         readings = self.read(self.normalise(canvases))
         return _mean([reading.raw for reading in readings]), self._reported(readings)
 
     def read(self, pictures: Float[Tensor, "photo *eyes 3 side side"]) -> list[Read]:
-        """What each network makes of the pictures; averaged with the mirror image where asked."""
+        """Return what each network makes of the pictures; averaged with the mirror image where asked."""
         return [_read(network, pictures) for network in self.networks]
 
     def exportable(self, example: UInt8[Tensor, "photo *eyes side side 3"]) -> nn.Module:
-        """What the exporter is given."""
+        """Return what the exporter is given."""
         return self
 
     @property
@@ -109,7 +109,7 @@ class ReleaseGraph(PlainGraph):
     def forward(
         self, canvases: UInt8[Tensor, "photo *eyes side side 3"]
     ) -> tuple[Float[Tensor, "photo output"], Float[Tensor, "photo feature"], Float[Tensor, "photo row column"]]:
-        """Raw output, features, and a heatmap with largest value 1 (0 where nothing supported the answer)."""
+        """Return raw output, features, and a heatmap with largest value 1 (0 where nothing supported the answer)."""
         readings = self.read(self.normalise(canvases))
         raw = _mean([reading.raw for reading in readings])
         relevance = [
@@ -151,12 +151,12 @@ def _read_once(network: GradingNetwork, pictures: Float[Tensor, "photo *eyes 3 s
 
 
 def _own(network: GradingNetwork, seen: Float[Tensor, "photo seen"]) -> Float[Tensor, "photo feature"]:
-    """The graded photograph's part of what the head reads, or of what is as wide."""
+    """Return the graded photograph's part of what the head reads, or of what is as wide."""
     return seen if network.eyes == 1 else seen[:, : network.features]
 
 
 def _mean(several: list[Tensor]) -> Tensor:
-    """The mean of what several networks gave; of one what it gave, with no needless node in the graph."""
+    """Return the mean of what several networks gave; of one what it gave, with no needless node in the graph."""
     return several[0] if len(several) == 1 else torch.stack(several).mean(dim=0)
 
 
@@ -165,13 +165,13 @@ def release_graph(
     normalise: Normalise,
     canvases: UInt8[np.ndarray, "photo *eyes side side 3"],
 ) -> PlainGraph:
-    """The graph to export: with a heatmap where it has a closed form, which a few photographs tell, else without."""
+    """Return the graph to export: with a heatmap where it has a closed form, which a few photographs show."""
     mapped = ReleaseGraph(networks, normalise)
     return mapped if pools_plainly(mapped, canvases) else PlainGraph(networks, normalise)
 
 
 def to_onnx(graph: PlainGraph, side: int) -> bytes:
-    """The serialised ONNX graph, with a free number of photographs."""
+    """Export the graph to ONNX, with a free number of photographs."""
     eyes = () if graph.eyes == 1 else (graph.eyes,)
     example = torch.zeros(FREE, *eyes, side, side, 3, dtype=torch.uint8)
     noisy = logging.getLogger("torch.onnx")
@@ -203,7 +203,7 @@ def to_onnx(graph: PlainGraph, side: int) -> bytes:
 
 
 def without_traces(model: Any) -> Any:
-    """An ONNX model without the exporter's notes: its stack traces name files of the machine it ran on."""
+    """Remove the exporter's notes from an ONNX model: its stack traces name files of the machine it ran on."""
     for graph in (model.graph, *model.functions):
         for part in (*graph.node, *graph.value_info, *getattr(graph, "input", ()), *getattr(graph, "output", ())):
             if not isinstance(part, str):
@@ -220,7 +220,7 @@ def without_traces(model: Any) -> Any:
 
 
 def pools_plainly(graph: PlainGraph, canvases: UInt8[np.ndarray, "photo *eyes side side 3"]) -> bool:
-    """Whether each network's features are the plain mean of its last map, on which the heatmap's closed form rests."""
+    """Return whether each network's features are the mean of its last map, as the heatmap's closed form requires."""
     with torch.inference_mode():
         pictures = graph.normalise(torch.from_numpy(canvases))
         return all(_pools_plainly(network, pictures) for network in graph.networks)
@@ -248,7 +248,7 @@ def check_pooling(graph: ReleaseGraph, canvases: UInt8[np.ndarray, "photo *eyes 
 
 
 def halve(model: bytes) -> bytes:
-    """The ONNX graph with its large weights stored as 16-bit floats, which it widens to 32 bits when it is loaded.
+    """Store large weights of an ONNX graph as 16-bit floats, which it widens to 32 bits when it is loaded.
 
     Nothing is computed with 16 bits; onnxruntime folds the widening away, so speed and memory stay as they were.
     """
@@ -315,7 +315,7 @@ def check_parity(
 
 
 def run_onnx(model: bytes, canvases: UInt8[np.ndarray, "photo *eyes side side 3"]) -> dict[str, np.ndarray]:
-    """Outputs of an ONNX graph by name, computed with onnxruntime."""
+    """Return the outputs of an ONNX graph by name, computed with onnxruntime."""
     return run_graph(model, canvases, threads=available_cores())
 
 

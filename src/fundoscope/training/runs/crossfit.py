@@ -43,7 +43,7 @@ def cross_fit_answers(frame: pd.DataFrame, reference: Values, experiment: Experi
 def cross_fit_signs(
     frame: pd.DataFrame, reference: Values, labels: Sequence[str], *, sensitivity: float
 ) -> pd.DataFrame:
-    """Signs of out-of-fold predictions: each fold's by temperatures and thresholds of the other folds.
+    """Return signs of out-of-fold predictions: each fold's by temperatures and thresholds of the other folds.
 
     A sign that the other folds have nowhere or everywhere stays uncalibrated.
 
@@ -54,7 +54,7 @@ def cross_fit_signs(
         sensitivity: For each sign, that its threshold is fitted to.
     """
     folds, raw = _folds(frame), _raw(frame, len(labels))
-    shares, present = sign_probabilities(raw, (1.0,) * len(labels)), np.zeros(raw.shape, dtype=bool)
+    by_label, present = sign_probabilities(raw, (1.0,) * len(labels)), np.zeros(raw.shape, dtype=bool)
     if len(np.unique(folds)) < 2:
         return frame
     for fold in np.unique(folds):
@@ -63,21 +63,21 @@ def cross_fit_signs(
             temperature, threshold = 1.0, UNCALIBRATED_THRESHOLD
             if len(np.unique(reference[others, k][~np.isnan(reference[others, k])])) == 2:
                 temperature, threshold = fit_sign(raw[others, k], reference[others, k], sensitivity=sensitivity)
-            shares[mine, k] = sign_probabilities(raw[mine, k : k + 1], (temperature,))[:, 0]
-            present[mine, k] = shares[mine, k] >= threshold
-    return frame.assign(**sign_columns(labels, shares, present))
+            by_label[mine, k] = sign_probabilities(raw[mine, k : k + 1], (temperature,))[:, 0]
+            present[mine, k] = by_label[mine, k] >= threshold
+    return frame.assign(**sign_columns(labels, by_label, present))
 
 
 def cross_fit_classes(frame: pd.DataFrame, reference: Values, labels: Sequence[str]) -> pd.DataFrame:
-    """Probabilities of classes of out-of-fold predictions, each fold's by the temperature of the other folds."""
+    """Return probabilities of classes of out-of-fold predictions, each fold's by the temperature of the other folds."""
     folds, raw = _folds(frame), _raw(frame, len(labels))
     if len(np.unique(folds)) < 2:
         return frame
-    shares = np.empty(raw.shape)
+    by_label = np.empty(raw.shape)
     for fold in np.unique(folds):
         mine, others = folds == fold, folds != fold
-        shares[mine] = class_probabilities(raw[mine], fit_class_temperature(raw[others], reference[others]))
-    return frame.assign(**{f"p_{label}": column for label, column in zip(labels, shares.T, strict=True)})
+        by_label[mine] = class_probabilities(raw[mine], fit_class_temperature(raw[others], reference[others]))
+    return frame.assign(**{f"p_{label}": column for label, column in zip(labels, by_label.T, strict=True)})
 
 
 def _folds(frame: pd.DataFrame) -> Int[np.ndarray, " photo"]:

@@ -43,7 +43,7 @@ class Outputs:
 
 
 def run_network(network: GradingNetwork, experiment: Experiment, rows: Rows) -> Outputs:
-    """Raw outputs and features in fp32, in the order of the rows."""
+    """Return raw outputs and features in fp32, in the order of the rows."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     module: Any = network  # torch's stub of `to` does not know memory_format beside a device
     module.to(device, memory_format=torch.channels_last).eval()
@@ -81,14 +81,14 @@ def answer(
 
 
 def voting_of(release: Release) -> Voting | None:
-    """How neighbours vote; None where the head grades."""
+    """Return how neighbours vote; None where the head grades."""
     if not release.neighbours:
         return None
     return Voting(release.neighbours, release.neighbour_metric, release.neighbour_weights)
 
 
 def neighbours_of(network: GradingNetwork, experiment: Experiment, train: Rows) -> Neighbours:
-    """The training photographs, as the network sees them, with their grades."""
+    """Return the training photographs, as the network sees them, with their grades."""
     features = run_network(network, experiment, train).features
     return Neighbours(features, train.grades, np.array([stored.sha256 for stored in train.stored]))
 
@@ -102,7 +102,7 @@ def write_reference_set(network: GradingNetwork, experiment: Experiment, train: 
 def predictions_table(
     rows: Rows, outputs: Outputs, columns: Table, experiment: Experiment, *, fold: int | None = None
 ) -> pd.DataFrame:
-    """Predictions in the columns of `fundoscope.tables`.
+    """Return predictions in the columns of `fundoscope.tables`.
 
     Args:
         rows: The rows that were run.
@@ -123,7 +123,7 @@ def predictions_table(
 
 
 def _carried(rows: Rows, outputs: Outputs) -> pd.DataFrame:
-    """What a table says of each photograph before any answer, and the network's raw output."""
+    """Return what a table says of each photograph before any answer, and the network's raw output."""
     frame = rows.frame.reindex(columns=list(CARRIED)).reset_index(drop=True)
     frame["sha256"] = [stored.sha256 for stored in rows.stored]
     frame["status"] = "graded"
