@@ -30,14 +30,14 @@ SEED: Final = 0
 
 
 def contradictions(frame: pd.DataFrame) -> tuple[Finding, ...]:
-    """Pictures that bear several values of a column of `LABELS`: one file, or one group of duplicates."""
+    """Find pictures that have several values of a column of `LABELS`: one file, or one group of duplicates."""
     return tuple(finding for name in LABELS if name in frame for finding in _contradictions(frame, name))
 
 
 def agreement(
     first: Sequence[int], second: Sequence[int], patients: Sequence[object], *, resamples: int = RESAMPLES
 ) -> dict[str, dict[str, float | None]]:
-    """How well two labels of the same photographs agree: `STATISTICS`, each with its 95 % interval by patient.
+    """Measure the agreement of two labels of the same photographs: `STATISTICS` with 95 % intervals by patient.
 
     Args:
         first: ICDR grades 0 to 4.
@@ -60,7 +60,7 @@ def agreement(
 
 
 def two_labels(frame: pd.DataFrame, *, resamples: int = RESAMPLES) -> tuple[Finding, ...]:
-    """Agreement of `grade` with `grade_second` in every source, and of two sources on the pictures that both hold."""
+    """Compare `grade` with `grade_second` in every source, and two sources on the pictures that both have."""
     findings = []
     sources = texts(frame, "source")
     if "grade_second" in frame and "grade" in frame:
@@ -82,7 +82,7 @@ def two_labels(frame: pd.DataFrame, *, resamples: int = RESAMPLES) -> tuple[Find
 
 
 def model_agreement(rows: pd.DataFrame, *, resamples: int = RESAMPLES) -> tuple[Finding, ...]:
-    """Agreement of the reference grade with a model's: `Joined.rows` with `grade` and `predicted_grade`."""
+    """Measure the agreement of the reference grade with a model's: `Joined.rows` with `grade` and `predicted_grade`."""
     if "grade" not in rows or "predicted_grade" not in rows:
         return ()
     graded = rows[rows["grade"].notna() & rows["predicted_grade"].notna()]
@@ -123,7 +123,7 @@ def _contradictions(frame: pd.DataFrame, name: str) -> Iterator[Finding]:
 
 
 def _spread(values: Sequence[str]) -> int:
-    """Between the highest and the lowest number; 1 for words that differ."""
+    """Return the difference of the highest and the lowest number; 1 for words that differ."""
     if not all(value.isdigit() for value in values):
         return 1
     numbers = [int(value) for value in values]
@@ -158,7 +158,7 @@ def _agreement_finding(rows: pd.DataFrame, second: str, what: str, resamples: in
 
 
 def _across_sources(frame: pd.DataFrame) -> dict[tuple[str, str], tuple[list[int], list[int]]]:
-    """For each two sources, the rows of the first whose picture the second holds, and the second's grades of it."""
+    """Return, for each two sources, rows of the first whose picture the second has, and the second's grades."""
     if not {"grade", "source"} <= set(frame.columns):
         return {}
     pictures = unit_keys(frame[[column for column in ("image", "sha256", "duplicate_group") if column in frame]])

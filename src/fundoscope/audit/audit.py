@@ -60,14 +60,14 @@ class Audit:
         return any(finding.severity == "blocks" for finding in self.findings)
 
     def short(self, image: str) -> str:
-        """A photograph's name without the folders that all of them are in."""
+        """Return a photograph's name without the folders that all of them are in."""
         folders = {str(name).rpartition("/")[0] for name in self.listing.frame["image"]}
         if "" in folders:
             return image
         return image.removeprefix(f"{os.path.commonpath(sorted(folders))}/")
 
     def to_dict(self) -> dict[str, Any]:
-        """The audit as JSON can hold it; `schema` names this layout."""
+        """Convert to values that JSON can hold; `schema` names this layout."""
         frame, names = self.listing.frame, [str(image) for image in self.listing.frame["image"]]
         groups = frame["duplicate_group"].dropna()
         return {
@@ -218,7 +218,7 @@ def _counted(
 
 
 def _with_hashes(frame: pd.DataFrame, fingerprints: Fingerprints) -> pd.DataFrame:
-    """The files' own hashes: what a manifest says may be of another file."""
+    """Hash the files: what a manifest says may be of another file."""
     return frame.assign(
         sha256=pd.Series([name or None for name in fingerprints.sha256], index=frame.index, dtype=object)
     )
@@ -227,7 +227,7 @@ def _with_hashes(frame: pd.DataFrame, fingerprints: Fingerprints) -> pd.DataFram
 def _doubted(
     frame: pd.DataFrame, predictions: Predictions | None, listing: Listing, trained: Collection[str]
 ) -> tuple[pd.DataFrame | None, tuple[labels.Suspect, ...]]:
-    """Predictions beside their photographs, and the labels that they doubt."""
+    """Join predictions with their photographs, and find the labels that they contradict."""
     if predictions is None:
         return None, ()
     rows = _joined(frame, predictions.table, listing)
@@ -235,7 +235,7 @@ def _doubted(
 
 
 def _joined(frame: pd.DataFrame, predictions: pd.DataFrame, listing: Listing) -> pd.DataFrame:
-    """Predictions beside the photographs that they are about, found by hash, else by the manifest's own name."""
+    """Join predictions with photographs by hash, else by the manifest's own name."""
     # The manifest's own folds say nothing about what the predictions were held out of.
     written = frame.drop(columns="fold", errors="ignore").assign(name=frame["image"], image=frame["image_written"])
     parts = [

@@ -43,7 +43,7 @@ class ReleaseEmbedder:
         return self.opened.recipe.decode_px
 
     def features(self, photo: Photo, field: Field | None) -> Float32[np.ndarray, " feature"]:
-        """Mean features of the photograph and its mirror image, of length 1."""
+        """Return the mean features of the photograph and its mirror image, of length 1."""
         canvas = prepare(photo, self.opened.recipe, field=field).canvas
         pictures = np.stack([canvas, canvas[:, ::-1]])
         if self.opened.release.eyes == 2:  # alone: the features are the photograph's own, whatever stands beside it

@@ -24,7 +24,7 @@ class Finding:
     """Counts, tables and names, as JSON can hold them."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Convert to values that JSON can hold."""
         return {
             "check": self.check,
             "severity": self.severity,

@@ -45,12 +45,12 @@ class Suspect:
     why: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Convert to values that JSON can hold."""
         return asdict(self) | {"probabilities": list(self.probabilities)}
 
 
 def label_findings(frame: pd.DataFrame) -> tuple[Finding, ...]:
-    """All that a manifest's labels say against one another.
+    """Find contradictions among a manifest's labels.
 
     Args:
         frame: A checked manifest, several sources in one; `duplicate_group` as an audit fills it.
@@ -59,7 +59,7 @@ def label_findings(frame: pd.DataFrame) -> tuple[Finding, ...]:
 
 
 def suspects(rows: pd.DataFrame, *, trained_on: Collection[str] = (), held_out: bool = False) -> tuple[Suspect, ...]:
-    """The labels that out-of-fold predictions doubt, most doubtful first.
+    """Find the labels that out-of-fold predictions contradict, most doubtful first.
 
     Confident learning (Northcutt et al., JAIR 70 (2021) 1373-1411, arXiv 1911.00068, cleanlab) says which labels are
     probably wrong, and how likely each is; among labels it finds equally likely, to the hundredth, the one further from
@@ -117,7 +117,7 @@ def write_review(suspects: Sequence[Suspect], path: Path | str) -> None:
 
 
 def read_review(path: Path | str, manifest: pd.DataFrame) -> pd.DataFrame:
-    """A copy of a manifest with the grades that a reader has given, and where they are from.
+    """Return a copy of a manifest with the grades of a review, and where they are from.
 
     Rows without a reviewed grade change nothing. In the others `grade_original` is the label before the first review,
     `grade_by` the reader, and `grade_why` his comment, else the reason for which he was asked.
@@ -201,7 +201,7 @@ def _whole(values: Sequence[str | None], frame: pd.DataFrame) -> pd.Series[Any]:
 
 
 def _judged(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that have a grade and probabilities."""
+    """Return the rows that have a grade and probabilities."""
     missing = [name for name in ("image", "grade", *PROBABILITIES) if name not in rows]
     if missing:
         raise BadTable(
@@ -220,7 +220,7 @@ def _judged(rows: pd.DataFrame) -> pd.DataFrame:
 def _confident_learning(
     labels: Int[np.ndarray, " photo"], probabilities: Float[np.ndarray, "photo 5"]
 ) -> tuple[Float[np.ndarray, " photo"], Bool[np.ndarray, " photo"]]:
-    """The quality of each label, and whether it is among those that are probably wrong."""
+    """Estimate the quality of each label, and whether it is probably wrong."""
     try:
         from cleanlab.filter import find_label_issues
         from cleanlab.rank import get_label_quality_scores

@@ -54,7 +54,7 @@ class Sighting:
 
 
 def eye_of(disc: Disc | None) -> str | None:
-    """The eye that a disc's place tells; None where it tells nothing."""
+    """Infer the eye from the position of the disc; None where that is not possible."""
     if disc is None or disc.confidence < LEAST_CONFIDENCE or abs(disc.column - 0.5) < LEAST_OFFSET:
         return None
     return "right" if disc.column > 0.5 else "left"
@@ -92,7 +92,7 @@ def see_eyes(
 
 
 def eye_findings(frame: pd.DataFrame, sightings: Sequence[Sighting]) -> Iterator[Finding]:
-    """Photographs whose recorded eye and whose disc disagree, and how far that could be told.
+    """Find photographs whose recorded eye contradicts the position of the disc.
 
     Args:
         frame: Manifest rows; `eye` is what was recorded.
@@ -116,7 +116,7 @@ def eye_findings(frame: pd.DataFrame, sightings: Sequence[Sighting]) -> Iterator
 
 
 def _by_source(frame: pd.DataFrame) -> list[tuple[str, Int[np.ndarray, " row"]]]:
-    """Each source by name, blank where none is given, with the numbers of its rows."""
+    """Return each source by name, blank where none is given, with the numbers of its rows."""
     names = frame["source"].fillna("").astype(str) if "source" in frame else pd.Series([""] * len(frame))
     held = names.to_numpy()
     return [(source, np.flatnonzero(held == source)) for source in sorted(set(held.tolist()))]
@@ -164,7 +164,7 @@ _INFERRED: Final = "The recorded eye was itself inferred from the picture, so tw
 
 
 def _is_inferred(frame: pd.DataFrame) -> bool:
-    """Whether every recorded eye is the one that was read off the picture."""
+    """Return whether every recorded eye is the one that was read off the picture."""
     if "eye_inferred" not in frame:
         return False
     recorded = frame["eye"].notna()

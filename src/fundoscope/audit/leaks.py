@@ -27,7 +27,7 @@ _TIES: Final = {
 
 
 def leak_findings(frame: pd.DataFrame, *, pretrained: Sequence[str] = ()) -> tuple[Finding, ...]:
-    """Everything in a manifest that lets a network meet in training what it is tested on.
+    """Find everything in a manifest that leaks test data into training.
 
     Args:
         frame: A checked manifest, several sources in one; `duplicate_group` as an audit fills it.
@@ -44,7 +44,7 @@ def leak_findings(frame: pd.DataFrame, *, pretrained: Sequence[str] = ()) -> tup
 
 
 def straddling(frame: pd.DataFrame, column: str) -> tuple[Finding, ...]:
-    """Patients, files and groups of duplicates on more than one side of a column; blanks are on none."""
+    """Find patients, files and groups of duplicates in more than one split; blanks are in none."""
     findings = []
     sides, images = texts(frame, column), frame["image"].astype(str).tolist()
     for tie, names in _tied(frame).items():
@@ -68,7 +68,7 @@ def straddling(frame: pd.DataFrame, column: str) -> tuple[Finding, ...]:
 
 
 def containments(frame: pd.DataFrame) -> tuple[Finding, ...]:
-    """The sources in a manifest of which one is known to lie in another: does the manifest keep them apart?"""
+    """Check sources that are known to contain one another: does the manifest keep them apart?"""
     sources = texts(frame, "source")
     sides = texts(frame, "split")
     return tuple(
@@ -80,7 +80,7 @@ def containments(frame: pd.DataFrame) -> tuple[Finding, ...]:
 def trained_on(
     frame: pd.DataFrame, training_sha256: Collection[str], *, side: Collection[str] = TESTED
 ) -> tuple[Finding, ...]:
-    """The photographs to be tested on that a release was trained on, and those of patients it was trained on.
+    """Find test photographs that a release was trained on, and those of patients that it was trained on.
 
     Args:
         frame: A checked manifest with `sha256`.
@@ -119,7 +119,7 @@ def trained_on(
 
 
 def pretrained_on(frame: pd.DataFrame, model: str, *, side: Collection[str] = TESTED) -> tuple[Finding, ...]:
-    """The sources to be tested on whose photographs a published network's pretraining held.
+    """Find test sources whose photographs a published network was pretrained on.
 
     Args:
         frame: A checked manifest with `source`.
@@ -156,7 +156,7 @@ def pretrained_on(frame: pd.DataFrame, model: str, *, side: Collection[str] = TE
 
 
 def _tied(frame: pd.DataFrame) -> dict[str, list[Hashable]]:
-    """What each row is one with, by kind; None: with nothing. One file is not reported again as duplicates."""
+    """Return the group that each row belongs to, by kind; None: none. One file is not reported as duplicates, too."""
     hashes, groups = texts(frame, "sha256"), texts(frame, "duplicate_group")
     people = people_of(frame)
     files: dict[str, set[str | None]] = defaultdict(set)
@@ -172,7 +172,7 @@ def _tied(frame: pd.DataFrame) -> dict[str, list[Hashable]]:
 
 
 def _parted(names: Sequence[Hashable], sides: Sequence[str | None]) -> dict[Hashable, list[int]]:
-    """The rows of every name that is on more than one side, by name, in the order of the rows."""
+    """Return the rows of every name that is in more than one split, by name, in the order of the rows."""
     rows: dict[Hashable, list[int]] = defaultdict(list)
     for at, (name, side) in enumerate(zip(names, sides, strict=True)):
         if name is not None and side is not None:
@@ -259,7 +259,7 @@ def _one_per_side(rows: Sequence[int], sides: Sequence[str | None]) -> Iterator[
 
 
 def _linked(frame: pd.DataFrame, inner: Sequence[int], outer: Sequence[int]) -> int:
-    """Photographs of the inner source that share a file or a group of duplicates with one of the outer."""
+    """Count photographs of the inner source that share a file or a group of duplicates with one of the outer."""
     columns = [texts(frame, name) for name in ("sha256", "duplicate_group")]
     there = [{column[at] for at in outer} - {None} for column in columns]
     return sum(any(column[at] in names for column, names in zip(columns, there, strict=True)) for at in inner)
@@ -268,7 +268,7 @@ def _linked(frame: pd.DataFrame, inner: Sequence[int], outer: Sequence[int]) -> 
 def _shared_names(
     frame: pd.DataFrame, inner: Sequence[int], outer: Sequence[int], containment: Containment
 ) -> list[Hashable]:
-    """The name of EyePACS that each row of two sources shares; None where it shares none, or names mean nothing."""
+    """Return the EyePACS name that each row of two sources shares; None where it shares none."""
     names: list[Hashable] = [None] * len(frame)
     images = frame["image"].astype(str).tolist()
     if not containment.same_patients:

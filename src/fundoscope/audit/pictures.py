@@ -49,7 +49,7 @@ Counts = Int[np.ndarray, "group grade"]
 
 
 def picture_findings(frame: pd.DataFrame, fingerprints: Fingerprints, *, least_px: int = LEAST_PX) -> Iterator[Finding]:
-    """Broken files, pictures of another kind than their rows say, odd sizes and small ones.
+    """Find broken files, pictures of another kind than their rows say, odd sizes and small ones.
 
     Args:
         frame: Manifest rows; a blank `modality` is fundus.
@@ -82,7 +82,7 @@ def picture_findings(frame: pd.DataFrame, fingerprints: Fingerprints, *, least_p
 
 
 def balance_findings(frame: pd.DataFrame) -> Iterator[Finding]:
-    """How the grades are spread, over all and over sources, cameras and sites.
+    """Report the distribution of grades, overall and by source, camera and site.
 
     `label`, where rows have one, is looked at likewise.
 
@@ -95,7 +95,7 @@ def balance_findings(frame: pd.DataFrame) -> Iterator[Finding]:
 
 
 def corrected_cramers_v(counts: Counts) -> tuple[float, float]:
-    """Cramer's V of a table after Bergsma's correction, and the probability of so much by chance.
+    """Compute Cramer's V of a table after Bergsma's correction, and its p-value.
 
     Empty rows and columns say nothing and are left out; (0, 1) where fewer than two of either remain.
     """
@@ -154,7 +154,7 @@ def _small(names: Names, fingerprints: Fingerprints, oct_scan: Rows, least_px: i
 
 
 def _sizes(frame: pd.DataFrame, names: Names, fingerprints: Fingerprints) -> Iterator[Finding]:
-    """A table of sizes for each source; rare ones are named where others dominate."""
+    """Return a table of sizes for each source; rare ones are named where others dominate."""
     sources = texts(frame, "source")
     held: dict[str, dict[tuple[int, int], list[int]]] = defaultdict(lambda: defaultdict(list))
     for at in np.flatnonzero(fingerprints.read).tolist():
@@ -194,7 +194,7 @@ def _sizes(frame: pd.DataFrame, names: Names, fingerprints: Fingerprints) -> Ite
 
 
 def _groups(frame: pd.DataFrame, column: str) -> list[str | None]:
-    """Each row's group; a site is named with its source where there are several, for site 1 is not one place."""
+    """Return each row's group; a site is named with its source where there are several, for site 1 is not one place."""
     groups, sources = texts(frame, column), texts(frame, "source")
     if column != "site" or len(set(sources)) < 2:
         return groups
@@ -204,7 +204,7 @@ def _groups(frame: pd.DataFrame, column: str) -> list[str | None]:
 
 
 def _balance(graded: pd.DataFrame, target: str) -> Iterator[Finding]:
-    """What is said of one target, among the rows that have it."""
+    """Report the distribution of one target, among the rows that have it."""
     classes = [str(int(value)) if target == "grade" else str(value) for value in graded[target]]
     held = Counter(classes)
     every = [str(grade) for grade in range(GRADES)] if target == "grade" else sorted(held)
@@ -249,13 +249,13 @@ class _Table:
         return cls(target, column, named, every, counts, sum(group is None for group in groups))
 
     def lines(self, groups: list[str]) -> dict[str, dict[str, int]]:
-        """The counts of some groups by name."""
+        """Return the counts of some groups by name."""
         held = dict(zip(self.groups, self.counts.tolist(), strict=True))
         return {group: dict(zip(self.classes, held[group], strict=True)) for group in groups}
 
 
 def _grouped(table: _Table) -> Iterator[Finding]:
-    """The table of classes in each group, and what it warns of."""
+    """Tabulate the classes in each group, and warn of what stands out."""
     target, column = table.target, table.column
     strength, chance = corrected_cramers_v(table.counts)
     association = {"target": target, "group": column, "cramers_v": round(strength, 4), "p": chance}

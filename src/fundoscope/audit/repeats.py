@@ -18,7 +18,7 @@ LISTED: Final = 200
 
 
 def overlap_findings(frame: pd.DataFrame, overlap: Overlap) -> Iterator[Finding]:
-    """Photographs that repeat one another, and one eye under two patients' names or on two sides of a split.
+    """Find repeated photographs, and one eye under two patients' names or in two splits.
 
     Args:
         frame: As `with_groups` gives it; `image` holds the names that findings use.
@@ -72,7 +72,7 @@ def _copies(frame: pd.DataFrame, names: Sequence[str], copies: Sequence[Pair]) -
 
 
 def _graded_apart(frame: pd.DataFrame, names: Sequence[str], pairs: Sequence[Pair]) -> Iterator[Finding]:
-    """One eye, two photographs, grades more than one apart; copies with different grades are `agreement`'s."""
+    """Find photographs of one eye with grades more than one apart; `agreement` reports copies."""
     if "grade" not in frame:
         return
     grades = [None if pd.isna(value) else int(value) for value in frame["grade"]]
@@ -93,7 +93,7 @@ def _graded_apart(frame: pd.DataFrame, names: Sequence[str], pairs: Sequence[Pai
 
 
 def _straddling(frame: pd.DataFrame, names: Sequence[str], pairs: Sequence[Pair], column: str) -> Iterator[Finding]:
-    """One eye on two sides; copies on two sides are `leaks`'."""
+    """Find eyes in two splits; `leaks` reports copies."""
     if column not in frame:
         return
     sides = [None if pd.isna(value) else str(value) for value in frame[column]]

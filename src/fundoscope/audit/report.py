@@ -105,7 +105,7 @@ class _Row:
 
 
 def _kinds(audit: Audit) -> Iterator[tuple[str, str, list[_Row]]]:
-    """File name, title and entries of each kind of sheet that has any."""
+    """Return the file name, title and entries of each kind of sheet that has any."""
     numbers = {str(image): at for at, image in enumerate(audit.listing.frame["image"])}
     suspects = audit.suspects[:SUSPECTS_SHOWN]
     kinds = (
@@ -143,7 +143,7 @@ def _suspect(suspect: Suspect, numbers: Mapping[str, int]) -> _Row:
 
 
 def _contradicting(audit: Audit, name: str, numbers: Mapping[str, int]) -> Iterator[_Row]:
-    """One entry for each picture that bears several values of a column: everywhere it is listed, side by side."""
+    """Yield an entry for each picture with several values of a column: all its rows, side by side."""
     for finding in audit.findings:
         if finding.check == f"contradicting-{name}":
             for group in finding.evidence["groups"]:

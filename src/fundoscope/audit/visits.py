@@ -32,12 +32,12 @@ class Visit:
     images: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Convert to values that JSON can hold."""
         return {"visit": self.name, "taken": self.taken, "grade": self.grade, "images": list(self.images)}
 
 
 def between_visits(frame: pd.DataFrame) -> tuple[Finding, ...]:
-    """Rises and falls of the grade from visit to visit; a fall from severe to at most mild is suspicious.
+    """Find changes of the grade between visits; a fall from severe to at most mild is suspicious.
 
     Visits are ordered by `taken`, else by the one number in `visit`; eyes whose visits cannot be ordered are counted
     and left out. Only photographs whose patient, eye, grade and visit (or date) are known count.
@@ -87,7 +87,7 @@ def _findings(counts: Counter[str], falls: list[dict[str, Any]]) -> Iterator[Fin
 
 
 def _eyes(frame: pd.DataFrame) -> dict[tuple[str, str], list[Visit]]:
-    """The visits of every eye of every known patient, in no order."""
+    """Return the visits of every eye of every known patient, in no order."""
     if not {"grade", "patient", "eye"} <= set(frame.columns):
         return {}
     rows: dict[tuple[tuple[str, str, str], str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
@@ -117,7 +117,7 @@ def _first(values: Iterable[str | None]) -> str | None:
 
 
 def _in_order(visits: list[Visit]) -> list[Visit]:
-    """Sorted by date, else by number; empty where they have neither, or two share it."""
+    """Sort by date, else by number; empty where they have neither, or two share it."""
     numbers = [re.findall(r"\d+", visit.name) for visit in visits]
     if all(visit.taken is not None for visit in visits):
         places: list[str | int] = [str(visit.taken) for visit in visits]

@@ -1,4 +1,4 @@
-"""`fundoscope audit`: duplicates, leaks and doubtful labels, before anyone trains on them."""
+"""`fundoscope audit`: find duplicates, leaks and doubtful labels before training."""
 
 from __future__ import annotations
 
@@ -25,39 +25,41 @@ NAMED = 4
 def audit(
     manifests: Annotated[list[Path], typer.Argument(help="Manifests: .csv, .parquet or .jsonl.")],
     predictions: Annotated[
-        Path | None, typer.Option(help="Out-of-fold predictions: finds the labels that they doubt.")
+        Path | None, typer.Option(help="Out-of-fold predictions, to find labels that they contradict.")
     ] = None,
     held_out: Annotated[
         bool,
         typer.Option(
             "--held-out",
-            help="The predictions' system never saw these photographs: they need no fold (with --predictions).",
+            help="With --predictions: the system was not trained on these photographs, so that no fold is needed.",
         ),
     ] = False,
     report: Annotated[Path | None, typer.Option(help="Folder for contact sheets and audit.json.")] = None,
     review: Annotated[
-        Path | None, typer.Option(help="Table of suspects to write, for a reader to fill in (needs --predictions).")
+        Path | None,
+        typer.Option(help="With --predictions: table of suspected labels to write, for a reader to fill in."),
     ] = None,
     write_groups: Annotated[
         bool, typer.Option("--write-groups", help="Write duplicate_group and eye_group into the manifests.")
     ] = False,
     release: Annotated[
-        str, typer.Option(help="Release whose features help the search: a path, `default` or `none`.")
+        str, typer.Option(help="Release whose features are used to find duplicates: a path, `default` or `none`.")
     ] = "default",
     pretrained: Annotated[
-        list[str] | None, typer.Option(help="Published network whose pretraining data must not be evaluated on.")
+        list[str] | None,
+        typer.Option(help="Published network: warn of test photographs that it was pretrained on. Repeatable."),
     ] = None,
-    cache: Annotated[Path, typer.Option(help="Folder for fingerprints; an interrupted audit goes on.")] = Path(
-        "runs/audit"
-    ),
+    cache: Annotated[
+        Path, typer.Option(help="Folder for image fingerprints. An interrupted audit continues from it.")
+    ] = Path("runs/audit"),
     threads: Annotated[int | None, typer.Option(min=1, help="Default: all cores.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
-    """Find repeated photographs, leaks between splits, contradicting and doubtful labels.
+    """Find duplicates, leaks between splits, and contradicting or doubtful labels.
 
     Exit status: 0 nothing blocks training, 1 something does, 2 a table or an option is not usable.
     """
-    from fundoscope.audit import audit as auditing
+    from fundoscope.audit import audit as use_case
     from fundoscope.parallel import available_cores
     from fundoscope.tables import check_predictions, read_table
 
@@ -65,10 +67,10 @@ def audit(
         raise BadRequest("--review: expected --predictions beside it, got none. Suspects are sought in predictions.")
     if held_out and predictions is None:
         raise BadRequest("--held-out: expected --predictions beside it, got none. It says what these are of.")
-    listing = auditing.listed(manifests)
+    listing = use_case.listed(manifests)
     outputs = None
     if predictions is not None:
-        outputs = auditing.Predictions(check_predictions(read_table(predictions), path=predictions), held_out=held_out)
+        outputs = use_case.Predictions(check_predictions(read_table(predictions), path=predictions), held_out=held_out)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
         with Progress(*columns, console=troubles, transient=True, disable=not troubles.is_terminal) as bar:
@@ -79,7 +81,7 @@ def audit(
                     tasks[what] = bar.add_task(what)
                 bar.update(tasks[what], completed=done, total=all_)
 
-            result = auditing.audit(
+            result = use_case.audit(
                 listing,
                 cache=cache,
                 release=_opened(release),

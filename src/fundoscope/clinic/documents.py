@@ -9,7 +9,7 @@ from fundoscope.grades import NOT_A_DEVICE
 
 
 def markdown(title: str, verdict: str, *lists: Iterable[str]) -> str:
-    """A paper: title, the plain answer in bold, lists, and that this is no device."""
+    """Write a document in Markdown: title, verdict in bold, lists, and the notice that this is no medical device."""
     parts = [
         f"# {title}",
         f"**{verdict}**",
@@ -20,10 +20,10 @@ def markdown(title: str, verdict: str, *lists: Iterable[str]) -> str:
 
 
 def came(patients: int, counts: Mapping[str, Any]) -> str:
-    """How many patients, of which photographs."""
+    """Describe how many patients there are and how many photographs."""
     return f"{patients} patients ({counts['photographs']} photographs, {counts['not_graded']} not graded)"
 
 
 def nameless(photographs: int) -> str:
-    """What became of photographs without a patient."""
+    """Describe how photographs without a patient were counted."""
     return f"{photographs} photographs name no patient; each was counted as one."

@@ -70,7 +70,7 @@ class Comparison:
 
 
 def compare_frames(first: Frame, second: Frame, *, fields: bool, mirrors: tuple[int, ...] = (0, 1, 2, 3)) -> Comparison:
-    """Lay the second frame on the first, in each of the given mirrorings, and judge the best.
+    """Register the second frame with the first, in each of the given mirrorings, and compare the best.
 
     Args:
         first: A fingerprint's frame.
@@ -98,7 +98,7 @@ def compare_frames(first: Frame, second: Frame, *, fields: bool, mirrors: tuple[
 
 
 def _coarse(plane: Plane, other: Plane) -> tuple[Map, float]:
-    """The shift that phase correlation finds on smaller frames, and the correlation it gives."""
+    """Find the shift by phase correlation of smaller frames, and the correlation that it gives."""
     size = (COARSE_PX, COARSE_PX)
     small = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
     small_other = cv2.resize(other, size, interpolation=cv2.INTER_AREA)
@@ -118,7 +118,7 @@ def _coarse(plane: Plane, other: Plane) -> tuple[Map, float]:
 
 
 def _middle(plane: Plane, other: Plane, inside: Bool[np.ndarray, "256 256"], start: Map) -> tuple[Map, float]:
-    """The affine map that the smaller frames give, and their correlation: a quarter of the cost of the full frames."""
+    """Estimate the affine map on smaller frames, and their correlation: a quarter of the cost of full frames."""
     size = (COARSE_PX, COARSE_PX)
     small, small_other = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in (plane, other))
     visible = cv2.resize(inside.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
@@ -164,7 +164,7 @@ def _refined(
     *,
     steps: int,
 ) -> Map:
-    """The affine map of greatest correlation near the start; the start where there is none."""
+    """Return the affine map of greatest correlation near the start; the start where there is none."""
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, steps, 1e-4)
     try:
         _, matrix = cv2.findTransformECC(
@@ -181,12 +181,12 @@ def _laid(plane: Plane | Frame, matrix: Map) -> Plane:
 
 
 def _shade(plane: Plane | Frame) -> Plane:
-    """The picture's light, on the eye's scale: the logarithm, blurred."""
+    """Return the picture's light, on the eye's scale: the logarithm, blurred."""
     return np.asarray(cv2.GaussianBlur(np.log1p(plane.astype(np.float32)), (0, 0), 6))
 
 
 def _movement(matrix: Map) -> float:
-    """Largest movement of the frame's middle and the middles of its edges, as a share of its side."""
+    """Compute the largest movement of the frame's centre and of its edges' centres, as a share of its side."""
     half, side = FRAME_PX / 2, float(FRAME_PX)
     places = np.array([[half, half, 1], [half, 0, 1], [0, half, 1], [half, side, 1], [side, half, 1]])
     moved = places @ matrix.T.astype(np.float64) - places[:, :2]
@@ -198,7 +198,7 @@ def _correlation(
     second: Float[np.ndarray, "side side"],
     where: Bool[np.ndarray, "side side"],
 ) -> float:
-    """Pearson's, over the pixels of `where`; 0 where there are few or nothing varies."""
+    """Compute Pearson's correlation over the pixels of `where`; 0 where there are few or nothing varies."""
     if where.sum() < 64:
         return 0.0
     left, right = first[where] - first[where].mean(), second[where] - second[where].mean()

@@ -85,7 +85,7 @@ class Fingerprint:
 
 
 def take_fingerprint(photograph: Photograph, embedder: Embedder | None = None) -> Fingerprint:
-    """The fingerprint of a photograph that was read at `DECODE_PX` or larger."""
+    """Take the fingerprint of a photograph that was read at `DECODE_PX` or larger."""
     field = find_field(photograph.pixels)
     frame = np.ascontiguousarray(prepare(photograph.pixels, _FRAME, field=field).canvas[..., 1])
     return Fingerprint(
@@ -100,7 +100,7 @@ def take_fingerprint(photograph: Photograph, embedder: Embedder | None = None) -
 
 
 def flattened(frame: Frame, *, field: bool = True) -> tuple[Plane, Bool[np.ndarray, "256 256"]]:
-    """The frame without illumination: local mean taken out, local contrast made 1; and where the picture is.
+    """Normalise illumination: local mean 0, local contrast 1; also return where the picture is.
 
     Outside the picture, and a little inside its edge, the plane is 0. Without a `field` of view all of the padded
     picture counts: a scan's dark background is part of it.
@@ -113,7 +113,7 @@ def flattened(frame: Frame, *, field: bool = True) -> tuple[Plane, Bool[np.ndarr
 
 
 def _picture(frame: Frame, field: bool) -> UInt8[np.ndarray, "256 256"]:
-    """1 where the frame shows the picture: what is lit; without a field, the box round it, dark background and all."""
+    """Return 1 where the frame shows the picture: its lit part; without a field, the bounding box."""
     lit = (frame > DARK).astype(np.uint8)
     if field or not lit.any():
         return lit
@@ -124,14 +124,14 @@ def _picture(frame: Frame, field: bool) -> UInt8[np.ndarray, "256 256"]:
 
 
 def _broad(plane: Plane, widths: int) -> Plane:
-    """Blurred by `widths` times `SHADE_PX`, on a quarter of the side: a wide blur leaves nothing finer."""
+    """Blur by `widths` times `SHADE_PX`, at a quarter of the size: a wide blur leaves nothing finer."""
     small = cv2.resize(plane, (FRAME_PX // 4, FRAME_PX // 4), interpolation=cv2.INTER_AREA)
     blurred = cv2.GaussianBlur(small, (0, 0), widths * SHADE_PX / 4)
     return np.asarray(cv2.resize(blurred, (FRAME_PX, FRAME_PX), interpolation=cv2.INTER_LINEAR))
 
 
 def hashes_of(plane: Plane) -> UInt8[np.ndarray, "4 32"]:
-    """The hashes of a flattened frame and of its three mirror images.
+    """Compute the hashes of a flattened frame and of its three mirror images.
 
     Mirroring a picture changes the sign of every other row or column of its cosine transform, so that all four
     follow from one transform.
@@ -146,7 +146,7 @@ Square = TypeVar("Square", bound=np.ndarray)
 
 
 def mirrored(square: Square, mirror: int) -> Square:
-    """A frame or plane flipped as `MIRRORS[mirror]` says; each way undoes itself."""
+    """Return a frame or plane flipped as `MIRRORS[mirror]` says; each way undoes itself."""
     return cast("Square", np.ascontiguousarray((square, square[:, ::-1], square[::-1], square[::-1, ::-1])[mirror]))
 
 
@@ -166,7 +166,7 @@ class Fingerprints:
     stored: tuple[Path, ...]
 
     def frame(self, at: int) -> Frame:
-        """The frame of one photograph that could be read."""
+        """Return the frame of one photograph that could be read."""
         with np.load(self.stored[at]) as file:
             return np.asarray(file["frame"])
 
@@ -179,7 +179,7 @@ class Fingerprints:
 def take_fingerprints(
     paths: Iterable[Path], cache: Path, *, embedder: Embedder | None, threads: int
 ) -> Iterator[Fingerprint | str]:
-    """The fingerprint of each file in order, from the cache where it is there; a sentence where it cannot be read.
+    """Yield the fingerprint of each file in order, from the cache where possible; a sentence if it is unreadable.
 
     Args:
         paths: Photographs.
@@ -211,7 +211,7 @@ def take_fingerprints(
 
 
 def collected(taken: Iterable[Fingerprint | str], cache: Path, embedder: Embedder | None) -> Fingerprints:
-    """Many fingerprints as arrays; their frames stay on disk."""
+    """Stack many fingerprints into arrays; their frames stay on disk."""
     folder = cache_folder(cache, embedder)
     hashes, features, rows = [], [], []
     width = 0
@@ -248,13 +248,13 @@ def collected(taken: Iterable[Fingerprint | str], cache: Path, embedder: Embedde
 
 
 def cache_folder(cache: Path, embedder: Embedder | None) -> Path:
-    """Where fingerprints of this version, with this release's features, lie."""
+    """Return the folder for fingerprints of this version with this release's features."""
     features = "plain" if embedder is None else embedder.key
     return cache / f"fingerprints-{VERSION}-{features}"
 
 
 def stored_path(folder: Path, sha256: str) -> Path:
-    """Where the fingerprint of a file lies: a folder for each of 256 beginnings, so that none holds too many."""
+    """Return the path of a file's fingerprint: 256 folders, by the hash's beginning, so that none grows too large."""
     return folder / sha256[:2] / f"{sha256[2:34]}.npz"
 
 
@@ -274,7 +274,7 @@ def _store(taken: Fingerprint, path: Path) -> None:
 
 
 def _read_stored(path: Path, sha256: str) -> Fingerprint | None:
-    """What the cache holds; None where it holds nothing, or a file that is not whole."""
+    """Read a fingerprint from the cache; None where there is none, or a damaged one."""
     try:
         with open(path, "rb") as opened, np.load(opened) as file:
             width, height, field = (int(value) for value in file["facts"])

@@ -12,7 +12,7 @@ from fundoscope.tables.grouping import connected
 
 
 def with_groups(frame: pd.DataFrame, fingerprints: Fingerprints, overlap: Overlap) -> pd.DataFrame:
-    """A copy with `duplicate_group` (one picture) and `eye_group` (one eye, copies included) filled.
+    """Return a copy with `duplicate_group` (one picture) and `eye_group` (one eye, copies included) filled.
 
     Groups that the manifest already names are kept: a photograph found in the same picture as one of them joins it.
 
@@ -33,7 +33,7 @@ def with_groups(frame: pd.DataFrame, fingerprints: Fingerprints, overlap: Overla
 
 
 def _merged(listed: Sequence[str | None], computed: Sequence[str | None]) -> list[str | None]:
-    """Found groups under the names that some of their members already had; groups that share a member become one.
+    """Merge computed groups with those listed before; groups that share a member become one.
 
     A name that was there before beats a fresh one; of two old ones the smaller stays.
     """

@@ -32,7 +32,7 @@ Pairs = Int[np.ndarray, "pair 3"]
 
 
 def close_pairs(queries: Queries, hashes: Hashes, *, radius: int) -> Pairs:
-    """Pairs of a query and a hash that differ in at most `radius` bits.
+    """Return the pairs of a query and a hash that differ in at most `radius` bits.
 
     Every pair within `2 * bands - 1` bits is found (29 at 100,000 hashes); of those further apart nearly all, since
     some band is nearly always spared: of pairs 40 bits apart, spread at random, 98 in 100. Time grows a little
@@ -73,7 +73,7 @@ def _words(hashes: Hashes) -> UInt64[np.ndarray, "photo 4"]:
 def _bands(
     queries: Queries, hashes: Hashes
 ) -> Iterator[tuple[Int[np.ndarray, " query"], Int[np.ndarray, " hash"], int]]:
-    """Each band's value for every query and every hash, and its width in bits."""
+    """Return each band's value for every query and every hash, and its width in bits."""
     width = int(np.clip(np.ceil(np.log2(max(len(hashes), 2))), SMALLEST_BAND, LARGEST_BAND))
     shuffled = np.random.default_rng(0).permutation(HASH_BITS)
     for start in range(0, HASH_BITS - width + 1, width):
@@ -82,7 +82,7 @@ def _bands(
 
 
 def _values(hashes: Hashes, chosen: Int[np.ndarray, " bit"]) -> Int[np.ndarray, " photo"]:
-    """The chosen bits of each hash as one number."""
+    """Return the chosen bits of each hash as one number."""
     bits = (hashes[:, chosen // 8] >> (7 - chosen % 8)) & 1
     return np.asarray(bits.astype(np.int64) @ (1 << np.arange(len(chosen), dtype=np.int64)))
 
@@ -90,7 +90,7 @@ def _values(hashes: Hashes, chosen: Int[np.ndarray, " bit"]) -> Int[np.ndarray, 
 def _meetings(
     ours: Int[np.ndarray, " query"], theirs: Int[np.ndarray, " hash"], width: int
 ) -> Iterator[tuple[Int[np.ndarray, " pair"], Int[np.ndarray, " pair"]]]:
-    """Queries and places in the sorted `theirs` whose band differs in no bit, then in each one bit."""
+    """Return the queries and places in the sorted `theirs` whose band differs in no bit, then in each one bit."""
     for mask in (0, *(1 << bit for bit in range(width))):
         sought = ours ^ mask
         first = np.searchsorted(theirs, sought, side="left")
@@ -101,7 +101,7 @@ def _meetings(
 def _expanded(
     first: Int[np.ndarray, " query"], count: Int[np.ndarray, " query"]
 ) -> Iterator[tuple[Int[np.ndarray, " pair"], Int[np.ndarray, " pair"]]]:
-    """Every (query, place) of the ranges that start at `first` and hold `count` places, in blocks."""
+    """Yield every (query, place) of the ranges that start at `first` and have `count` places, in blocks."""
     total = np.concatenate([[0], np.cumsum(count)])
     begin = 0
     while begin < len(count):

@@ -41,7 +41,7 @@ class Pair:
     """How the second was flipped: a number in `MIRRORS`."""
 
     def to_dict(self, names: Sequence[str]) -> dict[str, Any]:
-        """As JSON can hold it, photographs by name."""
+        """Convert to values that JSON can hold, photographs by name."""
         return {
             "first": names[self.first],
             "second": names[self.second],
@@ -62,11 +62,11 @@ class Overlap:
     """Pairs that were laid on one another."""
 
     def copies(self) -> tuple[Pair, ...]:
-        """Pairs that are one picture."""
+        """Return the pairs that are one picture."""
         return tuple(pair for pair in self.pairs if pair.relation == "copy")
 
     def same_eye(self) -> tuple[Pair, ...]:
-        """Pairs that show one eye in two photographs."""
+        """Return the pairs that show one eye in two photographs."""
         return tuple(pair for pair in self.pairs if pair.relation == "same eye")
 
 
@@ -117,12 +117,12 @@ def find_overlap(
 
 
 def groups_of(pairs: Iterable[Pair], photographs: int) -> list[int]:
-    """For each photograph the number of the first one that it is connected with by pairs; its own where by none."""
+    """Return, for each photograph, the number of the first one of its connected component."""
     return connected(photographs, ((pair.first, pair.second) for pair in pairs))
 
 
 def group_names(roots: Sequence[int], fingerprints: Fingerprints, prefix: str) -> list[str | None]:
-    """A name for each photograph's group, made of its smallest file hash; None for a photograph that is alone.
+    """Return a name for each photograph's group, made of its smallest file hash; None for a photograph that is alone.
 
     The name does not depend on the order of the photographs.
     """
@@ -144,7 +144,7 @@ class _Candidate:
 
 
 def _same_files(fingerprints: Fingerprints) -> list[Pair]:
-    """Each further photograph with one file hash, paired with the first."""
+    """Pair each further photograph of one file hash with the first."""
     first: dict[str, int] = {}
     pairs = []
     for at, sha256 in enumerate(fingerprints.sha256):

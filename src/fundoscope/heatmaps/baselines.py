@@ -25,7 +25,7 @@ Laid = Float[np.ndarray, "height width"]
 def chance_scores(
     lesions: Region, field: Region, *, left_out: Region | None = None, tolerance_px: float = 0.0
 ) -> MapScores:
-    """What a map that is uniform within the field and 0 outside gives, in closed form.
+    """Compute the expected scores of a map that is uniform within the field and 0 outside, in closed form.
 
     It is also what a map gives on average that is laid on the field without looking, pixel by pixel, except for the
     average precision, of which a map drawn at random earns very slightly more.
@@ -57,18 +57,18 @@ def chance_scores(
 
 
 def chance_off_target_share(field: Region, *, disc: Region | None = None) -> OffTargetShare:
-    """What a map that is uniform within the field gives: nothing outside, the disc's share of the field on the disc."""
+    """Compute the off-target share of a map that is uniform within the field, in closed form."""
     check_field(uniform_map(field), field)
     return OffTargetShare(outside=0.0, disc=float("nan") if disc is None else float(disc[field].mean()))
 
 
 def uniform_map(field: Region) -> Laid:
-    """1 within the field, 0 outside."""
+    """Return a map of 1 within the field and 0 outside."""
     return field.astype(np.float64)
 
 
 def centre_blob(field: Region, *, sigma: float = 0.5) -> Laid:
-    """A Gaussian on the field's centre, 0 outside the field.
+    """Return a Gaussian on the field's centre, 0 outside the field.
 
     Args:
         field: Its centre of mass is the centre; the radius of a circle of its area is the radius.
@@ -87,7 +87,7 @@ def centre_blob(field: Region, *, sigma: float = 0.5) -> Laid:
 
 
 def best_on_grid(lesions: Region, field: Region, grid: tuple[int, int]) -> Relevance:
-    """The map that knows the lesions but has only a grid: of each cell, the share of its field that is lesion.
+    """Return the best possible map on a grid: of each cell, the share of its field that is lesion.
 
     No map that is constant within cells has a larger AUROC (cells in order of their likelihood ratio: Neyman and
     Pearson, Phil Trans A 231 (1933) 289-337). What it cannot find, no map of that resolution can.
@@ -109,7 +109,7 @@ def best_on_grid(lesions: Region, field: Region, grid: tuple[int, int]) -> Relev
 
 
 def grid_cells(shape: tuple[int, ...], grid: tuple[int, int]) -> Int[np.ndarray, "height width"]:
-    """Number of the grid's cell, row by row, that each pixel's centre lies in.
+    """Return the number of the grid's cell, row by row, that each pixel's centre lies in.
 
     Raises:
         ValueError: If the grid is finer than the canvas, or has no cell.
@@ -126,7 +126,7 @@ def grid_cells(shape: tuple[int, ...], grid: tuple[int, int]) -> Int[np.ndarray,
 
 
 def vessel_map(canvas: Canvas, field: Region) -> Laid:
-    """How like a vessel each pixel is: the largest second derivative across a dark ridge of the green channel.
+    """Compute vesselness: the largest second derivative across dark ridges of the green channel.
 
     The steeper principal curvature at three widths, each times the width squared so that they can be compared
     (Lindeberg, Int J Comput Vis 30 (1998) 117-156), with the surround of the field filled by its mean so that the
@@ -151,14 +151,14 @@ def vessel_map(canvas: Canvas, field: Region) -> Laid:
 
 
 def _levelled(green: Laid, field: Region, radius: float) -> Laid:
-    """Without its slow brightness, so that the field's rim is no edge; 0 outside."""
+    """Remove the low frequencies, so that the border of the field is no edge; 0 outside."""
     weight = cv2.GaussianBlur(field.astype(np.float64), (0, 0), 0.15 * radius)
     surroundings = cv2.GaussianBlur(green * field, (0, 0), 0.15 * radius) / np.maximum(weight, 1e-6)
     return np.asarray((green - surroundings) * field)
 
 
 def _ridge(plane: Laid, sigma: float) -> Laid:
-    """Larger eigenvalue of the Hessian, >= 0: how dark a line runs here."""
+    """Compute the larger eigenvalue of the Hessian, >= 0: the strength of a dark line."""
     down = ndimage.gaussian_filter(plane, sigma, order=(2, 0))
     along = ndimage.gaussian_filter(plane, sigma, order=(0, 2))
     across = ndimage.gaussian_filter(plane, sigma, order=(1, 1))

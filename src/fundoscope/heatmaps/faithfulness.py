@@ -76,7 +76,7 @@ def deletion(
     rng: np.random.Generator,
     steps: int = STEPS,
 ) -> Trace:
-    """The score as the most relevant pixels are replaced by the baseline; a small `area` is good.
+    """Replace the most relevant pixels by the baseline, step by step; a small `area` is good.
 
     Petsiuk et al., RISE, British Machine Vision Conference 2018. Compare only with the same baseline: a replaced
     pixel's edges can be news to the network (that is what ROAD mends).
@@ -106,7 +106,7 @@ def insertion(
     rng: np.random.Generator,
     steps: int = STEPS,
 ) -> Trace:
-    """The score as the most relevant pixels are put back into the baseline; a large `area` is good.
+    """Put the most relevant pixels back into the baseline, step by step; a large `area` is good.
 
     As `deletion`; Petsiuk et al. start from a blurred photograph. Outside the field the photograph stays.
     """
@@ -124,7 +124,7 @@ def road(
     rng: np.random.Generator,
     fractions: Sequence[float] = ROAD_FRACTIONS,
 ) -> Road:
-    """The score with pixels gone and imputed from their neighbours, which leaves no trace of where they were.
+    """Remove pixels and impute them from their neighbours, most relevant first and least relevant first.
 
     Rong et al., ICML 2022: with a fixed value the *shape* of what was removed tells the network the class; noisy linear
     imputation (`imputation.impute`) hides it. Neighbours outside the field do not count, so that its black does not
@@ -155,7 +155,7 @@ def road(
 
 
 def field_mean(photo: Canvas, field: Region) -> Canvas:
-    """The mean colour of the field everywhere in it, the photograph elsewhere: a retina without anything on it."""
+    """Return the photograph with its field filled with the field's mean colour: a retina without anything on it."""
     check_field(photo[..., 0].astype(np.float32), field)
     return np.where(field[..., None], np.rint(photo[field].mean(axis=0)).astype(np.uint8), photo)
 
@@ -164,7 +164,7 @@ Pixels = Int[np.ndarray, " pixel"]
 
 
 def _order(photo: Canvas, relevance: Relevance, field: Region, baseline: Canvas, rng: np.random.Generator) -> Pixels:
-    """Pixels of the field, most relevant first, equal ones in random order."""
+    """Return the pixels of the field, most relevant first, equal ones in random order."""
     if photo.shape[:2] != relevance.shape or baseline.shape != photo.shape:
         raise ValueError(
             f"relevance and baseline must be of the photograph's size {photo.shape[0]} x {photo.shape[1]}, got "
@@ -199,7 +199,7 @@ def _without(photo: Canvas, pixels: Pixels, field: Region, rng: np.random.Genera
 
 
 def _asked(score: Score, photos: Iterator[Canvas]) -> tuple[float, ...]:
-    """The network's scores, a batch at a time, so that no more than a batch is in memory."""
+    """Score photographs in batches, so that no more than a batch is in memory."""
     scores: list[float] = []
     batch: list[Canvas] = []
     for photo in photos:

@@ -87,7 +87,7 @@ def _check(photo: Canvas, missing: Region, inside: Region) -> None:
 
 
 def _solved(values: Float[np.ndarray, "_ _ 3"], missing: Region, inside: Region) -> Float[np.ndarray, "pixel 3"]:
-    """Solution of weight * x = sum of the neighbours' values by weight, known ones on the right side."""
+    """Solve weight * x = weighted sum of the neighbours' values, present pixels on the right side."""
     number = np.full(missing.shape, -1)
     number[missing] = np.arange(int(missing.sum()))
     count = int(missing.sum())
@@ -114,7 +114,7 @@ _Part = tuple[slice, slice]
 
 
 def _pairs(shape: tuple[int, ...]) -> Iterator[tuple[_Part, _Part, float]]:
-    """For each neighbour: the pixels that have one, those neighbours, in the same order, and the weight."""
+    """Yield, for each direction, the pixels that have a neighbour there, these neighbours, and the weight."""
     height, width = shape
     for (down, along), weight in NEIGHBOURS.items():
         here = (slice(max(0, -down), height - max(0, down)), slice(max(0, -along), width - max(0, along)))

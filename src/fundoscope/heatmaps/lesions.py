@@ -59,7 +59,7 @@ class Components:
 
 
 def components(lesions: Region, field: Region) -> Components:
-    """The separate lesions of a mask, in the field of view; none for a mask without any.
+    """Separate the lesions of a mask within the field of view.
 
     Raises:
         ValueError: If shapes differ or the field is empty.
@@ -72,7 +72,7 @@ def components(lesions: Region, field: Region) -> Components:
 
 
 def by_size(lesions: Region, field: Region, *, sizes: Mapping[str, tuple[float, float]] = SIZES) -> dict[str, Region]:
-    """The same lesions as one mask for each size that occurs; score each with the others `left_out`."""
+    """Divide a mask by lesion size: one mask for each size that occurs."""
     lesion_components = components(lesions, field)
     named = {
         name: np.append(False, chosen)
@@ -83,7 +83,7 @@ def by_size(lesions: Region, field: Region, *, sizes: Mapping[str, tuple[float, 
 
 
 def size_names(shares: Shares, *, sizes: Mapping[str, tuple[float, float]] = SIZES) -> list[str]:
-    """The name of each lesion's size; "" where none fits."""
+    """Return the name of each lesion's size; "" where none fits."""
     names = np.full(len(shares), "", dtype=object)
     for name, chosen in _sorted(shares, sizes).items():
         names[chosen] = name
@@ -99,7 +99,7 @@ def lesion_table(
     overlap: float = OVERLAP,
     sizes: Mapping[str, tuple[float, float]] = SIZES,
 ) -> pd.DataFrame:
-    """Which lesions a map finds when it may call a stated share of the healthy field suspicious.
+    """Decide which lesions a map finds if it may mark a stated share of the healthy field as suspicious.
 
     The threshold lies where `flagged` of the field's lesion-free pixels are above it, as an operating point of a FROC
     curve does, with an area in place of a count because maps have no separate marks. Pixels equal to it count in part,
@@ -154,7 +154,7 @@ def lesion_table(
 def lesion_cells(
     lesions: Mapping[str, Region], field: Region, *, grids: Sequence[tuple[int, int]] = GRIDS
 ) -> pd.DataFrame:
-    """How lesions lie in the cells of a map: the study's argument that 0.08 % cannot be told within a cell, computed.
+    """Compute what share of a map's cells the lesions fill.
 
     Args:
         lesions: Mask of each type.
@@ -201,7 +201,7 @@ def lesion_cells(
 
 
 def cell_summary(table: pd.DataFrame) -> pd.DataFrame:
-    """`lesion_cells` of any number of photographs, by grid and type: how many lesions, and medians with quartiles.
+    """Summarise `lesion_cells` of photographs, by grid and type: number of lesions, medians with quartiles.
 
     Returns:
         grid, type ("any" for all), lesions, and for share, in_cell, of_cell: median, and `_low` and `_high` quartile.
@@ -222,7 +222,7 @@ def _sorted(shares: Shares, sizes: Mapping[str, tuple[float, float]]) -> dict[st
 
 
 def _any(lesions: Mapping[str, Region], field: Region) -> Region:
-    """Pixels of the field with a lesion of any type."""
+    """Return the pixels of the field with a lesion of any type."""
     if not lesions:
         raise ValueError("lesions must have at least one type, got none; leave out photographs without lesions")
     check_field(field.astype(np.float32), field)
@@ -231,7 +231,7 @@ def _any(lesions: Mapping[str, Region], field: Region) -> Region:
 
 
 def _suspicious(relevance: Relevance, healthy: Region, flagged: float) -> Float[np.ndarray, "height width"]:
-    """1 above the threshold, a part at it, 0 below."""
+    """Return 1 above the threshold, a fraction at it, 0 below."""
     values = np.sort(relevance[healthy])[::-1]
     if not len(values):
         raise ValueError("field must have lesion-free pixels, got none; no threshold can be set on this photograph")

@@ -47,7 +47,7 @@ class MapScores:
     average_precision: float
 
     def to_dict(self) -> dict[str, float]:
-        """By name."""
+        """Return the scores by name."""
         return asdict(self)
 
 
@@ -61,7 +61,7 @@ class OffTargetShare:
     """Share of all relevance on the optic disc; NaN where no disc is given."""
 
     def to_dict(self) -> dict[str, float]:
-        """By name."""
+        """Return the scores by name."""
         return asdict(self)
 
 
@@ -108,7 +108,7 @@ def score_map(
     left_out: Region | None = None,
     tolerance_px: float = 0.0,
 ) -> MapScores:
-    """All scores of one map against one set of lesions.
+    """Compute all scores of one map against one set of lesions.
 
     Args:
         relevance: At the size of the masks (`upsample` brings it there).
@@ -134,7 +134,7 @@ class RankedMap:
     """Pixels of the field (of the flattened canvas), most relevant first."""
 
     def scores(self, lesions: Region, *, left_out: Region | None = None, tolerance_px: float = 0.0) -> MapScores:
-        """All scores against one set of lesions; arguments as for `score_map`."""
+        """Compute all scores against one set of lesions; arguments as for `score_map`."""
         check_shapes(self.relevance, lesions=lesions)
         inside = lesions & self.field
         order = self.order
@@ -169,7 +169,7 @@ def rank_map(relevance: Relevance, field: Region) -> RankedMap:
 
 
 def pointing_game(relevance: Relevance, lesions: Region, *, tolerance_px: float = 0.0) -> float:
-    """Whether the largest value of a map lies on a lesion: 1 or 0; of several equal largest, the share that does.
+    """Return 1 if the largest value of a map lies on a lesion, else 0; of several largest, the share that does.
 
     Zhang et al., Int J Comput Vis 126 (2018) 1084-1102, who allow 15 pixels of tolerance on photographs of some 500.
     """
@@ -180,7 +180,7 @@ def pointing_game(relevance: Relevance, lesions: Region, *, tolerance_px: float 
 
 
 def near(region: Region, distance_px: float) -> Region:
-    """The region and all pixels whose centres are no farther from one of its own."""
+    """Return the region and all pixels whose centres are no farther from one of its own."""
     if distance_px <= 0 or not region.any():
         return region
     apart = cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -188,7 +188,7 @@ def near(region: Region, distance_px: float) -> Region:
 
 
 def energy_inside(relevance: Relevance, region: Region) -> float:
-    """Share of all relevance that lies in a region; 0 for a map that shows nothing.
+    """Compute the share of all relevance that lies in a region; 0 for a map that shows nothing.
 
     The energy-based pointing game of Wang et al. (Score-CAM, CVPR workshops 2020). They stretch maps to [0, 1] first;
     here the smallest value is not taken off, for maps are >= 0 and 0 means that nothing spoke.
@@ -198,7 +198,7 @@ def energy_inside(relevance: Relevance, region: Region) -> float:
 
 
 def off_target_share(relevance: Relevance, field: Region, *, disc: Region | None = None) -> OffTargetShare:
-    """Share of relevance outside the field of view and on the optic disc; needs no lesions."""
+    """Compute the share of relevance outside the field of view and on the optic disc; needs no lesions."""
     check_map(relevance)
     check_field(relevance, field)
     if not relevance.any():
@@ -248,7 +248,7 @@ Ends = Int[np.ndarray, " level"]
 
 
 def _top_share(hits_above: Counts, ends: Ends) -> float:
-    """Relevance rank accuracy (Arras et al., Information Fusion 81 (2022) 14-40).
+    """Compute the relevance rank accuracy (Arras et al., Information Fusion 81 (2022) 14-40).
 
     Of equal values at the last place, as many count as would by chance.
     """
@@ -257,7 +257,7 @@ def _top_share(hits_above: Counts, ends: Ends) -> float:
 
 
 def _auroc(hits_above: Counts, ends: Ends) -> float:
-    """Chance that a lesion's pixel is above a healthy one, equal ones counting half."""
+    """Compute the chance that a lesion's pixel is above a healthy one, equal ones counting half."""
     false = ends - hits_above
     if false[-1] == 0:
         return math.nan
@@ -266,5 +266,5 @@ def _auroc(hits_above: Counts, ends: Ends) -> float:
 
 
 def _average_precision(hits_above: Counts, ends: Ends) -> float:
-    """Mean of the precision over lesion pixels, equal values as one step (scikit-learn's definition)."""
+    """Compute the mean of the precision over lesion pixels, equal values as one step (scikit-learn's definition)."""
     return float((np.diff(hits_above, prepend=0.0) * ratio(hits_above, ends)).sum() / hits_above[-1])

@@ -51,7 +51,7 @@ class Likeness:
     pearson: float
 
     def to_dict(self) -> dict[str, float]:
-        """By name."""
+        """Return the scores by name."""
         return asdict(self)
 
 
@@ -79,7 +79,7 @@ def likeness(first: AnyMap, second: AnyMap, *, within: Region | None = None) -> 
 
 
 def ssim(first: AnyMap, second: AnyMap, *, within: Region | None = None) -> float:
-    """Mean structural similarity of two pictures with values in [0, 1].
+    """Compute the mean structural similarity of two pictures with values in [0, 1].
 
     Wang et al., IEEE Trans Image Processing 13 (2004) 600-612: Gaussian windows of 11 x 11, sigma 1.5, C1 = 0.01^2,
     C2 = 0.03^2; windows that reach beyond the picture are left out.
@@ -105,7 +105,7 @@ def ssim(first: AnyMap, second: AnyMap, *, within: Region | None = None) -> floa
 
 
 def seed_agreement(maps: Sequence[AnyMap], *, within: Region | None = None) -> float:
-    """Mean rank correlation of all pairs of maps of one photograph, by networks that differ in their seed only.
+    """Compute the mean rank correlation of all pairs of one photograph's maps, by networks of different seeds.
 
     Returns:
         NaN where a map is one value throughout: it agrees with nothing.
@@ -124,14 +124,14 @@ def seed_agreement(maps: Sequence[AnyMap], *, within: Region | None = None) -> f
 
 
 def shifted(photo: Canvas, shift: tuple[int, int]) -> Canvas:
-    """The canvas moved by whole rows (down) and columns (to the right), black where nothing comes in."""
+    """Return the canvas moved by whole rows (down) and columns (to the right), black where nothing comes in."""
     return np.asarray(_moved(photo, shift))
 
 
 def shift_stability(
     explain: Explain, photo: Canvas, field: Region, *, shifts: Sequence[tuple[int, int]] = SHIFTS
 ) -> pd.DataFrame:
-    """How alike the map stays when the photograph is moved by some pixels, the map moved back.
+    """Compare the map of a photograph with those of shifted copies, shifted back.
 
     Compared where the field of view is seen before and after.
 

@@ -64,7 +64,7 @@ def map_table(
     flagged: float = FLAGGED,
     overlap: float = OVERLAP,
 ) -> pd.DataFrame:
-    """All scores of a photograph's maps, baselines among them, with the row that chance gives.
+    """Compute all scores of a photograph's maps, baselines among them, with the row of chance.
 
     Args:
         scene: The photograph.
@@ -113,7 +113,7 @@ def summarise(
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Mean over photographs of each method's scores, with intervals by drawing patients.
+    """Average each method's scores over photographs, with confidence intervals bootstrapped by patient.
 
     Args:
         table: Rows of `map_table` of any number of photographs; further columns of numbers (of deletion, ROAD) count
@@ -150,7 +150,7 @@ def differences(
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Each method minus a baseline on the same photographs, with intervals by drawing patients.
+    """Compute paired differences of each method from a baseline, with intervals bootstrapped by patient.
 
     Args:
         table: As for `summarise`.
@@ -215,7 +215,7 @@ def _chance_rows(scene: Scene, tolerance_px: float, flagged: float) -> list[dict
 
 
 def _found(scene: Scene, on_canvas: Relevance, flagged: float, overlap: float) -> dict[str, dict[str, float]]:
-    """Means over lesions of how far each is covered and whether it is found, of each kind."""
+    """Return means over lesions of the covered share and of the share that is found, by kind."""
     if not scene.marked:
         return {}
     table = lesion_table(on_canvas, scene.marked, scene.field, flagged=flagged, overlap=overlap)
@@ -252,7 +252,7 @@ _Column = Float[np.ndarray, " photo"]
 def _intervals(
     part: pd.DataFrame, values: Float[np.ndarray, "photo score"], draws: tuple[float, int, int]
 ) -> list[tuple[_Column, Interval, int]]:
-    """Of each score its values, the interval of their mean, and the number of patients who have one.
+    """Return, for each score, its values, the interval of their mean, and the number of patients with a value.
 
     Only photographs with a value are drawn from: the mean is of them.
     """

@@ -86,7 +86,7 @@ class Source:
         return self.base if self.raw is None else self.raw
 
     def fit(self, scores: Scores, grades: Grades, settings: Settings) -> Fit:
-        """Temperature or calibrator, and the cuts of what it gives."""
+        """Fit temperature or calibrator, and the cuts of the calibrated expected grade."""
         if self.head:
             blank = Fit(fit_temperature(self.head, scores, grades), None, (0.0,) * 4)
         else:
@@ -94,7 +94,7 @@ class Source:
         return replace(blank, cuts=CUTTERS[settings.cutter](expected_grade(self.apply(blank, scores)), grades))
 
     def apply(self, fit: Fit, scores: Scores) -> Probabilities:
-        """Calibrated probabilities."""
+        """Calibrate scores."""
         if fit.temperature is not None:
             return probabilities(self.head, scores, temperature=fit.temperature)
         return calibrated(scores, fit.calibrator)
@@ -135,7 +135,7 @@ class Calibration:
     """The folds are the predictions' own; otherwise patients were divided into folds here."""
 
     def warnings(self) -> tuple[str, ...]:
-        """What a user of the calibration has to know."""
+        """Return what a user of the calibration has to know."""
         warnings = [*self.conformal.warnings(), *(self.risk.warnings() if self.risk else ())]
         if self.worse:
             warnings.append(
@@ -239,7 +239,7 @@ def folds_of(held: HeldOut, rng: np.random.Generator) -> tuple[Int[np.ndarray, "
 
 
 def cross_sets(held: HeldOut, answers: Grades, folds: Int[np.ndarray, " photo"], settings: Settings) -> Sets:
-    """The set of each photograph, by thresholds from the other folds."""
+    """Return the prediction set of each photograph, by thresholds from the other folds."""
     sets = np.zeros((len(held.grades), GRADES), dtype=bool)
     for fold in np.unique(folds):
         inside = folds == fold
@@ -250,7 +250,7 @@ def cross_sets(held: HeldOut, answers: Grades, folds: Int[np.ndarray, " photo"],
 
 
 def coverage_of(sets: Sets, held: HeldOut, *, rng: np.random.Generator, resamples: int) -> Coverage:
-    """How often the sets hold the reference grade, and how large they are."""
+    """Measure how often the sets contain the reference grade, and how large they are."""
     holds = sets[np.arange(len(sets)), held.grades]
     names = np.array(held.groups, dtype=object)
     groups = {name: names == name for name in sorted(set(held.groups) - {""})}
@@ -269,7 +269,7 @@ def coverage_of(sets: Sets, held: HeldOut, *, rng: np.random.Generator, resample
 
 
 def _answers(source: Source, fit: Fit, scores: Scores) -> Float[np.ndarray, "photo 6"]:
-    """Calibrated probabilities and, behind them, the grade answered."""
+    """Return calibrated probabilities with the answered grade in the last column."""
     calibrated_scores = source.apply(fit, scores)
     return np.column_stack([calibrated_scores, grade_from_cuts(expected_grade(calibrated_scores), fit.cuts)])
 

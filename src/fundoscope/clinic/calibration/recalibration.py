@@ -32,7 +32,7 @@ NO_LONGER: Final = "The guarantee of its commissioning was for the earlier score
 
 
 def source_of(held: HeldOut, opened: OpenRelease | None, *, method: str, path: Path) -> Source:
-    """What is calibrated: a release's raw outputs as it reads them, or the probabilities of a table.
+    """Choose what is calibrated: a release's raw outputs as it reads them, or the probabilities of a table.
 
     Raises:
         BadTable: If the table lacks the raw outputs of the release's head.
@@ -61,7 +61,7 @@ def source_of(held: HeldOut, opened: OpenRelease | None, *, method: str, path: P
 
 
 def cutter_of(opened: OpenRelease | None) -> str:
-    """How the cuts of the expected grade are set: as the release's experiment set them."""
+    """Return how the cuts of the expected grade are set: as the release's experiment set them."""
     experiment = {} if opened is None else opened.release.training.get("experiment", {})
     named = experiment.get("release", {}).get("cuts", "kappa")
     return named if named in CUTTERS else "kappa"
@@ -70,7 +70,7 @@ def cutter_of(opened: OpenRelease | None) -> str:
 def calibration_to_dict(
     calibration: Calibration, *, data: Mapping[str, str | int], basis: str, left_out: int, day: date
 ) -> dict[str, Any]:
-    """Everything that was asked, given and found, as JSON.
+    """Return the record of `calibration.json`: options, data and results.
 
     Args:
         calibration: The result.
@@ -116,12 +116,12 @@ def calibration_to_dict(
 
 
 def to_json(written: Mapping[str, Any]) -> str:
-    """The text of `calibration.json`."""
+    """Return the text of `calibration.json`."""
     return json.dumps(written, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def check_copy(opened: OpenRelease, target: Path, *, by: str) -> None:
-    """Nothing, or why no copy can be written there: to be asked before the work is done.
+    """Refuse a folder or groups that no copy can be written with; to be called before the work is done.
 
     Raises:
         BadRequest: If the folder is in use, or sets are told apart by what is not known of a new photograph.
@@ -159,7 +159,7 @@ def recalibrate_release(
 
 
 def was_commissioned(opened: OpenRelease) -> bool:
-    """Whether it carries a guarantee, which new scores undo."""
+    """Return whether a release carries a guarantee, which new scores undo."""
     return PROTOCOL in opened.release.files
 
 

@@ -32,7 +32,7 @@ PLAIN: Final = RetinaScanCalibration(prototype_temperature=1.0, ordinal_temperat
 
 
 def with_both_heads(rows: pd.DataFrame, *, held_out: bool, path: Path) -> HeldOut:
-    """Held-out photographs with the prototypes' scores as `raw` and the cut logits as `cuts`.
+    """Select held-out photographs with the prototypes' scores as `raw` and the cut logits as `cuts`.
 
     Args:
         rows: Predictions beside the manifest's rows.
@@ -59,7 +59,7 @@ def preset_to_dict(
     data: Mapping[str, str | int],
     given: int,
 ) -> dict[str, Any]:
-    """As JSON, `given` photographs having been matched."""
+    """Return the record of `calibration.json`."""
     return {
         "schema": 1,
         "kind": "calibration",
@@ -81,7 +81,7 @@ def preset_to_dict(
 def preset(
     held: HeldOut, *, rng: np.random.Generator, resamples: int = 2000
 ) -> tuple[RetinaScanCalibration, dict[str, dict[str, Interval]]]:
-    """The calibration of all photographs, and figures before and cross-fitted after it.
+    """Calibrate on all photographs; also return figures before and cross-fitted after calibration.
 
     Args:
         held: Of `with_both_heads`.
@@ -111,7 +111,7 @@ def _apart(both: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read(calibration: RetinaScanCalibration, both: np.ndarray) -> np.ndarray:
-    """Prototype probabilities, cut probabilities and the counted grade, (photo, 11)."""
+    """Return prototype probabilities, cut probabilities and the counted grade, (photo, 11)."""
     scores, cuts = _apart(both)
     grades = count_passed(cuts, np.array(calibration.thresholds))
     return np.column_stack([calibration.prototype_probabilities(scores), calibration.cut_probabilities(cuts), grades])

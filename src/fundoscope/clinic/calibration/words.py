@@ -23,7 +23,7 @@ _NAMES: Final = {
 
 
 def details(written: Mapping[str, Any]) -> Iterator[str]:
-    """The lines, the first one a headline."""
+    """Yield the lines; the first is a headline."""
     yield (
         f"Calibrated by {written['method']} on {written['photographs']} photographs of {written['patients']} patients "
         f"({written['left_out']} left out: no grade, or not gradable)."

@@ -119,7 +119,7 @@ def patients_of(rows: pd.DataFrame, answers: Answers, *, oedema: bool = False) -
 
 
 def _gathered(keys: Sequence[Hashable]) -> dict[Hashable, list[int]]:
-    """Numbers of the rows of each key, in order of first appearance."""
+    """Return the numbers of the rows of each key, in order of first appearance."""
     rows: dict[Hashable, list[int]] = defaultdict(list)
     for row, key in enumerate(keys):
         rows[key].append(row)
@@ -127,7 +127,7 @@ def _gathered(keys: Sequence[Hashable]) -> dict[Hashable, list[int]]:
 
 
 def _eyes(units: Sequence[Hashable], rows: pd.DataFrame) -> dict[Hashable, dict[Hashable, list[int]]]:
-    """Rows of each eye of each patient."""
+    """Return the rows of each eye of each patient."""
     names = [name or at for at, name in enumerate(texts(rows, "eye"))]
     eyes: dict[Hashable, dict[Hashable, list[int]]] = defaultdict(lambda: defaultdict(list))
     for at, (unit, name) in enumerate(zip(units, names, strict=True)):
@@ -136,7 +136,7 @@ def _eyes(units: Sequence[Hashable], rows: pd.DataFrame) -> dict[Hashable, dict[
 
 
 def _any_eye(eyes: dict[Hashable, dict[Hashable, list[int]]], lacking: Bool[np.ndarray, " photo"]) -> set[Hashable]:
-    """Patients with an eye of which every photograph lacks it."""
+    """Return patients with an eye all of whose photographs are lacking."""
     return {unit for unit, by_eye in eyes.items() if any(lacking[photos].all() for photos in by_eye.values())}
 
 

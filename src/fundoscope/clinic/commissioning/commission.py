@@ -69,7 +69,7 @@ class Patients:
     """True where it says sight-threatening in any eye."""
 
     def answered(self, *, ungradable_refers: bool) -> Float[np.ndarray, " patient"]:
-        """The score that decides; +inf, so referred at any threshold, where an eye could not be graded and counts."""
+        """Return the deciding score; +inf (always referred) where an eye could not be graded and that counts."""
         return np.where(self.ungradable & ungradable_refers, np.inf, self.scores)
 
 
@@ -157,7 +157,7 @@ class Commissioned:
 
 
 def choose_threshold(scores: Float[np.ndarray, " patient"], *, sensitivity: float, confidence: float) -> Choice | None:
-    """The largest threshold whose sensitivity is guaranteed, from the referable patients' scores alone.
+    """Choose the largest threshold whose sensitivity is guaranteed, from the referable patients' scores alone.
 
     Over sites drawn at random, the sensitivity at it falls below the wanted one with probability 1 - `confidence` at
     most, whatever the distribution of the scores; with ties less often.
@@ -263,7 +263,7 @@ def _exact(hits: int, total: int, level: float) -> Interval:
 
 
 def _expected(figures: Figures, prevalence: float, *, least: int) -> Expected:
-    """Workload and predictive values from the exact intervals of sensitivity and specificity.
+    """Compute workload and predictive values from the exact intervals of sensitivity and specificity.
 
     Each of the two has half of the doubt, so that both hold jointly; all three figures rise or fall with either.
 
@@ -293,12 +293,12 @@ def _ends(values: Float[np.ndarray, " end"]) -> Interval:
 
 
 def _share(part: Float[np.ndarray, " end"], rest: Float[np.ndarray, " end"]) -> Float[np.ndarray, " end"]:
-    """`part` of `part` and `rest`; NaN where there is neither."""
+    """Divide `part` by `part` and `rest`; NaN where there is neither."""
     return ratio(part, part + rest)
 
 
 def _missing(positives: int, figures: Figures | None, terms: Terms) -> int | None:
-    """Referable patients to be added before there can be a guarantee."""
+    """Return how many referable patients must be added before there can be a guarantee."""
     confidence = terms.confidence_each
     if figures is None:
         least = positives_needed(sensitivity=terms.sensitivity, confidence=confidence)

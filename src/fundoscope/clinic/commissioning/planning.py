@@ -17,7 +17,7 @@ LARGEST_STUDY: Final = 32_000
 
 
 def lower_bound(hits: int, total: int, *, confidence: float) -> float:
-    """Exact one-sided lower bound of a proportion of independent patients (Clopper and Pearson, Biometrika 26, 1934).
+    """Compute the exact one-sided lower bound of a proportion (Clopper and Pearson, Biometrika 26, 1934).
 
     Raises:
         ValueError: If `hits` are not within `total` or `total` is none.
@@ -33,7 +33,7 @@ def lower_bound(hits: int, total: int, *, confidence: float) -> float:
 
 @cache
 def hits_needed(total: int, *, sensitivity: float, confidence: float) -> int | None:
-    """Fewest hits of `total` whose exact lower bound is at least `sensitivity`; None where not even all are enough.
+    """Compute the fewest hits whose exact lower bound is at least `sensitivity`; None if not even all are enough.
 
     Example:
         >>> hits_needed(100, sensitivity=0.85, confidence=0.975)
@@ -44,7 +44,7 @@ def hits_needed(total: int, *, sensitivity: float, confidence: float) -> int | N
 
 
 def positives_needed(*, sensitivity: float, confidence: float) -> int:
-    """Referable patients below which no threshold can be guaranteed, not even the smallest of their scores.
+    """Compute the number of referable patients below which no threshold can be guaranteed.
 
     Example:
         >>> positives_needed(sensitivity=0.85, confidence=0.975)
@@ -60,7 +60,7 @@ def positives_needed(*, sensitivity: float, confidence: float) -> int:
 def sample_size(
     true: float, *, wanted: float, confidence: float = 0.975, power: float = 0.8, run: int = RUN
 ) -> int | None:
-    """Patients needed to show that a proportion, in truth `true`, exceeds `wanted`, at a threshold fixed beforehand.
+    """Compute the sample size that shows a proportion `true` to exceed `wanted`, at a threshold fixed beforehand.
 
     Args:
         true: The true sensitivity (or specificity), above `wanted`.

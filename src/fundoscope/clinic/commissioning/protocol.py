@@ -49,7 +49,7 @@ def protocol_of(
     oedema: bool,
     day: date,
 ) -> dict[str, Any]:
-    """Everything that was asked, given and found, as JSON, with its seal.
+    """Return the record of `protocol.json`: terms, data and results, sealed.
 
     Args:
         result: The result.
@@ -87,14 +87,14 @@ def protocol_of(
 
 
 def seal_of(protocol: Mapping[str, Any]) -> str:
-    """SHA-256 of a protocol as canonical JSON, its own seal left out."""
+    """Return the SHA-256 of a protocol as canonical JSON, its own seal left out."""
     plain = json.loads(json.dumps(protocol, allow_nan=False))
     plain.pop("seal", None)
     return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def to_json(protocol: Mapping[str, Any]) -> str:
-    """The text of `protocol.json`."""
+    """Return the text of `protocol.json`."""
     return json.dumps(protocol, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

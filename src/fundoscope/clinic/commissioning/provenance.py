@@ -31,7 +31,7 @@ UNCHECKED: Final = "predictions of a system that was not given: whether it had l
 def held_against(
     rows: pd.DataFrame, manifest: pd.DataFrame, opened: OpenRelease, *, path: Path
 ) -> tuple[pd.DataFrame, str]:
-    """Joined rows whose score is on the release's own scale, and what they are to it.
+    """Return joined rows with scores on the release's own scale, and what the predictions are to the release.
 
     The raw outputs of out-of-fold predictions are read with the release's head and temperature, as its threshold was.
 
@@ -119,7 +119,7 @@ def _rescaled(rows: pd.DataFrame, opened: OpenRelease, path: Path) -> pd.DataFra
 
 
 def _votes_rescaled(rows: pd.DataFrame, opened: OpenRelease) -> pd.DataFrame:
-    """Votes have no raw output: their shares stand in the table, and the release's calibrator puts them right."""
+    """Calibrate votes of neighbours, which have no raw output, by the release's calibrator."""
     if opened.calibrator is None or not set(PROBABILITIES) <= set(rows.columns):
         return rows
     voted = rows[list(PROBABILITIES)].notna().all(axis=1).to_numpy()

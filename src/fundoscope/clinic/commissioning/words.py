@@ -12,14 +12,14 @@ Protocol = Mapping[str, Any]
 
 
 def to_markdown(protocol: Protocol) -> str:
-    """The protocol for people, Markdown."""
+    """Write the protocol in Markdown."""
     basis = [f"{key.replace('_', ' ')}: {value}" for key, value in protocol["data"].items()]
     sealed = f"fundoscope {protocol['fundoscope']}; seal {protocol['seal']}"
     return markdown(f"Commissioning, {protocol['date']}", verdict(protocol), details(protocol), [*basis, sealed])
 
 
 def verdict(protocol: Protocol) -> str:
-    """The plain answer, in one or two sentences."""
+    """Return the verdict in one or two sentences."""
     terms, figures = protocol["terms"], protocol["at_threshold"]
     wanted = f"{terms['sensitivity']:.1%}"
     if protocol["guaranteed"]:
@@ -37,7 +37,7 @@ def verdict(protocol: Protocol) -> str:
 
 
 def details(protocol: Protocol) -> Iterator[str]:
-    """Everything else, a line each."""
+    """Yield everything else, a line each."""
     counts = protocol["counts"]
     yield (
         f"{came(counts['patients'] - counts['without_reference'], counts)}: {counts['referable']} referable, "

@@ -38,7 +38,7 @@ class Cusum:
     """Patients until a false alarm, on average, exactly: from the chain of all its states (Brook and Evans 1972)."""
 
     def alarm(self, events: Bool[np.ndarray, " patient"]) -> int | None:
-        """Number of the patient, from 0, at whom it first sounds; None: at none."""
+        """Return the number, from 0, of the patient at the first alarm; None: no alarm."""
         total = 0
         for at, event in enumerate(events):
             total = max(0, total + (STEPS if event else 0) - self.allowance)
@@ -58,7 +58,7 @@ class Change:
 
 
 def run_length(rate: float, allowance: int, limit: int) -> float:
-    """Patients until a CUSUM that begins at 0 sounds, on average, where a share `rate` of them are events.
+    """Compute the average run length of a CUSUM that starts at 0: patients until an alarm at event rate `rate`.
 
     Raises:
         ValueError: If the rate is no proportion or the CUSUM could never sound.
@@ -74,7 +74,7 @@ def run_length(rate: float, allowance: int, limit: int) -> float:
 
 
 def alarm_chance(rate: float, allowance: int, limit: int, patients: int) -> float:
-    """Chance that a CUSUM that begins at 0 sounds among so many patients, where a share `rate` of them are events."""
+    """Compute the probability of an alarm among so many patients, for a CUSUM that starts at 0."""
     onward = _chain(rate, allowance, limit).T.tocsr()
     silent = np.zeros(limit)
     silent[0] = 1
@@ -84,7 +84,7 @@ def alarm_chance(rate: float, allowance: int, limit: int, patients: int) -> floa
 
 
 def _chain(rate: float, allowance: int, limit: int) -> sparse.csr_array:
-    """Where the sum goes with the next patient, among the sums at which it does not sound."""
+    """Return the transition matrix of the sums at which there is no alarm."""
     here = np.arange(limit)
     up, down = here + STEPS - allowance, np.maximum(0, here - allowance)
     stays = up < limit
@@ -95,7 +95,7 @@ def _chain(rate: float, allowance: int, limit: int) -> sparse.csr_array:
 
 @cache
 def design_cusum(rate: float, shifted: float, *, false_alarm_after: int) -> Cusum:
-    """The CUSUM that is quickest to see `rate` rise to `shifted` among those that give false alarms as seldom as asked.
+    """Design the CUSUM that detects a rise from `rate` to `shifted` soonest at the allowed false-alarm rate.
 
     Args:
         rate: Share of events when all is well, in (0, 1).
@@ -125,7 +125,7 @@ def design_cusum(rate: float, shifted: float, *, false_alarm_after: int) -> Cusu
 
 
 def changed_share(name: str, before: Bool[np.ndarray, " patient"], now: Bool[np.ndarray, " later_patient"]) -> Change:
-    """Whether a share (of patients who cannot be graded, say) is another one: Fisher's exact test, two-sided."""
+    """Test whether a proportion (such as ungradable patients) has changed: Fisher's exact test, two-sided."""
     table = np.array([[events.sum(), (~events).sum()] for events in (before, now)])
     return Change(name, float(before.mean()), float(now.mean()), float(stats.fisher_exact(table)[1]))
 
@@ -133,6 +133,6 @@ def changed_share(name: str, before: Bool[np.ndarray, " patient"], now: Bool[np.
 def changed_spread(
     name: str, before: Float[np.ndarray, " patient"], now: Float[np.ndarray, " later_patient"]
 ) -> Change:
-    """Whether numbers are spread otherwise: Kolmogorov-Smirnov, two samples, two-sided; the medians are told."""
+    """Test whether a distribution has changed: two-sample Kolmogorov-Smirnov, two-sided; medians are reported."""
     result = stats.ks_2samp(before, now)
     return Change(name, float(np.median(before)), float(np.median(now)), float(result.pvalue))

@@ -69,14 +69,14 @@ def compare_features(
 
 
 def median_distance(patients: Sequence[Vectors]) -> float:
-    """Median of the distances between the first photographs of the patients, of those that are not 0; 1 if all are."""
+    """Compute the median of the non-zero distances between the patients' first photographs; 1 if all are 0."""
     distances = pdist(np.stack([vectors[0] for vectors in patients]).astype(np.float64))
     apart = distances[distances > 0]
     return float(np.median(apart)) if len(apart) else 1.0
 
 
 def patient_kernel(patients: Sequence[Vectors], bandwidth: float) -> Float[np.ndarray, "patient patient"]:
-    """Mean of exp(-distance^2 / (2 bandwidth^2)) over the pairs of photographs of each two patients."""
+    """Compute the mean of exp(-distance^2 / (2 bandwidth^2)) over the pairs of photographs of each two patients."""
     photographs = np.concatenate(patients).astype(np.float64)
     counts = np.array([len(vectors) for vectors in patients])
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
@@ -91,7 +91,7 @@ def patient_kernel(patients: Sequence[Vectors], bandwidth: float) -> Float[np.nd
 def squared_discrepancies(
     kernel: Float[np.ndarray, "patient patient"], later: Bool[np.ndarray, "division patient"]
 ) -> Float[np.ndarray, " division"]:
-    """Unbiased squared discrepancy (Gretton et al., equation 3) for each division of the patients in two.
+    """Compute the unbiased squared discrepancy (Gretton et al., equation 3) for each division of the patients in two.
 
     No patient is compared with themselves. Every division must put the same number on either side.
     """

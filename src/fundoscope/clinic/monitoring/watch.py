@@ -69,7 +69,7 @@ class Rules:
             raise ValueError(f"confidence must be at least 0.5 and below 1, got {self.confidence}")
 
     def level(self, patients: int) -> float:
-        """Level of the tests of a window together."""
+        """Return the level of the tests of a window together."""
         return min(HIGHEST_LEVEL, patients / (2 * self.false_alarm_after))
 
     @property
@@ -213,7 +213,7 @@ def _threshold(reference: Window, now: Window, protocol: Mapping[str, Any] | Non
 def _chart(
     way: str, before: Bool[np.ndarray, " patient"], after: Bool[np.ndarray, " later_patient"], now: Window, rules: Rules
 ) -> dict[str, Any]:
-    """One CUSUM: of referrals, or of patients who are not referred.
+    """Run one CUSUM: of referrals, or of patients who are not referred.
 
     It keeps its promise at the edge of the exact interval of the reference's rate, so that it keeps it also where that
     rate was drawn too low (Gandy and Kvaloy, Scandinavian Journal of Statistics 40, 2013, 647-668).
@@ -250,7 +250,7 @@ def _raised(rate: float, odds: float) -> float:
 
 
 def _tests(reference: Window, now: Window, comparison: Comparison, rules: Rules, level: float) -> list[dict[str, Any]]:
-    """Gradability, scores and features, corrected for one another."""
+    """Test gradability, scores and features, corrected for multiple testing."""
     changes = [changed_share("ungradable", reference.ungradable, now.ungradable)]
     further: dict[str, dict[str, Any]] = {}
     scores = [window.scores[np.isfinite(window.scores)] for window in (reference, now)]

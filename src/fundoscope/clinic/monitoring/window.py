@@ -66,7 +66,7 @@ class Window:
     """Day of each patient, ISO 8601; None where only the table orders them."""
 
     def referred(self, threshold: float | None) -> Bool[np.ndarray, " patient"] | None:
-        """Who is referred: at the threshold, else by the table's own decisions; None where it has neither.
+        """Return who is referred: at the threshold, else by the table's own decisions; None where it has neither.
 
         An eye that cannot be graded is referred, as in a commissioning.
         """
@@ -80,14 +80,14 @@ class Window:
         return np.asarray(np.array(sent, dtype=bool) | self.ungradable, dtype=bool)
 
     def decided_between(self) -> tuple[float, float]:
-        """Largest score of a photograph that was not referred, smallest of one that was; the threshold lies between."""
+        """Return the largest score that was not referred and the smallest that was; the threshold lies between."""
         decisions = np.array(texts(self.rows, "decision"), dtype=object)
         graded = ~np.isnan(self.photographs)
         spared, sent = (self.photographs[graded & (decisions == decision)] for decision in (RESCREEN, REFER))
         return float(spared.max(initial=-np.inf)), float(sent.min(initial=np.inf))
 
     def decided_otherwise(self, threshold: float) -> int:
-        """Photographs that were decided otherwise than the threshold says."""
+        """Count photographs whose decision is not that of the threshold."""
         decisions = np.array(texts(self.rows, "decision"), dtype=object)
         return int(
             ((decisions == REFER) & (self.photographs < threshold - STORED)).sum()
@@ -129,7 +129,7 @@ def window_of(frame: pd.DataFrame, *, path: Path) -> Window:
 
 
 def features_of(window: Window, path: Path, rng: np.random.Generator) -> tuple[list[Vectors], int]:
-    """Features of graded photographs of the patients, or of some that are drawn; and how many photographs lack them.
+    """Read the features of graded photographs, or of a random sample; also count photographs without features.
 
     Only what is drawn is read: memory does not grow with the table.
 
@@ -190,7 +190,7 @@ def _vector(stored: NpzFile, name: str, path: Path) -> Float[np.ndarray, " featu
 def _times(
     frame: pd.DataFrame, members: Sequence[tuple[int, ...]], path: Path
 ) -> tuple[str, Shaped[np.ndarray, " patient"] | None]:
-    """What orders the patients, and the time of each, UTC."""
+    """Return what orders the patients, and the time of each, UTC."""
     for name in TIMES:
         stated = texts(frame, name)
         read = pd.to_datetime(pd.Series(stated, dtype=object), format="ISO8601", utc=True, errors="coerce")

@@ -13,13 +13,13 @@ NAMES = {"ungradable": "patients with an eye that cannot be graded", "score": "m
 
 
 def to_markdown(report: MonitoringReport) -> str:
-    """The report for people, Markdown."""
+    """Write the report in Markdown."""
     lines = [*report["reasons"], *details(report), f"fundoscope {report['fundoscope']}"]
     return markdown(f"Monitoring, {report['date']}", verdict(report), lines)
 
 
 def verdict(report: MonitoringReport) -> str:
-    """The plain answer, in one sentence."""
+    """Return the verdict in one sentence."""
     patients = report["now"]["patients"]
     if report["protocol"] is None:
         return (
@@ -36,7 +36,7 @@ def verdict(report: MonitoringReport) -> str:
 
 
 def details(report: MonitoringReport) -> Iterator[str]:
-    """Everything but the reasons, a line each."""
+    """Yield everything but the reasons, a line each."""
     for words, counts in (("Reference", report["reference"]), ("Now", report["now"])):
         yield (
             f"{words} ({counts['table']}): {came(counts['patients'], counts)}, {counts['ungradable']} with an eye that "

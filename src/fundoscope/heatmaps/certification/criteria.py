@@ -73,7 +73,7 @@ class MapTest:
         return f"{_BOUNDS[self.relation]} {self.threshold:g}"
 
     def passes(self, low: float, high: float) -> bool:
-        """Whether an interval lies on the right side, wholly."""
+        """Return whether a whole interval lies on the required side of the threshold."""
         if math.isnan(low) or math.isnan(high):
             return False
         bound = low if self.relation.startswith(">") else high
@@ -156,7 +156,7 @@ field's centre in radii, the share outside the field, and how many maps show not
 def decide(
     method: str, table: pd.DataFrame, *, not_run: dict[str, str], resamples: int = 2000, seed: int = 0
 ) -> Verdict:
-    """All tests of one method on the table of its scores.
+    """Decide all tests of one method from the table of its scores.
 
     Args:
         method: Its name in the table.
