@@ -16,7 +16,14 @@ from fundoscope.evaluation.statistics.agreement import agreement_statistics, con
 from fundoscope.evaluation.statistics.detection import aurocs, hit_rates
 from fundoscope.evaluation.statistics.interval import INTERVALS, Statistics, patient_intervals, proportion_interval
 from fundoscope.evaluation.statistics.reliability import calibration_errors
-from fundoscope.evaluation.subgroups import FEW_PATIENTS, STATISTICS, statistics_by_group, statistics_of, subgroups
+from fundoscope.evaluation.subgroups import (
+    DME_STATISTICS,
+    FEW_PATIENTS,
+    STATISTICS,
+    statistics_by_group,
+    statistics_of,
+    subgroups,
+)
 from fundoscope.evaluation.summary import summarise
 
 
@@ -223,3 +230,42 @@ def test_however_many_shuffles_come_at_once_chance_is_the_same(rows, monkeypatch
         found.append(subgroups(cases_of(rows), resamples=100)[0].to_dict()["gaps"])
 
     assert found[0] == found[1]
+
+
+def test_where_dme_is_known_groups_have_figures_of_referable_or_dme_beside_the_others(rows, rng):
+    dme = pd.array([None if value < 0 else value for value in rng.integers(-1, 3, len(rows))], dtype="Int64")
+    cases = cases_of(rows.assign(dme=dme))
+
+    (plain,), (with_dme,) = (subgroups(each, resamples=100) for each in (cases_of(rows), cases))
+
+    assert list(plain.statistics) == list(STATISTICS)
+    assert list(with_dme.statistics) == [*STATISTICS, *DME_STATISTICS]
+    assert set(with_dme.to_dict()["groups"][0]["statistics"]) == set(with_dme.statistics)
+    for before, group in zip(plain.groups, with_dme.groups, strict=True):
+        assert {name: str(group.intervals[name]) for name in STATISTICS} == {
+            name: str(interval) for name, interval in before.intervals.items()
+        }
+        alone = summarise(cases_of(cases.rows[cases.rows["site"] == group.value]), resamples=100)
+        for name, same in (
+            ("referable_or_dme_auroc", "referable_or_dme_auroc"),
+            ("sensitivity_or_dme", "decision_referable_or_dme_sensitivity"),
+            ("specificity_or_dme", "decision_referable_or_dme_specificity"),
+        ):
+            assert group.intervals[name].estimate == pytest.approx(alone.intervals[same].estimate), name
+        low, _ = alone.wilson["decision_referable_or_dme_sensitivity"]
+        assert group.intervals["sensitivity_or_dme"].low <= low + 1e-12
+    assert with_dme.gaps["accuracy"] == plain.gaps["accuracy"]
+    assert 0 < with_dme.gaps["sensitivity_or_dme"].p_chance <= 1
+
+
+@pytest.mark.parametrize("dme", [2, None])
+def test_a_group_without_photographs_known_to_be_negative_is_too_small_for_its_specificity(rows, dme):
+    """All are positive by `dme`, or below the grade nobody's `dme` is known."""
+    values = [dme if site == "south" else 0 for site in rows["site"]]
+
+    north, south = subgroups(cases_of(rows.assign(dme=pd.array(values, dtype="Int64"))), resamples=100)[0].groups
+
+    assert "specificity_or_dme" in south.too_small
+    assert "referable_or_dme_auroc" in south.too_small
+    assert "specificity" not in south.too_small
+    assert "specificity_or_dme" not in north.too_small

@@ -11,7 +11,7 @@ from fundoscope.evaluation.evaluate import Evaluation
 from fundoscope.evaluation.presets import Paper
 from fundoscope.evaluation.report import words
 from fundoscope.evaluation.statistics.interval import Interval
-from fundoscope.evaluation.subgroups import RULE, STATISTICS, Group, Subgroups
+from fundoscope.evaluation.subgroups import RULE, Group, Subgroups
 from fundoscope.evaluation.summary import HUMAN, Summary
 from fundoscope.grades import GRADE_NAMES, NOT_A_DEVICE
 
@@ -20,8 +20,11 @@ SUBGROUP_HEADS = {
     "referable_auroc": "AUROC",
     "sensitivity": "sens.",
     "specificity": "spec.",
+    "referable_or_dme_auroc": "AUROC or DME",
+    "sensitivity_or_dme": "sens. or DME",
+    "specificity_or_dme": "spec. or DME",
 }
-"""Statistics of groups that fit on a console; the report has all."""
+"""Statistics of groups that fit on a console, the last three where `dme` is known; the report has all."""
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
@@ -40,6 +43,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
         _print_lines(_gaps(column))
     if evaluation.subgroups:
         reference = words.ROWS["referable_auroc"].removeprefix("AUROC, ")
+        reference += f"; or DME: {words.DME_WORDS['referable_or_dme']}" if evaluation.summary.or_dme else ""
         note = f"n: photographs. AUROC, sens., spec.: {reference}. (few): {RULE} {words.GAP_NOTE}"
         answers.print(note, markup=False, style="dim")
     else:
@@ -123,12 +127,12 @@ def _signs(summary: Summary) -> Table:
 
 
 def _subgroups(of: Subgroups) -> Table:
-    heads = SUBGROUP_HEADS.values()
-    table = Table(of.column.replace("_", " "), "n", "patients", *heads, box=None, pad_edge=False)
+    heads = {name: head for name, head in SUBGROUP_HEADS.items() if name in of.statistics}
+    table = Table(of.column.replace("_", " "), "n", "patients", *heads.values(), box=None, pad_edge=False)
     for column in table.columns:
         column.overflow = "fold"
     for group in of.groups:
-        cells = (_range(group.intervals[name]) + _few(group, name) for name in SUBGROUP_HEADS)
+        cells = (_range(group.intervals[name]) + _few(group, name) for name in heads)
         table.add_row(group.value, str(group.photographs), str(group.patients), *cells)
     return table
 
@@ -142,7 +146,7 @@ def _gaps(of: Subgroups) -> Iterator[str]:
     for name, gap in of.gaps.items():
         if gap.p_chance <= 0.05 or gap.interval.low > 0:
             yield (
-                f"Largest gap in {STATISTICS[name]}: {gap.highest} over {gap.lowest} by {_range(gap.interval)}, "
+                f"Largest gap in {of.statistics[name]}: {gap.highest} over {gap.lowest} by {_range(gap.interval)}, "
                 f"p {gap.p_chance:.3f} ({gap.among} groups)."
             )
     if of.unknown:

@@ -1,9 +1,9 @@
-"""A few statistics group by group, each with an interval, and the largest gap between groups with its own."""
+"""Statistics of subgroups, each with an interval, and the largest gap between two groups with its own."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final
@@ -20,7 +20,7 @@ from fundoscope.evaluation.statistics.groups import Grouping, chance, groupings,
 from fundoscope.evaluation.statistics.interval import PATIENT_BLOCK, Interval, patient_intervals, proportion_interval
 from fundoscope.evaluation.statistics.rates import ratio
 from fundoscope.evaluation.statistics.reliability import of_calibration
-from fundoscope.evaluation.statistics.sums import Found, Together
+from fundoscope.evaluation.statistics.sums import Found, Sums, Together, Totals
 from fundoscope.grades import REFERABLE
 from fundoscope.records import null_if_nan
 
@@ -32,7 +32,17 @@ STATISTICS: Final = {
     "specificity": "specificity, referable",
     "calibration_error": "calibration error (ECE)",
 }
-"""What is measured in every group. Sensitivity and specificity are of the decision, without one of the grade."""
+"""What is computed for every group. Sensitivity and specificity are those of the decision, else of the grade."""
+
+DME_STATISTICS: Final = {
+    "referable_or_dme_auroc": "AUROC, referable or DME",
+    "sensitivity_or_dme": "sensitivity, referable or DME",
+    "specificity_or_dme": "specificity, referable or DME",
+}
+"""What is computed beside it where `dme` is known."""
+
+QUESTION: Final = "referable_or_dme"
+"""The question of `DME_STATISTICS`, in `grades.OR_DME`."""
 
 FEW_PATIENTS: Final = 30
 """A group of fewer patients is too small for any statistic."""
@@ -47,7 +57,7 @@ RULE: Final = (
 )
 
 SHUFFLES: Final = 999
-"""Times that groups are dealt out by chance, at most: never more than there are draws."""
+"""Random assignments of patients to groups, at most: never more than there are resamples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +72,8 @@ class Group:
     other_patients: int
     """Patients with one that is not."""
     intervals: dict[str, Interval]
-    """By the names of `STATISTICS`. Of sensitivity and specificity the wider of the draws' and Wilson's interval: where
-    nothing was missed, draws find no spread."""
+    """By the names of `STATISTICS`, and of `DME_STATISTICS` where `dme` is known. Of sensitivity and specificity the
+    wider of the bootstrap's and Wilson's interval: the bootstrap has no width where nothing was missed."""
     too_small: tuple[str, ...]
     """Statistics for which it is too small, by `RULE`: all, or none, or some."""
 
@@ -75,12 +85,12 @@ class Gap:
     highest: str
     lowest: str
     interval: Interval
-    """Of the difference, the same draws of patients for both groups. The two were picked because they differ most, so
-    that it is too sure of itself the more groups there are; `p_chance` is not."""
+    """Of the difference, the same resamples of patients for both groups. The two were selected because they differ
+    most, so that it is too narrow, the more groups there are; `p_chance` is not affected."""
     among: int
-    """Groups they were picked of: those not too small."""
+    """Groups they were selected from: those not too small."""
     p_chance: float
-    """How often groups dealt out by chance have a largest gap of this size, whichever groups it is between."""
+    """Share of random assignments of patients to groups with a gap of this size, whichever groups it is between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +105,25 @@ class Subgroups:
     unknown: int
     """Photographs whose group is not known; in no group."""
 
+    @property
+    def statistics(self) -> dict[str, str]:
+        """`STATISTICS`, and `DME_STATISTICS` where they were computed: what they are called, by name."""
+        names = self.groups[0].intervals if self.groups else {}
+        return {name: words for name, words in (STATISTICS | DME_STATISTICS).items() if name in names}
+
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it: no NaN."""
+        """Convert to what JSON can represent: no NaN."""
         return {
             "column": self.column,
             "unknown": self.unknown,
             "groups": [
                 {
-                    **{key: getattr(each, key) for key in ("value", "photographs", "patients", "referable_patients")},
-                    "other_patients": each.other_patients,
-                    "too_small": list(each.too_small),
-                    "statistics": {name: interval.to_dict() for name, interval in each.intervals.items()},
+                    **{key: getattr(group, key) for key in ("value", "photographs", "patients", "referable_patients")},
+                    "other_patients": group.other_patients,
+                    "too_small": list(group.too_small),
+                    "statistics": {name: interval.to_dict() for name, interval in group.intervals.items()},
                 }
-                for each in self.groups
+                for group in self.groups
             ],
             "gaps": {
                 name: {
@@ -117,7 +133,7 @@ class Subgroups:
                 }
                 for name, gap in self.gaps.items()
             },
-            "shifts": [each.to_dict() for each in self.shifts],
+            "shifts": [shift.to_dict() for shift in self.shifts],
         }
 
 
@@ -131,18 +147,18 @@ def subgroups(
     level: float = 0.95,
     method: str = "percentile",
 ) -> tuple[Subgroups, ...]:
-    """Measure every group of every column of `groups.COLUMNS` that tells photographs apart, and of those asked for.
+    """Evaluate every group of every column of `groups.COLUMNS` with two values at least, and of the columns `by`.
 
-    Patients are drawn from all, so that the size of a group varies as it would; a patient with photographs in two
-    groups is drawn in both.
+    All patients are resampled together, so that the size of a group varies as it would; a patient with photographs in
+    two groups is drawn in both.
 
     Args:
         cases: Photographs with predictions and reference grades.
         by: More columns of the manifest.
         include_ungradable: As `summary.summarise`.
-        resamples: Draws of patients.
-        seed: Of draws and shuffles.
-        level: Share of draws inside an interval.
+        resamples: Bootstrap resamples of patients.
+        seed: Seed of resamples and random assignments.
+        level: Confidence level of the intervals.
         method: A name in `interval.INTERVALS`.
 
     Raises:
@@ -150,20 +166,23 @@ def subgroups(
     """
     counted = cases.counted(include_ungradable=include_ungradable)
     options: dict[str, Any] = {"resamples": resamples, "level": level, "method": method}
-    found = []
+    columns = []
     for grouping in groupings(cases.rows, by):
-        of = _Divided(cases, counted, grouping)
-        spread = of.intervals(rng=np.random.default_rng(seed), **options)
-        groups = tuple(of.group(at, spread) for at in range(len(grouping.values)))
+        divided = _Divided(cases, counted, grouping)
+        intervals = divided.intervals(rng=np.random.default_rng(seed), **options)
+        groups = tuple(divided.group(at, intervals) for at in range(len(grouping.values)))
         shuffles = min(SHUFFLES, resamples)
-        gaps = of.gaps(spread, np.random.default_rng([seed, 1]), shuffles)
+        gaps = divided.gaps(intervals, np.random.default_rng([seed, 1]), shuffles)
         moved = shifts(cases, counted, grouping, rng=np.random.default_rng([seed, 2]), shuffles=shuffles)
-        found.append(Subgroups(grouping.column, groups, gaps, moved, grouping.unknown))
-    return tuple(found)
+        columns.append(Subgroups(grouping.column, groups, gaps, moved, grouping.unknown))
+    return tuple(columns)
 
 
 def statistics_of(cases: Cases, counted: Mask) -> Together:
-    """`STATISTICS` of weights on all photographs, of which only those counted are measured."""
+    """Build `STATISTICS`, and `DME_STATISTICS` where `dme` is known, of weights on all photographs.
+
+    Only those counted are evaluated.
+    """
     ill, score = cases.reference >= REFERABLE, cases.score("referable")
     graded = counted & (cases.answered >= 0)
     scored = counted & ~np.isnan(score)
@@ -175,32 +194,51 @@ def statistics_of(cases: Cases, counted: Mask) -> Together:
             of_auroc(ill[scored], score[scored], "referable_auroc").among(scored),
             of_hits(ill[decided], said[decided]).among(decided),
             of_calibration(cases.probabilities[sure], cases.reference[sure], "calibration_error").among(sure),
+            *_with_dme(cases, scored, decided, said),
         )
     )
 
 
+def _with_dme(cases: Cases, scored: Mask, decided: Mask, said: Mask) -> list[Sums]:
+    """Build `DME_STATISTICS`; none where nobody's `dme` is known."""
+    if cases.dme is None:
+        return []
+    reference = cases.or_dme(QUESTION)
+    scored, decided = scored & reference.known, decided & reference.known
+    hits = of_hits(reference.positive[decided], said[decided]).among(decided)
+    score = cases.score("referable")[scored]
+
+    def renamed(*totals: Totals) -> Found:
+        return {f"{rate}_or_dme": values for rate, values in hits.read(*totals).items()}
+
+    return [
+        of_auroc(reference.positive[scored], score, "referable_or_dme_auroc").among(scored),
+        Sums(hits.terms, renamed),
+    ]
+
+
 def statistics_by_group(groups: Sequence[Together], pairs: Mapping[str, tuple[int, int]] | None = None) -> Together:
-    """Those of every group on the same draws, and differences between two.
+    """Combine the statistics of every group on the same resamples, and differences between two groups.
 
     Args:
         groups: As `statistics_of` gives them.
-        pairs: Which groups differ, by the name in `STATISTICS` of what they differ in.
+        pairs: The two groups whose difference is computed, by the name of the statistic.
 
     Returns:
         `0 accuracy`, `1 accuracy`, ..., by the group's place; `gap accuracy`: of the first of the pair from the second.
     """
 
-    def combine(found: Found) -> Found:
+    def combine(values: Found) -> Found:
         gaps = {
-            _gap(name): found[_key(top, name)] - found[_key(low, name)] for name, (top, low) in (pairs or {}).items()
+            _gap(name): values[_key(top, name)] - values[_key(low, name)] for name, (top, low) in (pairs or {}).items()
         }
-        return {**found, **gaps}
+        return {**values, **gaps}
 
-    return Together(tuple(_numbered(at, each) for at, each in enumerate(groups)), combine)
+    return Together(tuple(_numbered(at, group) for at, group in enumerate(groups)), combine)
 
 
 def _numbered(at: int, group: Together) -> Together:
-    return Together((group,), lambda found: {_key(at, name): values for name, values in found.items()})
+    return Together((group,), lambda values: {_key(at, name): value for name, value in values.items()})
 
 
 def _agreed(counts: Confusions) -> Mapping[str, Values]:
@@ -209,7 +247,7 @@ def _agreed(counts: Confusions) -> Mapping[str, Values]:
 
 
 def _decided(cases: Cases, counted: Mask) -> tuple[Mask, Mask]:
-    """Whether each photograph was decided on and counts, and whether it was referred."""
+    """Return whether each photograph was decided on and counts, and whether it was referred."""
     decision = np.array(cases.decision, dtype=object)
     if any(cases.decision):
         inside = np.isin(decision, ["refer", "rescreen"])
@@ -222,19 +260,22 @@ class _Divided:
 
     def __init__(self, cases: Cases, counted: Mask, grouping: Grouping) -> None:
         self.cases, self.counted, self.grouping = cases, counted, grouping
+        self.names = tuple(STATISTICS | (DME_STATISTICS if cases.dme is not None else {}))
         self.inside = [counted & (grouping.codes == at) for at in range(len(grouping.values))]
-        self.each = [statistics_of(cases, inside) for inside in self.inside]
+        self.statistics = [statistics_of(cases, inside) for inside in self.inside]
         self.small = [self._too_small(inside) for inside in self.inside]
-        everyone = np.ones((1, len(cases.reference)))
-        self.estimates = [{name: float(of[0]) for name, of in each(everyone).items()} for each in self.each]
-        self.pairs = {name: pair for name in STATISTICS if (pair := self._furthest(name))}
+        once = np.ones((1, len(cases.reference)))
+        self.estimates = [
+            {name: float(values[0]) for name, values in of_group(once).items()} for of_group in self.statistics
+        ]
+        self.pairs = {name: pair for name in self.names if (pair := self._furthest(name))}
 
     def intervals(self, **options: Any) -> dict[str, Interval]:
-        """Of every group and every gap, on the same draws."""
-        return patient_intervals(statistics_by_group(self.each, self.pairs), self.cases.patients, **options)
+        """Compute the intervals of every group and every gap, on the same resamples."""
+        return patient_intervals(statistics_by_group(self.statistics, self.pairs), self.cases.patients, **options)
 
-    def group(self, at: int, spread: Mapping[str, Interval]) -> Group:
-        """One group, from the intervals of all."""
+    def group(self, at: int, intervals: Mapping[str, Interval]) -> Group:
+        """Describe one group, given the intervals of all."""
         inside = self.inside[at]
         ill = self.cases.reference >= REFERABLE
         return Group(
@@ -243,26 +284,32 @@ class _Divided:
             patients=self._people(inside),
             referable_patients=self._people(inside & ill),
             other_patients=self._people(inside & ~ill),
-            intervals={name: spread[_key(at, name)] for name in STATISTICS} | self._rates(inside, at, spread),
+            intervals={name: intervals[_key(at, name)] for name in self.names} | self._rates(inside, at, intervals),
             too_small=self.small[at],
         )
 
-    def _rates(self, inside: Mask, at: int, spread: Mapping[str, Interval]) -> dict[str, Interval]:
-        """Sensitivity and specificity, their interval the wider of the draws' and Wilson's."""
+    def _rates(self, inside: Mask, at: int, intervals: Mapping[str, Interval]) -> dict[str, Interval]:
+        """Sensitivity and specificity, their interval the wider of the bootstrap's and Wilson's."""
         decided, said = _decided(self.cases, inside)
-        ill = self.cases.reference[decided] >= REFERABLE
-        found = {}
-        for name, side, right in (("sensitivity", ill, said[decided]), ("specificity", ~ill, ~said[decided])):
-            own = spread[_key(at, name)]
-            if not math.isnan(own.low):
-                low, high = proportion_interval(
-                    int((side & right).sum()), int(side.sum()), level=own.level, method="wilson"
-                )
-                found[name] = replace(own, low=min(low, own.low), high=max(high, own.high))
-        return found
+        wider = {}
+        for suffix, positive, negative in self._references():
+            for name, side, right in (("sensitivity", positive, said), ("specificity", negative, ~said)):
+                own, cases = intervals[_key(at, name + suffix)], decided & side
+                if not math.isnan(own.low):
+                    hits, total = int((cases & right).sum()), int(cases.sum())
+                    low, high = proportion_interval(hits, total, level=own.level, method="wilson")
+                    wider[name + suffix] = replace(own, low=min(low, own.low), high=max(high, own.high))
+        return wider
 
-    def gaps(self, spread: Mapping[str, Interval], rng: np.random.Generator, shuffles: int) -> dict[str, Gap]:
-        """The largest gap of each statistic, beside the largest that chance makes."""
+    def _references(self) -> Iterator[tuple[str, Mask, Mask]]:
+        """For each reference of a rate the end of its name, and the positive and the negative photographs."""
+        yield "", self.cases.reference >= REFERABLE, self.cases.reference < REFERABLE
+        if self.cases.dme is not None:
+            reference = self.cases.or_dme(QUESTION)
+            yield "_or_dme", reference.positive, reference.known & ~reference.positive
+
+    def gaps(self, intervals: Mapping[str, Interval], rng: np.random.Generator, shuffles: int) -> dict[str, Gap]:
+        """Find the largest gap of each statistic, beside the largest of each random assignment."""
         if not self.pairs:
             return {}
         by_chance = self._by_chance(rng, shuffles)
@@ -271,24 +318,24 @@ class _Divided:
             fit = self._fit(name)
             values = np.stack([by_chance[_key(at, name)] for at in fit])
             reach = np.fmax.reduce(values) - np.fmin.reduce(values)
-            interval = spread[_gap(name)]
+            interval = intervals[_gap(name)]
             p = chance(interval.estimate, reach[~np.isnan(reach)])
             names = self.grouping.values
             gaps[name] = Gap(names[top], names[low], interval, len(fit), p)
         return gaps
 
     def _by_chance(self, rng: np.random.Generator, shuffles: int) -> dict[str, Values]:
-        """Of every group that is in a gap the statistics after each shuffle, named as `statistics_by_group` does."""
+        """Compute the statistics of every group that is in a gap for each random assignment, by `_key`."""
         all_of = statistics_of(self.cases, self.counted)
         compared = sorted({at for name in self.pairs for at in self._fit(name)})
-        dealt = shuffled(self.grouping, self.cases.patients, rng, shuffles)
-        found: dict[str, list[Values]] = {}
-        while some := list(islice(dealt, max(1, PATIENT_BLOCK // len(self.counted)))):
-            codes = np.stack(some)
+        assignments = shuffled(self.grouping, self.cases.patients, rng, shuffles)
+        parts: dict[str, list[Values]] = {}
+        while block := list(islice(assignments, max(1, PATIENT_BLOCK // len(self.counted)))):
+            codes = np.stack(block)  # (assignment, photo)
             for at in compared:
                 for name, values in all_of((codes == at).astype(np.float64)).items():
-                    found.setdefault(_key(at, name), []).append(values)
-        return {key: np.concatenate(values) for key, values in found.items()}
+                    parts.setdefault(_key(at, name), []).append(values)
+        return {key: np.concatenate(values) for key, values in parts.items()}
 
     def _furthest(self, name: str) -> tuple[int, int] | None:
         fit = self._fit(name)
@@ -303,11 +350,13 @@ class _Divided:
 
     def _too_small(self, inside: Mask) -> tuple[str, ...]:
         if self._people(inside) < FEW_PATIENTS:
-            return tuple(STATISTICS)
-        ill = self.cases.reference >= REFERABLE
-        few_ill, few_well = (self._people(inside & side) < FEW_CASES for side in (ill, ~ill))
-        small = {"sensitivity": few_ill, "specificity": few_well, "referable_auroc": few_ill or few_well}
-        return tuple(name for name in STATISTICS if small.get(name))
+            return self.names
+        small: dict[str, bool] = {}
+        for suffix, positive, negative in self._references():
+            few_ill, few_well = (self._people(inside & side) < FEW_CASES for side in (positive, negative))
+            small |= {f"sensitivity{suffix}": few_ill, f"specificity{suffix}": few_well}
+            small[f"referable{suffix}_auroc"] = few_ill or few_well
+        return tuple(name for name in self.names if small.get(name))
 
     def _people(self, mask: Mask) -> int:
         return len(np.unique(self.cases.patients[mask]))

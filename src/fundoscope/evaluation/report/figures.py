@@ -30,7 +30,7 @@ from fundoscope.evaluation.report.drawing import (
 )
 from fundoscope.evaluation.report.words import DME_WORDS
 from fundoscope.evaluation.statistics.interval import Interval
-from fundoscope.evaluation.subgroups import STATISTICS, Subgroups
+from fundoscope.evaluation.subgroups import Subgroups
 from fundoscope.evaluation.summary import Summary
 from fundoscope.grades import CUTS
 
@@ -193,12 +193,12 @@ def subgroups_figure(of: Subgroups, summary: Summary) -> Figure:
     The calibration error of few photographs is too large, so that no line of all photographs is drawn there.
     """
     panels = 3
-    down = math.ceil(len(STATISTICS) / panels)
+    down = math.ceil(len(of.statistics) / panels)
     figure = Figure(figsize=(11.5, down * (1.15 + 0.27 * len(of.groups))), layout="constrained")
     grid = figure.subplots(down, panels, squeeze=False, sharey=True)
-    for axes, (name, words) in zip(grid.flat, STATISTICS.items(), strict=False):
-        if name != "calibration_error" and not math.isnan(whole := overall(summary, name)):
-            axes.axvline(whole, color=SOFT, lw=1)
+    for axes, (name, words) in zip(grid.flat, of.statistics.items(), strict=False):
+        if name != "calibration_error" and not math.isnan(all_photographs := overall(summary, name)):
+            axes.axvline(all_photographs, color=SOFT, lw=1)
         for at, group in enumerate(of.groups):
             whisker(axes, group.intervals[name], at, FAINT if name in group.too_small else ACCENT)
         plain(axes, words)
@@ -207,18 +207,20 @@ def subgroups_figure(of: Subgroups, summary: Summary) -> Figure:
         axes.set_ylim(len(of.groups) - 0.4, -0.6)
         axes.margins(x=0.08)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
-    for axes in list(grid.flat)[len(STATISTICS) :]:
+    for axes in list(grid.flat)[len(of.statistics) :]:
         axes.set_axis_off()
     figure.supylabel("group (patients)", color=SOFT, fontsize=10)
     return figure
 
 
 def overall(summary: Summary, name: str) -> float:
-    """A statistic of `subgroups.STATISTICS` of all photographs; rates of the decision, else of the grade."""
-    if name not in ("sensitivity", "specificity"):
+    """Return a statistic of subgroups of all photographs; rates of the decision, else of the grade."""
+    rate, _, question = name.partition("_")
+    if rate not in ("sensitivity", "specificity"):
         return summary.intervals[name].estimate
-    decided = summary.intervals[f"decision_{name}"].estimate
-    return summary.intervals[f"referable_{name}"].estimate if math.isnan(decided) else decided
+    reference = f"referable_{question}" if question else "referable"
+    decided = summary.intervals[f"decision_{reference}_{rate}" if question else f"decision_{rate}"].estimate
+    return summary.intervals[f"{reference}_{rate}"].estimate if math.isnan(decided) else decided
 
 
 def _banded(axes: Axes, line: Line, shade: object, words: str) -> None:

@@ -17,7 +17,7 @@ from fundoscope.evaluation.report.checklist import checklists, facts_of
 from fundoscope.evaluation.report.page_templates import environment
 from fundoscope.evaluation.report.words import ROWS, interval_words
 from fundoscope.evaluation.statistics.interval import Interval
-from fundoscope.evaluation.subgroups import RULE, STATISTICS, Group, Subgroups
+from fundoscope.evaluation.subgroups import DME_STATISTICS, RULE, STATISTICS, Group, Subgroups
 from fundoscope.evaluation.summary import HUMAN, Summary
 from fundoscope.files import write_text
 from fundoscope.grades import GRADE_NAMES
@@ -139,13 +139,13 @@ def _subgroups(of: Subgroups) -> dict[str, Any]:
                 "value": group.value,
                 "photographs": group.photographs,
                 "patients": group.patients,
-                "cells": [_cell(group.intervals[name], small=name in group.too_small) for name in STATISTICS],
+                "cells": [_cell(group.intervals[name], small=name in group.too_small) for name in of.statistics],
             }
             for group in of.groups
         ],
-        "heads": list(STATISTICS.values()),
+        "heads": list(of.statistics.values()),
         "gaps": {
-            STATISTICS[name]: {
+            of.statistics[name]: {
                 "between": f"{gap.highest} over {gap.lowest}",
                 "words": interval_words(gap.interval),
                 "among": gap.among,
@@ -172,9 +172,9 @@ def _cell(interval: Interval, *, small: bool) -> dict[str, Any]:
 
 
 def _too_small(group: Group) -> str:
-    if len(group.too_small) == len(STATISTICS):
+    if len(group.too_small) == len(group.intervals):
         return f"{group.patients} patients, too few for anything"
-    few = ", ".join(STATISTICS[name] for name in group.too_small)
+    few = ", ".join((STATISTICS | DME_STATISTICS)[name] for name in group.too_small)
     return (
         f"{group.referable_patients} patients with referable disease, {group.other_patients} without: too few for {few}"
     )
