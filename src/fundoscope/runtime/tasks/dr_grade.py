@@ -49,6 +49,10 @@ FAULTS: Final = (ValueError, TypeError, KeyError, AttributeError)
 """What reading a description of something unknown may raise."""
 
 
+REFERABLE_GRADES: Final = f"grade {REFERABLE} or above"
+"""The grades that are referred, in words."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GradeAnswer:
     """The grade of one photograph, and whether it is referred."""

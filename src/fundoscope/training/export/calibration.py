@@ -19,7 +19,7 @@ from fundoscope.decide.heads import expected_grade, probabilities
 from fundoscope.decide.held_out import NO_FOLD, HeldOut
 from fundoscope.decide.referral import OperatingPoint, fit_threshold
 from fundoscope.errors import BadRelease
-from fundoscope.runtime.tasks.dr_grade import referable, referable_probability
+from fundoscope.runtime.tasks.dr_grade import REFERABLE_GRADES, referable, referable_probability
 from fundoscope.runtime.tasks.grade_sets import GradeSets
 from fundoscope.tables import PROBABILITIES
 from fundoscope.training.batches.targets import target_of
@@ -61,7 +61,7 @@ def _calibrate_grades(finished: Finished) -> Calibrated:
     positive = referable(grades)
     if not positive.any():
         raise BadRelease(
-            f"{finished.where}: expected photographs of referable grades, which set the referral threshold, got none. "
+            f"{finished.where}: expected photographs of {REFERABLE_GRADES}, which set the referral threshold, got none. "
             "Add such photographs to the split that is validated on, or cross-validate with data.folds"
         )
     votes = voting_of(experiment.release) is not None
