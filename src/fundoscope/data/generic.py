@@ -84,7 +84,7 @@ class TableSpec:
 
 
 def read_labelled_table(root: Path, spec: TableSpec) -> pd.DataFrame:
-    """One row per record of somebody's table, in our words; neither hashes nor types are checked yet.
+    """Read a foreign table, one row per record, in the manifest's terms; hashes and types are not checked yet.
 
     Columns that the spec does not name are kept; one that is called like a column of the manifest, but was not said
     to be it, becomes `their_NAME`.
@@ -112,7 +112,7 @@ def read_labelled_table(root: Path, spec: TableSpec) -> pd.DataFrame:
 
 
 def read_labelled_folders(root: Path, spec: TableSpec) -> pd.DataFrame:
-    """One row per picture of the class folders: `image`, `label` and, where there are such folders, `split`.
+    """List the pictures of class folders: `image`, `label` and, where there are such folders, `split`.
 
     Every folder is listed once and no picture is opened. Hidden files are passed over.
 
@@ -140,7 +140,7 @@ def read_labelled_folders(root: Path, spec: TableSpec) -> pd.DataFrame:
 def manifest_from_spec(
     root: Path | str, spec: TableSpec, *, kind: Literal["table", "folders"] = "table"
 ) -> pd.DataFrame:
-    """A checked manifest, with hashes and modality, of what a spec describes; a missing picture has no `sha256`.
+    """Make a checked manifest, with hashes and modality, from a spec; a missing picture has no `sha256`.
 
     Raises:
         BadRequest: If there is no such folder.
@@ -155,7 +155,7 @@ def manifest_from_spec(
 
 
 def _not_ours(name: str) -> str:
-    """A foreign column must not be taken for the manifest's because of its name."""
+    """Rename a foreign column that has the name of one of the manifest's."""
     return f"their_{name}" if name in MANIFEST_COLUMNS or name.startswith(SIGN_PREFIX) else name
 
 
@@ -166,7 +166,7 @@ def _file(name: str, suffix: str, there: Mapping[str, str]) -> str:
 
 
 def _need_target(frame: pd.DataFrame, spec: TableSpec, path: Path) -> None:
-    """A binary task has at most two classes, and every task has something to be learned."""
+    """Refuse a binary task with more than two classes, and a task without targets."""
     kinds = sorted(set(frame["label"].dropna())) if "label" in frame else []
     if spec.task == "binary" and len(kinds) > 2:
         raise BadTable(
@@ -178,7 +178,7 @@ def _need_target(frame: pd.DataFrame, spec: TableSpec, path: Path) -> None:
 
 
 def _classes(root: Path, home: Path, spec: TableSpec) -> Iterator[tuple[str, str]]:
-    """Label and path of every picture one folder below `home`."""
+    """Yield label and path of every picture one folder below `home`."""
     labels = {folder.lower(): label for folder, label in spec.classes.items()}
     folders = (
         sorted(entry.name for entry in os.scandir(root / home) if entry.is_dir()) if (root / home).is_dir() else []
@@ -201,7 +201,7 @@ def _classes(root: Path, home: Path, spec: TableSpec) -> Iterator[tuple[str, str
 
 
 def _with_names_read(frame: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
-    """With patient and eye read off the file names, where the spec says how; a name of another form says nothing."""
+    """Read patient and eye from the file names, where the spec says how; names of another form are ignored."""
     if spec.file_name is None:
         return frame
     form = re.compile(spec.file_name)

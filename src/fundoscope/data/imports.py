@@ -65,7 +65,7 @@ SOURCES: Final[dict[str, Source]] = {
 
 
 def import_source(name: str, folder: Path | str) -> pd.DataFrame:
-    """A checked manifest of a public data set, paths relative to its folder; `sha256` blank where a picture is missing.
+    """Make the checked manifest of a public data set; `sha256` is blank where a picture is missing.
 
     Raises:
         BadRequest: If there is no such source, or no such folder.

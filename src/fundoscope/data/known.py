@@ -206,13 +206,13 @@ PRETRAINED_ON: Final = {
 
 
 def contained(sources: Iterable[str]) -> tuple[Containment, ...]:
-    """The known containments of which both sides are among the sources, in the order of `CONTAINMENTS`."""
+    """Return the known containments of which both sides are among the sources, in the order of `CONTAINMENTS`."""
     names = set(sources)
     return tuple(containment for containment in CONTAINMENTS if {containment.inner, containment.outer} <= names)
 
 
 def pretraining_overlap(model: str, sources: Iterable[str]) -> tuple[Overlap, ...]:
-    """The sources whose photographs the model may have seen, directly or through a set inside or around theirs.
+    """Find sources that the model may have been pretrained on, directly or through a set inside or around theirs.
 
     Raises:
         BadRequest: If nothing is known of the model; an empty answer means that no overlap is known.
@@ -236,13 +236,13 @@ def pretraining_overlap(model: str, sources: Iterable[str]) -> tuple[Overlap, ..
 
 
 def eyepacs_eye(name: str) -> tuple[str | None, str | None]:
-    """Patient and eye that a name of EyePACS carries (`10009_left.jpeg`, folders and suffix or not), else blanks."""
+    """Read patient and eye from a name of EyePACS (`10009_left.jpeg`, folders and suffix or not), else blanks."""
     match = re.fullmatch(r"(\d+)_(left|right)", _stem(name))
     return (match[1], match[2]) if match else (None, None)
 
 
 def rldr_names_in_eyepacs(eyepacs: pd.DataFrame, rldr: pd.DataFrame) -> tuple[str, ...]:
-    """Base names (`10009_left`) that two manifests share, sorted.
+    """Return the base names (`10009_left`) that two manifests share, sorted.
 
     EyeQ, or the two domains of GDRBench that come from EyePACS, may be asked likewise.
 

@@ -41,13 +41,13 @@ def write_manifest(frame: pd.DataFrame, path: Path | str) -> None:
 
 
 def picture_paths(frame: pd.DataFrame, manifest_path: Path | str) -> list[Path]:
-    """The file of each row; paths in a manifest are relative to the folder it lies in."""
+    """Return the file of each row; paths in a manifest are relative to its folder."""
     folder = Path(manifest_path).parent
     return [folder / str(image) for image in frame["image"]]
 
 
 def rebased(frame: pd.DataFrame, old: Path | str, new: Path | str) -> pd.DataFrame:
-    """A copy whose paths, relative to the folder `old`, are relative to the folder `new`."""
+    """Return a copy whose paths are relative to the folder `new` instead of `old`."""
     here, there = os.path.realpath(old), os.path.realpath(new)
     moved = frame.copy()
     for name in PATH_COLUMNS:
@@ -60,7 +60,7 @@ def rebased(frame: pd.DataFrame, old: Path | str, new: Path | str) -> pd.DataFra
 
 
 def manifest_from_folder(folder: Path | str) -> pd.DataFrame:
-    """A manifest of the pictures in a folder and below it, by name: image and sha256, nothing guessed.
+    """Make a manifest of the pictures in a folder and below it, by name: image and sha256, nothing guessed.
 
     Paths are relative to the folder.
 
@@ -155,7 +155,7 @@ def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], table: Path) -> pd
 
 
 def with_hashes(frame: pd.DataFrame, folder: Path | str) -> pd.DataFrame:
-    """A copy with `sha256` of every picture filled in; blank where there is no such file.
+    """Return a copy with `sha256` of every picture filled in; blank where there is no such file.
 
     Raises:
         BadTable: If a picture is there but cannot be read.
@@ -176,7 +176,7 @@ def _hashes(root: Path, images: Iterable[object]) -> Iterable[str | None]:
 
 
 def _find_picture(root: Path, name: str) -> str:
-    """The name as it is, or with the one suffix under which the picture lies (Kaggle's tables leave it out)."""
+    """Return the name, with the suffix of the picture's file where it lacks one (as in Kaggle's tables)."""
     spelled = (f"{name}{kind}" for suffix in sorted(PICTURE_SUFFIXES) for kind in (suffix, suffix.upper()))
     return next((candidate for candidate in (name, *spelled) if (root / candidate).is_file()), name)
 

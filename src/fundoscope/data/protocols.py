@@ -94,7 +94,7 @@ def train_only(
 
 
 def _names(frame: pd.DataFrame, by: str, requested: set[str]) -> set[str]:
-    """The sources in the manifest, after checking that those asked for are among them."""
+    """Return the sources in the manifest, after checking that the requested ones are among them."""
     if "left_out" in frame:
         raise BadRequest(
             "manifest: expected each source's own split, got one that a protocol has divided (it has a column "
@@ -155,7 +155,7 @@ def _leave_out(plan: pd.DataFrame, rows: pd.Series[bool], reason: str) -> None:
 
 
 def _rldr_copies(frame: pd.DataFrame, sources: pd.Series[Any]) -> pd.Series[bool]:
-    """EyePACS' photographs that RLDR, if it is there too, graded again."""
+    """Mark EyePACS' photographs that RLDR, if it is there too, graded again."""
     name = sources.astype(str).str.lower()
     shared = set(rldr_names_in_eyepacs(frame[name == "eyepacs"], frame[name == "rldr"]))
     stems = pd.Series([PurePosixPath(str(image)).stem for image in frame["image"]], index=frame.index)

@@ -27,7 +27,7 @@ PRESENT: Final = {"0": 0, "1": 1}
 
 
 def read_words(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A CSV table with every cell as text, blanks as missing, and no blank row; its index counts records from 0.
+    """Read a CSV table with every cell as text, blanks as missing, no blank row; its index counts records from 0.
 
     Args:
         path: The table; it may begin with a byte order mark and be parted by commas, semicolons or tabs.
@@ -63,7 +63,7 @@ def read_words(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def first_table(root: Path, names: Sequence[str], *, what: str) -> Path:
-    """The first of several places where a publisher's table lies.
+    """Find a publisher's table in the first of several places.
 
     Raises:
         BadTable: If it lies in none of them.
@@ -79,7 +79,7 @@ def first_table(root: Path, names: Sequence[str], *, what: str) -> Path:
 
 
 def decoded(words: pd.Series, codes: Mapping[str, object], path: Path) -> pd.Series:
-    """The house's words for a publisher's codes; blanks stay blank, and whole numbers may be written 1.0.
+    """Translate a publisher's codes into the manifest's values; blanks stay blank, and 1.0 is read as 1.
 
     Args:
         words: A column of `read_words`.
@@ -102,7 +102,7 @@ def decoded(words: pd.Series, codes: Mapping[str, object], path: Path) -> pd.Ser
 
 
 def optional(frame: pd.DataFrame, *names: str) -> pd.Series:
-    """The first of several spellings of a column; all blank where the table has none of them."""
+    """Return the first of several spellings of a column; all blank where the table has none of them."""
     for name in names:
         if name in frame:
             return frame[name]

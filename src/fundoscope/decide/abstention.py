@@ -40,7 +40,7 @@ class Abstention:
     """Of all photographs, the share that is referred, for either: the workload."""
 
     def to_dict(self) -> dict[str, Any]:
-        """By name."""
+        """Return the figures by name."""
         return asdict(self)
 
 
@@ -52,7 +52,7 @@ def abstention_curve(
     referred: np.ndarray | None = None,
     shares: Sequence[float] = SHARES,
 ) -> tuple[Abstention, ...]:
-    """How the rest fares as more of the least certain photographs are referred.
+    """Evaluate the remaining photographs as more of the least certain ones are referred.
 
     The curve shows what these photographs had; a threshold picked from it is a fitted one and is to be tried on others.
     Equally certain photographs go together, so neither chance nor order decides.
@@ -86,7 +86,7 @@ def abstention_curve(
 
 
 def certainty_of(probabilities: Probabilities, *, by: str = "grade") -> Scores:
-    """How sure the probabilities are; higher is surer.
+    """Compute the certainty of probabilities; higher is more certain.
 
     Args:
         probabilities: Probabilities.

@@ -31,7 +31,7 @@ Cuts = tuple[float, float, float, float]
 
 
 def fit_temperature(head: str, raw: RawOutput, grades: Grades) -> float:
-    """Temperature that makes the reference grades likeliest (least mean negative log-likelihood).
+    """Fit the temperature of maximum likelihood (least mean negative log-likelihood).
 
     Args:
         head: A name in `decide.heads.HEADS`.
@@ -56,7 +56,7 @@ def fit_temperature(head: str, raw: RawOutput, grades: Grades) -> float:
 
 
 def best_temperature(loss: Callable[[float], float]) -> float:
-    """The temperature within `TEMPERATURES` with the least loss."""
+    """Find the temperature within `TEMPERATURES` with the least loss."""
 
     def of_logarithm(log_temperature: float) -> float:
         return loss(float(np.exp(log_temperature)))
@@ -70,7 +70,7 @@ def best_temperature(loss: Callable[[float], float]) -> float:
 
 
 def fit_cuts(expected: Scores, grades: Grades) -> Cuts:
-    """Four cuts of the expected grade that make the quadratic kappa with the reference large.
+    """Fit four cuts of the expected grade for a large quadratic kappa with the reference.
 
     Starts from 0.5, 1.5, 2.5, 3.5 and moves one cut at a time to the best gap between two
     neighbouring values until none moves. Then every cut goes to the middle of the range around it
@@ -107,7 +107,7 @@ def fit_cuts(expected: Scores, grades: Grades) -> Cuts:
 
 
 def rounded_cuts(expected: Scores, grades: Grades) -> Cuts:
-    """The cuts of plain rounding, whatever the photographs: nothing is fitted that a few hundred could mislead.
+    """Return the cuts of plain rounding; nothing is fitted, so that few photographs cannot mislead it.
 
     Args and errors: as `fit_cuts`.
     """
@@ -138,7 +138,7 @@ def _check(raw: RawOutput, grades: Grades) -> None:
 
 
 def _counts_below(owner: Int[np.ndarray, " photo"], grades: Grades) -> Int[np.ndarray, "5 place"]:
-    """Photographs of each grade among the first `place` distinct values; places run from 0 to all."""
+    """Count photographs of each grade among the first `place` distinct values; places run from 0 to all."""
     counts = np.zeros((GRADES, int(owner.max()) + 2), dtype=np.int64)
     np.add.at(counts, (grades, owner + 1), 1)
     return np.asarray(counts.cumsum(axis=1))
@@ -147,7 +147,7 @@ def _counts_below(owner: Int[np.ndarray, " photo"], grades: Grades) -> Int[np.nd
 def _kappas(
     below: Int[np.ndarray, "5 place"], places: Int[np.ndarray, " cut"], cut: int
 ) -> tuple[Int[np.ndarray, " candidate"], Float[np.ndarray, " candidate"]]:
-    """Kappa for every place that one cut may take between its neighbours."""
+    """Compute kappa for every place that one cut may take between its neighbours."""
     fences = np.concatenate([[0], places, [below.shape[1] - 1]])
     candidates = np.arange(fences[cut], fences[cut + 2] + 1)
     edges = np.tile(fences, (len(candidates), 1))
@@ -172,7 +172,7 @@ def _middle_of_plateau(
 
 
 def _gap_values(values: Float[np.ndarray, " distinct"]) -> Float[np.ndarray, " place"]:
-    """A number inside each gap between neighbouring values, and one below and above them all."""
+    """Return a number inside each gap between neighbouring values, and one below and above them all."""
     inner = (values[:-1] + values[1:]) / 2
     return np.concatenate([[values[0] - 0.5], inner, [values[-1] + 0.5]])
 

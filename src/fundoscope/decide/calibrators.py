@@ -45,11 +45,11 @@ class VectorScaling:
         _check_numbers("offsets", self.offsets, GRADES)
 
     def apply(self, logits: RawOutput) -> Probabilities:
-        """Probabilities of the five grades from the logits of a softmax head, (photo, 5)."""
+        """Return probabilities of the five grades from the logits of a softmax head, (photo, 5)."""
         return softmax_probabilities(logits * np.array(self.factors) + np.array(self.offsets), 1.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Convert to values that JSON can hold."""
         return {"kind": self.kind, "factors": list(self.factors), "offsets": list(self.offsets)}
 
 
@@ -67,11 +67,11 @@ class Platt:
             raise ValueError(f"slope must not be below 0, got {self.slope}")
 
     def apply(self, scores: Scores) -> Scores:
-        """Probability of yes, from scores on the scale that it was fitted on (log-odds, cut logits)."""
+        """Return the probability of yes from scores on the scale of the fit (log-odds, cut logits)."""
         return np.asarray(expit(self.slope * scores + self.intercept))
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Convert to values that JSON can hold."""
         return {"kind": self.kind, "slope": self.slope, "intercept": self.intercept}
 
 
@@ -96,11 +96,11 @@ class Isotonic:
             raise ValueError("shares of knots must lie between 0 and 1 and never fall, got others")
 
     def apply(self, scores: Scores) -> Scores:
-        """Probability of yes."""
+        """Return the probability of yes."""
         return np.asarray(np.interp(scores, self.scores, self.shares))
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Convert to values that JSON can hold."""
         return {"kind": self.kind, "scores": list(self.scores), "shares": list(self.shares)}
 
 
@@ -116,7 +116,7 @@ class CutCalibration:
             raise ValueError(f"{GRADES - 1} cuts are needed, got {len(self.cuts)}")
 
     def apply(self, logits: RawOutput) -> Probabilities:
-        """Probabilities of the five grades from cut logits (photo, 4).
+        """Return probabilities of the five grades from cut logits (photo, 4).
 
         Where curves of their own put a later cut above an earlier one it is lowered to that, as the heads do.
         """
@@ -124,7 +124,7 @@ class CutCalibration:
         return cut_probabilities(np.asarray(logit(above)), 1.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Convert to values that JSON can hold."""
         return {"kind": self.kind, "cuts": [cut.to_dict() for cut in self.cuts]}
 
 
@@ -132,7 +132,7 @@ Calibrator = VectorScaling | Platt | Isotonic | CutCalibration
 
 
 def fit_vector_scaling(logits: RawOutput, grades: Grades, *, penalty: float = PENALTY) -> VectorScaling:
-    """Factors and offsets that make the reference grades likeliest.
+    """Fit vector scaling: the factors and offsets of maximum likelihood.
 
     Least mean negative log-likelihood + penalty / 2 * (sum of (factor - 1)^2 + sum of offset^2). The penalty makes
     the answer one, and finite where the logits separate the grades; on 1,000 photographs the default is a normal
@@ -175,7 +175,7 @@ def fit_vector_scaling(logits: RawOutput, grades: Grades, *, penalty: float = PE
 
 
 def fit_platt(scores: Scores, positive: Answers, *, smoothed: bool = True) -> Platt:
-    """The sigmoid that makes the answers likeliest.
+    """Fit Platt scaling: the sigmoid of maximum likelihood.
 
     Args:
         scores: Of *held-out* photographs; best a logit (`log_odds` of a probability), where the truth is near a line.
@@ -214,7 +214,7 @@ def fit_platt(scores: Scores, positive: Answers, *, smoothed: bool = True) -> Pl
 
 
 def fit_isotonic(scores: Scores, positive: Answers) -> Isotonic:
-    """The never falling curve nearest to the answers in squares: pool adjacent violators (Zadrozny & Elkan 2002).
+    """Fit isotonic regression by pooling adjacent violators (Zadrozny & Elkan 2002).
 
     It may answer 0 or 1 beyond the outer knots: exact on the photographs it saw, too sure of new ones. Some hundred
     photographs of either answer are wanted; with fewer, `fit_platt`.
@@ -237,7 +237,7 @@ CURVES: Final[dict[str, Callable[[Scores, Answers], Platt | Isotonic]]] = {"plat
 
 
 def fit_cut_calibration(logits: RawOutput, grades: Grades, *, curve: str = "platt") -> CutCalibration:
-    """A curve of `CURVES` for each question `grade > k`.
+    """Fit a curve of `CURVES` for each question `grade > k`.
 
     Args:
         logits: *Held-out* cut logits (photo, 4): column k is the logit of `grade > k`.
@@ -256,12 +256,12 @@ def fit_cut_calibration(logits: RawOutput, grades: Grades, *, curve: str = "plat
 
 
 def log_odds(shares: Scores) -> Scores:
-    """ln(p / (1 - p)), with p kept `LIKELIHOOD_FLOOR` away from 0 and 1."""
+    """Compute ln(p / (1 - p)), with p kept `LIKELIHOOD_FLOOR` away from 0 and 1."""
     return np.asarray(logit(np.clip(shares, LIKELIHOOD_FLOOR, 1 - LIKELIHOOD_FLOOR)))
 
 
 def calibrator_from_dict(values: Mapping[str, Any]) -> Calibrator:
-    """Back from any calibrator's `to_dict`.
+    """Read back what any calibrator's `to_dict` wrote.
 
     Raises:
         ValueError: If the kind is unknown, a key is missing or unknown, or a value is not allowed.
@@ -289,7 +289,7 @@ def cross_fit_predict(
     labels: Shaped[np.ndarray, " photo"],
     folds: Int[np.ndarray, " photo"],
 ) -> Shaped[np.ndarray, " photo *value"]:
-    """Each fold's answers by what was fitted on the other folds: where data are few, nobody sees his own label.
+    """Predict each fold by what was fitted on the other folds, so that no prediction depends on its own label.
 
     Args:
         fit: Called as `fit(scores, labels)` on the other folds.
@@ -329,7 +329,7 @@ _KEYS: Final = {
 
 
 def _newton(loss: Callable[[_Point], tuple[float, _Point, _Matrix]], start: _Point) -> _Point:
-    """Where a smooth convex loss is least; steps that would raise it are halved."""
+    """Minimise a smooth convex loss by Newton's method; steps that would raise it are halved."""
     point = start
     value, slope, curve = loss(point)
     for _ in range(100):

@@ -74,7 +74,7 @@ class Conformal:
                 raise ValueError(f"threshold of {name} must lie between 0 and 1, got {threshold}")
 
     def sets(self, probabilities: Probabilities, *, groups: Sequence[str] = (), answers: Grades | None = None) -> Sets:
-        """Which grades cannot be excluded.
+        """Return which grades cannot be excluded.
 
         Args:
             probabilities: Probabilities, calibrated as those were that the thresholds are from.
@@ -95,7 +95,7 @@ class Conformal:
         return np.asarray(ordinal_scores(probabilities, answers) <= threshold[:, None])
 
     def warnings(self) -> tuple[str, ...]:
-        """What the reader of a set must be told."""
+        """Return what the reader of a set has to know."""
         warnings = [
             f"{self.by} {name}: {patients} patients are too few for a threshold of its own at {1 - self.alpha:.0%} "
             f"({fewest_patients(self.alpha)} are needed). It has that of all, which promises nothing for it alone."
@@ -114,7 +114,7 @@ class Conformal:
         return tuple(warnings)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Convert to values that JSON can hold."""
         return {
             "alpha": self.alpha,
             "threshold": self.threshold,
@@ -128,7 +128,7 @@ class Conformal:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Conformal:
-        """Back from `to_dict`.
+        """Read back what `to_dict` wrote.
 
         Raises:
             ValueError: If a key is missing or unknown, or a value is not allowed.
@@ -147,7 +147,7 @@ class Conformal:
 def fit_conformal(
     held: HeldOut, *, alpha: float = 0.1, unit: str = "photograph", by: str = "", answers: Grades | None = None
 ) -> Conformal:
-    """Thresholds such that a share of 1 - alpha of new sets hold the reference grade; what it says is above.
+    """Fit thresholds such that a share of 1 - alpha of new sets contain the reference grade (see the module).
 
     Args:
         held: Held-out photographs; with `by`, with their `groups`. Probabilities by a calibration that was fitted on
@@ -191,7 +191,7 @@ def fit_conformal(
 
 
 def ordinal_scores(probabilities: Probabilities, answers: Grades | None = None) -> Probabilities:
-    """Probability that a growing set has taken up before it comes to each grade: 0 for the answer, at most 1.
+    """Compute the probability that a growing set contains before it reaches each grade: 0 for the answer.
 
     The set begins with `answers`, else with the likeliest grade, and grows by the likelier of the two grades beside
     it; of equally likely ones by the worse. Uses no chance.
@@ -213,13 +213,13 @@ def ordinal_scores(probabilities: Probabilities, answers: Grades | None = None) 
 
 
 def fewest_patients(alpha: float) -> int:
-    """Fewest patients with which a threshold can exclude anything: 1/alpha - 1, rounded up."""
+    """Return the fewest patients with which a threshold can exclude anything: 1/alpha - 1, rounded up."""
     check_alpha(alpha)
     return math.ceil(1 / alpha - 1 - SLACK)
 
 
 def lowest_threshold(scores: Scores, patients: Int[np.ndarray, " photo"], alpha: float) -> float:
-    """The lowest t for which (sum over patients of the share of her scores above t) + 1 <= alpha * (n + 1).
+    """Find the lowest t with (sum over patients of the share of her scores above t) + 1 <= alpha * (n + 1).
 
     Of one photograph each that is the score of rank ceil((1 - alpha) * (n + 1)): the threshold of split conformal
     prediction, and of conformal risk control for the loss `score above t`. Infinite where n is too small.
@@ -233,7 +233,7 @@ def lowest_threshold(scores: Scores, patients: Int[np.ndarray, " photo"], alpha:
 
 
 def worst_of_patients(scores: Scores, patients: Int[np.ndarray, " photo"]) -> Float[np.ndarray, " patient"]:
-    """The largest score of each patient, by her number."""
+    """Return the largest score of each patient, by her number."""
     owner = np.unique(patients, return_inverse=True)[1]
     worst = np.full(int(owner.max()) + 1, -np.inf)
     np.maximum.at(worst, owner, scores)
@@ -241,7 +241,7 @@ def worst_of_patients(scores: Scores, patients: Int[np.ndarray, " photo"]) -> Fl
 
 
 def grades_text(sets: Sets) -> list[str]:
-    """What the column `grades_set` holds: the grades in order with blanks between, `1 2 3`.
+    """Write the column `grades_set`: the grades in order with blanks between, `1 2 3`.
 
     Not `1-3`: spreadsheets read that as a date.
     """
@@ -249,7 +249,7 @@ def grades_text(sets: Sets) -> list[str]:
 
 
 def check_alpha(alpha: float) -> None:
-    """Nothing, or that it is no share.
+    """Refuse an alpha that is no proportion.
 
     Raises:
         ValueError: If `alpha` is not between 0 and 1.

@@ -29,7 +29,7 @@ def count_passed(logits: RawOutput, thresholds: Thresholds) -> Grades:
 
 
 def fit_cut_thresholds(logits: RawOutput, grades: Grades) -> Thresholds:
-    """For each cut the threshold with the best F1 of `grade > cut`, tried from -10 to 10 in steps of 0.1.
+    """Fit, for each cut, the threshold with the best F1 of `grade > cut`, from -10 to 10 in steps of 0.1.
 
     Of equally good ones the middle of the first run of neighbours is taken; 0 where a cut has nothing on one side.
 
@@ -48,7 +48,7 @@ def fit_cut_thresholds(logits: RawOutput, grades: Grades) -> Thresholds:
 
 
 def smooth(probabilities: Probabilities) -> Probabilities:
-    """Each grade's probability spread over its neighbours by `KERNEL`; what falls off the scale is shared out again."""
+    """Smooth probabilities over neighbouring grades by `KERNEL`, renormalised at the ends of the scale."""
     places = np.arange(GRADES)
     apart = places[:, None] - places
     reach = len(KERNEL) // 2

@@ -21,14 +21,14 @@ REGRESSION_CUTS: Final = tuple(k + 0.5 for k in range(GRADES - 1))
 
 
 def softmax_probabilities(raw: RawOutput, temperature: float) -> Probabilities:
-    """Five logits, unnormalised, divided by the temperature."""
+    """Convert five logits, unnormalised, divided by the temperature."""
     logits = raw / temperature
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
 def regression_probabilities(raw: RawOutput, temperature: float) -> Probabilities:
-    """One value on the scale of the grades, read as a normal distribution about it.
+    """Convert one value on the scale of the grades, as the mean of a normal distribution.
 
     The temperature is the distribution's standard deviation, in grades. The mass between two
     neighbouring cuts is the grade's; the outer grades take the tails.
@@ -37,7 +37,7 @@ def regression_probabilities(raw: RawOutput, temperature: float) -> Probabilitie
 
 
 def cut_probabilities(raw: RawOutput, temperature: float) -> Probabilities:
-    """Four cut logits: column k is the logit of `grade > k` (Cao, Mirjalili, Raschka 2020).
+    """Convert four cut logits: column k is the logit of `grade > k` (Cao, Mirjalili, Raschka 2020).
 
     P(grade = k) = s[k-1] - s[k] with s[-1] = 1 and s[4] = 0. CORAL's one shared weight vector
     gives falling s by itself; where independent cuts give a rising pair, the later cut is lowered to the
@@ -80,7 +80,7 @@ HEADS: Final[dict[str, Head]] = {
 
 
 def probabilities(head: str, raw: RawOutput, *, temperature: float = 1.0) -> Probabilities:
-    """Probability of each grade, in double precision.
+    """Compute the probability of each grade, in double precision.
 
     Args:
         head: A name in `HEADS`.
@@ -109,7 +109,7 @@ def probabilities(head: str, raw: RawOutput, *, temperature: float = 1.0) -> Pro
 
 
 def outputs_of(head: str) -> int:
-    """Number of raw values that a head gives for each photograph.
+    """Return the number of raw values of a head for each photograph.
 
     Raises:
         ValueError: If there is no head of that name.
@@ -120,12 +120,12 @@ def outputs_of(head: str) -> int:
 
 
 def expected_grade(by_grade: Probabilities) -> Scores:
-    """Mean of the grades weighted by their probabilities, 0 to 4."""
+    """Compute the mean of the grades weighted by their probabilities, 0 to 4."""
     return np.asarray(by_grade @ np.arange(GRADES, dtype=np.float64))
 
 
 def exceedance(by_grade: Probabilities, cut: int) -> Scores:
-    """Probability that the grade is `cut` or above, in [0, 1].
+    """Compute the probability that the grade is `cut` or above, in [0, 1].
 
     Raises:
         ValueError: If `cut` is not a grade.
@@ -136,7 +136,7 @@ def exceedance(by_grade: Probabilities, cut: int) -> Scores:
 
 
 def _from_exceedances(above: RawOutput) -> Probabilities:
-    """Differences of P(grade > 0), ..., P(grade > 3), which must not rise from column to column."""
+    """Return the differences of P(grade > 0), ..., P(grade > 3), which must not rise from column to column."""
     ones, zeros = np.ones((len(above), 1)), np.zeros((len(above), 1))
     # Adding 0 turns -0.0, which a table would print, into 0.0.
     return np.asarray(-np.diff(np.concatenate([ones, above, zeros], axis=1), axis=1) + 0.0)

@@ -74,7 +74,7 @@ class HeldOut:
     def of_table(
         cls, rows: pd.DataFrame, *, trained_on: Collection[str] = (), held_out: bool = False, by: str | None = None
     ) -> HeldOut:
-        """The rows that have a grade and probabilities and could be graded.
+        """Select the rows that have a grade and probabilities and could be graded.
 
         Args:
             rows: Predictions beside a manifest's rows, as `tables.join` gives them.
@@ -106,7 +106,7 @@ class HeldOut:
 
 
 def refuse_in_sample(rows: pd.DataFrame, trained_on: Collection[str] = ()) -> None:
-    """Nothing, or the first row that may be a prediction on a photograph that was trained on.
+    """Refuse rows that may be predictions on photographs that were trained on.
 
     Args:
         rows: Predictions, or predictions beside a manifest's rows: `image`, and `sha256` and the predictions' `fold`
@@ -152,7 +152,7 @@ def _answered(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _filled(rows: pd.DataFrame, names: Sequence[str]) -> RawOutput | None:
-    """Those of the columns that hold a number in every row, in order; None: there is none."""
+    """Return the columns with a number in every row, in order; None: there is none."""
     numbers = {name: pd.to_numeric(rows[name], errors="coerce") for name in names if name in rows}
     filled = [column.to_numpy(dtype=np.float64) for column in numbers.values() if column.notna().all()]
     return np.column_stack(filled) if filled else None
@@ -169,5 +169,5 @@ def _groups(rows: pd.DataFrame, by: str) -> tuple[str, ...]:
 
 
 def _normalised(probabilities: Probabilities) -> Probabilities:
-    """Rows summing to 1 to the last digit: tables are rounded."""
+    """Normalise rows to sum to 1 exactly: tables are rounded."""
     return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))

@@ -62,12 +62,12 @@ class Voting:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Convert to values that JSON can hold."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any]) -> Voting:
-        """What `to_dict` wrote.
+        """Read back what `to_dict` wrote.
 
         Raises:
             ValueError: If a key is missing or unknown, or a value is not allowed.
@@ -95,7 +95,7 @@ def neighbour_probabilities(
     *,
     without: Hashes | None = None,
 ) -> Probabilities:
-    """Share of each grade among the k nearest known photographs.
+    """Compute the share of each grade among the k nearest photographs of the reference set.
 
     Distances are computed photograph by photograph in double precision, so that an answer does not depend on
     which others are asked for at the same time. Of equally near ones the earlier row counts.
@@ -135,7 +135,7 @@ def neighbour_probabilities(
 
 
 def to_bytes(reference_set: Neighbours) -> bytes:
-    """The contents of `neighbours.npz`; the same photographs give the same bytes.
+    """Return the contents of `neighbours.npz`; the same photographs give the same bytes.
 
     Raises:
         BadRelease: If it could not be read again: shapes or types that the contract does not know.
@@ -192,7 +192,7 @@ def read_neighbours(path: Path | str) -> Neighbours:
 
 
 def _comparable(features: Features, metric: str) -> Float[np.ndarray, "photo feature"]:
-    """Features in double precision; for the cosine on the unit sphere."""
+    """Return features in double precision; for the cosine metric, of length 1."""
     rows = features.astype(np.float64)
     if not np.isfinite(rows).all():
         raise ValueError(f"features must be finite, row {np.flatnonzero(~np.isfinite(rows).all(axis=1))[0]} is not")
@@ -223,7 +223,7 @@ def _check_enough(distances: Float[np.ndarray, "photo known"], k: int) -> None:
 
 
 def _shares(distances: Float[np.ndarray, "photo k"], weights: str) -> Float[np.ndarray, "photo k"]:
-    """Weight of each neighbour's vote; every row sums to 1."""
+    """Compute the weight of each neighbour's vote; every row sums to 1."""
     if weights == "uniform":
         return np.full(distances.shape, 1 / distances.shape[1])
     same = distances == 0

@@ -56,12 +56,12 @@ class OperatingPoint:
             raise ValueError(f"sensitivity must lie above 0 and at most at 1, got {self.sensitivity!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Convert to values that JSON can hold."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> OperatingPoint:
-        """Back from `to_dict`.
+        """Read back what `to_dict` wrote.
 
         Raises:
             ValueError: If a key is unknown or missing, or a value is out of range; it names the key.
@@ -84,7 +84,7 @@ class OperatingPoint:
 
 
 def fit_threshold(scores: Scores, positive: Bool[np.ndarray, " photo"], *, sensitivity: float) -> float:
-    """Largest threshold that still finds the wanted share of the positives (`score >= threshold`).
+    """Choose the largest threshold that still finds the wanted share of the positives (`score >= threshold`).
 
     Args:
         scores: Probability of each *held-out* photograph, never of those the model was trained on.
@@ -110,7 +110,7 @@ def fit_threshold(scores: Scores, positive: Bool[np.ndarray, " photo"], *, sensi
 
 
 def decide_photo(p_referable: float, gradable: bool, threshold: float) -> str:
-    """The decision for one photograph; refer at the threshold itself.
+    """Decide for one photograph; refer at the threshold itself.
 
     Raises:
         ValueError: If the photograph is gradable and the probability no number in [0, 1].
@@ -123,7 +123,7 @@ def decide_photo(p_referable: float, gradable: bool, threshold: float) -> str:
 
 
 def decide_eye(decisions: Sequence[str]) -> str:
-    """The decision for an eye from those for its photographs.
+    """Decide for an eye from the decisions for its photographs.
 
     Refer if any refers; else rescreen if any could be graded; else it cannot be graded.
 
@@ -134,7 +134,7 @@ def decide_eye(decisions: Sequence[str]) -> str:
 
 
 def decide_patient(decisions: Sequence[str]) -> str:
-    """The decision for a patient from those for the eyes: the worst eye's.
+    """Decide for a patient from the decisions for the eyes: the worst eye's.
 
     Refer if any refers; else it cannot be graded if any eye cannot; else rescreen.
 

@@ -33,7 +33,7 @@ from fundoscope.grades import GRADES, REFERABLE
 
 
 def calibrated(probabilities: Probabilities, calibrator: Calibrator | None) -> Probabilities:
-    """Probabilities as the calibrator puts them right; without one, as they are.
+    """Calibrate probabilities; without a calibrator, return them as they are.
 
     Args:
         probabilities: Probabilities of the five grades (photo, 5), each row summing to 1.
@@ -47,7 +47,7 @@ def calibrated(probabilities: Probabilities, calibrator: Calibrator | None) -> P
         case None:
             return probabilities
         case VectorScaling():
-            return calibrator.apply(log_shares(probabilities))
+            return calibrator.apply(log_probabilities(probabilities))
         case CutCalibration():
             return calibrator.apply(cut_log_odds(probabilities))
         case _:
@@ -55,7 +55,7 @@ def calibrated(probabilities: Probabilities, calibrator: Calibrator | None) -> P
 
 
 def fit_calibrator(method: str, probabilities: Probabilities, grades: Grades) -> Calibrator:
-    """The calibrator of a method that makes the reference grades likeliest (isotonic: nearest in squares).
+    """Fit the calibrator of a method by maximum likelihood (isotonic: least squares).
 
     Args:
         method: A name in `METHODS`.
@@ -71,13 +71,13 @@ def fit_calibrator(method: str, probabilities: Probabilities, grades: Grades) ->
     return _FITS[method](probabilities, grades)
 
 
-def log_shares(probabilities: Probabilities) -> RawOutput:
-    """Logarithm of each probability, those below `LIKELIHOOD_FLOOR` counted as it."""
+def log_probabilities(probabilities: Probabilities) -> RawOutput:
+    """Compute the logarithm of each probability, at least that of `LIKELIHOOD_FLOOR`."""
     return np.asarray(np.log(np.maximum(probabilities, LIKELIHOOD_FLOOR)))
 
 
 def cut_log_odds(probabilities: Probabilities) -> RawOutput:
-    """Log-odds of grade > 0, ..., grade > 3, (photo, 4)."""
+    """Compute the log-odds of grade > 0, ..., grade > 3, (photo, 4)."""
     return np.stack([log_odds(exceedance(probabilities, cut)) for cut in range(1, GRADES)], axis=1)
 
 
@@ -92,7 +92,7 @@ METHODS: Final = {
 
 
 def _temperature(probabilities: Probabilities, grades: Grades) -> VectorScaling:
-    factor = 1 / fit_temperature("softmax", log_shares(probabilities), grades)
+    factor = 1 / fit_temperature("softmax", log_probabilities(probabilities), grades)
     return VectorScaling((factor,) * GRADES, (0.0,) * GRADES)
 
 
@@ -104,7 +104,7 @@ def _referable(
 
 _FITS: Final[dict[str, Callable[[Probabilities, Grades], Calibrator]]] = {
     "temperature": _temperature,
-    "vector": lambda probabilities, grades: fit_vector_scaling(log_shares(probabilities), grades),
+    "vector": lambda probabilities, grades: fit_vector_scaling(log_probabilities(probabilities), grades),
     "platt": _referable(fit_platt),
     "isotonic": _referable(fit_isotonic),
     "cuts": lambda probabilities, grades: fit_cut_calibration(cut_log_odds(probabilities), grades),
@@ -112,7 +112,7 @@ _FITS: Final[dict[str, Callable[[Probabilities, Grades], Calibrator]]] = {
 
 
 def _shared_out(probabilities: Probabilities, wanted: np.ndarray) -> Probabilities:
-    """The probability `wanted` of referable, and the rest below it, each shared as it was.
+    """Rescale grades so that the probability of referable is `wanted`, in unchanged proportions on either side.
 
     A side that had nothing gives what it comes to have to the grade next to the cut.
     """

@@ -40,11 +40,11 @@ class RetinaScanCalibration:
             raise ValueError(f"thresholds must be {GRADES - 1} finite numbers, got {self.thresholds}")
 
     def prototype_probabilities(self, scores: RawOutput) -> Probabilities:
-        """Probabilities from the five prototype scores."""
+        """Return probabilities from the five prototype scores."""
         return probabilities("prototype", scores, temperature=self.prototype_temperature)
 
     def cut_probabilities(self, logits: RawOutput) -> Probabilities:
-        """Probabilities from the four cut logits."""
+        """Return probabilities from the four cut logits."""
         return probabilities("cumulative", logits, temperature=self.ordinal_temperature)
 
     def grade(self, logits: RawOutput) -> Grades:
@@ -52,12 +52,12 @@ class RetinaScanCalibration:
         return count_passed(logits, np.array(self.thresholds))
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Convert to values that JSON can hold."""
         return asdict(self) | {"thresholds": list(self.thresholds)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RetinaScanCalibration:
-        """Back from `to_dict`.
+        """Read back what `to_dict` wrote.
 
         Raises:
             ValueError: If a key is missing or unknown, or a value is not allowed.
@@ -69,7 +69,7 @@ class RetinaScanCalibration:
 def fit_retinascan(
     scores: Float[np.ndarray, "photo 5"], logits: Float[np.ndarray, "photo 4"], grades: Grades
 ) -> RetinaScanCalibration:
-    """Both temperatures by likelihood, and for each cut the threshold with the best F1.
+    """Fit both temperatures by likelihood, and for each cut the threshold with the best F1.
 
     Args:
         scores: *Held-out* prototype scores (photo, 5), never of photographs that were trained on.

@@ -71,7 +71,7 @@ class RiskControl:
         return self.patients >= fewest_patients(self.alpha)
 
     def promise(self) -> str:
-        """What the threshold promises, in one sentence."""
+        """Return what the threshold promises, in one sentence."""
         return (
             f"{PROMISE} on average over samples of {self.patients} diseased patients, a threshold set as "
             f"this one misses at most {self.alpha:.1%} of the {self.cut.replace('_', ' ')} {self.unit}s; of this one "
@@ -79,7 +79,7 @@ class RiskControl:
         )
 
     def operating_point(self) -> OperatingPoint:
-        """As a release holds it."""
+        """Return the operating point of a release."""
         return OperatingPoint(
             name=f"at most {self.alpha:.1%} of {self.cut.replace('_', ' ')} {self.unit}s missed on average",
             cut=self.cut,
@@ -88,7 +88,7 @@ class RiskControl:
         )
 
     def warnings(self) -> tuple[str, ...]:
-        """What a user of the threshold has to know."""
+        """Return what a user of the threshold has to know."""
         warnings = []
         if not self.possible:
             warnings.append(
@@ -103,12 +103,12 @@ class RiskControl:
         return tuple(warnings)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Convert to values that JSON can hold."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RiskControl:
-        """Back from `to_dict`.
+        """Read back what `to_dict` wrote.
 
         Raises:
             ValueError: If a key is missing or unknown, or a value is not allowed.
@@ -124,7 +124,7 @@ class RiskControl:
 def fit_risk_control(
     held: HeldOut, *, alpha: float = 0.1, cut: str = "referable", unit: str = "patient"
 ) -> RiskControl:
-    """The largest threshold whose expected share of missed diseased is at most alpha.
+    """Choose the largest threshold whose expected share of missed diseased is at most alpha.
 
     Args:
         held: Held-out photographs.
@@ -160,7 +160,7 @@ def fit_risk_control(
 def _diseased(
     held: HeldOut, scores: Scores, positive: Bool[np.ndarray, " photo"], unit: str
 ) -> tuple[Float[np.ndarray, " unit"], Int[np.ndarray, " unit"]]:
-    """Scores of what must not be missed, and whose they are."""
+    """Return the scores of what must not be missed, and the patient of each."""
     if unit == "photograph":
         return scores[positive], held.patients[positive]
     ill = np.isin(held.patients, held.patients[positive])
