@@ -12,6 +12,9 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from fundoscope.errors import BadExperiment, BadTable
 from fundoscope.evaluation.signs import evaluate_signs
+from fundoscope.grades import GRADE_NAMES
+from fundoscope.runtime.tasks import CLASSES, DR_GRADE, SIGNS
+from fundoscope.runtime.tasks.task import Task
 from fundoscope.tables import join, read_table
 from fundoscope.tables.pair import check_signs
 from fundoscope.training.batches.targets import Target, target_of
@@ -21,6 +24,20 @@ from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.objectives.losses import binary_cross_entropy
 from fundoscope.training.objectives.validation import figures
 from fundoscope.training.train import train
+
+
+@pytest.mark.parametrize(
+    ("target", "task", "names", "columns"),
+    [
+        (Target(), DR_GRADE, GRADE_NAMES, ("grade",)),
+        (Target("classes", "label", ("normal", "sign_amd")), CLASSES, ("normal", "sign_amd"), ("label",)),
+        (Target("signs", "signs", ("sign_a", "b")), SIGNS, ("a", "b"), ("sign_a", "b")),
+    ],
+)
+def test_what_is_learnt_is_a_task_with_names_and_columns(target: Target, task: Task, names: tuple, columns: tuple):
+    assert target.task is task
+    assert (target.names, target.columns, target.outputs) == (names, columns, len(names))
+    assert task.outputs(task.heads[0], target.names) == len(names)
 
 
 def test_classes_are_numbered_in_the_order_of_their_labels():

@@ -61,8 +61,8 @@ def _calibrate_grades(finished: Finished) -> Calibrated:
     positive = referable(grades)
     if not positive.any():
         raise BadRelease(
-            f"{finished.where}: expected photographs of {REFERABLE_GRADES}, which set the referral threshold, got none. "
-            "Add such photographs to the split that is validated on, or cross-validate with data.folds"
+            f"{finished.where}: expected photographs of {REFERABLE_GRADES}, which set the referral threshold, got "
+            "none. Add such photographs to the split that is validated on, or cross-validate with data.folds"
         )
     votes = voting_of(experiment.release) is not None
     scores = answers[list(PROBABILITIES)].to_numpy(np.float64) if votes else _raw(finished)
