@@ -178,8 +178,8 @@ class _Band:
 
     def intervals(self, statistics: Callable[[Weights], Mapping[str, Values]]) -> list[Interval]:
         rng = np.random.default_rng(self.seed)
-        found = patient_intervals(statistics, self.patients, rng=rng, level=self.level, resamples=self.resamples)
-        return [found[str(place)] for place in range(len(found))]
+        intervals = patient_intervals(statistics, self.patients, rng=rng, level=self.level, resamples=self.resamples)
+        return [intervals[str(place)] for place in range(len(intervals))]
 
     def reliability(self, positive: Answers, score: Scores) -> Line:
         """Observed share in each bin that is not empty; bins are those of all photographs on every draw.
@@ -202,7 +202,12 @@ class _Band:
 
 
 def _line(at: Sequence[float], intervals: Sequence[Interval]) -> Line:
-    return Line(tuple(at), *(tuple(getattr(each, key) for each in intervals) for key in ("estimate", "low", "high")))
+    return Line(
+        at=tuple(at),
+        values=tuple(interval.estimate for interval in intervals),
+        low=tuple(interval.low for interval in intervals),
+        high=tuple(interval.high for interval in intervals),
+    )
 
 
 def _roc(positive: Answers, score: Scores) -> Read:

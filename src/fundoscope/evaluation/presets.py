@@ -116,10 +116,10 @@ def preset_table(name: str, summary: Summary, cases: Cases) -> Paper:
     """
     if name not in PRESETS:
         raise ValueError(f"name must be one of {', '.join(PRESETS)}, got {name!r}")
-    found = dict(summary.intervals)
+    intervals = dict(summary.intervals)
     if ACCURACY in PRESETS[name].rows:
-        found[ACCURACY] = referable_accuracy(summary, cases)
-    return Paper(name, {words: found[statistic] for statistic, words in PRESETS[name].rows.items()})
+        intervals[ACCURACY] = referable_accuracy(summary, cases)
+    return Paper(name, {words: intervals[statistic] for statistic, words in PRESETS[name].rows.items()})
 
 
 def referable_accuracy(summary: Summary, cases: Cases) -> Interval:

@@ -93,13 +93,13 @@ class Run:
     @property
     def photographs_per_second(self) -> float | None:
         """Training speed over all fits that were timed; None where none was."""
-        seconds = sum(each.seconds for each in self.timings)
-        return sum(each.photographs for each in self.timings) / seconds if self.timings else None
+        seconds = sum(timing.seconds for timing in self.timings)
+        return sum(timing.photographs for timing in self.timings) / seconds if self.timings else None
 
     @property
     def minutes(self) -> float | None:
         """Training time of all fits together; None unless every one was timed as a whole."""
-        return sum(each.seconds for each in self.timings) / 60 if self.timed_whole else None
+        return sum(timing.seconds for timing in self.timings) / 60 if self.timed_whole else None
 
     @property
     def chosen_on_what_is_measured(self) -> bool:
@@ -134,9 +134,11 @@ def read_run_folder(folder: Path | str) -> Run:
     stored = [fit / WEIGHTS for fit in fits if (fit / WEIGHTS).is_file()]
     parameters = count_parameters(stored[-1]) if stored else None
     timed = [(fit, _timing(fit / TIMING)) for fit in fits]
-    timings = tuple(each for _, each in timed if each is not None)
-    whole = bool(fits) and all(each is not None and (each.gapless or len(_logs(fit)) < 2) for fit, each in timed)
-    return Run(place, experiment, table, curves, parameters, timings, whole)
+    timings = tuple(timing for _, timing in timed if timing is not None)
+    complete = bool(fits) and all(
+        timing is not None and (timing.gapless or len(_logs(fit)) < 2) for fit, timing in timed
+    )
+    return Run(place, experiment, table, curves, parameters, timings, complete)
 
 
 def setting(experiment: Mapping[str, Any], section: str, key: str) -> Any:
@@ -177,7 +179,7 @@ def _both(first: Any, second: Any, weight: Any = None) -> str:
 def _sampling(experiment: Mapping[str, Any]) -> str:
     strategy = setting(experiment, "sampling", "strategy") or "none"
     if strategy == "weights":
-        strategy += " " + " ".join(f"{each:g}" for each in setting(experiment, "sampling", "weights") or ())
+        strategy += " " + " ".join(f"{weight:g}" for weight in setting(experiment, "sampling", "weights") or ())
     weights = setting(experiment, "loss", "class_weights") or "none"
     words = [] if strategy == "none" else [strategy]
     words += [] if weights == "none" else [f"loss weighted {weights}"]
@@ -216,11 +218,11 @@ def seed_groups(runs: Mapping[str, Run]) -> dict[str, tuple[str, ...]]:
     Returns:
         The names of each group's runs, by what the names begin with in common (else the first one's).
     """
-    found: dict[str, dict[int, str]] = defaultdict(dict)
+    seeds_of: dict[str, dict[int, str]] = defaultdict(dict)
     for name, run in runs.items():
         recipe = json.dumps({key: value for key, value in run.experiment.items() if key != "seed"}, sort_keys=True)
-        found[recipe].setdefault(int(run.experiment.get("seed", 0)), name)
-    groups = [tuple(by_seed.values()) for by_seed in found.values() if len(by_seed) > 1]
+        seeds_of[recipe].setdefault(int(run.experiment.get("seed", 0)), name)
+    groups = [tuple(by_seed.values()) for by_seed in seeds_of.values() if len(by_seed) > 1]
     starts = [_start(group) for group in groups]
     return {
         (start if starts.count(start) == 1 else group[0]): group for start, group in zip(starts, groups, strict=True)
@@ -293,20 +295,20 @@ def _timing(path: Path) -> Timing | None:
         return None
     values = _json(path)
     try:
-        found = Timing(
+        timing = Timing(
             float(values["seconds"]),
             int(values["photographs"]),
             int(values["threads"]),
             str(values["device"]),
-            tuple((int(each["first_step"]), int(each["last_step"])) for each in values.get("attempts", ())),
+            tuple((int(attempt["first_step"]), int(attempt["last_step"])) for attempt in values.get("attempts", ())),
         )
-        if not found.seconds >= 0:
-            raise ValueError(f"{found.seconds} seconds")
+        if not timing.seconds >= 0:
+            raise ValueError(f"{timing.seconds} seconds")
     except (KeyError, TypeError, ValueError) as error:
         raise BadCheckpoint(
             f"{path}: expected seconds (0 or more), photographs, threads and device, got: {error!r}. Delete the file."
         ) from error
-    return found if found.seconds > 0 else None
+    return timing if timing.seconds > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,13 +326,13 @@ def _curve(fit: Path) -> Curve:
     for log in _logs(fit):
         later = list(_steps(log))
         if later:
-            begins = min(each.step for each in later)
-            steps = [each for each in steps if each.step < begins] + later
+            begins = min(row.step for row in later)
+            steps = [row for row in steps if row.step < begins] + later
     losses: dict[int, list[float]] = defaultdict(list)
-    for each in steps:
-        if each.loss is not None:
-            losses[each.epoch + 1].append(each.loss)
-    kappas = {each.epoch + 1: each.kappa for each in steps if each.kappa is not None}
+    for row in steps:
+        if row.loss is not None:
+            losses[row.epoch + 1].append(row.loss)
+    kappas = {row.epoch + 1: row.kappa for row in steps if row.kappa is not None}
     means = tuple((epoch, sum(values) / len(values)) for epoch, values in sorted(losses.items()))
     return Curve(fit.name, means, tuple(sorted(kappas.items())))
 

@@ -55,10 +55,10 @@ def shifts(
         shuffles: How often groups are dealt out by chance.
     """
     own = Grouping(grouping.column, grouping.values, np.where(counted, grouping.codes, -1))
-    held = [at for at in range(len(own.values)) if (own.codes == at).any()]
-    if len(held) < 2:
+    present = [at for at in range(len(own.values)) if (own.codes == at).any()]
+    if len(present) < 2:
         return ()
-    tested = held if len(held) > 2 else held[:1]
+    tested = present if len(present) > 2 else present[:1]
     score = cases.score("referable")
     dealt = np.stack([own.codes, *shuffled(own, cases.patients, rng, shuffles)]).astype(np.int32)
     grades = np.array([_grades_apart(cases.reference, dealt, at) for at in tested])

@@ -52,12 +52,12 @@ def evaluate_signs(
         method: A name in `interval.INTERVALS`.
     """
     patients = pd.factorize(pd.Series(patient_keys(rows), dtype=object))[0]
-    found = {}
+    signs = {}
     for name in (str(name) for name in rows.columns if str(name).startswith(SIGN_PREFIX)):
-        held = [each for each in (sign_score(name), PREDICTED + name) if each in rows]
-        if not held:
+        columns = [each for each in (sign_score(name), PREDICTED + name) if each in rows]
+        if not columns:
             continue
-        score, said = _numbers(rows[held[0]]), _numbers(rows[held[-1]])
+        score, said = _numbers(rows[columns[0]]), _numbers(rows[columns[-1]])
         target = _numbers(rows[name])
         known = ~np.isnan(target) & ~np.isnan(score) & ~np.isnan(said)
         positive = target[known] == 1
@@ -69,8 +69,8 @@ def evaluate_signs(
             resamples=resamples,
             method=method,
         )
-        found[name.removeprefix(SIGN_PREFIX)] = Sign(int(known.sum()), int(positive.sum()), intervals)
-    return found
+        signs[name.removeprefix(SIGN_PREFIX)] = Sign(int(known.sum()), int(positive.sum()), intervals)
+    return signs
 
 
 def _statistics(positive: Answers, score: Scores, said: Answers) -> Together:

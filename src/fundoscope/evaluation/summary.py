@@ -107,9 +107,9 @@ class Summary:
     def _entry(self, name: str) -> dict[str, Any]:
         interval = self.intervals.get(name, Interval(math.nan, math.nan, math.nan, self.level, self.resamples))
         entry: dict[str, Any] = {**interval.to_dict()}
-        for kind, found in (("exact", self.exact), ("wilson", self.wilson), ("delong", self.delong)):
-            if name in found:
-                entry[f"{kind}_low"], entry[f"{kind}_high"] = map(null_if_nan, found[name])
+        for kind, bounds in (("exact", self.exact), ("wilson", self.wilson), ("delong", self.delong)):
+            if name in bounds:
+                entry[f"{kind}_low"], entry[f"{kind}_high"] = map(null_if_nan, bounds[name])
         if name in self.missing:
             entry["reason"] = self.missing[name]
         return entry
@@ -139,7 +139,7 @@ def summarise(
         seed: Of the draws; the same seed gives the same intervals.
         level: Share of draws inside an interval.
         method: Of the intervals, a name in `interval.INTERVALS`.
-        prevalence: Share of referable photographs where predictive values are wanted; None: none are given.
+        prevalence: Prevalence of referable disease at which predictive values are computed; None: they are not.
 
     Raises:
         ValueError: If `level` or `prevalence` is not a proportion, or `method` is not known.

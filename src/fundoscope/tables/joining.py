@@ -57,11 +57,12 @@ def join(
         BadTable: If several predictions with one hash but other names fit a row and do not say the same.
     """
     answers = _Answers(predictions, Path(predictions_path))
-    found = [
+    matches = [
         answers.find(str(image), sha256, f"{manifest_path}, row {row_number(Path(manifest_path), at)}")
         for at, (image, sha256) in enumerate(zip(manifest["image"], _hashes(manifest), strict=True))
     ]
-    return _side_by_side(predictions, manifest, found, answers.same_photographs({at for at in found if at is not None}))
+    used = answers.same_photographs({at for at in matches if at is not None})
+    return _side_by_side(predictions, manifest, matches, used)
 
 
 class _Answers:
@@ -75,7 +76,7 @@ class _Answers:
         for at, sha256 in enumerate(self.hashes):
             if sha256 is not None:
                 self.by_hash[sha256].append(at)
-        self.said = predictions.drop(columns=[*WHO_AND_WHAT, "graded_at"], errors="ignore")
+        self.content = predictions.drop(columns=[*WHO_AND_WHAT, "graded_at"], errors="ignore")
 
     def find(self, image: str, sha256: str | None, row: str) -> int | None:
         """Number of the prediction for a photograph; None where there is none."""
@@ -83,7 +84,7 @@ class _Answers:
         same = self.by_hash.get(sha256, []) if sha256 is not None else []
         if named is not None and (named in same or sha256 is None or self.hashes[named] is None):
             return named
-        if len(same) > 1 and len(self.said.iloc[same].drop_duplicates()) > 1:
+        if len(same) > 1 and len(self.content.iloc[same].drop_duplicates()) > 1:
             places = ", ".join(str(row_number(self.path, at)) for at in same[:5])
             raise BadTable(
                 f"{self.path}: rows {places}: expected one answer for one photograph, got several that differ for "
@@ -92,9 +93,9 @@ class _Answers:
         return same[0] if same else None
 
     def same_photographs(self, used: set[int]) -> set[int]:
-        """The given predictions and all others of the same photographs."""
-        known = {self.hashes[at] for at in used} - {None}
-        return used | {at for at, sha256 in enumerate(self.hashes) if sha256 in known}
+        """Add to predictions that were used all others of the same photographs."""
+        hashes = {self.hashes[at] for at in used} - {None}
+        return used | {at for at, sha256 in enumerate(self.hashes) if sha256 in hashes}
 
 
 def _hashes(frame: pd.DataFrame) -> list[str | None]:
@@ -104,11 +105,11 @@ def _hashes(frame: pd.DataFrame) -> list[str | None]:
 
 
 def _side_by_side(
-    predictions: pd.DataFrame, manifest: pd.DataFrame, found: Sequence[int | None], known: set[int]
+    predictions: pd.DataFrame, manifest: pd.DataFrame, matches: Sequence[int | None], used: set[int]
 ) -> Joined:
-    mine = [at for at in found if at is not None]
-    right = manifest[[at is not None for at in found]].reset_index(drop=True)
-    left = predictions.iloc[mine].reset_index(drop=True)
+    positions = [at for at in matches if at is not None]
+    right = manifest[[at is not None for at in matches]].reset_index(drop=True)
+    left = predictions.iloc[positions].reset_index(drop=True)
     for name in WHO_AND_WHAT:
         if name in left and name in right:
             right[name] = right[name].where(right[name].notna(), left[name])
@@ -117,6 +118,6 @@ def _side_by_side(
     left = left.rename(columns={name: PREDICTED + name for name in clash})
     return Joined(
         pd.concat([right, left], axis=1),
-        tuple(str(image) for at, image in enumerate(predictions["image"]) if at not in known),
-        tuple(str(image) for at, image in zip(found, manifest["image"], strict=True) if at is None),
+        tuple(str(image) for at, image in enumerate(predictions["image"]) if at not in used),
+        tuple(str(image) for at, image in zip(matches, manifest["image"], strict=True) if at is None),
     )

@@ -46,7 +46,7 @@ def draw(systems: Sequence[System]) -> dict[str, tuple[str, bytes]]:
     """
     first, *others = systems
     figures = {}
-    if curves := {each.name: each.run.curves for each in systems if each.run and each.run.curves}:
+    if curves := {system.name: system.run.curves for system in systems if system.run and system.run.curves}:
         figures["curves"] = (
             "Training loss and validation kappa by epoch. Thin: each fold; thick: their mean; dotted: the final fit. "
             "Losses are comparable between runs of one loss only.",
@@ -54,15 +54,15 @@ def draw(systems: Sequence[System]) -> dict[str, tuple[str, bytes]]:
         )
     figures["confusions"] = (
         "Photographs by reference and answered grade, and their share of the reference grade.",
-        confusions_figure({each.name: each.summary.confusion for each in systems}),
+        confusions_figure({system.name: system.summary.confusion for system in systems}),
     )
     figures["grade_f1"] = (
         "F1 of each grade against all others, with the interval of each system by itself.",
-        grade_f1_figure({each.name: each.grade_f1 for each in systems}),
+        grade_f1_figure({system.name: system.grade_f1 for system in systems}),
     )
     figures["differences"] = (
         f"{first.name} minus each other system, with paired intervals. Blue: the interval leaves out 0.",
-        differences_figure(first.name, {each.name: each.differences for each in others}),
+        differences_figure(first.name, {system.name: system.differences for system in others}),
     )
     return {name: (caption, png(figure)) for name, (caption, figure) in figures.items()}
 
@@ -97,7 +97,7 @@ def _curve(axes: Axes, folds: Sequence[Sequence[tuple[int, float]]], at: int, na
             axes.plot(*zip(*points, strict=True), color=shade, lw=0.7, alpha=0.4, marker=marker, ms=4)
     values = [dict(points) for points in folds]
     shared = sorted(set.intersection(*map(set, values))) if values else []
-    means = [float(np.mean([each[epoch] for each in values])) for epoch in shared]
+    means = [float(np.mean([fold[epoch] for fold in values])) for epoch in shared]
     axes.plot(shared, means, color=shade, ls=line, lw=2, label=short(name), marker="." if len(shared) < 12 else None)
 
 
@@ -145,17 +145,16 @@ def grade_f1_figure(systems: Mapping[str, Sequence[Interval]]) -> Figure:
     width = 0.84 / len(systems)
     for at, (name, intervals) in enumerate(systems.items()):
         places = np.arange(GRADES) + (at - (len(systems) - 1) / 2) * width
-        values = np.array([each.estimate for each in intervals])
+        values = np.array([interval.estimate for interval in intervals])
         spread = np.array([(e.estimate - e.low, e.high - e.estimate) for e in intervals]).T
         hatch = HATCHES[at // 10 % len(HATCHES)]
         axes.bar(
             places, values, width * 0.92, color=colour(at), hatch=hatch, edgecolor="white", lw=0, label=short(name)
         )
-        known = ~np.isnan(spread).any(axis=0)
-        if known.any():
-            axes.errorbar(
-                places[known], values[known], np.maximum(spread[:, known], 0), fmt="none", ecolor=INK, lw=1, capsize=2
-            )
+        defined = ~np.isnan(spread).any(axis=0)
+        if defined.any():
+            reach = np.maximum(spread[:, defined], 0)
+            axes.errorbar(places[defined], values[defined], reach, fmt="none", ecolor=INK, lw=1, capsize=2)
     plain(axes, "F1 of each grade")
     axes.set_ylim(0, 1)
     axes.set_xticks(range(GRADES), [f"{at} {name}".replace(" non-", "\nnon-") for at, name in enumerate(GRADE_NAMES)])
@@ -176,11 +175,11 @@ def differences_figure(first: str, others: Mapping[str, Mapping[str, Interval]])
     figure = Figure(figsize=(11.5, down * (1.35 + 0.27 * len(others))), layout="constrained")
     panels = figure.subplots(down, across, squeeze=False, sharey=True)
     for axes, name in zip(panels.flat, names, strict=False):
-        _forest(axes, [each[name] for each in others.values()])
+        _forest(axes, [differences[name] for differences in others.values()])
         worse = name in LOWER_IS_BETTER
         plain(axes, f"{name}\n{'left' if worse else 'right'} of 0: the first is better")
         axes.grid(visible=False, axis="y")
-        axes.set_yticks(range(len(others)), [short(each) for each in others])
+        axes.set_yticks(range(len(others)), [short(other) for other in others])
         axes.set_ylim(len(others) - 0.4, -0.6)
     for axes in list(panels.flat)[len(names) :]:
         axes.set_axis_off()
@@ -190,10 +189,10 @@ def differences_figure(first: str, others: Mapping[str, Mapping[str, Interval]])
 
 def _forest(axes: Axes, intervals: Sequence[Interval]) -> None:
     axes.axvline(0, color=SOFT, lw=1)
-    for at, each in enumerate(intervals):
-        apart = each.low > 0 or each.high < 0
-        whisker(axes, each, at, ACCENT if apart else FAINT, width=2.0 if apart else 1.3)
-    ends = [abs(end) for each in intervals for end in (each.estimate, each.low, each.high) if not math.isnan(end)]
+    for at, interval in enumerate(intervals):
+        apart = interval.low > 0 or interval.high < 0
+        whisker(axes, interval, at, ACCENT if apart else FAINT, width=2.0 if apart else 1.3)
+    ends = [abs(end) for d in intervals for end in (d.estimate, d.low, d.high) if not math.isnan(end)]
     reach = 1.12 * max(ends, default=0) or 0.01
     axes.set_xlim(-reach, reach)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, symmetric=True))

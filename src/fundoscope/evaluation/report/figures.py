@@ -53,14 +53,14 @@ def draw(evaluation: Evaluation) -> dict[str, tuple[str, bytes]]:
         )
     if curves is not None and curves.roc:
         figures["roc"] = (
-            f"ROC and precision-recall curves; bands: {level} of the draws of patients, at each place by itself. "
+            f"ROC and precision-recall curves; bands: {level} bootstrap intervals by patient, pointwise. "
             "Cross: the decision (of a table without one, the grade) for referable disease. Dotted in the right panel: "
             "the precision of referring everybody.",
             ranking_figure(curves, {name: summary.intervals[f"{name}_auroc"] for name in curves.roc}),
         )
         figures["reliability"] = (
             "Reliability: what share of the photographs given a probability had the disease, in bins of equally many "
-            f"photographs. Bars: {level}, the wider of the draws of patients and Wilson's interval.",
+            f"photographs. Bars: {level}, the wider of the bootstrap's and Wilson's interval.",
             reliability_figure(curves.reliability),
         )
     if curves is not None and curves.net_benefit:
@@ -123,7 +123,7 @@ def reliability_figure(lines: Mapping[str, Line]) -> Figure:
         zip(figure.subplots(1, len(lines), squeeze=False).flat, lines.items(), strict=True)
     ):
         axes.plot((0, 1), (0, 1), color=SOFT, lw=0.8, ls=":")
-        values, low, high = (np.array(each) for each in (line.values, line.low, line.high))
+        values, low, high = (np.array(ends) for ends in (line.values, line.low, line.high))
         spread = np.maximum([values - low, high - values], 0)
         axes.errorbar(
             line.at,
@@ -166,18 +166,18 @@ def abstention_figure(points: Sequence[Abstention]) -> Figure:
     """Left, the remaining photographs' grades; right, what is found for which workload."""
     figure = Figure(figsize=(10.5, 4.3), layout="constrained")
     rest, all_ = figure.subplots(1, 2)
-    shares = [each.share for each in points]
+    shares = [point.share for point in points]
     for at, (name, words) in enumerate({"quadratic_kappa": "quadratic kappa", "accuracy": "accuracy"}.items()):
-        rest.plot(shares, [getattr(each, name) for each in points], "o-", ms=4, color=colour(at), label=words)
+        rest.plot(shares, [getattr(point, name) for point in points], "o-", ms=4, color=colour(at), label=words)
     plain(rest, "grades of the remaining photographs")
     rest.set_xlabel("share referred as uncertain", color=SOFT)
     rest.legend(frameon=False, fontsize=9)
     all_.plot(
-        [each.referred for each in points], [each.sensitivity_of_all for each in points], "o-", ms=4, color=ACCENT
+        [point.referred for point in points], [point.sensitivity_of_all for point in points], "o-", ms=4, color=ACCENT
     )
-    for each, place, side in ((points[0], (9, -4), "left"), (points[-1], (-9, 2), "right")):
-        words = f"{each.share:.0%} uncertain"
-        at_point = (each.referred, each.sensitivity_of_all)
+    for point, place, side in ((points[0], (9, -4), "left"), (points[-1], (-9, 2), "right")):
+        words = f"{point.share:.0%} uncertain"
+        at_point = (point.referred, point.sensitivity_of_all)
         all_.annotate(words, at_point, place, textcoords="offset points", ha=side, fontsize=8, color=SOFT)
     plain(all_, "referable photographs that are referred, of all")
     all_.set_xlabel("share of all photographs referred", color=SOFT)
@@ -203,7 +203,7 @@ def subgroups_figure(of: Subgroups, summary: Summary) -> Figure:
             whisker(axes, group.intervals[name], at, FAINT if name in group.too_small else ACCENT)
         plain(axes, words)
         axes.grid(visible=False, axis="y")
-        axes.set_yticks(range(len(of.groups)), [f"{short(each.value)} ({each.patients})" for each in of.groups])
+        axes.set_yticks(range(len(of.groups)), [f"{short(group.value)} ({group.patients})" for group in of.groups])
         axes.set_ylim(len(of.groups) - 0.4, -0.6)
         axes.margins(x=0.08)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5))

@@ -10,7 +10,7 @@ from fundoscope import pages
 
 
 def environment(suffix: str) -> jinja2.Environment:
-    """Templates of this room; `.html` escapes what it is given."""
-    found = pages.environment(Path(__file__).parent / "templates", escaped=suffix == ".html")
-    found.filters["cell"] = lambda text: str(text).replace("|", "\\|")
-    return found
+    """Return the templates of evaluations; those of `.html` escape their values."""
+    templates = pages.environment(Path(__file__).parent / "templates", escaped=suffix == ".html")
+    templates.filters["cell"] = lambda text: str(text).replace("|", "\\|")
+    return templates

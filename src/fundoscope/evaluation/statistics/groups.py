@@ -42,9 +42,9 @@ class Grouping:
 
 
 def groupings(rows: pd.DataFrame, by: Sequence[str] = ()) -> list[Grouping]:
-    """The columns of `COLUMNS` that tell photographs apart, and those asked for.
+    """Group photographs by the columns of `COLUMNS` that have several values, and by those asked for.
 
-    A column of one value only tells nothing and is passed over, as is one of `COLUMNS` with more than `MOST` values.
+    A column of one value only is passed over, as is one of `COLUMNS` with more than `MOST` values.
 
     Args:
         rows: Photographs, with the manifest's columns.
@@ -53,28 +53,28 @@ def groupings(rows: pd.DataFrame, by: Sequence[str] = ()) -> list[Grouping]:
     Raises:
         BadRequest: If a column asked for is not there, is blank throughout, or has more than `MOST` values.
     """
-    found = []
+    columns = []
     for name in dict.fromkeys((*COLUMNS, *by)):
         values = _values(rows, name)
-        known = sorted({value for value in values if value is not None}, key=_order)
-        if name in by and not 0 < len(known) <= MOST:
-            here = ", ".join(str(each) for each in rows.columns if not str(each).startswith("predicted_"))
-            came = f"{len(known)}" if name in rows or known else f"no such column (there are {here})"
+        present = sorted({value for value in values if value is not None}, key=_order)
+        if name in by and not 0 < len(present) <= MOST:
+            here = ", ".join(str(column) for column in rows.columns if not str(column).startswith("predicted_"))
+            came = f"{len(present)}" if name in rows or present else f"no such column (there are {here})"
             raise BadRequest(
                 f"--by {name}: expected a column of 1 to {MOST} different values, got {came}. "
                 "Name a column of the manifest; put measurements into bands first."
             )
-        if name in by or 2 <= len(known) <= MOST:
-            number = {value: at for at, value in enumerate(known)}
+        if name in by or 2 <= len(present) <= MOST:
+            number = {value: at for at, value in enumerate(present)}
             codes = np.array([-1 if value is None else number[value] for value in values], dtype=np.int64)
-            found.append(Grouping(name, tuple(known), codes))
-    return found
+            columns.append(Grouping(name, tuple(present), codes))
+    return columns
 
 
 def shuffled(
     grouping: Grouping, patients: Int[np.ndarray, " photo"], rng: np.random.Generator, shuffles: int
 ) -> Iterator[Codes]:
-    """The same groups, dealt out by chance: what would be seen if the groups did not matter.
+    """Yield random assignments of the same groups, as they would be if the groups did not matter.
 
     Where each patient is of one group only, patients exchange their groups. Otherwise (eye, quality) patients with
     equally many photographs exchange all of theirs, and then the photographs of each. Photographs of no known group
@@ -82,27 +82,29 @@ def shuffled(
     """
     inside = np.flatnonzero(grouping.codes >= 0)
     owner = np.unique(patients[inside], return_inverse=True)[1]
-    held = np.split(inside[np.argsort(owner, kind="stable")], np.cumsum(np.bincount(owner))[:-1]) if len(inside) else []
-    constant = all((grouping.codes[photos] == grouping.codes[photos[0]]).all() for photos in held)
-    own = np.array([grouping.codes[photos[0]] for photos in held], dtype=np.int64)
-    sizes = sorted({len(photos) for photos in held})
-    alike = [np.stack([photos for photos in held if len(photos) == size]) for size in sizes]
+    photographs_of = (
+        np.split(inside[np.argsort(owner, kind="stable")], np.cumsum(np.bincount(owner))[:-1]) if len(inside) else []
+    )
+    constant = all((grouping.codes[photos] == grouping.codes[photos[0]]).all() for photos in photographs_of)
+    own = np.array([grouping.codes[photos[0]] for photos in photographs_of], dtype=np.int64)
+    sizes = sorted({len(photos) for photos in photographs_of})
+    alike = [np.stack([photos for photos in photographs_of if len(photos) == size]) for size in sizes]
     for _ in range(shuffles):
-        dealt = np.full(len(grouping.codes), -1, dtype=np.int64)
+        assignment = np.full(len(grouping.codes), -1, dtype=np.int64)
         if constant:
-            dealt[inside] = rng.permutation(own)[owner]
+            assignment[inside] = rng.permutation(own)[owner]
         else:
             for photos in alike:
-                dealt[photos] = rng.permuted(rng.permutation(grouping.codes[photos]), axis=1)
-        yield dealt
+                assignment[photos] = rng.permuted(rng.permutation(grouping.codes[photos]), axis=1)
+        yield assignment
 
 
-def chance(found: float, by_chance: Iterable[float]) -> float:
-    """Share of the shuffles in which as much or more was found, the finding itself counted (Phipson & Smyth 2010)."""
+def chance(observed: float, by_chance: Iterable[float]) -> float:
+    """Return the share of random values that are at least the observed one, itself counted (Phipson & Smyth 2010)."""
     values = np.array(list(by_chance))
-    if np.isnan(found):
+    if np.isnan(observed):
         return float("nan")
-    return float((1 + (values >= found - 1e-12).sum()) / (1 + len(values)))
+    return float((1 + (values >= observed - 1e-12).sum()) / (1 + len(values)))
 
 
 def _values(rows: pd.DataFrame, name: str) -> list[str | None]:
@@ -110,8 +112,8 @@ def _values(rows: pd.DataFrame, name: str) -> list[str | None]:
         return [None if age is None else _band(float(age)) for age in texts(rows, "age")]
     values = texts(rows, name)
     if name == "eye":
-        seen = texts(rows, "eye_inferred")
-        return [one if one is not None else other for one, other in zip(values, seen, strict=True)]
+        inferred = texts(rows, "eye_inferred")
+        return [one if one is not None else other for one, other in zip(values, inferred, strict=True)]
     return [None if value is None or not value.strip() else value for value in values]
 
 

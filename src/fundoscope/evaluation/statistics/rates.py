@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Num
 
 
-def ratio(part: Float[np.ndarray, "*any"], whole: Num[np.ndarray, "*whole"]) -> Float[np.ndarray, "*any"]:
-    """`part` by `whole`, which broadcasts to it; NaN where the whole is 0, for nothing can be said of none."""
+def ratio(part: Float[np.ndarray, "*any"], total: Num[np.ndarray, "*total"]) -> Float[np.ndarray, "*any"]:
+    """Divide `part` by `total`, which broadcasts to it; NaN where the total is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(whole > 0, part / whole, np.nan))
+        return np.asarray(np.where(total > 0, part / total, np.nan))

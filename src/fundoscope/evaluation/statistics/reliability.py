@@ -26,7 +26,7 @@ Bins = Int[np.ndarray, " photo"]
 
 
 def calibration_errors(
-    weights: Weights, given: Probabilities, grades: Grades, *, bins: int = BINS, equal_mass: bool = False
+    weights: Weights, probabilities: Probabilities, grades: Grades, *, bins: int = BINS, equal_mass: bool = False
 ) -> Values:
     """Expected calibration error of the likeliest grade, for each draw.
 
@@ -36,58 +36,58 @@ def calibration_errors(
     probabilities staying together, and are those of all photographs on every draw.
     NaN where nothing was drawn.
     """
-    return of_calibration(given, grades, "error", bins=bins, equal_mass=equal_mass)(weights)["error"]
+    return of_calibration(probabilities, grades, "error", bins=bins, equal_mass=equal_mass)(weights)["error"]
 
 
 def of_calibration(
-    given: Probabilities, grades: Grades, name: str, *, bins: int = BINS, equal_mass: bool = False
+    probabilities: Probabilities, grades: Grades, name: str, *, bins: int = BINS, equal_mass: bool = False
 ) -> Sums:
     """`calibration_errors`, by this name."""
-    sure = given.max(axis=1)
+    sure = probabilities.max(axis=1)
     inside = equal_mass_bins(sure, bins) if equal_mass else equal_width_bins(sure, bins)
-    excess = by_cell(inside, bins, (given.argmax(axis=1) == grades) - sure)
+    excess = by_cell(inside, bins, (probabilities.argmax(axis=1) == grades) - sure)
     return Sums((excess, _drawn(grades)), lambda totals, drawn: {name: ratio(np.abs(totals).sum(axis=0), drawn[0])})
 
 
-def calibration_error(given: Probabilities, grades: Grades, *, bins: int = BINS) -> float:
+def calibration_error(probabilities: Probabilities, grades: Grades, *, bins: int = BINS) -> float:
     """Expected calibration error of all photographs; see `calibration_errors`."""
-    return float(calibration_errors(np.ones((1, len(grades))), given, grades, bins=bins)[0])
+    return float(calibration_errors(np.ones((1, len(grades))), probabilities, grades, bins=bins)[0])
 
 
-def of_classwise(given: Probabilities, grades: Grades, name: str, *, bins: int = BINS) -> Sums:
+def of_classwise(probabilities: Probabilities, grades: Grades, name: str, *, bins: int = BINS) -> Sums:
     """Classwise calibration error, by this name: the ECE of every grade's own probability, averaged over the grades.
 
     Kull et al., NeurIPS 2019. Bins of equal width. NaN where nothing was drawn.
     """
     excess = [
-        by_cell(equal_width_bins(given[:, grade], bins), bins, (grades == grade) - given[:, grade])
+        by_cell(equal_width_bins(probabilities[:, grade], bins), bins, (grades == grade) - probabilities[:, grade])
         for grade in range(GRADES)
     ]
 
     def read(drawn: Totals, *totals: Totals) -> Mapping[str, Values]:
-        gaps = np.sum([np.abs(each).sum(axis=0) for each in totals], axis=0)
+        gaps = np.sum([np.abs(of_grade).sum(axis=0) for of_grade in totals], axis=0)
         return {name: ratio(gaps / GRADES, drawn[0])}
 
     return Sums((_drawn(grades), *excess), read)
 
 
-def log_losses(weights: Weights, given: Probabilities, grades: Grades) -> Values:
+def log_losses(weights: Weights, probabilities: Probabilities, grades: Grades) -> Values:
     """Mean of -ln(probability of the reference grade), for each draw; NaN where nothing was drawn.
 
     A probability below 2.2e-16 counts as that (as scikit-learn): one sure error must not make it infinite.
     """
-    return of_proper_scores(given, grades)(weights)["log_loss"]
+    return of_proper_scores(probabilities, grades)(weights)["log_loss"]
 
 
-def brier_scores(weights: Weights, given: Probabilities, grades: Grades) -> Values:
+def brier_scores(weights: Weights, probabilities: Probabilities, grades: Grades) -> Values:
     """Squared distance of the five probabilities from the reference, 0 to 2, for each draw (Brier 1950)."""
-    return of_proper_scores(given, grades)(weights)["brier"]
+    return of_proper_scores(probabilities, grades)(weights)["brier"]
 
 
-def of_proper_scores(given: Probabilities, grades: Grades) -> Sums:
+def of_proper_scores(probabilities: Probabilities, grades: Grades) -> Sums:
     """`brier` and `log_loss`; see `brier_scores` and `log_losses`."""
-    chosen = given[np.arange(len(grades)), grades]
-    distances = ((given - np.eye(GRADES)[grades]) ** 2).sum(axis=1)
+    chosen = probabilities[np.arange(len(grades)), grades]
+    distances = ((probabilities - np.eye(GRADES)[grades]) ** 2).sum(axis=1)
     losses = -np.log(np.clip(chosen, np.finfo(np.float64).eps, 1))
     return Sums(
         (one_by_one(distances, losses), _drawn(grades)),

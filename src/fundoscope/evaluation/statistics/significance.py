@@ -47,10 +47,10 @@ def mcnemar(first_right: Bool[np.ndarray, " case"], second_right: Bool[np.ndarra
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's (1979) step-down p-values of one family, in the order given; NaN stays and is not of the family."""
-    known = sorted((p, at) for at, p in enumerate(p_values) if not math.isnan(p))
+    ascending = sorted((p, at) for at, p in enumerate(p_values) if not math.isnan(p))
     corrected, least = [math.nan] * len(p_values), 0.0
-    for rank, (p, at) in enumerate(known):
-        least = max(least, min(1.0, p * (len(known) - rank)))
+    for rank, (p, at) in enumerate(ascending):
+        least = max(least, min(1.0, p * (len(ascending) - rank)))
         corrected[at] = least
     return corrected
 
