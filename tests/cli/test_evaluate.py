@@ -155,7 +155,7 @@ def test_a_foreign_table_of_grades_says_what_cannot_be_computed(run, clinic, tmp
     status, out, _ = run(table, clinic[1], "--resamples", 100)
 
     assert status == 0
-    assert "AUROC, referable (grade >= 2) n/a the predictions hold no probability of it" in out
+    assert "AUROC, referable (grade >= 2) n/a the predictions have no probability of it" in out
 
 
 def test_what_a_person_can_mend_is_one_line_and_status_two(run, clinic, tmp_path):

@@ -61,7 +61,7 @@ def test_a_table_of_grades_alone_is_evaluated(run_verb, tables, metrics, drawing
         "low": None,
         "high": None,
         "undefined": 0,
-        "reason": "the predictions hold no p0 to p4",
+        "reason": "the predictions have no p0 to p4",
     }
     assert list(page.glob("*.html"))
 
@@ -79,7 +79,7 @@ def test_a_table_of_a_referable_score_alone_is_evaluated(run_verb, tables, metri
         metrics.roc_auc_score(referable, score), abs=1e-10
     )
     assert statistics["referable_auroc"]["delong_low"] < statistics["referable_auroc"]["estimate"]
-    assert statistics["any_auroc"]["reason"] == "the predictions hold no probability of it"
+    assert statistics["any_auroc"]["reason"] == "the predictions have no probability of it"
     assert list(page.glob("*.html"))
 
 

@@ -151,8 +151,8 @@ def test_what_cannot_be_computed_says_why(rows):
     positive = rows.assign(dme=pd.array([2] * len(rows), dtype="Int64"))
 
     of_grades = summarise(cases_of(grades), resamples=100)
-    assert of_grades.missing["referable_or_dme_auroc"] == "the predictions hold no probability of the grade"
-    assert of_grades.missing["decision_referable_or_dme_sensitivity"] == "the predictions hold no decision"
+    assert of_grades.missing["referable_or_dme_auroc"] == "the predictions have no probability of the grade"
+    assert of_grades.missing["decision_referable_or_dme_sensitivity"] == "the predictions have no decision"
     assert not math.isnan(of_grades.intervals["referable_or_dme_sensitivity"].low)
     assert summarise(cases_of(positive), resamples=100).missing["referable_or_dme_auroc"] == "no negative photograph"
 

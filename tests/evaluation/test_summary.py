@@ -194,9 +194,9 @@ def test_a_foreign_table_of_grades_alone_gets_what_can_be_computed(rng):
 
     assert not math.isnan(summary.intervals["quadratic_kappa"].low)
     assert not math.isnan(summary.intervals["referable_sensitivity"].low)
-    assert summary.missing["referable_auroc"] == "the predictions hold no probability of it"
-    assert summary.missing["calibration_error"] == "the predictions hold no p0 to p4"
-    assert summary.missing["decision_sensitivity"] == "the predictions hold no decision"
+    assert summary.missing["referable_auroc"] == "the predictions have no probability of it"
+    assert summary.missing["calibration_error"] == "the predictions have no p0 to p4"
+    assert summary.missing["decision_sensitivity"] == "the predictions have no decision"
 
 
 def test_a_foreign_score_alone_gets_its_auroc(rng):
@@ -205,8 +205,8 @@ def test_a_foreign_score_alone_gets_its_auroc(rng):
     summary = quick(rows[["image", "patient", "grade", "p_referable"]])
 
     assert summary.intervals["referable_auroc"] == quick(rows).intervals["referable_auroc"]
-    assert summary.missing["any_auroc"] == "the predictions hold no probability of it"
-    assert summary.missing["quadratic_kappa"] == "the predictions hold no grade"
+    assert summary.missing["any_auroc"] == "the predictions have no probability of it"
+    assert summary.missing["quadratic_kappa"] == "the predictions have no grade"
 
 
 def test_probabilities_without_a_grade_answer_the_likeliest(rng):
@@ -237,7 +237,7 @@ def test_a_rare_grade_keeps_its_estimate_and_says_why_it_has_no_interval(rng):
 
     assert not math.isnan(summary.intervals["grade4_sensitivity"].estimate)
     assert summary.missing["grade4_sensitivity"].startswith("no interval: undefined on ")
-    assert summary.missing["grade4_sensitivity"].endswith(" of 200 draws of patients")
+    assert summary.missing["grade4_sensitivity"].endswith(" of 200 resamples of patients")
 
 
 def test_one_patient_alone_has_figures_and_no_intervals(rng):

@@ -1,4 +1,4 @@
-"""What the figures draw, with bands of patient draws: ROC, precision-recall, reliability and net benefit."""
+"""Curves with bootstrapped bands: ROC, precision-recall, reliability and net benefit."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Places = Float[np.ndarray, "draw place"]
 """Values of each draw at each place."""
 
 Read = Callable[[Weights], Places]
-"""A curve, read from draws."""
+"""Computes a curve for each row of weights."""
 
 Said = tuple[Int[np.ndarray, " chosen"], Bool[np.ndarray, " chosen"]]
 """Photographs that were decided on, and whether each was referred."""
@@ -89,14 +89,14 @@ class CurveSet:
 def compute_curves(
     cases: Cases, counted: Mask, *, resamples: int = 2000, seed: int = 0, level: float = 0.95
 ) -> CurveSet:
-    """Every curve with its band: percentiles of draws of patients, place by place.
+    """Compute every curve with its band: pointwise percentile intervals, bootstrapped by patient.
 
     Args:
         cases: Photographs with a reference grade.
         counted: Those that count.
-        resamples: Draws of patients.
-        seed: Of the draws.
-        level: Share of draws inside a band, at each place by itself.
+        resamples: Bootstrap resamples of patients.
+        seed: Seed of the resamples.
+        level: Confidence level of a band, pointwise.
     """
     roc, precision, reliability, benefit, prevalence = {}, {}, {}, {}, {}
     said = _said(cases, counted)
@@ -184,7 +184,7 @@ class _Band:
     def reliability(self, positive: Answers, score: Scores) -> Line:
         """Observed share in each bin that is not empty; bins are those of all photographs on every draw.
 
-        The interval is the wider of the patients' and Wilson's, for of a bin without any hit draws find no spread.
+        The interval is the wider of the patients' and Wilson's, as the bootstrap has no width in a bin without any hit.
         """
         bins = np.unique(equal_mass_bins(score, RELIABILITY_BINS), return_inverse=True)[1]
         inside = np.eye(int(bins.max()) + 1)[bins]

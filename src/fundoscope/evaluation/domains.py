@@ -87,7 +87,7 @@ class DomainTable:
             named = row.trained if single else row.tested
             lines.append(_line([named, str(row.photographs), *figures, _grades(row.lacking)]))
         note = (
-            f"Intervals: {self.level:.0%}, {INTERVALS['percentile']}, {self.resamples} draws. Where a grade is "
+            f"Intervals: {self.level:.0%}, {INTERVALS['percentile']}, {self.resamples} resamples. Where a grade is "
             "missing, AUROC is the mean over the pairs of grades that occur, and macro F1 over the grades that occur "
             "or are answered."
         )
@@ -103,8 +103,8 @@ def domain_table(
         cells: In the order of the table; all with reference grades and p0 to p4.
         protocol: `leave_one_out`: one average of all. `single_source`: one for each training set, then one of all.
         resamples: Draws of patients.
-        seed: Of the draws; the same seed gives the same intervals, which are those of `fundoscope evaluate`.
-        level: Share of draws inside an interval.
+        seed: Seed of the resamples; the same seed gives the same intervals, which are those of `fundoscope evaluate`.
+        level: Confidence level of the intervals.
 
     Returns:
         An average is the plain mean of the cells' figures, however many photographs each has; a patient drawn for its

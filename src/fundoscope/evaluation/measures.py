@@ -1,4 +1,4 @@
-"""What is measured on which photographs: statistics by name, each of many draws at once."""
+"""Which statistics are computed on which photographs: by name, each for many resamples at once."""
 
 from __future__ import annotations
 

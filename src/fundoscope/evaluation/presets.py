@@ -104,7 +104,7 @@ class Paper:
 
 
 def preset_table(name: str, summary: Summary, cases: Cases) -> Paper:
-    """A paper's table: what it calls each statistic, and its value with an interval of patient draws.
+    """Fill in a paper's table: what it calls each statistic, and its value with an interval bootstrapped by patient.
 
     Args:
         name: A name in `PRESETS`.

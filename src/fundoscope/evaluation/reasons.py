@@ -28,20 +28,20 @@ OF_PROBABILITIES: Final = (
 
 
 def why_missing(cases: Cases, counted: Mask) -> dict[str, str]:
-    """Reasons that follow from what the table holds and which grades occur, by the name of the statistic."""
+    """Return reasons that follow from the table's columns and the grades that occur, by the name of the statistic."""
     parts = (_of_scores(cases, counted), _of_scores_or_dme(cases, counted), _of_decisions(cases))
     return dict([reason for part in (*parts, _of_grades(cases, counted)) for reason in part])
 
 
 def why_no_interval(interval: Interval, resamples: int) -> str:
-    """Reason that follows from the draws."""
+    """Return the reason that follows from the resamples."""
     if math.isnan(interval.estimate):
         return "undefined on these photographs"
     if interval.undefined == resamples:
         return "no interval: fewer than two patients"
     if interval.undefined <= UNDEFINED_SHARE * resamples:
-        return "no interval: BCa is undefined, all draws lie on one side or a patient cannot be left out"
-    return f"no interval: undefined on {interval.undefined} of {resamples} draws of patients"
+        return "no interval: BCa is undefined, all resamples lie on one side or a patient cannot be left out"
+    return f"no interval: undefined on {interval.undefined} of {resamples} resamples of patients"
 
 
 def _of_scores(cases: Cases, counted: Mask) -> Iterator[tuple[str, str]]:
@@ -54,7 +54,7 @@ def _of_scores(cases: Cases, counted: Mask) -> Iterator[tuple[str, str]]:
             yield f"{name}_average_precision", why
     if np.isnan(cases.probabilities[counted]).all():
         for name in OF_PROBABILITIES:
-            yield name, "the predictions hold no p0 to p4"
+            yield name, "the predictions have no p0 to p4"
         return
     for grade in range(GRADES):
         if not (cases.reference[counted & ~np.isnan(cases.probabilities[:, 0])] == grade).any():
@@ -63,7 +63,7 @@ def _of_scores(cases: Cases, counted: Mask) -> Iterator[tuple[str, str]]:
 
 def _of_cut(reference: Grades, cut: int) -> str:
     if not len(reference):
-        return "the predictions hold no probability of it"
+        return "the predictions have no probability of it"
     if (reference >= cut).all():
         return f"no photograph of a grade below {cut}"
     return "" if (reference >= cut).any() else f"no photograph of grade {cut} or above"
@@ -75,7 +75,7 @@ def _of_decisions(cases: Cases) -> Iterator[tuple[str, str]]:
         for name in ("decision", "decision_cannot_grade_as_refer"):
             for question in questions:
                 for rate in ("sensitivity", "specificity"):
-                    yield f"{name}{question}_{rate}", "the predictions hold no decision"
+                    yield f"{name}{question}_{rate}", "the predictions have no decision"
 
 
 def _of_scores_or_dme(cases: Cases, counted: Mask) -> Iterator[tuple[str, str]]:
@@ -84,7 +84,7 @@ def _of_scores_or_dme(cases: Cases, counted: Mask) -> Iterator[tuple[str, str]]:
         scored = counted & reference.known & ~np.isnan(cases.score(name.removesuffix(SUFFIX)))
         positive = reference.positive[scored]
         if not scored.any():
-            yield f"{name}_auroc", "the predictions hold no probability of the grade"
+            yield f"{name}_auroc", "the predictions have no probability of the grade"
         elif positive.all() or not positive.any():
             yield f"{name}_auroc", f"no {'negative' if positive.all() else 'positive'} photograph"
 
@@ -93,7 +93,7 @@ def _of_grades(cases: Cases, counted: Mask) -> Iterator[tuple[str, str]]:
     answered = cases.answered[counted]
     if not (answered >= 0).any():
         for name in ("quadratic_kappa", "linear_kappa", "unweighted_kappa", "accuracy"):
-            yield name, "the predictions hold no grade"
+            yield name, "the predictions have no grade"
         return
     for grade in range(GRADES):
         if not (cases.reference[counted & (cases.answered >= 0)] == grade).any():

@@ -46,9 +46,9 @@ def evaluate_signs(
 
     Args:
         rows: As `tables.join` gives them, of predictions as `check_signs` gives them.
-        seed: Of the draws.
-        resamples: Draws of patients.
-        level: Share of draws inside an interval.
+        seed: Seed of the resamples.
+        resamples: Bootstrap resamples of patients.
+        level: Confidence level of the intervals.
         method: A name in `interval.INTERVALS`.
     """
     patients = pd.factorize(pd.Series(patient_keys(rows), dtype=object))[0]

@@ -135,9 +135,9 @@ def summarise(
     Args:
         cases: Photographs with predictions and reference grades.
         include_ungradable: Count photographs refused for their quality, where they have probabilities.
-        resamples: Draws of patients.
-        seed: Of the draws; the same seed gives the same intervals.
-        level: Share of draws inside an interval.
+        resamples: Bootstrap resamples of patients.
+        seed: Seed of the resamples; the same seed gives the same intervals.
+        level: Confidence level of the intervals.
         method: Of the intervals, a name in `interval.INTERVALS`.
         prevalence: Prevalence of referable disease at which predictive values are computed; None: they are not.
 

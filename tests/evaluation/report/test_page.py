@@ -71,7 +71,7 @@ def test_a_page_without_scores_has_no_curves_and_says_why(tmp_path, rows):
     text = write_page_of(evaluation, tmp_path, figures=figures).read_text()
 
     assert set(figures) == {"confusion"}
-    assert "n/a - the predictions hold no probability of it" in text
+    assert "n/a - the predictions have no probability of it" in text
     assert "sensitivity of the decision, referable</span>" not in text
 
 

@@ -66,8 +66,8 @@ def draw(evaluation: Evaluation) -> dict[str, tuple[str, bytes]]:
     if curves is not None and curves.net_benefit:
         figures["net_benefit"] = (
             "Decision curve (Vickers & Elkin 2006) for referable disease: referring from a threshold on is worth more "
-            f"than referring everybody or nobody where its line is the highest. Bands: {level} of the draws of "
-            "patients. Net benefit is that of the prevalence in these photographs.",
+            f"than referring everybody or nobody where its line is the highest. Bands: {level} bootstrap "
+            "intervals by patient. Net benefit is that of the prevalence in these photographs.",
             net_benefit_figure(curves.net_benefit),
         )
     if evaluation.abstention:

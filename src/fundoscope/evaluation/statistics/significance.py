@@ -1,6 +1,6 @@
 """Tests that two systems differ, their correction when there are several, and the verdict "not worse".
 
-None of them is taken on bootstrap draws: their number is ours to choose, and with it any p-value.
+None of them is computed from bootstrap resamples: their number is arbitrary, and with it any p-value.
 """
 
 from __future__ import annotations

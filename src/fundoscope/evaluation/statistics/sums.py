@@ -1,7 +1,7 @@
-"""Statistics that are read off weighted sums: of many draws at once, and over patients instead of photographs.
+"""Statistics that are functions of weighted sums: of many resamples at once, over patients instead of photographs.
 
 A sum over photographs that each count as often as their patient was drawn is a sum over patients. So whatever needs
-nothing else never sees a photograph's weight: one sparse product for each block of draws, and a formula.
+nothing else never sees a photograph's weight: one sparse product for each block of resamples, and a formula.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Several on the same draws; callable as `interval.Statistics`."""
+    """Several on the same resamples; callable as `interval.Statistics`."""
 
     parts: tuple[Sums | Together, ...]
     combine: Callable[[Found], Found] = dict
