@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,13 +19,17 @@ from fundoscope.heatmaps.baselines import (
     uniform_map,
     vessel_map,
 )
-from fundoscope.heatmaps.scores import energy_inside, off_target_share, pointing_game, rank_map, score_map, upsample
+from fundoscope.heatmaps.scores import MapScores, energy_inside, off_target_share, pointing_game, rank_map, upsample
 from fundoscope.photo.fov import Field
 from fundoscope.photo.recipe import Placement
 from fundoscope.runtime.output.illustration import lay_on_photograph
 from fundoscope.runtime.reading import Reading
 
 SIDE = 40
+
+
+def score_map(relevance: np.ndarray, lesions: np.ndarray, field: np.ndarray, **options: Any) -> MapScores:
+    return rank_map(relevance, field).scores(lesions, **options)
 
 
 def scene(rng):

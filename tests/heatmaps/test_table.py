@@ -10,7 +10,7 @@ from fundoscope.errors import BadTable
 from fundoscope.evaluation.statistics.interval import patient_interval
 from fundoscope.heatmaps.baselines import centre_blob, chance_scores, uniform_map
 from fundoscope.heatmaps.lesions import lesion_table
-from fundoscope.heatmaps.scores import off_target_share, score_map, upsample
+from fundoscope.heatmaps.scores import off_target_share, rank_map, upsample
 from fundoscope.heatmaps.table import CHANCE, NONE, Scene, differences, map_table, summarise
 from fundoscope.photo.fov import Field
 
@@ -50,7 +50,7 @@ def test_a_row_holds_what_each_measure_says_by_itself(rng):
     row = table.loc[("cam", "ma")]
 
     laid = upsample(relevance, SIDE, SIDE)
-    each = score_map(laid, one.lesions["ma"], FIELD, left_out=one.lesions["he"])
+    each = rank_map(laid, FIELD).scores(one.lesions["ma"], left_out=one.lesions["he"])
     found = lesion_table(laid, {"ma": one.lesions["ma"], "he": one.lesions["he"]}, FIELD)
     assert row[list(each.to_dict())].to_dict() == pytest.approx(each.to_dict())
     assert row["covered"] == pytest.approx(found.loc[found["type"] == "ma", "covered"].mean())

@@ -31,7 +31,7 @@ def chance_scores(
     average precision, of which a map drawn at random earns very slightly more.
 
     Args:
-        lesions: As for `maps.score_map`.
+        lesions: As for `scores.RankedMap.scores`.
         field: Likewise.
         left_out: Likewise.
         tolerance_px: Likewise.

@@ -96,37 +96,13 @@ def upsample(
     values = np.ascontiguousarray(relevance, np.float64)
     if values.shape == (height, width):
         return values
-    laid = cv2.resize(values, (width, height), interpolation=INTERPOLATIONS[interpolation])
-    return np.asarray(np.clip(laid, 0, values.max()))
-
-
-def score_map(
-    relevance: Relevance,
-    lesions: Region,
-    field: Region,
-    *,
-    left_out: Region | None = None,
-    tolerance_px: float = 0.0,
-) -> MapScores:
-    """Compute all scores of one map against one set of lesions.
-
-    Args:
-        relevance: At the size of the masks (`upsample` brings it there).
-        lesions: Of one type, one size or all; what lies outside the field is not counted.
-        field: The field of view.
-        left_out: Pixels that count neither way within the field, such as lesions of the other types. Pointing and
-            energy, which are of the whole canvas, do not heed it.
-        tolerance_px: So far from a lesion the pointing game still says hit.
-
-    Raises:
-        ValueError: If shapes differ, the map is no map, the field is empty, or no lesion lies in what counts.
-    """
-    return rank_map(relevance, field).scores(lesions, left_out=left_out, tolerance_px=tolerance_px)
+    resized = cv2.resize(values, (width, height), interpolation=INTERPOLATIONS[interpolation])
+    return np.asarray(np.clip(resized, 0, values.max()))
 
 
 @dataclass(frozen=True, slots=True)
 class RankedMap:
-    """A map with its pixels in order of relevance, to be scored against several sets of lesions; see `score_map`."""
+    """A map with its pixels in order of relevance, to be scored against several sets of lesions."""
 
     relevance: Relevance
     field: Region
@@ -134,7 +110,17 @@ class RankedMap:
     """Pixels of the field (of the flattened canvas), most relevant first."""
 
     def scores(self, lesions: Region, *, left_out: Region | None = None, tolerance_px: float = 0.0) -> MapScores:
-        """Compute all scores against one set of lesions; arguments as for `score_map`."""
+        """Compute all scores against one set of lesions.
+
+        Args:
+            lesions: Of one type, one size or all; what lies outside the field is not counted.
+            left_out: Pixels that are not counted within the field, such as lesions of the other types. Pointing and
+                energy, which are of the whole canvas, ignore it.
+            tolerance_px: Distance from a lesion at which the pointing game still counts a hit.
+
+        Raises:
+            ValueError: If shapes differ, or no lesion lies in what counts.
+        """
         check_shapes(self.relevance, lesions=lesions)
         inside = lesions & self.field
         order = self.order
@@ -147,7 +133,9 @@ class RankedMap:
                 "lesions must have a pixel in the part of the field that counts, got none; "
                 "score a photograph without lesions by `off_target_share` only"
             )
+        # (pixel,): the relevance of what counts, descending
         counted = self.relevance.ravel()[order]
+        # (level,): by distinct value, how many pixels have it or more, and how many of these are lesions
         ends = np.append(np.flatnonzero(np.diff(counted)) + 1, len(counted))
         hits_above = np.cumsum(hits)[ends - 1].astype(np.float64)
         return MapScores(
@@ -161,7 +149,15 @@ class RankedMap:
 
 
 def rank_map(relevance: Relevance, field: Region) -> RankedMap:
-    """Sort a map's pixels once, for scores against several sets of lesions; arguments as for `score_map`."""
+    """Sort a map's pixels once, for scores against several sets of lesions.
+
+    Args:
+        relevance: At the size of the masks (`upsample` brings it there).
+        field: The field of view.
+
+    Raises:
+        ValueError: If shapes differ, the map is no map, or the field is empty.
+    """
     check_map(relevance)
     check_field(relevance, field)
     pixels = np.flatnonzero(field)

@@ -131,7 +131,7 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Commissioned:
+class CommissioningResult:
     """What the data say of the terms."""
 
     terms: Terms
@@ -191,7 +191,7 @@ def choose_threshold(scores: Float[np.ndarray, " patient"], *, sensitivity: floa
 
 def commission(
     patients: Patients, terms: Terms, *, fixed: float | None = None, prevalence: float | None = None
-) -> Commissioned:
+) -> CommissioningResult:
     """Choose the operating point, or say that these patients cannot guarantee one.
 
     Args:
@@ -221,7 +221,7 @@ def commission(
         least = figures.sensitivity.hits if choice is None else choice.total - choice.rank + 1
         expected = _expected(figures, expected_prevalence, least=least) if figures.healthy else None
     guaranteed = figures is not None and figures.sensitivity.low >= terms.sensitivity - ROUNDING
-    return Commissioned(
+    return CommissioningResult(
         terms=terms,
         guaranteed=guaranteed,
         chosen=fixed is None,

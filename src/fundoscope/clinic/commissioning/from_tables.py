@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from fundoscope.clinic.commissioning.cohort import Flow, answers_of, patients_of
-from fundoscope.clinic.commissioning.commission import Commissioned, Terms, commission
+from fundoscope.clinic.commissioning.commission import CommissioningResult, Terms, commission
 from fundoscope.clinic.commissioning.protocol import protocol_of
 from fundoscope.clinic.commissioning.provenance import UNCHECKED, held_against
 from fundoscope.errors import BadTable
@@ -19,7 +19,7 @@ from fundoscope.tables.pair import Pair
 class Commissioning:
     """What a site's patients say of the terms."""
 
-    result: Commissioned
+    result: CommissioningResult
     flow: Flow
     """How many patients came, and what became of them."""
     protocol: dict[str, Any]

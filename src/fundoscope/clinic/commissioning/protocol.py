@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fundoscope.clinic.commissioning.cohort import Flow
-from fundoscope.clinic.commissioning.commission import Bound, Commissioned, Expected, Figures
+from fundoscope.clinic.commissioning.commission import Bound, CommissioningResult, Expected, Figures
 from fundoscope.clinic.commissioning.words import to_markdown, verdict
 from fundoscope.decide.referral import OperatingPoint
 from fundoscope.errors import BadRelease, BadRequest
@@ -40,7 +40,7 @@ RULE: Final = (
 
 
 def protocol_of(
-    result: Commissioned,
+    result: CommissioningResult,
     flow: Flow,
     *,
     data: Mapping[str, str | int],

@@ -56,7 +56,7 @@ class Steps:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measurements:
     """Scores of one method."""
 
     table: pd.DataFrame
@@ -75,7 +75,7 @@ def measure(
     steps: Steps,
     *,
     baselines: bool = True,
-) -> Measured:
+) -> Measurements:
     """Compute the heatmaps of one method and score them.
 
     Args:
@@ -111,7 +111,7 @@ def measure(
         for name, value in scores.items():
             table[name] = np.where(rows, value, np.nan)
         tables.append(table)
-    return Measured(pd.concat(tables, ignore_index=True), stages, maps)
+    return Measurements(pd.concat(tables, ignore_index=True), stages, maps)
 
 
 def baseline_maps(photograph: PreparedPhotograph) -> dict[str, Relevance]:
