@@ -10,6 +10,8 @@ import fundoscope
 CLINIC = (
     "clinic",
     "audit",
+    "heatmaps",
+    "duplicates",
     "runtime",
     "evaluation",
     "data",
@@ -19,6 +21,8 @@ CLINIC = (
     "pages",
     "files",
     "arrays",
+    "parallel",
+    "records",
     "painting",
     "grades",
     "errors",

@@ -116,6 +116,7 @@ def test_by_risk_control_no_more_of_the_diseased_are_missed_than_was_allowed(pai
     assert risk.missed > 0
     by_sensitivity = calibrate_tables(pair, Settings(method="temperature"), held_out=True, day=DAY)
     assert by_sensitivity.calibration.risk is None
+    assert not any("risk control" in warning for warning in by_sensitivity.calibration.warnings())
     assert by_sensitivity.calibration.threshold != risk.threshold
 
 
@@ -126,6 +127,7 @@ def test_too_few_diseased_patients_refer_everybody_and_the_warning_says_so(pair)
 
     assert calibration.threshold == 0
     assert any("too few to promise that at most 0.5% are missed" in warning for warning in calibration.warnings())
+    assert any("set on cross-fitted probabilities" in warning for warning in calibration.warnings())
 
 
 def test_a_release_says_which_sensitivity_it_is_for(release, tmp_path):

@@ -137,6 +137,11 @@ class Calibration:
     def warnings(self) -> tuple[str, ...]:
         """Return what a user of the calibration has to know."""
         warnings = [*self.conformal.warnings(), *(self.risk.warnings() if self.risk else ())]
+        if self.risk is not None:
+            warnings.append(
+                "The threshold by risk control was set on cross-fitted probabilities; those handed on are calibrated on "
+                "all photographs, and the promise holds for them only so far as both agree."
+            )
         if self.worse:
             warnings.append(
                 f"Calibrated by {self.settings.method}, the log loss on other patients is not better than before (see "
