@@ -15,6 +15,7 @@ from fundoscope.errors import BadRelease
 from fundoscope.evaluation.signs import evaluate_signs
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.runtime.release import open_release
+from fundoscope.runtime.tasks import SIGNS as SIGNS_TASK
 from fundoscope.tables import join, read_table
 from fundoscope.tables.pair import check_signs
 
@@ -89,6 +90,7 @@ def test_a_signs_release_says_what_it_answers_and_nothing_of_grades(signs_run: P
     assert set(described["operating_point"]["thresholds"]) == set(SIGNS)
     assert described["operating_point"]["name"] == "out-of-fold sensitivity 90% for each sign"
     assert described["conformal"] == {}
+    assert described["gate"] == SIGNS_TASK.gate.to_dict()
     words = json.dumps({key: described[key] for key in ("labels", "intended_use", "limits")})
     words += (signs_run / "release" / "MODEL_CARD.md").read_text()
     assert "etinopathy" not in words

@@ -84,3 +84,15 @@ def test_a_patient_has_the_classes_of_all_photographs():
 def test_what_does_not_suit_classes_is_refused(tiny, tmp_path, changes, message):
     with pytest.raises(BadRelease, match=f"{message}.*newer version"):
         runnable(tiny["tiny_description"](**(CHANGES | changes)), tmp_path)
+
+
+def test_before_calibration_the_likeliest_class_is_answered():
+    raw = np.array([[0.0, np.log(2), 0.0], [3.0, 0.0, 1.0]])
+
+    table = CLASSES.table("softmax", raw, ("normal", "amd", "dme"), column="label")
+
+    assert list(table) == ["p_normal", "p_amd", "p_dme", "predicted_label"]
+    assert table["p_amd"][0] == pytest.approx(0.5)
+    assert table["predicted_label"].tolist() == ["amd", "normal"]
+    assert CLASSES.decisions("softmax", raw).tolist() == [1, 0]
+    assert CLASSES.likeliest("softmax", raw[1:], ("normal", "amd", "dme"), column="label").predicted == "normal"

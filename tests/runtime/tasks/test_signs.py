@@ -169,3 +169,17 @@ def test_a_reading_of_signs_has_no_grade(tiny, tmp_path, retinas):
     assert "grade" not in reading.row()
     with pytest.raises(BadRelease, match=r"grades retinopathy \(task dr-grade\), got one of the task signs"):
         _ = open_release(folder).grading
+
+
+def test_before_calibration_a_sign_is_present_where_that_is_likelier():
+    raw = np.array([[0.0, 2.0, -0.1], [-3.0, -4.0, 5.0]])
+
+    table = SIGNS.table("signs", raw, LABELS[:3])
+
+    assert list(table) == ["p_haemorrhage", "p_drusen", "p_cup", "sign_haemorrhage", "sign_drusen", "sign_cup"]
+    assert table["p_drusen"] == pytest.approx(1 / (1 + np.exp([-2.0, 4.0])))
+    assert np.stack([table[f"sign_{label}"] for label in LABELS[:3]], axis=1).tolist() == [[1, 1, 0], [0, 0, 1]]
+    assert SIGNS.decisions("signs", raw).tolist() == [[False, True, False], [False, False, True]]
+    likeliest = SIGNS.likeliest("signs", raw[1:], LABELS[:3])
+    assert likeliest.present_signs == ("cup",)
+    assert likeliest.words() == "haemorrhage 0.05, drusen 0.02, cup 0.99: signs present"
