@@ -139,8 +139,8 @@ class Calibration:
         warnings = [*self.conformal.warnings(), *(self.risk.warnings() if self.risk else ())]
         if self.risk is not None:
             warnings.append(
-                "The threshold by risk control was set on cross-fitted probabilities; those handed on are calibrated on "
-                "all photographs, and the promise holds for them only so far as both agree."
+                "The threshold by risk control was set on cross-fitted probabilities; those handed on are calibrated "
+                "on all photographs, and the promise holds for them only so far as both agree."
             )
         if self.worse:
             warnings.append(
