@@ -312,3 +312,28 @@ def test_a_report_without_matplotlib_says_what_to_install(run, clinic, tmp_path,
 
     assert status == 2
     assert "research" in err
+
+
+def test_figures_that_count_macular_oedema_stand_beside_those_of_the_grade_where_it_is_known(run, clinic):
+    predictions, manifest = clinic
+    listed = pd.read_csv(manifest, dtype=object)
+    listed["dme"] = [("0", "1", "2", None)[k // 5 % 4] for k in range(61)]
+    write_table(listed, manifest)
+
+    status, out, _ = run(predictions, manifest, "--resamples", 100, "--subgroups", "--by", "split")
+    answer = json.loads(run(predictions, manifest, "--resamples", 100, "--json")[1])
+
+    assert status == 0
+    # Of 15 photographs with each value, those of grades 0 and 1 are two in five.
+    assert "Referable or DME: grade >= 2 or dme 2; 42 photographs are positive, 12 negative (6 with dme 1" in out
+    assert "6 unknown (dme blank, grade below 2) and left out: sensitivities may be optimistic." in out
+    for words in (
+        "AUROC, referable or DME (grade >= 2 or dme 2)",
+        "sensitivity of the decision, sight-threatening or DME",
+        "Decisions, not referable or DME:",
+        "or DME: referable or DME",
+    ):
+        assert words in out, words
+    assert answer["or_dme"]["referable_or_dme"]["unknown"] == 6
+    assert answer["statistics"]["decision_referable_or_dme_sensitivity"]["low"] > 0
+    assert "or_dme" not in " ".join(json.loads(run(predictions, clinic[1], "--json")[1])["curves"]["reliability"])

@@ -19,15 +19,12 @@ from fundoscope.clinic.commissioning.commission import Patients
 from fundoscope.data.split import units_of
 from fundoscope.decide.heads import exceedance
 from fundoscope.evaluation.cases import GRADED
-from fundoscope.grades import REFERABLE, SIGHT_THREATENING
+from fundoscope.grades import REFERABLE, REFERABLE_DME, SIGHT_THREATENING
 from fundoscope.tables import PROBABILITIES
 from fundoscope.tables.patients import texts
 
 SCORES: Final = ("p_referable", "p0 to p4", "grade")
 """What a system's answer may be read from, the first that the table has; of a grade the cut is the threshold."""
-
-REFERABLE_OEDEMA: Final = 2
-"""The value of `dme` that is referred and threatens sight, where macular oedema counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +88,7 @@ def patients_of(rows: pd.DataFrame, answers: Answers, *, oedema: bool = False) -
     """
     grades = _numbers(rows, "grade")
     # Comparing with NaN says no: what is not known does not make anybody referable.
-    swollen = (_numbers(rows, "dme") == REFERABLE_OEDEMA) & oedema
+    swollen = (_numbers(rows, "dme") == REFERABLE_DME) & oedema
     referable, threatening = (grades >= REFERABLE) | swollen, (grades >= SIGHT_THREATENING) | swollen
     units = units_of(rows)
     members = _gathered(units)
