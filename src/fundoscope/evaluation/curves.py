@@ -37,7 +37,7 @@ Places = Float[np.ndarray, "draw place"]
 Read = Callable[[Weights], Places]
 """Computes a curve for each row of weights."""
 
-Said = tuple[Int[np.ndarray, " chosen"], Bool[np.ndarray, " chosen"]]
+Referrals = tuple[Int[np.ndarray, " chosen"], Bool[np.ndarray, " chosen"]]
 """Photographs that were decided on, and whether each was referred."""
 
 
@@ -99,7 +99,7 @@ def compute_curves(
         level: Confidence level of a band, pointwise.
     """
     roc, precision, reliability, benefit, prevalence = {}, {}, {}, {}, {}
-    said = _said(cases, counted)
+    referrals = _referrals(cases, counted)
     for name, (cut, known, reference) in _questions(cases).items():
         scored = np.flatnonzero(counted & known & ~np.isnan(cases.score(cut)))
         positive, score = reference[scored], cases.score(cut)[scored]
@@ -118,15 +118,15 @@ def compute_curves(
                 "refer_all": band.line(THRESHOLDS, net_benefits(positive, np.ones((len(score), 1), bool))),
                 "refer_none": Line(THRESHOLDS, *([(0.0,) * len(THRESHOLDS)] * 3)),
             }
-    if benefit and said is not None:
-        inside, refer = said
+    if benefit and referrals is not None:
+        inside, refer = referrals
         band = _Band(cases.patients[inside], resamples, seed, level)
         ill = cases.reference[inside] >= REFERABLE
         benefit["decision"] = band.line(THRESHOLDS, net_benefits(ill, refer[:, None]))
     return CurveSet(
         roc=roc,
         precision_recall=precision,
-        operating=_operating(cases.reference, said),
+        operating=_operating(cases.reference, referrals),
         prevalence=prevalence,
         reliability=reliability,
         net_benefit=benefit,
@@ -239,7 +239,7 @@ def _precision(positive: Answers, score: Scores) -> Read:
     return read
 
 
-def _said(cases: Cases, counted: Mask) -> Said | None:
+def _referrals(cases: Cases, counted: Mask) -> Referrals | None:
     """Photographs decided on (else graded), and whether they were referred; None for none."""
     decision = np.array(cases.decision, dtype=object)
     if any(cases.decision):
@@ -249,10 +249,10 @@ def _said(cases: Cases, counted: Mask) -> Said | None:
     return (inside, cases.answered[inside] >= REFERABLE) if len(inside) else None
 
 
-def _operating(reference: Grades, said: Said | None) -> dict[str, float]:
-    if said is None:
+def _operating(reference: Grades, referrals: Referrals | None) -> dict[str, float]:
+    if referrals is None:
         return {}
-    inside, refer = said
+    inside, refer = referrals
     positive = reference[inside] >= REFERABLE
     sensitivity, specificity = hit_rates(np.ones((1, len(inside))), positive, refer)
     precision = float(positive[refer].mean()) if refer.any() else math.nan

@@ -52,7 +52,7 @@ def shifts(
         counted: Those that count.
         grouping: Of the same photographs.
         rng: Of the shuffles.
-        shuffles: How often groups are dealt out by chance.
+        shuffles: How often groups are assignments out by chance.
     """
     own = Grouping(grouping.column, grouping.values, np.where(counted, grouping.codes, -1))
     present = [at for at in range(len(own.values)) if (own.codes == at).any()]
@@ -60,10 +60,12 @@ def shifts(
         return ()
     tested = present if len(present) > 2 else present[:1]
     score = cases.score("referable")
-    dealt = np.stack([own.codes, *shuffled(own, cases.patients, rng, shuffles)]).astype(np.int32)
-    grades = np.array([_grades_apart(cases.reference, dealt, at) for at in tested])
-    scores = np.array([scores_apart(score, dealt, at) for at in tested])
-    grades_p, scores_p = (holm([chance(float(each[0]), each[1:]) for each in found]) for found in (grades, scores))
+    assignments = np.stack([own.codes, *shuffled(own, cases.patients, rng, shuffles)]).astype(np.int32)
+    grades = np.array([_grades_apart(cases.reference, assignments, at) for at in tested])
+    scores = np.array([scores_apart(score, assignments, at) for at in tested])
+    grades_p, scores_p = (
+        holm([chance(float(of_group[0]), of_group[1:]) for of_group in distances]) for distances in (grades, scores)
+    )
     return tuple(
         Shift(
             own.values[at],
@@ -78,40 +80,43 @@ def shifts(
     )
 
 
-def scores_apart(scores: Scores, dealt: np.ndarray, at: int) -> Float[np.ndarray, " deal"]:
-    """Kolmogorov-Smirnov distance between a group's scores and the others', for each dealing of the groups.
+def scores_apart(scores: Scores, assignments: np.ndarray, group: int) -> Float[np.ndarray, " assignment"]:
+    """Compute the Kolmogorov-Smirnov distance between a group's scores and the others', for each assignment.
 
     Args:
         scores: NaN where there is none; those are left out.
-        dealt: Codes of the groups, one row for each dealing; -1 is in none, the same photographs in each.
-        at: The group.
+        assignments: Codes of the groups, one row for each assignment; -1 is in none, the same photographs in each.
+        group: Code of the group.
     """
-    known = np.flatnonzero(~np.isnan(scores))
-    order = known[np.argsort(scores[known], kind="stable")]
+    scored = np.flatnonzero(~np.isnan(scores))
+    order = scored[np.argsort(scores[scored], kind="stable")]
+    # Of photographs with one score, the last one in this order: there the cumulative distributions are compared.
     last = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
     if not len(last):
-        return np.full(len(dealt), np.nan)
-    # Who is in a group at all is the same however groups are dealt out: the others are all of them less this group.
-    everyone = np.cumsum(dealt[0, order] >= 0)[last].astype(np.float64)
-    apart = np.empty(len(dealt))
+        return np.full(len(assignments), np.nan)
+    # Photographs in any group are the same in all assignments; the others are all of them less this group.
+    up_to = np.cumsum(assignments[0, order] >= 0)[last].astype(np.float64)
+    distances = np.empty(len(assignments))
     block = max(1, PATIENT_BLOCK // len(order))
-    for start in range(0, len(dealt), block):
-        below = np.cumsum(dealt[start : start + block, order] == at, axis=1, dtype=np.int32)[:, last]
-        inside, every = below[:, -1:].astype(np.float64), everyone[-1]
-        furthest = np.abs(below - inside * (everyone / max(every, 1.0))).max(axis=1)
-        apart[start : start + block] = ratio(furthest * every, (inside * (every - inside))[:, 0])
-    return apart
+    for start in range(0, len(assignments), block):
+        # Of each assignment how many of the group have at most each score: (assignment, score).
+        below = np.cumsum(assignments[start : start + block, order] == group, axis=1, dtype=np.int32)[:, last]
+        inside, total = below[:, -1:].astype(np.float64), up_to[-1]
+        # The difference of the two distributions, times inside * (total - inside) / total.
+        furthest = np.abs(below - inside * (up_to / max(total, 1.0))).max(axis=1)
+        distances[start : start + block] = ratio(furthest * total, (inside * (total - inside))[:, 0])
+    return distances
 
 
-def _grades_apart(reference: Codes, dealt: np.ndarray, at: int) -> Float[np.ndarray, " deal"]:
-    """Total variation distance between a group's grades and the others'."""
-    is_it = np.eye(GRADES)[reference]
-    everyone = (dealt[0] >= 0) @ is_it
-    inside = (dealt == at) @ is_it
-    shares = [ratio(side, side.sum(axis=1)[:, None]) for side in (inside, everyone - inside)]
+def _grades_apart(reference: Codes, assignments: np.ndarray, group: int) -> Float[np.ndarray, " assignment"]:
+    """Compute the total variation distance between a group's grades and the others', for each assignment."""
+    has_grade = np.eye(GRADES)[reference]  # (photo, grade)
+    everyone = (assignments[0] >= 0) @ has_grade
+    inside = (assignments == group) @ has_grade  # (assignment, grade)
+    shares = [ratio(counts, counts.sum(axis=1)[:, None]) for counts in (inside, everyone - inside)]
     return np.asarray(np.abs(shares[0] - shares[1]).sum(axis=1) / 2)
 
 
 def _mean(scores: Scores) -> float:
-    known = scores[~np.isnan(scores)]
-    return float(known.mean()) if len(known) else math.nan
+    defined = scores[~np.isnan(scores)]
+    return float(defined.mean()) if len(defined) else math.nan

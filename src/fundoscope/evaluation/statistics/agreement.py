@@ -93,9 +93,9 @@ def cut_statistics(counts: Confusions) -> dict[str, Values]:
     values = {}
     for name, cut in CUTS.items():
         positive, negative = counts[:, cut:].sum(axis=(1, 2)), counts[:, :cut].sum(axis=(1, 2))
-        hit, said = counts[:, cut:, cut:].sum(axis=(1, 2)), counts[:, :, cut:].sum(axis=(1, 2))
+        hit, called = counts[:, cut:, cut:].sum(axis=(1, 2)), counts[:, :, cut:].sum(axis=(1, 2))
         values[f"{name}_sensitivity"] = ratio(hit, positive)
-        values[f"{name}_f1"] = ratio(2 * hit, positive + said)
+        values[f"{name}_f1"] = ratio(2 * hit, positive + called)
         values[f"{name}_specificity"] = ratio(counts[:, :cut, :cut].sum(axis=(1, 2)), negative)
     return values
 
