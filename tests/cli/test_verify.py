@@ -3,6 +3,10 @@ from __future__ import annotations
 import json
 import shutil
 
+from fundoscope.runtime.copies import copy_release
+from fundoscope.runtime.golden_photograph import GOLDEN_CANVAS, GOLDEN_PHOTOGRAPH
+from fundoscope.runtime.release import open_release
+
 
 def test_a_whole_release_is_verified_check_by_check(run_verb, tiny_release):
     status, out, _ = run_verb("verify", tiny_release)
@@ -64,3 +68,20 @@ def test_a_release_that_is_not_there_ends_with_status_2(run_verb, tmp_path):
 
     assert (status, out) == (2, "")
     assert "there is no such path" in err
+
+
+def test_an_older_release_is_completed_with_a_golden_photograph(run_verb, tiny_release, tmp_path):
+    whole = open_release(tiny_release)
+    old = copy_release(whole, tmp_path / "old", whole.release, {}, without=(GOLDEN_PHOTOGRAPH, GOLDEN_CANVAS))
+
+    status, out, err = run_verb("verify", old.path, "--complete", tmp_path / "new")
+
+    assert status == 0
+    assert "absent golden photograph" in out
+    assert "written: " in err
+    assert open_release(tmp_path / "new").golden_photograph is not None
+    assert run_verb("verify", tmp_path / "new")[1].count("absent") == 0
+    status, _, err = run_verb("verify", tmp_path / "new", "--complete", tmp_path / "newer")
+    assert status == 2
+    assert "--complete: expected a release without a golden photograph" in err
+    assert not (tmp_path / "newer").exists()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from fundoscope.data.imports import SOURCES
-from fundoscope.data.licences import Terms, strictest, terms_of
+from fundoscope.data.licences import Terms, terms_of
 
 NOT_OPEN = {
     "aptos": Terms.RESTRICTED,
@@ -57,9 +57,3 @@ def test_sets_that_may_not_be_passed_on_are_known_as_such(name: str, terms: Term
 @pytest.mark.parametrize("name", ["idrid", "idrid_lesions", "octdl", "kermany", "rfmid", "sustech"])
 def test_sets_under_cc_by_are_open(name: str):
     assert terms_of(SOURCES[name].licence) is Terms.OPEN
-
-
-def test_several_licences_bind_by_the_strictest():
-    assert strictest(["CC BY 4.0", "CC BY-NC 4.0", "MIT"]) is Terms.NON_COMMERCIAL
-    assert strictest(["CC BY 4.0", ""]) is Terms.UNKNOWN
-    assert strictest([]) is Terms.OPEN

@@ -73,8 +73,8 @@ def export(
     from fundoscope.errors import BadTable
 
     with needs_extra("training"):
-        from fundoscope.training.export.release import export_run
         from fundoscope.training.export.card import headlines
+        from fundoscope.training.export.release import export_run
     figures = {}
     for path in evaluation or []:
         try:

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from fundoscope.cli.console import answers
+from fundoscope.cli.console import answers, troubles
 from fundoscope.cli.grade import Backend, ByBackend
 from fundoscope.grades import NOT_A_DEVICE
 
@@ -29,7 +29,15 @@ MARKS = {
 """How the result of a check is shown."""
 
 
-def verify(release: Place = None, as_json: AsJson = False, backend: ByBackend = Backend.onnxruntime) -> None:
+def verify(
+    release: Place = None,
+    as_json: AsJson = False,
+    backend: ByBackend = Backend.onnxruntime,
+    complete: Annotated[
+        Path | None,
+        typer.Option(help="Write a copy with a golden photograph here, if the release is whole and has none."),
+    ] = None,
+) -> None:
     """Check a release: hashes, reading and preparing its golden photograph, and its network's golden outputs.
 
     Exit status: 0 if all is well, 2 if not.
@@ -53,6 +61,21 @@ def verify(release: Place = None, as_json: AsJson = False, backend: ByBackend = 
         answers.print(Text(f"{result.name or result.path}: {'whole' if result.passed else 'do not use it'}."))
     if not result.passed:
         raise typer.Exit(2)
+    if complete is not None:
+        _complete(default_release() if release is None else release, complete)
+
+
+def _complete(release: Path, target: Path) -> None:
+    """Write a copy of a release with a golden photograph, which releases of earlier versions lack."""
+    from fundoscope.errors import BadRequest
+    from fundoscope.runtime.copies import copy_with_golden_photograph
+    from fundoscope.runtime.release import open_release
+
+    opened = open_release(release)
+    if opened.golden_photograph is not None:
+        raise BadRequest(f"--complete: expected a release without a golden photograph, {opened.name} has one. Use it.")
+    copy = copy_with_golden_photograph(opened, target)
+    troubles.print(f"written: {target} ({copy.name})", markup=False, soft_wrap=True)
 
 
 def info(release: Place = None, as_json: AsJson = False) -> None:

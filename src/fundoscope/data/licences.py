@@ -7,7 +7,6 @@ cautious answer: nothing is concluded from silence. This is no legal advice.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final
 
@@ -52,8 +51,3 @@ def terms_of(licence: str) -> Terms:
         'UNKNOWN'
     """
     return next((terms for terms, words in _WORDS.items() if re.search(words, licence, re.IGNORECASE)), Terms.UNKNOWN)
-
-
-def strictest(licences: Iterable[str]) -> Terms:
-    """Return the strictest terms of several licences; open where there are none."""
-    return max(map(terms_of, licences), default=Terms.OPEN)

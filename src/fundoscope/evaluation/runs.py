@@ -20,15 +20,7 @@ from typing import Any, Final
 
 from fundoscope.errors import BadCheckpoint, BadRequest
 from fundoscope.files import sha256_of
-
-EXPERIMENT: Final = "experiment.json"
-
-TABLES: Final = ("out_of_fold.csv", "predictions.csv")
-"""Predictions that no trained-on photograph is in; the first that is there is the run's."""
-
-WEIGHTS: Final = "network.safetensors"
-
-TIMING: Final = "timing.json"
+from fundoscope.run_folder import FitFolder, RunFolder
 
 STATISTICS_OF_BATCHES: Final = frozenset({"running_mean", "running_var", "num_batches_tracked"})
 """Last part of the names of stored tensors that are counted over photographs, not learned."""
@@ -115,28 +107,31 @@ def read_run_folder(folder: Path | str) -> Run:
         BadCheckpoint: If a file of the run is damaged.
     """
     place = Path(folder)
-    if not (place / EXPERIMENT).is_file():
+    files = RunFolder(place)
+    if not files.experiment.is_file():
         raise BadRequest(
-            f"{place}: expected the folder of a run, got one without {EXPERIMENT}. "
+            f"{place}: expected the folder of a run, got one without {files.experiment.name}. "
             "Give a folder that `fundoscope train` wrote, or a table of predictions."
         )
-    table = next((place / name for name in TABLES if (place / name).is_file()), None)
-    fits = _fits(place)
+    # No trained-on photograph is in either; the first that is there is the run's.
+    tables = (files.out_of_fold, files.predictions)
+    table = next((path for path in tables if path.is_file()), None)
+    fits = [fit for fit in (*files.folds(), files.final) if fit.path.is_dir()]
     if table is None:
-        done = sum((fit / WEIGHTS).is_file() for fit in fits)
+        done = sum(fit.weights.is_file() for fit in fits)
         raise BadRequest(
-            f"{place}: expected a finished run with {' or '.join(TABLES)}, got neither ({done} of {len(fits)} fits "
-            f"begun are done). Finish it with `fundoscope train --resume {place}`; a run without folds needs rows to "
-            "validate on (data.validate)."
+            f"{place}: expected a finished run with {' or '.join(path.name for path in tables)}, got neither ({done} "
+            f"of {len(fits)} fits begun are done). Finish it with `fundoscope train --resume {place}`; a run without "
+            "folds needs rows to validate on (data.validate)."
         )
-    experiment = _json(place / EXPERIMENT)
+    experiment = _json(files.experiment)
     curves = tuple(curve for curve in map(_curve, fits) if curve.losses or curve.kappas)
-    stored = [fit / WEIGHTS for fit in fits if (fit / WEIGHTS).is_file()]
+    stored = [fit.weights for fit in fits if fit.weights.is_file()]
     parameters = count_parameters(stored[-1]) if stored else None
-    timed = [(fit, _timing(fit / TIMING)) for fit in fits]
+    timed = [(fit, _timing(fit.timing)) for fit in fits]
     timings = tuple(timing for _, timing in timed if timing is not None)
     complete = bool(fits) and all(
-        timing is not None and (timing.gapless or len(_logs(fit)) < 2) for fit, timing in timed
+        timing is not None and (timing.gapless or len(fit.metrics) < 2) for fit, timing in timed
     )
     return Run(place, experiment, table, curves, parameters, timings, complete)
 
@@ -195,7 +190,8 @@ def shared_manifest(runs: Sequence[Run]) -> Path:
     for run in runs:
         if not run.manifest.is_file():
             raise BadRequest(
-                f"{run.folder}: expected the manifest that {EXPERIMENT} names, got no such file: {run.manifest}. "
+                f"{run.folder}: expected the manifest that its {RunFolder(run.folder).experiment.name} names, got no "
+                f"such file: {run.manifest}. "
                 "Start in the folder where the run was started, or name the manifest last."
             )
     first, *others = runs
@@ -268,13 +264,6 @@ def _is_learned(name: str, dtype: str) -> bool:
     return name.rpartition(".")[2] not in STATISTICS_OF_BATCHES and "F" in dtype
 
 
-def _fits(run: Path) -> list[Path]:
-    """Folders of the fits, folds in order, then the final one."""
-    folds = [path for path in run.glob("fold*") if path.is_dir() and path.name.removeprefix("fold").isdigit()]
-    folds.sort(key=lambda path: int(path.name.removeprefix("fold")))
-    return [*folds, *(path for path in [run / "final"] if path.is_dir())]
-
-
 def _json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -321,9 +310,9 @@ class _Step:
     kappa: float | None
 
 
-def _curve(fit: Path) -> Curve:
+def _curve(fit: FitFolder) -> Curve:
     steps: list[_Step] = []
-    for log in _logs(fit):
+    for log in fit.metrics:
         later = list(_steps(log))
         if later:
             begins = min(row.step for row in later)
@@ -334,14 +323,7 @@ def _curve(fit: Path) -> Curve:
             losses[row.epoch + 1].append(row.loss)
     kappas = {row.epoch + 1: row.kappa for row in steps if row.kappa is not None}
     means = tuple((epoch, sum(values) / len(values)) for epoch, values in sorted(losses.items()))
-    return Curve(fit.name, means, tuple(sorted(kappas.items())))
-
-
-def _logs(fit: Path) -> list[Path]:
-    """The log of each attempt, in order; an attempt killed before it wrote anything has none."""
-    attempts = [path for path in fit.glob("log*") if re.fullmatch(r"log\d*", path.name)]
-    attempts.sort(key=lambda path: int(path.name.removeprefix("log") or 1))
-    return [path / "metrics.csv" for path in attempts if (path / "metrics.csv").is_file()]
+    return Curve(fit.path.name, means, tuple(sorted(kappas.items())))
 
 
 def _steps(path: Path) -> Iterator[_Step]:

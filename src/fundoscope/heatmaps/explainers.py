@@ -18,8 +18,8 @@ from fundoscope.errors import BadRequest, BadTable
 from fundoscope.files import sha256_of
 from fundoscope.heatmaps.masks import read_mask
 from fundoscope.runtime.backends.network import DEFAULT_BACKEND
-from fundoscope.runtime.explain import Explained, by_release
-from fundoscope.runtime.explanations import Request, Row, explain_listed
+from fundoscope.runtime.explanation.explain import Explained, by_release
+from fundoscope.runtime.explanation.stored import Request, Row, explain_listed
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.inputs import Listed
 from fundoscope.tables.columns import MASK_COLUMNS

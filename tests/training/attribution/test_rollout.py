@@ -54,7 +54,7 @@ def heads_and_gradients(net: GradingNetwork, pictures: torch.Tensor) -> tuple[li
 
 
 def by_hand(attentions: list[np.ndarray], gradients: list[np.ndarray], prefix: int, rows: int, columns: int):
-    """FACTS' definition with loops over photographs and rows: what the class token draws from each patch."""
+    """The definition with loops over photographs and rows: what the class token draws from each patch."""
     maps = []
     for photo in range(len(attentions[0])):
         reach = None

@@ -134,7 +134,7 @@ def test_mean_pooling_counts_patches_alone_and_class_token_the_first(name: str):
 
 @pytest.mark.parametrize("held", ["norm", "fc_norm"])
 def test_a_transformer_pooled_by_its_mean_learns_a_norm_behind_it_unless_one_is_stored(tmp_path: Path, held: str):
-    """RETFound, FACTS E.1: of a checkpoint with `norm`, exactly the classifier and fc_norm are missing."""
+    """RETFound, of a checkpoint with `norm`, exactly the classifier and fc_norm are missing."""
     pool = {"norm": "token", "fc_norm": "avg"}[held]
     state = timm.create_model("vit_tiny_patch16_224", global_pool=pool, num_classes=0, **SMALL).state_dict()
     state[f"{held}.weight"] = torch.full((24,), 3.0)
@@ -147,7 +147,7 @@ def test_a_transformer_pooled_by_its_mean_learns_a_norm_behind_it_unless_one_is_
 
 
 def test_dinov2_keeps_its_trained_norm_under_the_mean(tmp_path: Path):
-    """RETFound-Green's pooling; a fresh norm on DINOv2's tokens is the error of RETFound's notebook (FACTS F)."""
+    """RETFound-Green's pooling; a fresh norm on DINOv2's tokens is the error of RETFound's notebook."""
     state = timm.create_model("vit_base_patch14_dinov2", num_classes=0, img_size=56, **SMALL).state_dict()
     state["norm.weight"] = torch.full((24,), 3.0)
     settings = network("vit_base_patch14_dinov2", size=SMALL, pool="mean", weights=stored(tmp_path, state))

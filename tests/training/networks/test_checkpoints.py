@@ -28,7 +28,7 @@ def vit(name: str, **options: object):
 
 
 def retfound(**changes: object) -> dict:
-    """A masked autoencoder's file, as RETFound publishes it (FACTS E.1)."""
+    """A masked autoencoder's file, as RETFound publishes it."""
     decoder = {"mask_token": torch.zeros(1, 1, 16), "decoder_embed.weight": torch.zeros(16, 24)}
     decoder |= {"decoder_blocks.0.norm1.weight": torch.ones(16), "decoder_pos_embed": torch.zeros(1, 197, 16)}
     state = vit("vit_large_patch16_224").state_dict() | decoder | changes

@@ -74,7 +74,7 @@ def test_a_file_that_lacks_a_part_of_the_tower_is_refused(whole, tmp_path: Path)
 
 
 def test_it_is_normalised_with_clip_s_colours_not_imagenet_s():
-    """RetinaScan fed it ImageNet's (FACTS F)."""
+    """RetinaScan fed it ImageNet's."""
     mean, std = own_normalisation(Network(backbone="clip_vit_b16"))
 
     assert mean == (0.48145466, 0.4578275, 0.40821073)  # openai/CLIP, clip.py

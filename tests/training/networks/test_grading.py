@@ -55,7 +55,7 @@ def test_frozen_batch_norm_reaches_the_whole_backbone():
 
 @pytest.mark.parametrize("pool", ["mean", "class_token"])
 def test_layer_decay_is_retfound_s_ladder(pool: str):
-    """FACTS E.1 for 24 blocks: scale = decay^(25 - i); embeddings 0, block k at k + 1, head at the top.
+    """RETFound's for 24 blocks: scale = decay^(25 - i); embeddings 0, block k at k + 1, head at the top.
 
     The norm stands with the head where it comes after pooling, and with the last block where it comes before.
     """

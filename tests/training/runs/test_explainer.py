@@ -16,8 +16,8 @@ torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 from fundoscope.errors import BadCheckpoint, BadRequest
 from fundoscope.heatmaps.explainers import Explainer
 from fundoscope.painting import RetinaSpec, paint_retina
-from fundoscope.runtime.explain import overlay
-from fundoscope.runtime.explanations import Request, write_explained
+from fundoscope.runtime.explanation.explain import overlay
+from fundoscope.runtime.explanation.stored import Request, write_explained
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.runs.explainer import read_explainer, read_side_by_side
 

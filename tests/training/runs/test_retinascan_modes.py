@@ -81,7 +81,7 @@ def test_predictions_carry_both_heads_so_that_retinascan_s_calibration_can_read_
 
 
 def test_thresholds_are_judged_on_patients_they_were_not_tuned_on(looked_at, tmp_path: Path):
-    """RetinaScan tuned and reported on the same photographs (FACTS F): a photograph's grade may not move its own."""
+    """RetinaScan tuned and reported on the same photographs: a photograph's grade may not move its own."""
     experiment, network, train, held_out = looked_at
     write_weights(network, tmp_path / SNAPSHOTS / "epoch0.safetensors")
     name = "cuts, thresholds tuned on other patients"

@@ -25,7 +25,7 @@ from fundoscope.training.attribution.reference import STEPS, integrated_gradient
 from fundoscope.training.attribution.rollout import Readout, grad_rollout, last_attention, patches, rollout
 from fundoscope.training.attribution.targets import Target, score
 from fundoscope.training.networks.clip import ClipImageTower
-from fundoscope.training.networks.grading import GradingNetwork
+from fundoscope.training.networks.grading import GradingNetwork, laid_back
 from fundoscope.training.networks.normalisation import Normalise
 
 Pictures = Float[Tensor, "photo *eyes 3 row column"]
@@ -111,9 +111,7 @@ def explain(
 def answer_and_explain(networks: Sequence[GradingNetwork], pictures: Pictures, method: Method) -> Answered:
     """What the networks say of normalised pictures, and the heatmap, by a method of `IN_ONE_PASS`."""
     make = _cam if method.name in CAMS else _attention
-    views = [(pictures, False)]
-    if networks[0].flip_average:
-        views.append((pictures.flip(-1), True))
+    views = networks[0].views(pictures)
     with torch.enable_grad():
         looks = [(flipped, make(network, view, method)) for network in networks for view, flipped in views]
         raw = torch.stack([look.raw for _, look in looks]).mean(dim=0)
@@ -123,7 +121,7 @@ def answer_and_explain(networks: Sequence[GradingNetwork], pictures: Pictures, m
     layered: list[list[Tensor]] = []
     for flipped, look in looks:
         maps = look.read([next(slopes) for _ in look.held])
-        layered.append([each.flip(-1) if flipped else each for each in maps])
+        layered.append([laid_back(layer, mirrored=flipped) for layer in maps])
     means = [torch.stack(same).mean(dim=0).relu() for same in zip(*layered, strict=True)]
     features = torch.cat(
         [

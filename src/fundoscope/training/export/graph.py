@@ -27,7 +27,7 @@ from fundoscope.parallel import available_cores
 from fundoscope.runtime.backends.sessions import run_graph
 from fundoscope.runtime.tasks import DR_GRADE
 from fundoscope.runtime.tasks.task import Task
-from fundoscope.training.networks.grading import GradingNetwork
+from fundoscope.training.networks.grading import GradingNetwork, laid_back, mean_of
 from fundoscope.training.networks.normalisation import Normalise
 
 RAW_TOLERANCE = 1e-4
@@ -64,7 +64,7 @@ class PlainGraph(nn.Module):
     def forward(self, canvases: UInt8[Tensor, "photo *eyes side side 3"]) -> tuple[Tensor, ...]:
         """Return raw output (photo, output) and features (photo, feature)."""
         readings = self.read(self.normalise(canvases))
-        return _mean([reading.raw for reading in readings]), self._reported(readings)
+        return mean_of([reading.raw for reading in readings]), self._reported(readings)
 
     def read(self, pictures: Float[Tensor, "photo *eyes 3 side side"]) -> list[Read]:
         """Return what each network makes of the pictures; averaged with the mirror image where asked."""
@@ -111,12 +111,12 @@ class ReleaseGraph(PlainGraph):
     ) -> tuple[Float[Tensor, "photo output"], Float[Tensor, "photo feature"], Float[Tensor, "photo row column"]]:
         """Return raw output, features, and a heatmap with largest value 1 (0 where nothing supported the answer)."""
         readings = self.read(self.normalise(canvases))
-        raw = _mean([reading.raw for reading in readings])
+        raw = mean_of([reading.raw for reading in readings])
         relevance = [
             (reading.maps * _own(net, net.head.relevance(reading.seen, raw))[:, :, None, None]).sum(dim=1)
             for net, reading in zip(self.networks, readings, strict=True)
         ]
-        heat = _mean(relevance).relu()
+        heat = mean_of(relevance).relu()
         # An added epsilon would vanish in the exported graph; a floor does not.
         return raw, self._reported(readings), heat / heat.amax(dim=(1, 2), keepdim=True).clamp_min(1e-6)
 
@@ -132,32 +132,21 @@ class Read(NamedTuple):
 
 
 def _read(network: GradingNetwork, pictures: Float[Tensor, "photo *eyes 3 side side"]) -> Read:
-    straight = _read_once(network, pictures)
-    if not network.flip_average:
-        return straight
-    mirrored = _read_once(network, pictures.flip(-1))
-    return Read(
-        (straight.maps + mirrored.maps.flip(-1)) / 2,
-        (straight.seen + mirrored.seen) / 2,
-        (straight.raw + mirrored.raw) / 2,
-    )
+    reads = [_read_once(network, view, mirrored=mirrored) for view, mirrored in network.views(pictures)]
+    return Read(*(mean_of(parts) for parts in zip(*reads, strict=True)))
 
 
-def _read_once(network: GradingNetwork, pictures: Float[Tensor, "photo *eyes 3 side side"]) -> Read:
+def _read_once(network: GradingNetwork, pictures: Float[Tensor, "photo *eyes 3 side side"], *, mirrored: bool) -> Read:
     laid, there = network.lay_out(pictures)
     maps = network.maps(laid)
     seen = network.join(network.pool(maps), there)
-    return Read(maps if there is None else maps[: pictures.shape[0]], seen, network.head(seen))
+    graded = maps if there is None else maps[: pictures.shape[0]]
+    return Read(laid_back(graded, mirrored=mirrored), seen, network.head(seen))
 
 
 def _own(network: GradingNetwork, seen: Float[Tensor, "photo seen"]) -> Float[Tensor, "photo feature"]:
     """Return the graded photograph's part of what the head reads, or of what is as wide."""
     return seen if network.eyes == 1 else seen[:, : network.features]
-
-
-def _mean(several: list[Tensor]) -> Tensor:
-    """Return the mean of what several networks gave; of one what it gave, with no needless node in the graph."""
-    return several[0] if len(several) == 1 else torch.stack(several).mean(dim=0)
 
 
 def release_graph(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -35,6 +36,16 @@ class Output(NamedTuple):
     lesions: Float[Tensor, "photo kind row column"] | None
     second: Float[Tensor, "photo output2"] | None = None
     """Raw output of the auxiliary head, while training with one."""
+
+
+def mean_of(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the mean of tensors of one shape; a single one as it is, with no needless node in an exported graph."""
+    return tensors[0] if len(tensors) == 1 else torch.stack(list(tensors)).mean(dim=0)
+
+
+def laid_back(maps: Tensor, *, mirrored: bool) -> Tensor:
+    """Return maps (..., row, column) of a view as they lie on the photograph."""
+    return maps.flip(-1) if mirrored else maps
 
 
 class GradingNetwork(nn.Module):
@@ -112,12 +123,17 @@ class GradingNetwork(nn.Module):
 
     def grade_twice(self, pictures: Pictures) -> tuple[Tensor, Tensor, Tensor | None]:
         """The same and, where there is a second head, its raw output."""
-        output = self(pictures)
-        if self.flip_average:
-            mirrored = self(pictures.flip(-1))
-            second = None if output.second is None else (output.second + mirrored.second) / 2
-            output = Output((output.raw + mirrored.raw) / 2, (output.features + mirrored.features) / 2, None, second)
-        return output.raw, self.reported(output.features), output.second
+        outputs = [self(view) for view, _ in self.views(pictures)]
+        raw, features = mean_of([o.raw for o in outputs]), mean_of([o.features for o in outputs])
+        second = None if outputs[0].second is None else mean_of([o.second for o in outputs])
+        return raw, self.reported(features), second
+
+    def views(self, pictures: Pictures) -> list[tuple[Pictures, bool]]:
+        """Return the views whose outputs are averaged when grading, each with whether it is mirrored.
+
+        A map of a mirrored view is laid back over the photograph by `laid_back`.
+        """
+        return [(pictures, False), (pictures.flip(-1), True)] if self.flip_average else [(pictures, False)]
 
     def reported(self, features: Float[Tensor, "photo feature"]) -> Float[Tensor, "photo reported"]:
         """What photographs are compared by: with prototypes the projection that these see, else the pooled features."""

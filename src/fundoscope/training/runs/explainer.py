@@ -24,8 +24,8 @@ from fundoscope.files import sha256_of
 from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.run_folder import WEIGHTS
 from fundoscope.runtime.assessment import assess
-from fundoscope.runtime.explain import Explained, Relevance
-from fundoscope.runtime.explanations import Request
+from fundoscope.runtime.explanation.explain import Explained, Relevance
+from fundoscope.runtime.explanation.stored import Request
 from fundoscope.runtime.reading import Reading
 from fundoscope.training.attribution.cam import CAMS
 from fundoscope.training.attribution.capture import attends

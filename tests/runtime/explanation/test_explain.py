@@ -9,7 +9,7 @@ import pytest
 
 from fundoscope.photo.fov import Field
 from fundoscope.photo.recipe import Placement
-from fundoscope.runtime.explain import (
+from fundoscope.runtime.explanation.explain import (
     LESION_COLOURS,
     SHOWN_FULL,
     Explained,

@@ -24,7 +24,7 @@ from fundoscope.errors import BadRequest
 from fundoscope.files import replacing, sha256_of, write_bytes, write_text
 from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.records import null_if_nan
-from fundoscope.runtime.explain import Explained, Lesions, field_on_grid, figure, overlay, share_outside
+from fundoscope.runtime.explanation.explain import Explained, Lesions, field_on_grid, figure, overlay, share_outside
 from fundoscope.runtime.inputs import Listed
 from fundoscope.runtime.reading import Reading
 
