@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fundoscope.duplicates.hamming import HASH_BITS, close_pairs
+from fundoscope.duplicates.candidates import HASH_BITS, close_pairs
 
 RADIUS = 44
 CHANGED_BITS = 20

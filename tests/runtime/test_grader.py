@@ -9,7 +9,6 @@ from PIL import Image
 from fundoscope.decide.heads import probabilities
 from fundoscope.decide.neighbours import Neighbours, Voting
 from fundoscope.parallel import AHEAD_PER_THREAD, in_order
-from fundoscope.runtime import assessment as looking
 from fundoscope.runtime import grader as grader_module
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.release import write_release
@@ -121,7 +120,7 @@ def test_a_refused_picture_of_a_retina_keeps_its_probabilities_but_has_no_grade(
 
 
 def test_a_fault_with_one_photograph_is_confined_to_it(tiny_release, retinas, monkeypatch):
-    prepare = looking.prepare
+    prepare = grader_module.prepare
     calls = []
 
     def faulty(*arguments, **options):
@@ -130,7 +129,7 @@ def test_a_fault_with_one_photograph_is_confined_to_it(tiny_release, retinas, mo
             raise ZeroDivisionError("half a retina")
         return prepare(*arguments, **options)
 
-    monkeypatch.setattr(looking, "prepare", faulty)
+    monkeypatch.setattr(grader_module, "prepare", faulty)
     readings = list(Grader.open(tiny_release, threads=1).grade_many(retinas[:3]))
 
     assert [reading.status for reading in readings] == ["graded", "unreadable", "graded"]

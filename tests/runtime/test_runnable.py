@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from fundoscope.decide.calibrators import Platt
-from fundoscope.decide.conformal import Conformal
+from fundoscope.decide.conformal import Conformal, GradeSets
 from fundoscope.errors import BadRelease
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.release import open_release
 from fundoscope.runtime.runnable import runnable
-from fundoscope.runtime.tasks.grade_sets import GradeSets
 
 PLAIN = {"temperature": 1.0, "grade_cuts": [0.5, 1.5, 2.5, 3.5]}
 SETS = GradeSets(Conformal(alpha=0.1, threshold=0.6, patients=100), from_answer=True).to_dict()

@@ -10,9 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from fundoscope.duplicates.alignment import Comparison, Relation, compare_frames
+from fundoscope.duplicates.candidates import close_pairs, nearest
 from fundoscope.duplicates.fingerprint import MIRRORS, Fingerprints
-from fundoscope.duplicates.hamming import close_pairs
-from fundoscope.duplicates.nearest import nearest
 from fundoscope.parallel import in_order
 from fundoscope.tables.grouping import connected
 

@@ -16,8 +16,8 @@ from fundoscope.evaluation.measures import SUFFIX, Mask
 from fundoscope.evaluation.statistics.agreement import Values
 from fundoscope.evaluation.statistics.detection import ROUNDING, Answers, curves, hit_rates
 from fundoscope.evaluation.statistics.interval import Interval, Weights, patient_intervals, proportion_interval
-from fundoscope.evaluation.statistics.rates import ratio
 from fundoscope.evaluation.statistics.reliability import equal_mass_bins
+from fundoscope.evaluation.statistics.sums import ratio
 from fundoscope.grades import CUTS, OR_DME, REFERABLE
 from fundoscope.records import null_if_nan, without_nan
 

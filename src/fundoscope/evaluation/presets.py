@@ -11,7 +11,7 @@ import numpy as np
 from fundoscope.evaluation.cases import Cases
 from fundoscope.evaluation.statistics.agreement import Confusions, Values, of_confusions
 from fundoscope.evaluation.statistics.interval import Interval, patient_intervals
-from fundoscope.evaluation.statistics.rates import ratio
+from fundoscope.evaluation.statistics.sums import ratio
 from fundoscope.evaluation.summary import Summary
 from fundoscope.grades import REFERABLE
 

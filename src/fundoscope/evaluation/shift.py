@@ -14,8 +14,8 @@ from fundoscope.evaluation.cases import Cases
 from fundoscope.evaluation.measures import Mask
 from fundoscope.evaluation.statistics.groups import Codes, Grouping, chance, shuffled
 from fundoscope.evaluation.statistics.interval import PATIENT_BLOCK
-from fundoscope.evaluation.statistics.rates import ratio
 from fundoscope.evaluation.statistics.significance import holm
+from fundoscope.evaluation.statistics.sums import ratio
 from fundoscope.grades import GRADES, REFERABLE
 from fundoscope.records import without_nan
 

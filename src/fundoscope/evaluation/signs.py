@@ -14,8 +14,7 @@ from fundoscope.decide.kappa import kappa_of
 from fundoscope.evaluation.statistics.agreement import Values
 from fundoscope.evaluation.statistics.detection import Answers, average_precisions, of_auroc, of_curves, of_hits
 from fundoscope.evaluation.statistics.interval import Interval, patient_intervals
-from fundoscope.evaluation.statistics.rates import ratio
-from fundoscope.evaluation.statistics.sums import Sums, Together, Totals, by_cell
+from fundoscope.evaluation.statistics.sums import Sums, Together, Totals, by_cell, ratio
 from fundoscope.tables import patient_keys
 from fundoscope.tables.columns import SIGN_PREFIX
 from fundoscope.tables.joining import PREDICTED

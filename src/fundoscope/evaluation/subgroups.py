@@ -18,9 +18,8 @@ from fundoscope.evaluation.statistics.agreement import Confusions, Values, of_co
 from fundoscope.evaluation.statistics.detection import of_auroc, of_hits
 from fundoscope.evaluation.statistics.groups import Grouping, chance, groupings, shuffled
 from fundoscope.evaluation.statistics.interval import PATIENT_BLOCK, Interval, patient_intervals, proportion_interval
-from fundoscope.evaluation.statistics.rates import ratio
 from fundoscope.evaluation.statistics.reliability import of_calibration
-from fundoscope.evaluation.statistics.sums import Found, Sums, Together, Totals
+from fundoscope.evaluation.statistics.sums import Found, Sums, Together, Totals, ratio
 from fundoscope.grades import REFERABLE
 from fundoscope.records import null_if_nan
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from fundoscope.evaluation.statistics.rates import ratio
+from fundoscope.evaluation.statistics.sums import ratio
 
 Relevance = Float[np.ndarray, "_ _"]
 """A map of finite values >= 0, at the side of the prepared photograph or on a coarser grid that covers it."""

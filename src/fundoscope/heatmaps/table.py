@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from fundoscope.errors import BadTable
 from fundoscope.evaluation.statistics.interval import Interval, Weights, patient_intervals
-from fundoscope.evaluation.statistics.rates import ratio
+from fundoscope.evaluation.statistics.sums import ratio
 from fundoscope.heatmaps.baselines import chance_off_target_share, chance_scores
 from fundoscope.heatmaps.lesions import FLAGGED, OVERLAP, by_size, lesion_table
 from fundoscope.heatmaps.scores import Region, Relevance, off_target_share, rank_map, upsample

@@ -23,10 +23,9 @@ from fundoscope.arrays import Canvas, Photo
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.parallel import available_cores, in_order
 from fundoscope.photo.fov import find_field
-from fundoscope.photo.quality import judge, measure_quality
+from fundoscope.photo.quality import Gate, judge, measure_quality
 from fundoscope.photo.read import Photograph, read_photo
-from fundoscope.photo.recipe import prepare
-from fundoscope.runtime.assessment import assess
+from fundoscope.photo.recipe import Recipe, prepare
 from fundoscope.runtime.backends.network import DEFAULT_BACKEND, Pair, open_network
 from fundoscope.runtime.backends.sessions import Network
 from fundoscope.runtime.reading import FELLOW_WORDS, Reading
@@ -182,3 +181,51 @@ class Grader:
         except Exception:
             # Whatever is wrong with it must not cost its fellow the grade; its own row, if any, says what it is.
             return "unreadable", None
+
+
+def assess(
+    reading: Reading, photograph: Photograph | Photo, recipe: Recipe, gate: Gate, *, requires_field: bool = True
+) -> tuple[Reading, Photo, Canvas | None]:
+    """Assess and prepare a photograph.
+
+    Args:
+        reading: What is known of it already: its name.
+        photograph: A file that was read, or upright 8-bit RGB pixels.
+        recipe: How it is prepared.
+        gate: What counts as gradable.
+        requires_field: Whether a picture without a circular field of view is ungradable (`Task.requires_field`). If
+            not, such a picture has no quality and passes.
+
+    Returns:
+        The reading with `status` graded or ungradable, its pixels, and its canvas: None where a field is required and
+        there is none, but not where the photograph is only ungradable.
+    """
+    if isinstance(photograph, np.ndarray):
+        pixels = photograph
+    else:
+        pixels = photograph.pixels
+        reading = replace(
+            reading,
+            sha256=photograph.sha256,
+            patient=photograph.patient,
+            eye=photograph.eye,
+            taken=photograph.taken,
+        )
+    field = find_field(pixels)
+    reading = replace(reading, field=field, decoded=(pixels.shape[0], pixels.shape[1]))
+    if field is None and not requires_field:
+        reading = replace(reading, status="graded")
+    else:
+        parts = measure_quality(pixels, field)
+        verdict = judge(parts, gate)
+        reading = replace(
+            reading,
+            status="graded" if verdict.gradable and field is not None else "ungradable",
+            reason=verdict.reason,
+            quality=verdict.quality,
+            parts=parts,
+        )
+        if field is None:
+            return reading, pixels, None
+    prepared = prepare(pixels, recipe, field=field)
+    return replace(reading, placement=prepared.placement, side=len(prepared.canvas)), pixels, prepared.canvas

@@ -27,6 +27,7 @@ from jaxtyping import Shaped
 
 from fundoscope.arrays import Probabilities, RawOutput
 from fundoscope.decide.calibrators import Calibrator
+from fundoscope.decide.conformal import GradeSets
 from fundoscope.decide.neighbours import NEIGHBOURS, Neighbours, Voting, from_bytes, to_bytes
 from fundoscope.decide.referral import OperatingPoint
 from fundoscope.errors import BadRelease
@@ -40,7 +41,6 @@ from fundoscope.runtime.golden_photograph import GoldenPhotograph, golden_photog
 from fundoscope.runtime.runnable import runnable
 from fundoscope.runtime.tasks import DR_GRADE
 from fundoscope.runtime.tasks.dr_grade import GradeAnswerer
-from fundoscope.runtime.tasks.grade_sets import GradeSets
 from fundoscope.runtime.tasks.task import Answerer, Task
 
 Array = Shaped[np.ndarray, "..."]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fundoscope.evaluation.statistics.interval import INTERVALS, OfPatients, patient_intervals
-from fundoscope.evaluation.statistics.sums import Sums, Together, by_cell, one_by_one
+from fundoscope.evaluation.statistics.sums import Sums, Together, by_cell, one_by_one, ratio
 
 
 def mean_and_counts(values: np.ndarray, cells: np.ndarray) -> Together:
@@ -95,3 +95,21 @@ def test_among_photographs_of_whom_none_is_inside_nothing_is_counted():
 
     assert nobody(np.ones((2, 5)))["drawn"].tolist() == [0, 0]
     assert nobody.of_patients(np.array([0, 0, 1, 1, 2]))(np.ones((2, 3)))["drawn"].tolist() == [0, 0]
+
+
+@given(counts=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1))
+def test_a_rate_is_its_part_of_the_whole_and_unknown_where_there_is_none(counts):
+    part, rest = np.array(counts, dtype=np.float64).T
+
+    found = ratio(part, part + rest)
+
+    assert np.isnan(found).tolist() == (part + rest == 0).tolist()
+    np.testing.assert_allclose(np.nan_to_num(found) * (part + rest), part)
+
+
+def test_rows_of_counts_are_shared_out_by_their_own_sums():
+    counts = np.array([[1.0, 3.0], [0.0, 0.0]])
+
+    shares = ratio(counts, counts.sum(axis=1, keepdims=True))
+
+    np.testing.assert_array_equal(shares, [[0.25, 0.75], [np.nan, np.nan]])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fundoscope.decide.conformal import Conformal
+from fundoscope.decide.conformal import Conformal, GradeSets
 from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.runtime.batch import grade_listed
 from fundoscope.runtime.certificate import Certificate, Outcome, Verdict
@@ -16,7 +16,6 @@ from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.inputs import Listed
 from fundoscope.runtime.output import html as report_module
 from fundoscope.runtime.output.html import figures, write_report
-from fundoscope.runtime.tasks.grade_sets import GradeSets
 
 
 class Text(HTMLParser):

@@ -25,8 +25,8 @@ from fundoscope.decide.risk_control import RiskControl, fit_risk_control
 from fundoscope.errors import BadTable
 from fundoscope.evaluation.statistics.agreement import Values
 from fundoscope.evaluation.statistics.interval import Interval, Weights, patient_intervals
-from fundoscope.evaluation.statistics.rates import ratio
 from fundoscope.evaluation.statistics.reliability import brier_scores, calibration_errors, log_losses
+from fundoscope.evaluation.statistics.sums import ratio
 from fundoscope.grades import GRADES, REFERABLE
 
 FOLDS: Final = 5

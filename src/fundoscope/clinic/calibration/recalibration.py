@@ -12,6 +12,7 @@ from typing import Any, Final
 from fundoscope.clinic.calibration.calibration import Calibration, Source
 from fundoscope.clinic.commissioning.protocol import PROTOCOL, READABLE
 from fundoscope.decide.calibrate import CUTTERS
+from fundoscope.decide.conformal import GROUPED_BY, GradeSets
 from fundoscope.decide.heads import outputs_of, probabilities
 from fundoscope.decide.held_out import HeldOut
 from fundoscope.decide.referral import OperatingPoint
@@ -21,7 +22,6 @@ from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.runtime.copies import check_unused, copy_release
 from fundoscope.runtime.description import CARD, Release
 from fundoscope.runtime.release import OpenRelease, head_probabilities
-from fundoscope.runtime.tasks.grade_sets import GROUPED_BY, GradeSets
 from fundoscope.version import __version__
 
 CALIBRATION: Final = "calibration.json"

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 
 from fundoscope.clinic.commissioning.planning import hits_needed, lower_bound, positives_needed, sample_size
 from fundoscope.evaluation.statistics.interval import Interval, proportion_interval
-from fundoscope.evaluation.statistics.rates import ratio
+from fundoscope.evaluation.statistics.sums import ratio
 
 PLANNED: Final = (0.9, 0.92, 0.95, 0.98)
 """True sensitivities for which the study that would show the wanted one is planned."""

@@ -11,8 +11,7 @@ from scipy import sparse
 from fundoscope.arrays import Grades
 from fundoscope.decide.kappa import POWERS, kappa_of
 from fundoscope.evaluation.statistics.interval import Weights
-from fundoscope.evaluation.statistics.rates import ratio
-from fundoscope.evaluation.statistics.sums import Sums, Totals, by_cell
+from fundoscope.evaluation.statistics.sums import Sums, Totals, by_cell, ratio
 from fundoscope.grades import CUTS, GRADES
 
 Confusions = Float[np.ndarray, "draw grade grade"]

@@ -12,8 +12,7 @@ from jaxtyping import Bool, Float
 from fundoscope.arrays import Grades, Probabilities, Scores
 from fundoscope.evaluation.statistics.agreement import Values
 from fundoscope.evaluation.statistics.interval import Weights
-from fundoscope.evaluation.statistics.rates import ratio
-from fundoscope.evaluation.statistics.sums import Sums, Together, Totals, by_cell
+from fundoscope.evaluation.statistics.sums import Sums, Together, Totals, by_cell, ratio
 from fundoscope.grades import GRADES
 
 Answers = Bool[np.ndarray, " photo"]

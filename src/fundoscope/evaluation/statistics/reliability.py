@@ -13,8 +13,7 @@ from fundoscope.arrays import Grades, Probabilities, Scores
 from fundoscope.evaluation.statistics.agreement import Values
 from fundoscope.evaluation.statistics.detection import Answers
 from fundoscope.evaluation.statistics.interval import Weights
-from fundoscope.evaluation.statistics.rates import ratio
-from fundoscope.evaluation.statistics.sums import Sums, Totals, by_cell, one_by_one
+from fundoscope.evaluation.statistics.sums import Sums, Totals, by_cell, one_by_one, ratio
 from fundoscope.grades import GRADES
 
 BINS: Final = 15

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Num, Shaped
 from scipy import sparse
 
 from fundoscope.evaluation.statistics.interval import Weights
@@ -80,3 +80,9 @@ def by_cell(
 def one_by_one(*values: Shaped[np.ndarray, " photo"]) -> sparse.csr_array:
     """One sum of each row of values."""
     return sparse.csr_array(np.stack(values).astype(np.float64))
+
+
+def ratio(part: Float[np.ndarray, "*any"], total: Num[np.ndarray, "*total"]) -> Float[np.ndarray, "*any"]:
+    """Divide `part` by `total`, which broadcasts to it; NaN where the total is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(total > 0, part / total, np.nan))

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Shaped
 from fundoscope.arrays import Grades, Probabilities, RawOutput, Scores
 from fundoscope.decide.calibrate import Cuts, grade_from_cuts
 from fundoscope.decide.calibrators import Calibrator, calibrator_from_dict
-from fundoscope.decide.conformal import UNITS
+from fundoscope.decide.conformal import UNITS, GradeSets
 from fundoscope.decide.heads import HEADS, exceedance, expected_grade, outputs_of, probabilities
 from fundoscope.decide.neighbours import Neighbours, Voting, neighbour_probabilities
 from fundoscope.decide.referral import (
@@ -29,7 +29,6 @@ from fundoscope.decide.rescale import calibrated
 from fundoscope.grades import GRADE_NAMES, GRADES, NOT_A_DEVICE, REFERABLE
 from fundoscope.records import is_number
 from fundoscope.runtime.description import Release
-from fundoscope.runtime.tasks.grade_sets import GradeSets
 from fundoscope.runtime.tasks.task import (
     Answerer,
     Bar,

@@ -14,13 +14,12 @@ from fundoscope.arrays import Grades, Probabilities
 from fundoscope.decide.binary import fit_class_temperature, fit_sign
 from fundoscope.decide.calibrate import CUTTERS, Cuts, fit_temperature, grade_from_cuts
 from fundoscope.decide.calibrators import cross_fit_predict
-from fundoscope.decide.conformal import fit_conformal
+from fundoscope.decide.conformal import GradeSets, fit_conformal
 from fundoscope.decide.heads import expected_grade, probabilities
 from fundoscope.decide.held_out import NO_FOLD, HeldOut
 from fundoscope.decide.referral import OperatingPoint, fit_threshold
 from fundoscope.errors import BadRelease
 from fundoscope.runtime.tasks.dr_grade import REFERABLE_GRADES, referable, referable_probability
-from fundoscope.runtime.tasks.grade_sets import GradeSets
 from fundoscope.tables import PROBABILITIES
 from fundoscope.training.batches.targets import target_of
 from fundoscope.training.runs.ensemble import Finished

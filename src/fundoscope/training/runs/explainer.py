@@ -23,9 +23,9 @@ from fundoscope.errors import BadCheckpoint, BadRequest, UnreadablePhotograph
 from fundoscope.files import sha256_of
 from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.run_folder import WEIGHTS
-from fundoscope.runtime.assessment import assess
 from fundoscope.runtime.explanation.explain import Explained, Relevance
 from fundoscope.runtime.explanation.stored import Request
+from fundoscope.runtime.grader import assess
 from fundoscope.runtime.reading import Reading
 from fundoscope.training.attribution.cam import CAMS
 from fundoscope.training.attribution.capture import attends

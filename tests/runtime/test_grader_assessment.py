@@ -8,7 +8,7 @@ import pytest
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.photo.quality import Gate
 from fundoscope.photo.recipe import Recipe
-from fundoscope.runtime.assessment import assess
+from fundoscope.runtime.grader import assess
 from fundoscope.runtime.reading import Reading
 
 RECIPE = Recipe(side=64, crop="square")
