@@ -123,6 +123,22 @@ def test_the_best_epoch_is_kept_though_the_fit_was_killed_while_it_was_validated
         assert_same(whole, written(run), moment)
 
 
+def test_a_run_that_was_moved_before_it_is_resumed_keeps_the_best_epoch(
+    tiny: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Killed in the second of three epochs, of which the first is the best."""
+    tiny, run = with_fit(tiny, epochs=3, keep="best"), tmp_path / "run"
+    monkeypatch.setattr(ObjectiveModule, "on_validation_epoch_end", each_epoch_is_worse)
+    left_behind = train_and_keep(tiny, run, [("step", 1, 1)], monkeypatch)["step", 1, 1]
+    undisturbed = written(run)
+
+    shutil.rmtree(run)
+    moved = left_behind.rename(tmp_path / "moved")
+    train(tiny, moved, progress=False)
+
+    assert_same(undisturbed, written(moved), ("step", 1, 1))
+
+
 @pytest.mark.parametrize(("checkpoint_steps", "begins"), [(1, 2), (50, 0)])
 def test_the_time_of_a_killed_fit_is_that_of_all_its_attempts(
     tiny: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint_steps: int, begins: int

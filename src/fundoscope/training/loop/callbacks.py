@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 import fundoscope.training.torchvision_shim
@@ -31,7 +31,26 @@ def write_weights(network: nn.Module, path: Path) -> None:
         save_file(state, str(fresh))
 
 
-class Checkpoints(ModelCheckpoint):
+class MovableCheckpoint(ModelCheckpoint):
+    """A checkpoint whose folder may have been moved or renamed since it was written.
+
+    Lightning compares absolute paths, and forgets the best figure so far where they differ: a moved fit that keeps its
+    best weights would then take the first ones after it for the best.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the state as if it had been written where the folder is now."""
+        moved = {**state_dict, "dirpath": self.dirpath}
+        for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
+            moved[key] = self._here(state_dict.get(key, ""))
+        moved["best_k_models"] = {self._here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(moved)
+
+    def _here(self, path: str) -> str:
+        return str(Path(str(self.dirpath)) / PurePath(path).name) if path else path
+
+
+class Checkpoints(MovableCheckpoint):
     """The checkpoint that a killed fit continues from, which holds all that was done up to it.
 
     After an epoch's last batch come its validation, what is kept by it, and its snapshot; who continues from a

@@ -14,7 +14,6 @@ from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
     EMAWeightAveraging,
-    ModelCheckpoint,
     TQDMProgressBar,
 )
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
@@ -24,7 +23,7 @@ from fundoscope.errors import BadCheckpoint
 from fundoscope.run_folder import FitFolder
 from fundoscope.training.batches.loader import Batches
 from fundoscope.training.experiment.sections import Fit
-from fundoscope.training.loop.callbacks import Checkpoints, Snapshots, Timing, write_weights
+from fundoscope.training.loop.callbacks import Checkpoints, MovableCheckpoint, Snapshots, Timing, write_weights
 from fundoscope.training.loop.module import ObjectiveModule
 from fundoscope.training.loop.processes import Processes, processes, wait_for_all
 from fundoscope.training.objectives.objective import Monitor, Objective
@@ -131,7 +130,7 @@ def _callbacks(module: ObjectiveModule, files: FitFolder, progress: bool) -> lis
     if _keeps_best(module):
         monitor = _monitor(objective)
         callbacks.append(
-            ModelCheckpoint(
+            MovableCheckpoint(
                 dirpath=files.checkpoints,
                 filename=files.best_checkpoint.stem,
                 monitor=monitor.figure,
