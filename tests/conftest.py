@@ -85,6 +85,14 @@ def shared_weights() -> Path:
 
 
 @pytest.fixture(scope="session")
+def training_extra() -> None:
+    """For tests of verbs that train or read checkpoints."""
+    # The suite also runs in the clinic's install, which has no torch on purpose: there these have nothing to test.
+    for package in ("torch", "onnx", "open_clip"):
+        pytest.importorskip(package, reason=f"needs {package} (the train extra)")
+
+
+@pytest.fixture(scope="session")
 def untrained_run() -> Callable[..., Path]:
     """Writes the run folder of an experiment and a seed as training leaves it, of networks that nobody trained."""
     # The clinic is tested without torch: nothing of training is imported before a test asks for a run.

@@ -14,8 +14,9 @@ Ran = tuple[int, str, str]
 
 @pytest.fixture(scope="session")
 def drawing() -> None:
-    """For tests of pages that draw; the clinic's install has no matplotlib, and says so where a page is asked for."""
-    pytest.importorskip("matplotlib", reason="needs matplotlib (the research extra)")  # that install is tested, too
+    """For tests of pages that draw."""
+    # The clinic's install has no matplotlib on purpose; that a page is refused there in words is tested elsewhere.
+    pytest.importorskip("matplotlib", reason="needs matplotlib (the research extra)")
 
 
 @pytest.fixture

@@ -117,9 +117,8 @@ def write_lesions(root: Path, out_of_fold: pd.DataFrame) -> tuple[dict[str, int]
 
 
 @pytest.fixture(scope="module")
-def clinic(tmp_path_factory: pytest.TempPathFactory) -> Clinic:
+def clinic(training_extra: None, tmp_path_factory: pytest.TempPathFactory) -> Clinic:
     """Two cross-validated runs of one epoch, their release, and photographs with lesions."""
-    pytest.importorskip("torch", reason="needs the train extra")  # the clinic certifies a release without it
     folder = tmp_path_factory.mktemp("clinic")
     learnt = write_learnt(folder / "learnt")
     small = folder / "small.toml"

@@ -38,9 +38,8 @@ def answer(shown: tuple[int, str, str]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def metrics() -> ModuleType:
     """What the expected figures are computed with."""
-    return pytest.importorskip(
-        "sklearn.metrics", reason="needs scikit-learn"
-    )  # only these tests do, not what they test
+    # The program needs no scikit-learn: it is the independent reference here, and the clinic's install has none.
+    return pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
 
 
 def test_a_table_of_grades_alone_is_evaluated(run_verb, tables, metrics, drawing, tmp_path):

@@ -18,12 +18,12 @@ CONFIG = {
 
 
 @pytest.fixture
-def clip(tmp_path: Path) -> tuple[Path, Path]:
+def clip(training_extra: None, tmp_path: Path) -> tuple[Path, Path]:
     """A random CLIP's weights and its description, as open_clip writes it to a hub."""
-    torch = pytest.importorskip("torch", reason="needs the train extra")
     import fundoscope.training.torchvision_shim
 
-    open_clip = pytest.importorskip("open_clip", reason="needs the train extra")
+    import open_clip
+    import torch
     from safetensors.torch import save_file
 
     torch.manual_seed(5)

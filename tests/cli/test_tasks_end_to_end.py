@@ -23,7 +23,7 @@ SIGNS = ("haemorrhage", "exudate")
 
 
 @pytest.fixture(scope="module")
-def retinas_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def retinas_manifest(training_extra: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 painted retinas of 12 patients; the signs follow the painted grade and are unknown for some."""
     folder = tmp_path_factory.mktemp("retinas")
     rng, rows = np.random.default_rng(12), []
@@ -48,8 +48,6 @@ def retinas_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trained(manifest: Path, run: Path, *, head: str, loss: str, **data: object) -> Path:
     """A small network in two folds, then on all, and its release."""
-    pytest.importorskip("torch", reason="needs torch (the train extra)")
-    pytest.importorskip("onnx", reason="needs the train extra")
     from fundoscope.training.experiment.file import experiment_from_dict
     from fundoscope.training.train import train
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,7 +58,7 @@ def compare(
 
     if report is not None:
         with needs_extra("the figures of a comparison", "research"):
-            import fundoscope.evaluation.report.comparison_figures  # noqa: F401  (missing packages are reported at once)
+            import_module("matplotlib")  # asked for now, not after minutes of computing
     manifest = None if systems[-1].is_dir() else systems[-1]
     compared = systems if manifest is None else systems[:-1]
     comparison = compare_tables(

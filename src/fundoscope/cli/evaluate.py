@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -84,7 +85,7 @@ def evaluate(
 
     if report is not None:
         with needs_extra("the figures of an evaluation", "research"):
-            import fundoscope.evaluation.report.figures  # noqa: F401  (missing packages are reported at once)
+            import_module("matplotlib")  # asked for now, not after minutes of computing
     full = as_json or report is not None
     evaluation = evaluate_tables(
         predictions,

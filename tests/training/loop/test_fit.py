@@ -247,13 +247,3 @@ def test_gradients_are_clipped_for_each_optimiser(unlabelled: Rows, tmp_path: Pa
     fit(objective, batches_of(objective, unlabelled), tmp_path, settings(clip=0.5), seed=1, progress=False)
 
     assert (before - objective.critic.bias).item() == pytest.approx(3 * 0.5, abs=1e-4)
-
-
-def test_held_out_rows_of_an_objective_without_validation_are_refused(unlabelled: Rows, tmp_path: Path):
-    class Unvalidated(AdversarialAutoencoder):
-        validate = Objective.validate
-
-    objective = Unvalidated(epochs=1)
-
-    with pytest.raises(NotImplementedError, match="Unvalidated has no validation: fit it without held-out rows"):
-        fit(objective, batches_of(objective, unlabelled), tmp_path, settings(), seed=1, progress=False)

@@ -97,14 +97,10 @@ class Objective(nn.Module, ABC):
     def after_step(self, progress: Progress) -> None:
         """Update what follows the weights without a gradient, for instance the average that a teacher is."""
 
+    @abstractmethod
     def validate(self, batch: Batch) -> Outputs:
-        """Return what the validation of one batch of held-out photographs needs, by name.
+        """Return what the validation of one batch of held-out photographs needs, by name."""
 
-        Raises:
-            NotImplementedError: If the objective has no validation.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no validation: fit it without held-out rows")
-
+    @abstractmethod
     def validation_figures(self, outputs: Outputs) -> dict[str, float]:
         """Return figures over all held-out photographs by name, from the joined outputs of `validate`."""
-        return {}
