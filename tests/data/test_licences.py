@@ -43,6 +43,18 @@ NOT_OPEN = {
         ("as its page says", Terms.UNKNOWN),
         ("see the publisher's page", Terms.UNKNOWN),
         ("Sankt", Terms.UNKNOWN),
+        ("Apache License, Version 2.0", Terms.OPEN),
+        ("BSD-3-Clause", Terms.OPEN),
+        ("CC BY-ND 4.0", Terms.RESTRICTED),
+        ("CC BY 4.0, research purposes only", Terms.RESTRICTED),
+        ("for academic use", Terms.RESTRICTED),
+        ("CC BY 4.0, not for commercial use", Terms.NON_COMMERCIAL),
+        ("CC BY 4.0 (non commercial)", Terms.NON_COMMERCIAL),
+        ("ODbL 1.0", Terms.SHARE_ALIKE),
+        ("LGPL-3.0", Terms.SHARE_ALIKE),
+        ("CC BY 4.0 unless the clinic says otherwise", Terms.UNKNOWN),
+        ("mit Genehmigung der Klinik", Terms.UNKNOWN),
+        ("copyright MIT", Terms.UNKNOWN),
     ],
 )
 def test_a_licence_is_read_by_the_strictest_terms_it_names(licence: str, terms: Terms):

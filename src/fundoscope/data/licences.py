@@ -28,14 +28,19 @@ class Terms(IntEnum):
 
 _WORDS: Final = {
     Terms.RESTRICTED: (
-        r"no (re)?distribution|agreement|credentialed|controlled access|on request|for research|research"
-        r"( and education)? only|research use|competition rules|all rights reserved|no commercial use and no"
+        r"no (re)?distribution|agreement|credentialed|controlled access|on request|\bresearch\b|\bacademic\b"
+        r"|educational|evaluation only|competition rules|all rights reserved|\bND\b|no-?derivatives"
     ),
-    Terms.NON_COMMERCIAL: r"\bNC\b|-NC\b|non-?commercial",
-    Terms.SHARE_ALIKE: r"\bSA\b|-SA\b|share-?alike|\bA?GPL",
-    Terms.OPEN: r"\bCC[ -]?BY\b|\bCC0\b|\bMIT\b|\bApache\b|\bBSD\b|\bISC\b|public domain|\bODbL\b|\bUnlicense\b",
+    Terms.NON_COMMERCIAL: r"\bNC\b|non[- ]?commercial|(no|not for) commercial",
+    Terms.SHARE_ALIKE: r"\bSA\b|share[- ]?alike|\b[AL]?GPL|\bODbL\b",
 }
-"""How terms are recognised, strictest first."""
+"""Words that forbid something, wherever they stand; strictest first."""
+
+_OPEN: Final = (
+    r"(CC[ -]BY([ -]\d(\.\d)?)?|CC0([ -]1\.0)?|MIT( License)?|Apache([ -]| License,? (Version )?)2\.0"
+    r"|BSD(-[23]-Clause)?|ISC|Unlicense|public domain)"
+)
+"""A licence is open only if its name is all that is said: a condition behind it that is not understood counts."""
 
 
 def terms_of(licence: str) -> Terms:
@@ -50,4 +55,7 @@ def terms_of(licence: str) -> Terms:
         >>> terms_of("as its page says").name
         'UNKNOWN'
     """
-    return next((terms for terms, words in _WORDS.items() if re.search(words, licence, re.IGNORECASE)), Terms.UNKNOWN)
+    for terms, words in _WORDS.items():
+        if re.search(words, licence, re.IGNORECASE):
+            return terms
+    return Terms.OPEN if re.fullmatch(_OPEN, licence.strip()) else Terms.UNKNOWN
