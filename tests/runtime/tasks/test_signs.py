@@ -183,3 +183,9 @@ def test_before_calibration_a_sign_is_present_where_that_is_likelier():
     likeliest = SIGNS.likeliest("signs", raw[1:], LABELS[:3])
     assert likeliest.present_signs == ("cup",)
     assert likeliest.words() == "haemorrhage 0.05, drusen 0.02, cup 0.99: signs present"
+
+
+@pytest.mark.parametrize("row", [{}, {"sign_ma": None}, {"sign_ma": float("nan"), "sign_he": 0}])
+def test_a_photograph_whose_signs_are_blank_is_not_said_to_have_none(row: dict[str, object]):
+    """Blank is None in a row, NaN in a table that was read, or no column at all."""
+    assert SIGNS.of_photograph(row).decision == "cannot assess"

@@ -29,6 +29,7 @@ from fundoscope.runtime.tasks.task import (
     Table,
     Task,
     TaskWords,
+    is_blank,
     refuse_grading_only,
     union,
 )
@@ -201,7 +202,7 @@ class Classes(Task):
     def of_photograph(self, row: Row) -> Finding:
         """Return the class."""
         (predicted,) = (row[column] for column in row if column.startswith(PREDICTED_PREFIX))
-        if predicted is None:
+        if is_blank(predicted):
             return Finding(decision=CANNOT_ASSESS, labels=())
         return Finding(decision=CLASSIFIED, labels=(str(predicted),))
 

@@ -29,6 +29,7 @@ from fundoscope.runtime.tasks.task import (
     Table,
     Task,
     TaskWords,
+    is_blank,
     refuse_grading_only,
     union,
 )
@@ -242,7 +243,7 @@ class Signs(Task):
         """Return the signs found."""
         columns = [column for column in row if column.startswith(SIGN_PREFIX)]
         labels = tuple(column.removeprefix(SIGN_PREFIX) for column in columns)
-        if any(row[column] is None for column in columns):
+        if not columns or any(is_blank(row[column]) for column in columns):
             return Finding(decision=CANNOT_ASSESS, labels=())
         signs = _present_signs(row, labels)
         return Finding(decision=PRESENT if signs else ABSENT, labels=signs)

@@ -261,6 +261,11 @@ CANNOT_ASSESS: Final = "cannot assess"
 """The decision of tasks other than grading about what is not gradable."""
 
 
+def is_blank(value: object) -> bool:
+    """Return whether a cell holds nothing: None, or the NaN that a blank becomes in a table that was read."""
+    return value is None or value != value
+
+
 def union(findings: Sequence[Finding]) -> tuple[str, ...]:
     """Return all labels that were found, each once, in the order of their first finding."""
     return tuple(dict.fromkeys(label for finding in findings for label in finding.labels or ()))
