@@ -79,3 +79,13 @@ def test_what_is_missing_is_said(run_verb, clip, descriptions, tmp_path):
         status, _, err = run_verb("prototypes", *words, "--out", tmp_path / "p.npz")
         assert (status, message in err) == (2, True), err
     assert not (tmp_path / "p.npz").exists()
+
+
+def test_a_file_that_is_there_is_not_written_over(run_verb, tmp_path: Path):
+    (tmp_path / "mine.npz").write_bytes(b"mine")
+
+    status, _, err = run_verb("prototypes", tmp_path / "w.pth", tmp_path / "d.txt", "--out", tmp_path / "mine.npz")
+
+    assert status == 2
+    assert "mine.npz: expected a file that is not there yet" in err
+    assert (tmp_path / "mine.npz").read_bytes() == b"mine"

@@ -30,6 +30,8 @@ def prototypes(
 
     Nothing is downloaded: bring the weights.
     """
+    if out.exists():
+        raise BadRequest(f"{out}: expected a file that is not there yet, got one that is. Name another with --out.")
     lines = [line.strip() for line in _read(descriptions, "descriptions").splitlines() if line.strip()]
     config = None if model_config is None else _config(model_config)
     with needs_extra("prototypes"):

@@ -59,6 +59,17 @@ def test_a_manifest_says_the_licence_of_photographs_of_its_own(experiment: Exper
     assert training_sources(rows, GRADE, experiment)[2].licences == ("all rights reserved",)
 
 
+def test_rows_that_state_no_licence_have_the_published_one_and_those_of_the_clinic_none(experiment: Experiment):
+    """A joined manifest has the column for one source's sake."""
+    rows = ROWS.assign(licence=[None] * 7 + ["CC BY 4.0", " "])
+
+    aptos, idrid, mine = training_sources(rows, GRADE, experiment)
+    assert idrid.licences == ("CC BY 4.0",)
+    assert aptos.licences == ("Kaggle competition rules (no redistribution)",)
+    assert mine.licences == ("", "CC BY 4.0")
+    assert licence_claim(origins([mine], experiment)).startswith("unknown: no licence is known of mine")
+
+
 def test_signs_are_counted_where_they_are_there_and_classes_by_name(experiment: Experiment):
     rows = ROWS.assign(sign_ma=[1, 0, None] * 3, state=["ill", "well", "well"] * 3)
     signs = training_sources(rows[:4], Target("signs", "signs", ("sign_ma",)), experiment)[0]

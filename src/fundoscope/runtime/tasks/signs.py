@@ -117,7 +117,7 @@ class SignsAnswerer(Answerer):
     def present(self, row: Row) -> Presentation:
         """Return a bar for each sign, with the mark of its threshold."""
         signs = _present_signs(row, self.labels)
-        assessed = row[SIGN_PREFIX + self.labels[0]] is not None
+        assessed = not is_blank(row[SIGN_PREFIX + self.labels[0]])
         described = [
             f"{label}: {description}."
             for label, description in zip(self.labels, self.descriptions, strict=False)
@@ -132,7 +132,7 @@ class SignsAnswerer(Answerer):
                 threshold=threshold,
             )
             for label, threshold in zip(self.labels, self.thresholds, strict=True)
-            if row[f"p_{label}"] is not None
+            if not is_blank(row[f"p_{label}"])
         )
         heading = f"Signs: {', '.join(signs)}" if signs else "No sign found"
         return Presentation(

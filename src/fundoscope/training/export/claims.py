@@ -168,8 +168,11 @@ def network_limits(experiment: Experiment, *, heatmap: str) -> list[str]:
 
 def _source(name: str, rows: pd.DataFrame, target: Target, experiment: Experiment) -> TrainingSource:
     public = SOURCES.get(name)
-    stated = sorted(set(rows["licence"].fillna("").astype(str))) if "licence" in rows else []
-    licences = stated or [public.licence if public else ""]
+    published = public.licence if public else ""
+    stated = (
+        rows["licence"].fillna("").astype(str).str.strip() if "licence" in rows else pd.Series("", index=rows.index)
+    )
+    licences = sorted(set(stated.where(stated != "", published)))
     if public and experiment.lesions.weight > 0:
         licences += [
             text for column, text in public.annotations.items() if column in rows and rows[column].notna().any()

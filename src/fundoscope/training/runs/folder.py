@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,9 @@ from fundoscope.training.batches.rows import Rows
 from fundoscope.training.experiment.file import experiment_from_dict
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.processes import processes
+
+Learnt = Counter[tuple[str, ...]]
+"""How often each photograph, by SHA-256, was to be learnt as what: one picture may stand in several rows."""
 
 
 def read_run(run: Path) -> Experiment:
@@ -64,35 +67,38 @@ def note_photographs(rows: Rows, run: Path) -> None:
         BadCheckpoint: If the run was begun with other photographs, or with others of their labels.
     """
     hashes = [stored.sha256 for stored in rows.stored]
-    begun = RunFolder(run).training_rows
-    if begun.is_file():
-        _check_same_rows(begun, dict(zip(hashes, _labels(rows.frame, rows), strict=True)), rows)
+    files, frame = RunFolder(run), rows.frame.assign(sha256=hashes)
+    if files.training_rows.is_file():
+        before = read_table(files.training_rows)
+        _check_same(files.training_rows, _learnt(before, rows), _learnt(frame, rows), before)
         return
-    if processes().rank != 0:
-        return
-    write_text(RunFolder(run).photographs, json.dumps(sorted(hashes), indent=0) + "\n")
-    write_table(rows.frame.assign(sha256=hashes), RunFolder(run).training_rows)
+    if files.photographs.is_file():  # of a version that kept no rows, or killed before it wrote them
+        noted: Learnt = Counter((str(sha256),) for sha256 in json.loads(files.photographs.read_text(encoding="utf-8")))
+        _check_same(files.photographs, noted, Counter((sha256,) for sha256 in hashes), frame)
+    if processes().rank == 0:
+        write_text(files.photographs, json.dumps(sorted(hashes), indent=0) + "\n")
+        write_table(frame, files.training_rows)
 
 
-def _check_same_rows(begun: Path, labels: Mapping[str, tuple[str, ...]], rows: Rows) -> None:
+def _check_same(path: Path, before: Learnt, now: Learnt, frame: pd.DataFrame) -> None:
     """Refuse to continue a run with other photographs or labels than it was begun with."""
-    frame = read_table(begun)
-    before = dict(zip(frame["sha256"].astype(str), _labels(frame, rows), strict=True))
-    if before == labels:
+    differing = sorted((before - now) + (now - before))
+    if not differing:
         return
-    differing = sorted(key for key in before.keys() | labels.keys() if before.get(key) != labels.get(key))
     images = dict(zip(frame["sha256"].astype(str), frame["image"].astype(str), strict=True))
-    first = differing[0]
+    photographs = list(dict.fromkeys(sha256 for sha256, *_ in differing))
     raise BadCheckpoint(
-        f"{begun}: expected the photographs and labels that the run was begun with, got {len(differing)} that differ, "
-        f"the first {images.get(first, first)}. Restore the manifest, or train in another folder (--run)"
+        f"{path}: expected the photographs and labels that the run was begun with, got {len(photographs)} photographs "
+        f"that differ, one of them {images.get(photographs[0], photographs[0])}. Restore the manifest, or train in "
+        "another folder (--run)"
     )
 
 
-def _labels(frame: pd.DataFrame, rows: Rows) -> list[tuple[str, ...]]:
-    """Return what each row is to be learnt as, written alike whether it comes from a manifest or from the run."""
-    columns = [] if rows.target is None else [name for name in rows.target.columns if name in frame]
-    return [tuple(_text(value) for value in values) for values in frame[columns].itertuples(index=False, name=None)]
+def _learnt(frame: pd.DataFrame, rows: Rows) -> Learnt:
+    """Return what is learnt, written alike whether it comes from a manifest or from the run."""
+    labels = [] if rows.target is None else [name for name in rows.target.columns if name in frame]
+    cells = frame[["sha256", *labels]].itertuples(index=False, name=None)
+    return Counter(tuple(_text(value) for value in row) for row in cells)
 
 
 def _text(value: object) -> str:
