@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 from fundoscope.cli import app
 from fundoscope.errors import BadExperiment, BadRequest
 
-pytest.importorskip("torch", reason="needs the train extra")  # the clinic's install passes all tests but that wing's
+pytest.importorskip(
+    "torch", reason="needs the train extra"
+)  # the clinic's install passes all tests but those of training
 
 run = CliRunner().invoke
 

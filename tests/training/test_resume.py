@@ -20,7 +20,7 @@ from fundoscope.errors import BadCheckpoint
 from fundoscope.run_folder import TIMING
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop import callbacks
-from fundoscope.training.loop.callbacks import attempts_told
+from fundoscope.training.loop.callbacks import read_attempts
 from fundoscope.training.loop.module import ObjectiveModule
 from fundoscope.training.train import train
 
@@ -144,7 +144,7 @@ def test_the_time_of_a_killed_fit_is_that_of_all_its_attempts(
     tiny: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint_steps: int, begins: int
 ):
     """Killed after two of three steps, in the middle of an epoch, with a checkpoint or too early for one."""
-    monkeypatch.setattr(callbacks, "TOLD_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(callbacks, "RECORD_EVERY_SECONDS", 0.0)
     tiny, run = with_fit(tiny, epochs=1, checkpoint_steps=checkpoint_steps), tmp_path / "run"
     since = time.perf_counter()
     kept = train_and_keep(tiny, run, [("step", 0, 2)], monkeypatch)
@@ -169,8 +169,8 @@ def test_the_time_of_a_killed_fit_is_that_of_all_its_attempts(
 def test_an_attempt_told_by_an_earlier_version_is_counted(tmp_path: Path):
     (tmp_path / TIMING).write_text('{"seconds": 5.5, "photographs": 60, "threads": 2, "device": "cpu"}')
 
-    assert attempts_told(tmp_path / TIMING) == [{"seconds": 5.5, "photographs": 60, "threads": 2, "device": "cpu"}]
-    assert attempts_told(tmp_path / "none.json") == []
+    assert read_attempts(tmp_path / TIMING) == [{"seconds": 5.5, "photographs": 60, "threads": 2, "device": "cpu"}]
+    assert read_attempts(tmp_path / "none.json") == []
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"attempts": [{}]}', '{"seconds": -1, "photographs": 1}'])
@@ -178,4 +178,4 @@ def test_a_time_that_cannot_be_added_to_is_refused(tmp_path: Path, text: str):
     (tmp_path / TIMING).write_text(text)
 
     with pytest.raises(BadCheckpoint, match=r"timing\.json: expected attempts with seconds and photographs, got: "):
-        attempts_told(tmp_path / TIMING)
+        read_attempts(tmp_path / TIMING)

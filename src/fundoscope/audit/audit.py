@@ -158,16 +158,16 @@ def audit(
         BadRequest: If a published network is unknown, or a needed extra is missing.
     """
 
-    def told(what: str) -> Callable[[int, int], object] | None:
+    def report_to(what: str) -> Callable[[int, int], object] | None:
         return None if progress is None else lambda done, all_: progress(what, done, all_)
 
     embedder = None if release is None else ReleaseEmbedder.open(release)
     trained = set() if release is None else set(release.release.training["training_sha256"])
     taken = take_fingerprints(listing.paths, cache, embedder=embedder, threads=threads)
-    fingerprints = collected(_counted(taken, len(listing.paths), told("reading")), cache, embedder)
-    overlap = find_overlap(fingerprints, threads=threads, advance=told("comparing"))
+    fingerprints = collected(_counted(taken, len(listing.paths), report_to("reading")), cache, embedder)
+    overlap = find_overlap(fingerprints, threads=threads, advance=report_to("comparing"))
     frame = _with_hashes(with_groups(listing.frame, fingerprints, overlap), fingerprints)
-    sightings = see_eyes(frame, fingerprints, threads=threads, advance=told("finding discs"))
+    sightings = see_eyes(frame, fingerprints, threads=threads, advance=report_to("finding discs"))
     rows, suspects = _doubted(frame, predictions, listing, trained)
     findings = [
         *pictures.picture_findings(frame, fingerprints),

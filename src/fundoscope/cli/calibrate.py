@@ -80,7 +80,7 @@ def calibrate(
     missed_unit: Annotated[
         Unit,
         typer.Option(
-            help="With --max-missed: a patient is missed if none of her photographs is referred; a photograph counts "
+            help="With --max-missed: a patient is missed if none of their photographs is referred; a photograph counts "
             "by its share of her referable ones."
         ),
     ] = Unit.patient,

@@ -1,4 +1,4 @@
-"""What every public data set is to the house: how it is read, and what a person must know before using it.
+"""A public data set: how it is read, and what a person must know before using it.
 
 A module of `data.sources` knows one set's layout, as its publisher unpacks it, and nothing else: no
 hashes, no other set. `data.imports` collects them and turns what they read into checked manifests.

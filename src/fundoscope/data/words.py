@@ -2,7 +2,7 @@
 
 `tables.read_table` gives the columns of the manifest's contract their types, so a foreign table whose
 `sex` says 0 and 1, or whose `quality` says Adequate, cannot pass it. Here such words are read first and
-turned into the house's by a table of codes; a code that is not in it is refused by its row, never guessed.
+turned into the manifest's by a table of codes; a code that is not in it is refused by its row, never guessed.
 """
 
 from __future__ import annotations

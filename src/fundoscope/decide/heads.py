@@ -1,6 +1,6 @@
 """From a head's raw output to the probabilities of the five grades: the one implementation.
 
-Whatever was trained, exported or graded passes through `probabilities`; the training wing only
+Whatever was trained, exported or graded passes through `probabilities`; `training` only
 adds losses. A head is a name, the number of its outputs, and a function.
 """
 

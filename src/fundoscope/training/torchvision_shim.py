@@ -4,7 +4,7 @@ The registry's torchvision is built for CUDA. Beside a CPU-only torch its plain 
 `RuntimeError: operator torchvision::nms does not exist`, and with it lightning, torchmetrics and
 timm. The operators themselves are not needed here: declaring their schemas is enough for the
 import to go through. A healthy torchvision registers them itself, so they are declared only after
-it has failed. Whatever in this wing imports one of those imports this first; ruff sorts it there.
+it has failed. Every module of `training` that imports one of those imports this first; ruff sorts it there.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Together:
 
     parts: tuple[Sums | Together, ...]
     combine: Callable[[Found], Found] = dict
-    """From the values of all parts to what is told."""
+    """Makes the reported statistics from the values of all parts."""
 
     def __call__(self, weights: Weights) -> Found:
         """Values of each row of weights."""

@@ -20,8 +20,8 @@ from fundoscope.errors import BadCheckpoint
 from fundoscope.files import replacing, write_text
 from fundoscope.training.loop.module import size_of, steps_taken
 
-TOLD_EVERY_SECONDS: Final = 10.0
-"""Of what a killed attempt took, so much is not told at most; less where checkpoints come more often."""
+RECORD_EVERY_SECONDS: Final = 10.0
+"""At most this much of the time of a killed attempt goes unrecorded; less where checkpoints come more often."""
 
 
 def write_weights(network: nn.Module, path: Path) -> None:
@@ -87,7 +87,7 @@ class Timing(Callback):
     """How long the epochs took, validation left out, of this attempt and of those that were killed before it.
 
     Told in a file at the start and end of an attempt, with every checkpoint and epoch, and every
-    `TOLD_EVERY_SECONDS`, so that a killed attempt leaves what it took. What it did after its last checkpoint is done
+    `RECORD_EVERY_SECONDS`, so that a killed attempt leaves what it took. What it did after its last checkpoint is done
     again: it counts twice, as it was done twice.
     """
 
@@ -100,7 +100,7 @@ class Timing(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock; a fit that continues in the middle of an epoch has no start of an epoch."""
-        self._earlier = attempts_told(self.path)
+        self._earlier = read_attempts(self.path)
         self._started, self._first_step = datetime.now(UTC).isoformat(timespec="seconds"), steps_taken(trainer)
         self._begun = self._since = time.perf_counter()
         self._tell(trainer, pl_module)
@@ -116,7 +116,7 @@ class Timing(Callback):
         now = time.perf_counter()
         self.seconds, self._since = self.seconds + now - self._since, now
         self.photographs += size_of(batch)
-        if now - self._told >= TOLD_EVERY_SECONDS:
+        if now - self._told >= RECORD_EVERY_SECONDS:
             self._tell(trainer, pl_module)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -166,8 +166,8 @@ class Timing(Callback):
         write_text(self.path, json.dumps(record, indent=2) + "\n")
 
 
-def attempts_told(path: Path) -> list[dict[str, Any]]:
-    """Attempts of a fit so far, of this process alone; one of an earlier version, which told no attempts, is one.
+def read_attempts(path: Path) -> list[dict[str, Any]]:
+    """Read the attempts of a fit so far; a record of an earlier version, which listed none, is one attempt.
 
     Raises:
         BadCheckpoint: If the file does not tell their times.

@@ -27,7 +27,7 @@ Counts = Float[np.ndarray, "answer reference"]
 def figures(
     target: Target, head: str, raw: Float[np.ndarray, "photo output"], reference: Shaped[np.ndarray, "photo ..."]
 ) -> dict[str, float]:
-    """Figures by name; of the evaluation wing's with intervals these are the plain estimates.
+    """Return figures by name: the estimates that `evaluation` gives with intervals.
 
     Grade: quadratic kappa and mean absolute error of the rounded expected grade. Classes: unweighted kappa and
     accuracy of the likeliest. Signs: mean AUROC of those that are there and absent among the photographs.
