@@ -15,13 +15,23 @@ only a programmer can make are `ValueError` and `TypeError`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class FundoscopeError(Exception):
     """Anything that a person outside the code can mend; its text is one sentence for that person."""
 
 
 class UnreadablePhotograph(FundoscopeError):
-    """A file that holds no picture this program can read."""
+    """A file that holds no picture this program can read.
+
+    Attributes:
+        header: What the file says of its photograph all the same, by field of `photo.read.Photograph`.
+    """
+
+    def __init__(self, message: str, *, header: Mapping[str, str | None] | None = None) -> None:
+        super().__init__(message)
+        self.header = dict(header or {})
 
 
 class BadTable(FundoscopeError):

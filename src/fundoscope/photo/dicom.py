@@ -1,10 +1,8 @@
-"""Single-frame ophthalmic photographs in DICOM files: pixels, and whose eye it is."""
+"""Pixels of single-frame ophthalmic photographs in DICOM files. What else the files say is read by `photo.header`."""
 
 from __future__ import annotations
 
 import io
-import re
-import threading
 import warnings
 from typing import Any, Final
 
@@ -12,6 +10,7 @@ import numpy as np
 
 from fundoscope.arrays import Photo
 from fundoscope.errors import UnreadablePhotograph
+from fundoscope.photo.header import QUIET
 
 _GDCM_ONLY: Final = {
     "1.2.840.10008.1.2.4.57": "JPEG Lossless",
@@ -21,19 +20,9 @@ _GDCM_ONLY: Final = {
 }
 """Transfer syntaxes that need python-gdcm."""
 
-QUIET: Final = threading.Lock()
-"""Held while warnings are silenced, because that changes the whole process."""
-
-_EYES: Final = {"L": "left", "R": "right"}
-
-
-def is_dicom(data: bytes) -> bool:
-    """Whether the bytes are a DICOM file: a preamble of 128 bytes, then DICM (PS3.10, 7.1)."""
-    return data[128:132] == b"DICM"
-
 
 def read_dicom(data: bytes, path: str, *, max_pixels: int) -> dict[str, Any]:
-    """Pixels and facts of a DICOM file, as keywords of `photo.read.Photograph`.
+    """Pixels of a DICOM file, as keywords of `photo.read.Photograph`.
 
     Raises:
         UnreadablePhotograph: If it holds no single 8- to 16-bit picture, is too large, is damaged, or
@@ -45,9 +34,9 @@ def read_dicom(data: bytes, path: str, *, max_pixels: int) -> dict[str, Any]:
         # Values that break the standard's rules are common and harmless here.
         with QUIET, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(io.BytesIO(data))
+            dataset = pydicom.dcmread(io.BytesIO(data), force=True)
             _check(dataset, path, max_pixels)
-            facts = _facts(dataset)
+            _name_syntax(dataset)
     except UnreadablePhotograph:
         raise
     except Exception as error:  # pydicom raises nearly anything on damaged files
@@ -60,7 +49,17 @@ def read_dicom(data: bytes, path: str, *, max_pixels: int) -> dict[str, Any]:
         raise
     except Exception as error:  # so do its decoders
         raise _cannot_decode(dataset, path, error) from error
-    return {"pixels": pixels, "height": pixels.shape[0], "width": pixels.shape[1], **facts}
+    return {"pixels": pixels, "height": pixels.shape[0], "width": pixels.shape[1]}
+
+
+def _name_syntax(dataset: Any) -> None:
+    """Name the transfer syntax of a file without meta information: its pixels are as its elements are stored."""
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
 
 
 def _check(dataset: Any, path: str, max_pixels: int) -> None:
@@ -103,31 +102,6 @@ def _pixels(dataset: Any, path: str) -> Photo:
             "Export the photograph itself."
         )
     return np.ascontiguousarray(values)
-
-
-def _facts(dataset: Any) -> dict[str, Any]:
-    side = str(dataset.get("ImageLaterality") or dataset.get("Laterality") or "")
-    return {
-        "patient": str(dataset.get("PatientID") or "") or None,
-        "eye": _EYES.get(side),
-        "taken": _when(dataset),
-    }
-
-
-def _when(dataset: Any) -> str | None:
-    """The time of the photograph as ISO 8601, as precisely as the file says it."""
-    stamp = str(dataset.get("AcquisitionDateTime") or "")
-    if not stamp:
-        for what in ("Acquisition", "Content", "Study"):
-            day = str(dataset.get(f"{what}Date") or "")
-            if day:
-                stamp = day + str(dataset.get(f"{what}Time") or "")
-                break
-    digits = re.split(r"[.+-]", stamp)[0]
-    if len(digits) < 8 or not digits.isdigit():
-        return None
-    day = f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}"
-    return f"{day}T{digits[8:10]}:{digits[10:12]}:{digits[12:14]}" if len(digits) >= 14 else day
 
 
 def _cannot_decode(dataset: Any, path: str, error: Exception) -> UnreadablePhotograph:

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Integer, UInt8
@@ -26,7 +26,8 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from fundoscope.arrays import Photo
 from fundoscope.errors import UnreadablePhotograph
-from fundoscope.photo.dicom import QUIET, is_dicom, read_dicom
+from fundoscope.photo.dicom import read_dicom
+from fundoscope.photo.header import QUIET, is_dicom, read_header
 
 PICTURE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom")
 """Names that a folder is searched for; what a file really is, its first bytes say."""
@@ -81,11 +82,15 @@ class Photograph:
     reduced: int = 1
     """By how much the picture was reduced while it was decoded: 1, 2, 4 or 8."""
     patient: str | None = None
-    """DICOM's PatientID."""
+    """DICOM's PatientID, and what else its header says (`photo.header.Header`)."""
+    patient_raw: str | None = None
+    issuer: str | None = None
     eye: str | None = None
     """left or right, as DICOM says."""
     taken: str | None = None
     """When, ISO 8601, as DICOM or EXIF says."""
+    study_uid: str | None = None
+    sop_uid: str | None = None
 
 
 def read_photo(path: Path | str, *, target_px: int | None = None, limits: Limits = LIMITS) -> Photograph:
@@ -103,13 +108,22 @@ def read_photo(path: Path | str, *, target_px: int | None = None, limits: Limits
         Upright RGB. Grey is repeated, CMYK converted, transparency laid on black, 16 bits cut to 8.
 
     Raises:
-        UnreadablePhotograph: If the file is absent, empty, too large, truncated or no picture of these.
+        UnreadablePhotograph: If the file is absent, empty, too large, truncated or no picture of these. What its header
+            says all the same is in the error's `header`.
     """
     data = _bytes_of(path, limits)
     if is_dicom(data):
-        found = read_dicom(data, str(path), max_pixels=limits.max_pixels)
-        return Photograph(path=str(path), sha256=hashlib.sha256(data).hexdigest(), format="DICOM", **found)
+        return _read_dicom(data, str(path), limits)
     return _read_picture(data, str(path), target_px, limits)
+
+
+def _read_dicom(data: bytes, path: str, limits: Limits) -> Photograph:
+    header: dict[str, Any] = read_header(data).to_dict()
+    try:
+        pixels = read_dicom(data, path, max_pixels=limits.max_pixels)
+    except UnreadablePhotograph as problem:
+        raise UnreadablePhotograph(str(problem), header=header) from problem
+    return Photograph(path=path, sha256=hashlib.sha256(data).hexdigest(), format="DICOM", **pixels, **header)
 
 
 def _bytes_of(path: Path | str, limits: Limits) -> bytes:
@@ -118,7 +132,8 @@ def _bytes_of(path: Path | str, limits: Limits) -> bytes:
         if size > limits.max_bytes:
             raise UnreadablePhotograph(
                 f"{path}: expected a photograph of at most {limits.max_bytes >> 20} MiB, got {size >> 20} MiB. "
-                "Export it smaller."
+                "Export it smaller.",
+                header=read_header(path).to_dict(),
             )
         data = Path(path).read_bytes()
     except FileNotFoundError:
@@ -136,6 +151,7 @@ def _bytes_of(path: Path | str, limits: Limits) -> bytes:
 
 def _read_picture(data: bytes, path: str, target_px: int | None, limits: Limits) -> Photograph:
     name, plugin = _plugin_of(data, path)
+    taken = None
     try:
         # Odd metadata are worth a warning to Pillow and none to a clinic.
         with QUIET, warnings.catch_warnings():
@@ -150,12 +166,13 @@ def _read_picture(data: bytes, path: str, target_px: int | None, limits: Limits)
             # Asked after loading: a TIFF is turned upright while it is loaded.
             turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
             rgb = _to_rgb(picture, path)
-    except UnreadablePhotograph:
-        raise
+    except UnreadablePhotograph as problem:
+        raise UnreadablePhotograph(str(problem), header={"taken": taken}) from problem
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         raise UnreadablePhotograph(
             f"{path}: expected a whole {name} picture, got one that is damaged or truncated "
-            f"({error or type(error).__name__}). Copy it again from the camera."
+            f"({error or type(error).__name__}). Copy it again from the camera.",
+            header={"taken": taken},
         ) from error
     on_its_side = turn in _ON_ITS_SIDE
     return Photograph(

@@ -11,11 +11,12 @@ on. A fellow that is missing, cannot be read or is not gradable is left out, whi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from itertools import repeat
 from pathlib import Path, PurePath
+from typing import Any, Final
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from fundoscope.arrays import Canvas, Photo
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.parallel import available_cores, in_order
 from fundoscope.photo.fov import find_field
+from fundoscope.photo.header import Header
 from fundoscope.photo.quality import Gate, judge, measure_quality
 from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.photo.recipe import Recipe, prepare
@@ -31,6 +33,9 @@ from fundoscope.runtime.backends.sessions import Network
 from fundoscope.runtime.reading import FELLOW_WORDS, Reading
 from fundoscope.runtime.release import OpenRelease, default_release, open_release
 from fundoscope.runtime.tasks.task import Evidence
+
+HEADER_FIELDS: Final = tuple(field.name for field in fields(Header))
+"""What is taken over from a photograph's file."""
 
 __all__ = ["Grader", "Reading", "available_cores", "in_order"]
 
@@ -116,9 +121,11 @@ class Grader:
         )
         try:
             photograph = photo if isinstance(photo, np.ndarray) else self._read(photo)
+            # Whatever comes of its pixels: a photograph whose patient is forgotten is missing among the patient's eyes.
+            reading = with_header(reading, photograph)
             return self._judge(reading, photograph, fellow)
         except UnreadablePhotograph as problem:
-            return replace(reading, reason=str(problem)), None
+            return replace(reading, **known_fields(problem.header), reason=str(problem)), None
         except Exception as problem:
             # One photograph's fault, whatever it is, must not cost the others; the row says what happened.
             fault = f"{type(problem).__name__}: {problem}".splitlines()[0]
@@ -183,6 +190,22 @@ class Grader:
             return "unreadable", None
 
 
+def with_header(reading: Reading, photograph: Photograph | Photo) -> Reading:
+    """Return the reading with what the photograph's file says of it; of pixels alone nothing is known."""
+    if isinstance(photograph, np.ndarray):
+        return reading
+    header = {name: getattr(photograph, name) for name in HEADER_FIELDS}
+    return replace(reading, sha256=photograph.sha256, **known_fields(header))
+
+
+def known_fields(header: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return what a file's header says as fields of a reading; the institution that named the patient is the source."""
+    known = {name: value for name, value in header.items() if name in HEADER_FIELDS and value is not None}
+    if "issuer" in known:
+        known["source"] = known.pop("issuer")
+    return known
+
+
 def assess(
     reading: Reading, photograph: Photograph | Photo, recipe: Recipe, gate: Gate, *, requires_field: bool = True
 ) -> tuple[Reading, Photo, Canvas | None]:
@@ -204,13 +227,7 @@ def assess(
         pixels = photograph
     else:
         pixels = photograph.pixels
-        reading = replace(
-            reading,
-            sha256=photograph.sha256,
-            patient=photograph.patient,
-            eye=photograph.eye,
-            taken=photograph.taken,
-        )
+        reading = with_header(reading, photograph)
     field = find_field(pixels)
     reading = replace(reading, field=field, decoded=(pixels.shape[0], pixels.shape[1]))
     if field is None and not requires_field:

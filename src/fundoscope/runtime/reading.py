@@ -27,6 +27,12 @@ FELLOW_WORDS: Final = {
 """What may become of the other eye's photograph, and what `reason` then says."""
 
 
+NAMED_COLUMNS: Final = (
+    "image", "sha256", "source", "patient", "patient_raw", "eye", "taken", "study_uid", "sop_uid", "graded_at",
+    "status", "reason", "quality",
+)  # fmt: skip
+"""Columns of the predictions table that are fields of a `Reading`, in order."""
+
 NOT_ANSWERED: Final = GradeAnswer()
 """The answer of a reading that was only assessed."""
 
@@ -57,8 +63,15 @@ class Reading:
     sha256: str | None = None
     source: str | None = None
     patient: str | None = None
+    """Whose photograph, without blanks around the name; None also where the name is a placeholder."""
+    patient_raw: str | None = None
+    """The patient's name as it is written, where that differs from `patient`."""
     eye: str | None = None
     taken: str | None = None
+    study_uid: str | None = None
+    """DICOM's StudyInstanceUID."""
+    sop_uid: str | None = None
+    """DICOM's SOPInstanceUID."""
     quality: str | None = None
     """One of `grades.QUALITY_NAMES`; None where there is no picture."""
     parts: Quality | None = None
@@ -110,8 +123,7 @@ class Reading:
 
     def row(self) -> dict[str, Any]:
         """Return the row of the predictions table, columns in the table's order; None is blank."""
-        named = ("image", "sha256", "source", "patient", "eye", "taken", "graded_at", "status", "reason", "quality")
-        row: dict[str, Any] = {name: getattr(self, name) for name in named}
+        row: dict[str, Any] = {name: getattr(self, name) for name in NAMED_COLUMNS}
         for part in ("field_size", "sharpness", "exposure", "contrast", "vessels"):
             row[f"q_{part}"] = None if self.parts is None else _stored(getattr(self.parts, part))
         row |= {f"raw{i}": _stored(value) for i, value in enumerate(self.raw)}

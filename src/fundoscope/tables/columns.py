@@ -91,8 +91,15 @@ PROBABILITIES: Final = tuple(f"p{k}" for k in range(GRADES))
 """The columns of the five probabilities."""
 
 PREDICTION_COLUMNS: Final[dict[str, Column]] = {
-    **_SHARED,
+    "image": _SHARED["image"],
+    "sha256": _SHARED["sha256"],
+    "source": _SHARED["source"],
+    "patient": _SHARED["patient"],
+    "patient_raw": Column(note="the patient's name as it is written, where `patient` differs from it"),
+    "eye": _SHARED["eye"],
     "taken": Column(note="when, ISO 8601"),
+    "study_uid": Column(note="DICOM's StudyInstanceUID"),
+    "sop_uid": Column(note="DICOM's SOPInstanceUID"),
     "graded_at": Column(note="when, ISO 8601"),
     "status": Column(allowed=_STATUS),
     "reason": Column(note="why it could not be graded or read; blank where nothing is to be said"),

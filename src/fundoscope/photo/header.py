@@ -1,0 +1,246 @@
+"""What a DICOM file says of its photograph: whose, which eye, when. Read whatever becomes of the pixels.
+
+Of a damaged file as much is read as there is: what stands before the damage counts.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
+
+QUIET: Final = threading.Lock()
+"""Held while warnings are silenced, because that changes the whole process."""
+
+PREAMBLE_BYTES: Final = 128
+"""Before the letters DICM (PS3.10, 7.1)."""
+
+HEADER_BYTES: Final = 4 * 2**20
+"""Of a file that is not read whole, or inflated, as much as is looked at for its header."""
+
+PIXELS: Final = 0x7FE00008
+"""Tags from here on are pixels, and are not read."""
+
+_EXPLICIT_VR: Final = re.compile(rb"[A-Z]{2}")
+_DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
+
+_EYES: Final = {"L": "left", "R": "right"}
+_EYE_CODES: Final = {"7771000": "left", "G-A101": "left", "24028007": "right", "G-A100": "right"}
+"""Codes of a side in SNOMED CT and its older form (PS3.16, CID 244)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What a file says of its photograph; None where it says nothing."""
+
+    patient: str | None = None
+    """PatientID without the blanks around it, which mean nothing (PS3.5, 6.2)."""
+    patient_raw: str | None = None
+    """PatientID as it is written, where that differs from `patient`."""
+    issuer: str | None = None
+    """IssuerOfPatientID: in which institution `patient` is a name."""
+    eye: str | None = None
+    """left or right; None also where the file contradicts itself."""
+    taken: str | None = None
+    """When, ISO 8601."""
+    study_uid: str | None = None
+    """StudyInstanceUID."""
+    sop_uid: str | None = None
+    """SOPInstanceUID."""
+
+    def to_dict(self) -> dict[str, str | None]:
+        """As keywords of `photo.read.Photograph`."""
+        return asdict(self)
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether the bytes begin a DICOM file: with its preamble and DICM, or without them, with the first element."""
+    return data[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == b"DICM" or _begins_with_an_element(data)
+
+
+def _begins_with_an_element(data: bytes) -> bool:
+    """Whether the bytes begin with a low element of group 2 or 8, as files without a preamble do."""
+    if len(data) < 12 or data[:2] not in (b"\x02\x00", b"\x08\x00", b"\x00\x08"):
+        return False
+    little = data[:1] != b"\0"
+    element = int.from_bytes(data[2:4], "little" if little else "big")
+    if element > 0x00FF:
+        return False
+    if _EXPLICIT_VR.fullmatch(data[4:6]):
+        return True
+    # Without a value representation a length of 4 bytes stands here. First elements are short and of even length.
+    length = int.from_bytes(data[4:8], "little")
+    return little and length <= 256 and length % 2 == 0
+
+
+def read_header(source: bytes | Path | str) -> Header:
+    """Read what a DICOM file says of its photograph, as far as it can be read. Never raises because of the file.
+
+    Args:
+        source: The file's bytes, or where it lies; of one that is not a DICOM file the header is empty.
+    """
+    try:
+        if isinstance(source, bytes):
+            data = source
+        else:
+            with open(source, "rb") as file:
+                data = file.read(HEADER_BYTES)
+        return _read(data) if is_dicom(data) else Header()
+    except Exception:  # pydicom raises nearly anything on damaged files
+        return Header()
+
+
+def _read(data: bytes) -> Header:
+    # Values that break the standard's rules are common and harmless here.
+    with QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = _elements(data)
+        patient, patient_raw = _identifier(dataset, "PatientID")
+        return Header(
+            patient=patient,
+            patient_raw=patient_raw,
+            issuer=_identifier(dataset, "IssuerOfPatientID")[0],
+            eye=_eye(dataset),
+            taken=_when(dataset),
+            study_uid=_text(dataset, "StudyInstanceUID") or None,
+            sop_uid=_text(dataset, "SOPInstanceUID") or None,
+        )
+
+
+def _elements(data: bytes) -> Dataset:
+    """Read the elements before the pixels; of a damaged file those before the damage."""
+    tags: list[BaseTag] = []
+
+    def before_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
+        tags.append(tag)
+        return int(tag) >= PIXELS
+
+    try:
+        return _dataset(data, before_pixels)
+    except Exception:  # as `read_header`
+        if not tags:
+            raise
+        damaged = tags[-1]
+        return _dataset(data, lambda tag, vr, length: int(tag) >= int(damaged))
+
+
+def _dataset(data: bytes, stop_when: Callable[[BaseTag, str | None, int], bool]) -> Dataset:
+    from pydicom.filereader import read_dataset, read_partial
+
+    deflated = _deflated_part(data)
+    if deflated is None:
+        return read_partial(io.BytesIO(data), stop_when=stop_when, force=True)
+    # No more of it is inflated than a header needs: a small file may inflate to any size.
+    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(deflated, HEADER_BYTES)
+    return read_dataset(io.BytesIO(inflated), False, True, stop_when=stop_when)
+
+
+def _deflated_part(data: bytes) -> bytes | None:
+    """Return the data set of a file that is deflated, as it is stored; None of any other."""
+    begin = PREAMBLE_BYTES + 4
+    if data[begin : begin + 8] != b"\x02\0\0\0UL\x04\0":
+        return None
+    # The first element of the file's meta information says how many bytes of it follow.
+    length = int.from_bytes(data[begin + 8 : begin + 12], "little")
+    end = begin + 12 + length
+    return data[end:] if _DEFLATED in data[begin:end] else None
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    """Return an element as text, several values with the backslash that stands between them in the file."""
+    from pydicom.multival import MultiValue
+
+    try:
+        value = dataset.get(keyword)
+    except Exception:  # as `read_header`: one damaged element must not cost the others
+        return ""
+    if value is None:
+        return ""
+    return ("\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value)).strip("\0 ")
+
+
+def _identifier(dataset: Dataset, keyword: str) -> tuple[str | None, str | None]:
+    """Return an identifier without the blanks around it, and as it is written where that differs."""
+    from pydicom.datadict import tag_for_keyword
+
+    tag = tag_for_keyword(keyword)
+    if tag is None or tag not in dataset:
+        return None, None
+    stored = dataset.get_item(tag)
+    value = getattr(stored, "value", None)
+    if isinstance(value, bytes):
+        written = _decoded(value[:-1] if len(value) % 2 == 0 and value[-1:] in (b"\0", b" ") else value, dataset)
+    else:
+        written = _text(dataset, keyword)
+    # Characters that no identifier may have, and no line of a table: they are shown as they are escaped.
+    written = "".join(sign if sign.isprintable() or sign == "\0" else repr(sign)[1:-1] for sign in written)
+    name = written.strip("\0 ")
+    written = written.replace("\0", "\\x00")
+    return name.replace("\0", "\\x00") or None, None if name == written else written or None
+
+
+def _decoded(value: bytes, dataset: Dataset) -> str:
+    """Decode text by the file's character set; bytes that it has no signs for are escaped, so that none are alike."""
+    from pydicom.charset import convert_encodings, decode_bytes
+    from pydicom.valuerep import TEXT_VR_DELIMS
+
+    try:
+        names = dataset.get("SpecificCharacterSet")
+        text = decode_bytes(value, convert_encodings(names), TEXT_VR_DELIMS)
+    except Exception:  # as `read_header`
+        text = "\ufffd"
+    return value.decode("ascii", "backslashreplace") if "\ufffd" in text else text
+
+
+def _eye(dataset: Dataset) -> str | None:
+    """Return the eye that all elements which name one agree on."""
+    sides = {_EYES.get(_text(part, keyword)) for part, keyword in _laterality(dataset) if _text(part, keyword)}
+    sides |= {_EYE_CODES.get(_text(code, "CodeValue")) for code in _modifiers(dataset)} - {None}
+    return sides.pop() if len(sides) == 1 else None
+
+
+def _laterality(dataset: Dataset) -> Iterator[tuple[Dataset, str]]:
+    """Yield where a side may stand: of the image, of its series, of its frames."""
+    yield dataset, "ImageLaterality"
+    yield dataset, "Laterality"
+    for shared in _items(dataset, "SharedFunctionalGroupsSequence"):
+        for anatomy in _items(shared, "FrameAnatomySequence"):
+            yield anatomy, "FrameLaterality"
+
+
+def _modifiers(dataset: Dataset) -> Iterator[Dataset]:
+    for region in _items(dataset, "AnatomicRegionSequence"):
+        yield from _items(region, "AnatomicRegionModifierSequence")
+
+
+def _items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:
+    try:
+        return list(dataset.get(keyword) or ())
+    except Exception:  # as `read_header`
+        return ()
+
+
+def _when(dataset: Dataset) -> str | None:
+    """Return the time of the photograph as ISO 8601, as precisely as the file says it."""
+    stamp = _text(dataset, "AcquisitionDateTime")
+    if not stamp:
+        for occasion in ("Acquisition", "Content", "Study"):
+            day = _text(dataset, f"{occasion}Date")
+            if day:
+                stamp = day + _text(dataset, f"{occasion}Time")
+                break
+    digits = re.split(r"[.+-]", stamp)[0]
+    if len(digits) < 8 or not digits.isdigit():
+        return None
+    day = f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}"
+    return f"{day}T{digits[8:10]}:{digits[10:12]}:{digits[12:14]}" if len(digits) >= 14 else day
