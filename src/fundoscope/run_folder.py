@@ -2,7 +2,8 @@
 
 RUN/experiment.json          the experiment, resolved
 RUN/photographs.json         SHA-256 of the photographs it may learn from
-RUN/training_rows.csv        their rows of the manifest, as they were when training began
+RUN/training_rows.csv        their rows of the manifest, as they were when training began, and the folds they are in
+RUN/held_out_rows.csv        rows that held-out predictions are made of, where these are not the rows trained on
 RUN/fold0/ ...               one fit each
 RUN/out_of_fold.csv          predictions for every photograph by a network that never saw its patient
 RUN/final/                   the fit on all training rows (or the only fit, where there are no folds)
@@ -11,6 +12,7 @@ RUN/modes.csv                RetinaScan's seven ways of grading, where they are 
 RUN/domains.csv, .json, .md  the table of a protocol over sources, each of which has a folder as a fit has
 RUN/release/                 the exported release
 
+FIT/experiment.json          the experiment that the fit was begun with
 FIT/checkpoints/last.ckpt    what a killed fit continues from; best.ckpt: the best validated weights
 FIT/snapshots/*.safetensors  weights after each of the last epochs
 FIT/log, log2 ...            figures of each attempt: metrics.csv
@@ -40,6 +42,11 @@ class FitFolder:
     """Paths of the files of one fit."""
 
     path: Path
+
+    @property
+    def experiment(self) -> Path:
+        """The experiment that the fit was begun with; absent in runs of earlier versions."""
+        return self.path / "experiment.json"
 
     @property
     def weights(self) -> Path:
@@ -117,8 +124,13 @@ class RunFolder:
 
     @property
     def training_rows(self) -> Path:
-        """The manifest's rows of these photographs, as they were when training began."""
+        """The manifest's rows of these photographs, as they were when training began, and the folds they are in."""
         return self.path / "training_rows.csv"
+
+    @property
+    def held_out_rows(self) -> Path:
+        """Rows that held-out predictions are made of; absent where these are the rows trained on."""
+        return self.path / "held_out_rows.csv"
 
     @property
     def out_of_fold(self) -> Path:

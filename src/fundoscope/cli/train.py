@@ -14,7 +14,13 @@ from fundoscope.cli.extras import needs_extra
 
 def train(
     name: Annotated[str, typer.Argument(help="A shipped experiment or the path of a TOML file.")] = "",
-    overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value, any number of them.")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="section.key=value, any number of them. With --resume only data.manifest and data.cache, where they "
+            "were moved."
+        ),
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run; runs/NAME by default.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
     show_augmentations: Annotated[
@@ -28,17 +34,19 @@ def train(
     """Train a grader as an experiment file says; a run that was killed continues where it was."""
     from fundoscope.errors import BadRequest
 
-    if bool(name) == bool(resume):
+    if (resume is None) == (not name) or (name and resume and "=" not in name):
         raise BadRequest(
             "train: expected either the NAME of an experiment or --resume RUN; `fundoscope experiments` lists them"
         )
+    if resume is not None and run is not None:
+        raise BadRequest(f"--run: expected --resume {resume} alone, which names the folder, got --run {run} too.")
     with needs_extra("training"):
         from fundoscope.training.experiment.file import read_experiment
-        from fundoscope.training.runs.folder import read_run
+        from fundoscope.training.runs.folder import moved, read_run
         from fundoscope.training.runs.preview import augmentation_grid
         from fundoscope.training.train import train as train_experiment
     if resume is not None:
-        experiment, folder = read_run(resume), resume
+        experiment, folder = moved(read_run(resume), [name, *(overrides or [])] if name else []), resume
     else:
         experiment = read_experiment(name, overrides or [], smoke=smoke)
         folder = run or Path("runs") / experiment.name

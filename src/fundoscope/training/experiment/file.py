@@ -55,6 +55,18 @@ def read_experiment(name: str, overrides: Sequence[str] = (), *, smoke: bool = F
     return experiment_from_dict(values, where=str(path))
 
 
+def with_overrides(experiment: Experiment, overrides: Sequence[str]) -> Experiment:
+    """Return an experiment with `section.key=value` overrides applied.
+
+    Raises:
+        BadExperiment: As `read_experiment`.
+    """
+    values = experiment.to_dict()
+    for override in overrides:
+        _apply(values, override)
+    return experiment_from_dict(values, where="the command line")
+
+
 def experiment_from_dict(values: Mapping[str, Any], *, where: str) -> Experiment:
     """Build an experiment from nested plain values; `where` names their origin in messages."""
     return typing.cast("Experiment", _build(Experiment, values, where, ""))

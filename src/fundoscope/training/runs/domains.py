@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Shaped
 
+from fundoscope.data.manifest import with_hashes
 from fundoscope.data.protocols import leave_one_out, train_only
 from fundoscope.errors import BadExperiment
 from fundoscope.evaluation.domains import DomainTable, domain_table
@@ -35,8 +36,9 @@ from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs.crossfit import cross_fit
 from fundoscope.training.runs.fits import fit_network
-from fundoscope.training.runs.folder import note_photographs
+from fundoscope.training.runs.folder import write_place
 from fundoscope.training.runs.predict import answer, write_reference_set
+from fundoscope.training.runs.record import record_protocol_rows, record_training_rows
 
 Sides = Shaped[np.ndarray, " photo"]
 """train, val, test or None for each photograph."""
@@ -71,6 +73,9 @@ def train_domains(
     graded = frame[frame["grade"].notna()].reset_index(drop=True)
     if len(graded) < len(frame):
         say(f"{len(frame) - len(graded)} photographs without a grade are left out")
+    graded = with_hashes(graded, Path(experiment.data.manifest).parent)
+    graded = record_protocol_rows(graded, run, ("grade", experiment.domains.by))
+    write_place(experiment, run)
     parts, files = divisions(experiment.domains, graded), RunFolder(run)
     final = Part(FINAL, everything(experiment.domains, graded)) if experiment.fit.final else None
     todo = [part for part in parts if not files.source(part.name).predictions.is_file()]
@@ -174,9 +179,8 @@ def _learn(
 ) -> GradingNetwork:
     """Fit on the sources' training side, watching their validation side; the fit is handed nothing else."""
     part, rows = taken
-    train = rows.take(_on(part.sides, experiment.data.train))
+    train = record_training_rows(rows.take(_on(part.sides, experiment.data.train)), note)
     watched = rows.take(_on(part.sides, experiment.data.validate))
-    note_photographs(train, note)
     say(f"{part.name}: {len(train)} train, {len(watched)} val, {len(_on(part.sides, ('test',)))} test")
     return fit_network(experiment, to_learn(experiment, train), watched or None, folder, progress=progress)
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from fundoscope.data.manifest import with_hashes
+from fundoscope.data.manifest import read_manifest, with_hashes
 from fundoscope.errors import BadCheckpoint, BadRequest
 from fundoscope.files import sha256_of
 from fundoscope.run_folder import RunFolder
@@ -83,10 +83,10 @@ def read_finished(runs: Sequence[Path]) -> Finished:
     if any(each != photographs[0] for each in photographs):
         raise BadRequest("export: expected runs on the same photographs, got others. Train them on one manifest")
     tables = [read_table(path) for path in tables_of]
-    reference = _reference(experiment, tables[0])
+    reference = _reference(experiment, folders[0], tables[0])
     return Finished(
         experiment=experiment,
-        networks=[load_network(experiment, folder.final.path) for folder in folders],
+        networks=[load_network(read_run(folder.path), folder.final.path) for folder in folders],
         answers=tables[0] if len(runs) == 1 else average(tables, reference, experiment),
         reference=reference,
         kind="out-of-fold" if folded else "validation",
@@ -195,9 +195,25 @@ def _comparable(experiment: Experiment) -> dict[str, Any]:
     return flat
 
 
-def _reference(experiment: Experiment, answers: pd.DataFrame) -> pd.DataFrame:
+def _reference(experiment: Experiment, run: RunFolder, answers: pd.DataFrame) -> pd.DataFrame:
     """What each held-out prediction was to be learnt as, in the manifest's columns, and its patient's number `unit`."""
-    manifest = listed(experiment)
-    unit = pd.factorize(pd.Series(unit_keys(manifest), index=manifest.index, dtype=object))[0]
+    rows, table = _held_out_rows(experiment, run)
+    strangers = sorted(set(answers["image"]) - set(rows["image"]))
+    if strangers:
+        raise BadCheckpoint(
+            f"{table}: expected a row for each of the {len(answers)} held-out predictions of {run.path}, got none for "
+            f"{len(strangers)}, the first is {strangers[0]}. Restore the file as it was when the run was trained, or "
+            "train again"
+        )
+    unit = pd.factorize(pd.Series(unit_keys(rows), index=rows.index, dtype=object))[0]
     columns = [*target_of(experiment.data).columns, "unit"]
-    return manifest.assign(unit=unit).set_index("image").loc[answers["image"], columns].reset_index(drop=True)
+    return rows.assign(unit=unit).set_index("image").loc[answers["image"], columns].reset_index(drop=True)
+
+
+def _held_out_rows(experiment: Experiment, run: RunFolder) -> tuple[pd.DataFrame, Path]:
+    """Return the rows that a run kept of its held-out photographs, and their table; of older runs the manifest's."""
+    if run.held_out_rows.is_file():
+        return read_manifest(run.held_out_rows), run.held_out_rows
+    if experiment.data.folds and run.training_rows.is_file():
+        return read_manifest(run.training_rows), run.training_rows
+    return listed(experiment), Path(experiment.data.manifest)

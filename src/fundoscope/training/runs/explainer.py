@@ -235,7 +235,7 @@ def read_explainer(
     marks = [f"seed {read_run(run).seed} {sha256_of(run / 'final' / WEIGHTS)[:12]}" for run in runs]
     return NetworkExplainer(
         experiment=experiment,
-        networks=[load_network(experiment, run / "final") for run in runs],
+        networks=[load_network(read_run(run), run / "final") for run in runs],
         methods=tuple(
             Method(name=name, layers=tuple(layers) if name in CAMS else (), target=parsed)
             for name in dict.fromkeys(methods)

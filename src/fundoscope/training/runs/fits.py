@@ -22,6 +22,7 @@ from fundoscope.training.networks.backbone import takes_one_side
 from fundoscope.training.networks.checkpoints import load_weights, read_safetensors
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.objectives.supervised import Supervised
+from fundoscope.training.runs.folder import check_fit, claim_fit
 
 
 def fit_network(
@@ -40,9 +41,10 @@ def fit_network(
         The trained network in evaluation mode.
 
     Raises:
-        BadCheckpoint: If a checkpoint in the folder cannot be continued from.
+        BadCheckpoint: If a checkpoint in the folder cannot be continued from, or is of another experiment.
         BadTable: If both eyes are to be shown and no row has the other eye of its patient.
     """
+    claim_fit(experiment, folder)
     settings = experiment.fit
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -80,8 +82,9 @@ def load_network(experiment: Experiment, folder: Path) -> GradingNetwork:
     """Return the network of a finished fit, in evaluation mode.
 
     Raises:
-        BadCheckpoint: If its weights are not there or do not fit.
+        BadCheckpoint: If its weights are not there or do not fit, or are of another experiment.
     """
+    check_fit(experiment, folder)
     bare = replace(experiment.network, weights="", prototypes="")
     network = build_network(replace(experiment, network=bare))
     weights = FitFolder(folder).weights

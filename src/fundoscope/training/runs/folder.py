@@ -1,25 +1,24 @@
-"""A run's experiment and the photographs it learns from, written and read; `fundoscope.run_folder` has the names."""
+"""A run's experiment, written and read; `fundoscope.run_folder` has the names, `record` the rows it learns from."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Final
 
-import numpy as np
-import pandas as pd
-
-from fundoscope.errors import BadCheckpoint
+from fundoscope.errors import BadCheckpoint, BadExperiment
 from fundoscope.files import write_text
-from fundoscope.run_folder import RunFolder
-from fundoscope.tables import read_table, write_table
-from fundoscope.training.batches.rows import Rows
-from fundoscope.training.experiment.file import experiment_from_dict
+from fundoscope.run_folder import FitFolder, RunFolder
+from fundoscope.training.experiment.file import experiment_from_dict, with_overrides
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.processes import processes
 
-Learnt = Counter[tuple[str, ...]]
-"""How often each photograph, by SHA-256, was to be learnt as what: one picture may stand in several rows."""
+PLACES: Final = ("data.manifest", "data.cache")
+"""Keys that say where something lies: they may change between two attempts, for its content is compared."""
+
+BESIDE_A_FIT: Final = (*PLACES, "name", "data.only_folds", "fit.final", "fit.export")
+"""Keys that change nothing about a single fit; the section `release` neither."""
 
 
 def read_run(run: Path) -> Experiment:
@@ -28,12 +27,33 @@ def read_run(run: Path) -> Experiment:
     Raises:
         BadCheckpoint: If the folder holds no run.
     """
-    path = RunFolder(run).experiment
+    return _read(RunFolder(run).experiment, run)
+
+
+def _read(path: Path, folder: Path) -> Experiment:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadCheckpoint(f"{run}: expected a run folder with {path.name} ({error})") from error
+        raise BadCheckpoint(f"{folder}: expected a run folder with {path.name} ({error})") from error
+    if not isinstance(values, dict):
+        raise BadCheckpoint(f"{path}: expected the experiment of a run, got {type(values).__name__}. Restore the file")
     return experiment_from_dict(values, where=str(path))
+
+
+def moved(experiment: Experiment, overrides: Sequence[str]) -> Experiment:
+    """Return the experiment of a run whose manifest or cache lies elsewhere now.
+
+    Raises:
+        BadExperiment: If anything else is to be changed: a run goes on as it was begun.
+    """
+    for override in overrides:
+        key = override.partition("=")[0]
+        if key not in PLACES:
+            raise BadExperiment(
+                f"{override!r}: expected with --resume none but {' and '.join(PLACES)}, for a run goes on as it was "
+                f"begun, got {key}. Leave it out, or train in another folder (NAME --run)"
+            )
+    return with_overrides(experiment, overrides) if overrides else experiment
 
 
 def fold_networks(experiment: Experiment, run: Path) -> list[Path]:
@@ -42,67 +62,78 @@ def fold_networks(experiment: Experiment, run: Path) -> list[Path]:
 
 
 def claim_run(experiment: Experiment, run: Path) -> None:
-    """Write the resolved experiment, or refuse a folder that holds another one."""
-    path = RunFolder(run).experiment
-    if path.is_file():
-        held = read_run(run)
-        if held != experiment:
-            ours, theirs = experiment.to_dict(), held.to_dict()
-            differs = [key for key in ours if ours[key] != theirs[key]]
-            raise BadCheckpoint(
-                f"{run}: holds a run of another experiment (it differs in {', '.join(differs)}). "
-                "Give another folder with --run, or continue that one with --resume"
-            )
-        return
-    if processes().rank == 0:
-        write_text(path, json.dumps(experiment.to_dict(), indent=2) + "\n")
+    """Write the resolved experiment, or refuse a folder that holds another one.
 
-
-def note_photographs(rows: Rows, run: Path) -> None:
-    """Record what is learnt from: the hashes, so that nobody is later measured on them unawares, and the rows.
-
-    A release says from the rows what it was trained on; the manifest may have changed since.
+    The manifest and the cache may lie elsewhere than when the run was begun (`record` compares the rows).
 
     Raises:
-        BadCheckpoint: If the run was begun with other photographs, or with others of their labels.
+        BadCheckpoint: If the folder holds a run of another experiment.
     """
-    hashes = [stored.sha256 for stored in rows.stored]
-    files, frame = RunFolder(run), rows.frame.assign(sha256=hashes)
-    if files.training_rows.is_file():
-        before = read_table(files.training_rows)
-        _check_same(files.training_rows, _learnt(before, rows), _learnt(frame, rows), before)
-        return
-    if files.photographs.is_file():  # of a version that kept no rows, or killed before it wrote them
-        noted: Learnt = Counter((str(sha256),) for sha256 in json.loads(files.photographs.read_text(encoding="utf-8")))
-        _check_same(files.photographs, noted, Counter((sha256,) for sha256 in hashes), frame)
-    if processes().rank == 0:
-        write_text(files.photographs, json.dumps(sorted(hashes), indent=0) + "\n")
-        write_table(frame, files.training_rows)
+    _claim(experiment, RunFolder(run).experiment, run, may_differ=PLACES)
 
 
-def _check_same(path: Path, before: Learnt, now: Learnt, frame: pd.DataFrame) -> None:
-    """Refuse to continue a run with other photographs or labels than it was begun with."""
-    differing = sorted((before - now) + (now - before))
-    if not differing:
-        return
-    images = dict(zip(frame["sha256"].astype(str), frame["image"].astype(str), strict=True))
-    photographs = list(dict.fromkeys(sha256 for sha256, *_ in differing))
-    raise BadCheckpoint(
-        f"{path}: expected the photographs and labels that the run was begun with, got {len(photographs)} photographs "
-        f"that differ, one of them {images.get(photographs[0], photographs[0])}. Restore the manifest, or train in "
-        "another folder (--run)"
-    )
+def claim_fit(experiment: Experiment, folder: Path) -> None:
+    """Write the experiment beside a fit, or refuse to go on with a fit of another one.
+
+    Raises:
+        BadCheckpoint: If the fit was begun with another experiment.
+    """
+    _claim(experiment, FitFolder(folder).experiment, folder, may_differ=BESIDE_A_FIT, skip=("release",))
 
 
-def _learnt(frame: pd.DataFrame, rows: Rows) -> Learnt:
-    """Return what is learnt, written alike whether it comes from a manifest or from the run."""
-    labels = [] if rows.target is None else [name for name in rows.target.columns if name in frame]
-    cells = frame[["sha256", *labels]].itertuples(index=False, name=None)
-    return Counter(tuple(_text(value) for value in row) for row in cells)
+def check_fit(experiment: Experiment, folder: Path) -> None:
+    """Make sure that a finished fit is of an experiment; one of an earlier version, which kept none, is not asked.
+
+    Raises:
+        BadCheckpoint: If the fit was begun with another experiment.
+    """
+    path = FitFolder(folder).experiment
+    if path.is_file():
+        _check_same(experiment, path, folder, may_differ=BESIDE_A_FIT, skip=("release",))
 
 
-def _text(value: object) -> str:
-    """Return a cell as text: whole numbers without a decimal point, blanks as nothing."""
-    if pd.isna(value):  # type: ignore[call-overload]
-        return ""
-    return str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)
+def write_place(experiment: Experiment, run: Path) -> None:
+    """Write where the manifest and the cache lie now, once the rows were found to be those of the run."""
+    if processes().rank == 0 and read_run(run) != experiment:
+        _write(experiment, RunFolder(run).experiment)
+
+
+def _claim(
+    experiment: Experiment, path: Path, folder: Path, *, may_differ: Sequence[str], skip: Sequence[str] = ()
+) -> None:
+    if path.is_file():
+        _check_same(experiment, path, folder, may_differ=may_differ, skip=skip)
+    elif processes().rank == 0:
+        _write(experiment, path)
+
+
+def _check_same(
+    experiment: Experiment, path: Path, folder: Path, *, may_differ: Sequence[str], skip: Sequence[str]
+) -> None:
+    ours, theirs = _flat(experiment), _flat(_read(path, folder))
+    differs = [
+        key
+        for key in dict.fromkeys((*ours, *theirs))
+        if ours.get(key) != theirs.get(key) and key not in may_differ and key.partition(".")[0] not in skip
+    ]
+    if differs:
+        raise BadCheckpoint(
+            f"{folder}: holds a run of another experiment (it differs in {', '.join(differs)}). "
+            "Give another folder with --run, or continue that one with --resume"
+        )
+
+
+def _flat(experiment: Experiment) -> dict[str, Any]:
+    """Return an experiment as a flat dict of `section.key`."""
+    flat: dict[str, Any] = {}
+    for section, values in experiment.to_dict().items():
+        flat |= (
+            {f"{section}.{key}": value for key, value in values.items()}
+            if isinstance(values, dict)
+            else {section: values}
+        )
+    return flat
+
+
+def _write(experiment: Experiment, path: Path) -> None:
+    write_text(path, json.dumps(experiment.to_dict(), indent=2) + "\n")

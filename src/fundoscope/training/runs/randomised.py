@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from fundoscope.arrays import Canvas, Canvases, Scores
-from fundoscope.data.split import fold_by_patient
 from fundoscope.decide.heads import expected_grade, probabilities
 from fundoscope.errors import BadCheckpoint, BadRequest
 from fundoscope.photo.recipe import Recipe
@@ -68,7 +67,7 @@ class CrossValidatedRuns:
 
     def networks(self, fold: int) -> list[GradingNetwork]:
         """Load, from every run, the network that never saw the photographs of a fold."""
-        return [load_network(self.experiment, RunFolder(folder).fold(fold).path) for folder in self.folders]
+        return [load_network(read_run(folder), RunFolder(folder).fold(fold).path) for folder in self.folders]
 
     def evaluators(self, *, seed: int, shuffled_epochs: int = 0) -> FoldNetworks:
         """Return the networks of all folds, after training one on shuffled grades where epochs are given."""
@@ -272,8 +271,9 @@ def shuffled_network(runs: CrossValidatedRuns, *, epochs: int, seed: int = 0) ->
     budget = replace(experiment.fit, epochs=epochs, keep="last", patience=0, snapshots=0, export=False)
     experiment = replace(experiment, fit=budget)
     rows = training_rows(experiment, experiment.data.train, lambda _: None)
-    owner = fold_by_patient(rows.frame, folds=experiment.data.folds, salt=experiment.data.fold_salt)["fold"]
-    train = shuffled(rows.take(np.flatnonzero(owner.to_numpy(int) != fold)), seed)
+    owner = dict(zip(runs.table["sha256"], runs.table["fold"], strict=True))
+    folds = np.array([owner.get(stored.sha256, fold) for stored in rows.stored])
+    train = shuffled(rows.take(np.flatnonzero(folds != fold)), seed)
     folder = runs.folders[0] / f"shuffled-fold{fold}-epochs{epochs}-seed{seed}"
     return fold, fit_network(experiment, to_learn(experiment, train), None, folder, progress=False)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fundoscope.data.split import fold_by_patient
 from fundoscope.run_folder import RunFolder
 from fundoscope.tables import read_table, write_table
 from fundoscope.training.batches.rows import Report, Rows, to_learn, training_rows
@@ -20,8 +19,9 @@ from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs.crossfit import cross_fit_answers
 from fundoscope.training.runs.domains import train_domains
 from fundoscope.training.runs.fits import fit_network
-from fundoscope.training.runs.folder import fold_networks, note_photographs
+from fundoscope.training.runs.folder import fold_networks, write_place
 from fundoscope.training.runs.predict import answer, write_reference_set
+from fundoscope.training.runs.record import folds_of, record_held_out_rows, record_training_rows
 from fundoscope.training.runs.retinascan_modes import check_modes, grade_by_modes, write_modes
 
 
@@ -47,8 +47,7 @@ def cross_validate(
     path = RunFolder(run).out_of_fold
     if path.is_file():
         return read_table(path)
-    folded = fold_by_patient(rows.frame, folds=experiment.data.folds, salt=experiment.data.fold_salt)
-    owner = folded["fold"].to_numpy(int)
+    owner = folds_of(rows, run, experiment.data)
     tables, modes = [], []
     for folder in fold_networks(experiment, run):
         fold = int(folder.name.removeprefix("fold"))
@@ -68,11 +67,10 @@ def cross_validate(
     return frame
 
 
-def _final(experiment: Experiment, rows: Rows, run: Path, say: Report, progress: bool) -> GradingNetwork:
+def _final(
+    experiment: Experiment, rows: Rows, held_out: Rows | None, run: Path, say: Report, progress: bool
+) -> GradingNetwork:
     """The fit on all training rows; with validation rows, their predictions too."""
-    held_out = None
-    if experiment.data.validate and not experiment.data.folds:
-        held_out = training_rows(experiment, experiment.data.validate, say)
     say(f"fitting on all {len(rows)} training photographs")
     files = RunFolder(run)
     folder = files.final.path
@@ -89,8 +87,13 @@ def _final(experiment: Experiment, rows: Rows, run: Path, say: Report, progress:
 def _train_together(experiment: Experiment, run: Path, say: Report, progress: bool) -> None:
     """The run of an experiment without a protocol: all sources are one."""
     rows = training_rows(experiment, experiment.data.train, say)
-    note_photographs(rows, run)
+    held_out = None
+    if experiment.data.validate and not experiment.data.folds:
+        held_out = training_rows(experiment, experiment.data.validate, say)
+    rows = record_training_rows(rows, run, experiment.data)
+    held_out = None if held_out is None else record_held_out_rows(held_out, run)
+    write_place(experiment, run)
     if experiment.data.folds:
         cross_validate(experiment, rows, run, say=say, progress=progress)
     if experiment.fit.final or not experiment.data.folds:
-        _final(experiment, rows, run, say, progress)
+        _final(experiment, rows, held_out, run, say, progress)
