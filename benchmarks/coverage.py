@@ -2,7 +2,7 @@
 
     python benchmarks/coverage.py
 
-For n = 50, 100, 200 and 400 patients. Proportions are not drawn: their coverage is summed over all counts of hits.
+For n = 30, 50, 100, 200 and 400 patients. Proportions are not drawn: their coverage is summed over all counts of hits.
 Conformal sets and risk control are calibrated on n drawn patients and tried on the whole population, so only the
 calibration is chance. DeLong's and the bootstrap's intervals are drawn and held against the AUROC and kappa of a
 population of 200,000 patients.
@@ -27,8 +27,10 @@ from fundoscope.evaluation.statistics.agreement import confusions
 from fundoscope.evaluation.statistics.delong import delong
 from fundoscope.evaluation.statistics.detection import aurocs
 from fundoscope.evaluation.statistics.interval import patient_intervals, proportion_interval
+from fundoscope.evaluation.statistics.rates import Rate, rate_interval
+from fundoscope.evaluation.statistics.sums import ratio
 
-SIZES = (50, 100, 200, 400)
+SIZES = (30, 50, 100, 200, 400)
 ALPHAS = (0.1, 0.2)
 LEVEL = 0.95
 POPULATION = 200_000
@@ -78,13 +80,17 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=500, help="of each bootstrap")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="patients")
-    parser.add_argument("--only", nargs="+", choices=("proportions", "sets", "risk", "delong", "bootstrap"))
+    parser.add_argument("--only", nargs="+", choices=("proportions", "rates", "sets", "risk", "delong", "bootstrap"))
     asked = parser.parse_args()
     start = time.perf_counter()
     rng = np.random.default_rng(asked.seed)
     peoples, sizes, draws = (population(rng, 1), population(rng, 2)), asked.sizes, asked.draws
     tables: dict[str, tuple[str, Iterator[tuple[str, list[str]]]]] = {
         "proportions": ("Proportions, exact; intervals at 95 %", proportions(sizes)),
+        "rates": (
+            f"Rates of photographs at 95 %, {asked.bootstrap_draws:,} draws of {asked.resamples:,} resamples",
+            rates(rng, peoples, sizes, asked.bootstrap_draws, asked.resamples),
+        ),
         "sets": (f"Conformal sets, {draws:,} calibrations", conformal_sets(rng, peoples, sizes, draws)),
         "risk": (f"Risk control, {draws:,} calibrations", risk_control(rng, peoples, sizes, draws)),
         "delong": (f"DeLong at 95 %, {draws:,} draws", delong_intervals(rng, peoples, sizes, draws)),
@@ -112,6 +118,41 @@ def proportions(sizes: Sequence[int]) -> Iterator[tuple[str, list[str]]]:
             found.append((stats.binom.pmf(np.arange(size + 1)[:, None], size, truths) * inside).sum(axis=0))
         yield f"{method}, least", [f"{each.min():.3f} (at {truths[each.argmin()]:.3f})" for each in found]
         yield f"{method}, mean", [f"{each.mean():.3f}" for each in found]
+
+
+def rates(
+    rng: np.random.Generator, peoples: Sequence[Population], sizes: Sequence[int], draws: int, resamples: int
+) -> Iterator[tuple[str, list[str]]]:
+    """Share of intervals of accuracy, and of a specificity near 1, that hold the population's."""
+    for people in peoples:
+        score, healthy = people.shares[:, 2:].sum(axis=1), people.grades < 2
+        flags = {
+            "accuracy": (people.shares.argmax(axis=1) == people.grades, np.ones(len(score), dtype=bool)),
+            "specificity": (score < np.quantile(score[healthy], 0.98), healthy),
+        }
+        for name, (hits, among) in flags.items():
+            truth = float(hits[among].mean())
+            held: dict[str, list[str]] = {"percentile": [], "the wider of the bootstrap's and Wilson's": []}
+            for size in sizes:
+                found: dict[str, list[float]] = {method: [] for method in held}
+                for _ in range(draws):
+                    rows, owner = people.draw(rng, size)
+                    rate = Rate(hits[rows], among[rows])
+                    own = patient_intervals(_share(rate), owner, rng=rng, resamples=resamples, method="percentile")
+                    for method, each in zip(
+                        held, (own["share"], rate_interval(own["share"], rate, owner)), strict=True
+                    ):
+                        # Without width, which `patient_intervals` says as "none", it would not hold the truth.
+                        found[method].append(bool(each.low <= truth <= each.high))
+                for method, values in found.items():
+                    held[method].append(held_share(values))
+            for method, cells in held.items():
+                yield f"{name} {truth:.3f}, {method}, {people.each} photograph{'s' * (people.each > 1)} each", cells
+
+
+def _share(rate: Rate) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    inside, hits = rate.among.astype(np.float64), (rate.hits & rate.among).astype(np.float64)
+    return lambda weights: {"share": ratio(weights @ hits, weights @ inside)}
 
 
 def conformal_sets(

@@ -13,6 +13,7 @@ from fundoscope.audit.agreement import agreement, contradictions, model_agreemen
 from fundoscope.audit.labels import Suspect, label_findings, read_review, suspects, write_review
 from fundoscope.audit.visits import between_visits
 from fundoscope.errors import BadTable, MissingExtra
+from fundoscope.evaluation.statistics.rates import wilson
 from fundoscope.tables import check_manifest, read_table
 
 HASHES = [f"{k:064x}" for k in range(400)]
@@ -143,7 +144,10 @@ def test_kappas_of_two_readers_are_scikit_learns_and_their_interval_is_by_patien
 
 
 def test_agreement_of_one_patient_has_no_interval():
-    assert agreement([1, 2], [1, 3], ["p", "p"])["accuracy"] == {"estimate": 0.5, "low": None, "high": None}
+    of_one_patient = agreement([1, 2], [1, 3], ["p", "p"])
+    assert of_one_patient["quadratic_kappa"]["low"] is None
+    low, high = wilson(0.5, 1.0, level=0.95)  # of a rate she is one case
+    assert of_one_patient["accuracy"] == {"estimate": 0.5, "low": low, "high": high}
 
 
 def test_two_labels_of_a_photograph_and_of_a_picture_in_two_sources_are_compared():

@@ -13,7 +13,8 @@ import pandas as pd
 from fundoscope.audit.findings import Finding
 from fundoscope.data.split import units_of
 from fundoscope.evaluation.statistics.agreement import agreement_statistics, confusions
-from fundoscope.evaluation.statistics.interval import patient_intervals
+from fundoscope.evaluation.statistics.interval import INTERVALS, patient_intervals
+from fundoscope.evaluation.statistics.rates import Rate, widened
 from fundoscope.tables.patients import PatientKey, texts, unit_keys
 
 LISTED: Final = 200
@@ -46,17 +47,20 @@ def agreement(
         resamples: Draws of patients.
 
     Returns:
-        By name: estimate, low and high; None where undefined, as with a single patient.
+        By name: estimate, low and high; None where undefined, as kappas of a single patient.
     """
     grades, others = (np.asarray(grades_of, dtype=np.int64) for grades_of in (first, second))
     number = {patient: at for at, patient in enumerate(dict.fromkeys(patients))}
+    owner = np.array([number[patient] for patient in patients], dtype=np.int64)
     intervals = patient_intervals(
         lambda weights: agreement_statistics(confusions(weights, grades, others)),
-        np.array([number[patient] for patient in patients], dtype=np.int64),
+        owner,
         rng=np.random.default_rng(SEED),
         resamples=resamples,
     )
-    return {name: intervals[name].ends() for name in STATISTICS}
+    apart, everyone = np.abs(grades - others), np.ones(len(grades), dtype=bool)
+    rates = {"accuracy": Rate(apart == 0, everyone), "within_one": Rate(apart <= 1, everyone)}
+    return {name: interval.ends() for name, interval in widened(intervals, rates, owner).items() if name in STATISTICS}
 
 
 def two_labels(frame: pd.DataFrame, *, resamples: int = RESAMPLES) -> tuple[Finding, ...]:
@@ -151,7 +155,7 @@ def _agreement_finding(rows: pd.DataFrame, second: str, what: str, resamples: in
             "labels": what,
             "photographs": len(rows),
             "statistics": statistics,
-            "interval": f"percentile bootstrap of patients, 95 %, {resamples} draws",
+            "interval": f"{INTERVALS['auto']}; of shares the wider of it and Wilson's; 95 %, {resamples} resamples",
             "confusion": confusions(np.ones((1, len(rows))), np.array(first), np.array(other))[0].astype(int).tolist(),
         },
     )

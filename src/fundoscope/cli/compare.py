@@ -41,8 +41,12 @@ def compare(
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the resamples.")] = 0,
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Confidence level of the intervals.")] = 0.95,
     interval: Annotated[
-        IntervalMethod, typer.Option(help="Bootstrap method: percentile, or bias-corrected and accelerated (BCa).")
-    ] = IntervalMethod.PERCENTILE,
+        IntervalMethod,
+        typer.Option(
+            help="Bootstrap method: percentile, bias-corrected and accelerated (BCa), or auto: BCa of fewer than 100 "
+            "patients."
+        ),
+    ] = IntervalMethod.AUTO,
     margin: Annotated[
         list[str] | None,
         typer.Option(help="Non-inferiority margin, METRIC=VALUE, such as quadratic_kappa=0.05; repeatable."),

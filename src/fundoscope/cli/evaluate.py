@@ -16,6 +16,7 @@ from fundoscope.cli.extras import needs_extra
 class IntervalMethod(StrEnum):
     """Method of the bootstrap intervals; the names of `interval.INTERVALS`."""
 
+    AUTO = "auto"
     PERCENTILE = "percentile"
     BCA = "bca"
 
@@ -68,8 +69,12 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the resamples.")] = 0,
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Confidence level of the intervals.")] = 0.95,
     interval: Annotated[
-        IntervalMethod, typer.Option(help="Bootstrap method: percentile, or bias-corrected and accelerated (BCa).")
-    ] = IntervalMethod.PERCENTILE,
+        IntervalMethod,
+        typer.Option(
+            help="Bootstrap method: percentile, bias-corrected and accelerated (BCa), or auto: BCa of fewer than 100 "
+            "patients."
+        ),
+    ] = IntervalMethod.AUTO,
     prevalence: Annotated[
         float | None,
         typer.Option(min=0.0001, max=0.9999, help="Prevalence of referable disease at which to report PPV and NPV."),

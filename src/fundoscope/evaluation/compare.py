@@ -66,7 +66,7 @@ class ComparisonOptions:
     """Seed of the resamples."""
     level: float = 0.95
     """Confidence level of the intervals."""
-    method: str = "percentile"
+    method: str = "auto"
     """Method of the intervals, a name in `interval.INTERVALS`."""
     margins: Mapping[str, float] = field(default_factory=dict)
     """Non-inferiority margins by the name of the statistic in `systems.STATISTICS`."""

@@ -15,7 +15,8 @@ from fundoscope.evaluation.cases import Cases
 from fundoscope.evaluation.measures import SUFFIX, Mask
 from fundoscope.evaluation.statistics.agreement import Values
 from fundoscope.evaluation.statistics.detection import ROUNDING, Answers, curves, hit_rates
-from fundoscope.evaluation.statistics.interval import Interval, Weights, patient_intervals, proportion_interval
+from fundoscope.evaluation.statistics.interval import Interval, Weights, patient_intervals
+from fundoscope.evaluation.statistics.rates import Rate, rate_interval
 from fundoscope.evaluation.statistics.reliability import equal_mass_bins
 from fundoscope.evaluation.statistics.sums import ratio
 from fundoscope.grades import CUTS, OR_DME, REFERABLE
@@ -178,27 +179,29 @@ class _Band:
 
     def intervals(self, statistics: Callable[[Weights], Mapping[str, Values]]) -> list[Interval]:
         rng = np.random.default_rng(self.seed)
-        intervals = patient_intervals(statistics, self.patients, rng=rng, level=self.level, resamples=self.resamples)
+        intervals = patient_intervals(
+            statistics, self.patients, rng=rng, level=self.level, resamples=self.resamples, method="percentile"
+        )
         return [intervals[str(place)] for place in range(len(intervals))]
 
     def reliability(self, positive: Answers, score: Scores) -> Line:
         """Observed share in each bin that is not empty; bins are those of all photographs on every draw.
 
-        The interval is the wider of the patients' and Wilson's, as the bootstrap has no width in a bin without any hit.
+        The interval is that of a rate (`rates.rate_interval`).
         """
         bins = np.unique(equal_mass_bins(score, RELIABILITY_BINS), return_inverse=True)[1]
         inside = np.eye(int(bins.max()) + 1)[bins]
         means = (inside * score[:, None]).sum(axis=0) / inside.sum(axis=0)
         yes = inside * positive[:, None]
-        line = self.line(means.tolist(), lambda weights: ratio(weights @ yes, weights @ inside))
-        totals, hits = inside.sum(axis=0).astype(int).tolist(), yes.sum(axis=0).astype(int).tolist()
-        wilson = [
-            proportion_interval(hit, total, level=self.level, method="wilson")
-            for hit, total in zip(hits, totals, strict=True)
+
+        def shares(weights: Weights) -> Mapping[str, Values]:
+            return {str(place): share for place, share in enumerate(ratio(weights @ yes, weights @ inside).T)}
+
+        intervals = [
+            rate_interval(interval, Rate(positive, bins == place), self.patients)
+            for place, interval in enumerate(self.intervals(shares))
         ]
-        low = tuple(min(one, other) for one, (other, _) in zip(line.low, wilson, strict=True))
-        high = tuple(max(one, other) for one, (_, other) in zip(line.high, wilson, strict=True))
-        return Line(line.at, line.values, low, high)
+        return _line(means.tolist(), intervals)
 
 
 def _line(at: Sequence[float], intervals: Sequence[Interval]) -> Line:

@@ -18,6 +18,7 @@ from fundoscope.evaluation.cases import Cases, cases_of
 from fundoscope.evaluation.statistics.agreement import agreement_statistics, class_statistics, confusions
 from fundoscope.evaluation.statistics.detection import one_vs_one
 from fundoscope.evaluation.statistics.interval import INTERVALS, Interval, Statistics, Weights, patient_intervals
+from fundoscope.evaluation.statistics.rates import Rate, widened
 from fundoscope.grades import GRADES
 from fundoscope.records import without_nan
 from fundoscope.tables import patient_keys
@@ -71,7 +72,7 @@ class DomainTable:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it: no NaN."""
-        settings = {"interval": INTERVALS["percentile"], "level": self.level, "resamples": self.resamples}
+        settings = {"interval": INTERVALS["auto"], "level": self.level, "resamples": self.resamples}
         return {"schema": SCHEMA, "protocol": self.protocol, **settings, "seed": self.seed} | {
             "rows": [without_nan(_record(row)) for row in self.rows]
         }
@@ -87,7 +88,8 @@ class DomainTable:
             named = row.trained if single else row.tested
             lines.append(_line([named, str(row.photographs), *figures, _grades(row.lacking)]))
         note = (
-            f"Intervals: {self.level:.0%}, {INTERVALS['percentile']}, {self.resamples} resamples. Where a grade is "
+            f"Intervals: {self.level:.0%}, {INTERVALS['auto']}, {self.resamples} resamples; of a source's "
+            "accuracy the wider of it and Wilson's. Where a grade is "
             "missing, AUROC is the mean over the pairs of grades that occur, and macro F1 over the grades that occur "
             "or are answered."
         )
@@ -117,9 +119,9 @@ def domain_table(
         of_network = {tested: case for (source, tested), case in cases.items() if source == trained}
         for tested, case in of_network.items():
             rng = np.random.default_rng(seed)
-            rows.append(
-                _row(trained, tested, [case], patient_intervals(_statistics(case), case.patients, rng=rng, **options))
-            )
+            intervals = patient_intervals(_statistics(case), case.patients, rng=rng, **options)
+            right = Rate(case.answered == case.reference, np.ones(len(case.reference), dtype=bool))
+            rows.append(_row(trained, tested, [case], widened(intervals, {"accuracy": right}, case.patients)))
         if protocol == "single_source":
             rows.append(_average(trained, list(of_network.values()), seed, options))
     rows.append(_average(AVERAGE if protocol == "single_source" else trained, list(cases.values()), seed, options))

@@ -34,7 +34,7 @@ class EvaluationOptions:
     """Seed of the resamples; the same seed gives the same intervals."""
     level: float = 0.95
     """Confidence level of the intervals."""
-    method: str = "percentile"
+    method: str = "auto"
     """Method of the intervals, a name in `interval.INTERVALS`."""
     prevalence: float | None = None
     """Prevalence of referable disease at which to compute PPV and NPV; None: they are not computed."""

@@ -32,6 +32,7 @@ from fundoscope.evaluation.statistics.detection import (
     sensitivities_at,
     specificities_at,
 )
+from fundoscope.evaluation.statistics.rates import Rate
 from fundoscope.evaluation.statistics.reliability import of_brier_parts, of_calibration, of_classwise, of_proper_scores
 from fundoscope.evaluation.statistics.sums import Sums, Together
 from fundoscope.grades import CUTS, GRADES, OR_DME, REFERABLE
@@ -68,13 +69,58 @@ def measures(cases: Cases, counted: Mask, graded: Mask, *, prevalence: float | N
         measured.append((scored, of_scores(cases, scored, name, cut)))
     sure = counted & ~np.isnan(cases.probabilities[:, 0])
     measured.append((sure, of_probabilities(cases, sure)))
-    decision = np.array(cases.decision, dtype=object)
-    decided = np.isin(decision, ["refer", "rescreen"])
-    measured.append((decided, _of_decisions(cases, decided, DECISION, prevalence)))
-    answered = (decision != "") & (np.array(cases.status, dtype=object) != UNREADABLE)
-    measured.append((answered, _of_decisions(cases, answered, INCLUDING, None)))
-    measured += _with_dme(cases, counted, graded, decided, answered)
+    deciding = _deciding(cases)
+    for prefix, inside in deciding.items():
+        measured.append((inside, _of_decisions(cases, inside, prefix, prevalence if prefix == DECISION else None)))
+    measured += _with_dme(cases, counted, graded, *deciding.values())
     return _together(measured)
+
+
+def _deciding(cases: Cases) -> dict[str, Mask]:
+    """Return the photographs on which the decision is measured: those decided on, and all that could be read."""
+    decision = np.array(cases.decision, dtype=object)
+    return {
+        DECISION: np.isin(decision, ["refer", "rescreen"]),
+        INCLUDING: np.asarray((decision != "") & (np.array(cases.status, dtype=object) != UNREADABLE), dtype=bool),
+    }
+
+
+def rates(cases: Cases, graded: Mask) -> dict[str, Rate]:
+    """List those statistics of `measures` that are shares of photographs, by name: their intervals are of rates.
+
+    Args:
+        cases: As of `measures`.
+        graded: As of `measures`.
+    """
+    reference, answered = cases.reference, cases.answered
+    apart = np.abs(reference - answered)
+    of_grades = {
+        "accuracy": Rate(apart == 0, graded),
+        "off_by_one": Rate(apart == 1, graded),
+        "within_one": Rate(apart <= 1, graded),
+    }
+    for grade in range(GRADES):
+        is_it, said_it = reference == grade, answered == grade
+        of_grades |= _prefixed_rates(f"grade{grade}", is_it, said_it, graded)
+        of_grades[f"grade{grade}_precision"] = Rate(is_it, graded & said_it)
+    for name, cut in CUTS.items():
+        of_grades |= _prefixed_rates(name, reference >= cut, answered >= cut, graded)
+    referred = np.array(cases.decision, dtype=object) != "rescreen"
+    for prefix, inside in _deciding(cases).items():
+        of_grades |= _prefixed_rates(prefix, reference >= REFERABLE, referred, inside)
+    for name, cut in OR_DME.items() if cases.dme is not None else ():
+        known = cases.or_dme(name)
+        of_grades |= _prefixed_rates(name, known.positive, answered >= cut, graded & known.known)
+        for prefix, inside in _deciding(cases).items():
+            of_grades |= _prefixed_rates(f"{prefix}_{name}", known.positive, referred, inside & known.known)
+    return of_grades
+
+
+def _prefixed_rates(prefix: str, positive: Mask, said: Mask, inside: Mask) -> dict[str, Rate]:
+    return {
+        f"{prefix}_sensitivity": Rate(said, inside & positive),
+        f"{prefix}_specificity": Rate(~said, inside & ~positive),
+    }
 
 
 def of_probabilities(cases: Cases, mask: Mask) -> Together:

@@ -11,6 +11,7 @@ import numpy as np
 from fundoscope.evaluation.cases import Cases
 from fundoscope.evaluation.statistics.agreement import Confusions, Values, of_confusions
 from fundoscope.evaluation.statistics.interval import Interval, patient_intervals
+from fundoscope.evaluation.statistics.rates import Rate, rate_interval
 from fundoscope.evaluation.statistics.sums import ratio
 from fundoscope.evaluation.summary import Summary
 from fundoscope.grades import REFERABLE
@@ -133,6 +134,6 @@ def referable_accuracy(summary: Summary, cases: Cases) -> Interval:
 
     options: dict[str, Any] = {"level": summary.level, "resamples": summary.resamples, "method": summary.method}
     rng = np.random.default_rng(summary.seed)
-    return patient_intervals(of_confusions(reference, answered, read), cases.patients[graded], rng=rng, **options)[
-        ACCURACY
-    ]
+    intervals = patient_intervals(of_confusions(reference, answered, read), cases.patients[graded], rng=rng, **options)
+    right = Rate((reference >= REFERABLE) == (answered >= REFERABLE), np.ones(len(reference), dtype=bool))
+    return rate_interval(intervals[ACCURACY], right, cases.patients[graded])

@@ -33,6 +33,10 @@ def why_missing(cases: Cases, counted: Mask) -> dict[str, str]:
     return dict([reason for part in (*parts, _of_grades(cases, counted)) for reason in part])
 
 
+UPWARD_BIAS: Final = "no interval: chance alone raises it, and every resample once more, so that none would cover"
+"""Of the statistics in `reliability.BIASED`."""
+
+
 def why_no_interval(interval: Interval, resamples: int) -> str:
     """Return the reason that follows from the resamples."""
     if math.isnan(interval.estimate):
@@ -40,7 +44,7 @@ def why_no_interval(interval: Interval, resamples: int) -> str:
     if interval.undefined == resamples:
         return "no interval: fewer than two patients"
     if interval.undefined <= UNDEFINED_SHARE * resamples:
-        return "no interval: BCa is undefined, all resamples lie on one side or a patient cannot be left out"
+        return "no interval: the resamples give one value or lie on one side of it, or a patient cannot be left out"
     return f"no interval: undefined on {interval.undefined} of {resamples} resamples of patients"
 
 

@@ -14,6 +14,7 @@ from fundoscope.decide.kappa import kappa_of
 from fundoscope.evaluation.statistics.agreement import Values
 from fundoscope.evaluation.statistics.detection import Answers, average_precisions, of_auroc, of_curves, of_hits
 from fundoscope.evaluation.statistics.interval import Interval, patient_intervals
+from fundoscope.evaluation.statistics.rates import Rate, widened
 from fundoscope.evaluation.statistics.sums import Sums, Together, Totals, by_cell, ratio
 from fundoscope.tables import patient_keys
 from fundoscope.tables.columns import SIGN_PREFIX
@@ -36,7 +37,7 @@ class Sign:
 
 
 def evaluate_signs(
-    rows: pd.DataFrame, *, seed: int = 0, resamples: int = 2000, level: float = 0.95, method: str = "percentile"
+    rows: pd.DataFrame, *, seed: int = 0, resamples: int = 2000, level: float = 0.95, method: str = "auto"
 ) -> dict[str, Sign]:
     """Every sign that the manifest has a target of and the predictions answer, by its name.
 
@@ -60,14 +61,21 @@ def evaluate_signs(
         target = _numbers(rows[name])
         known = ~np.isnan(target) & ~np.isnan(score) & ~np.isnan(said)
         positive = target[known] == 1
+        called = said[known] >= SURE
         intervals = patient_intervals(
-            _statistics(positive, score[known], said[known] >= SURE),
+            _statistics(positive, score[known], called),
             patients[known],
             rng=np.random.default_rng(seed),
             level=level,
             resamples=resamples,
             method=method,
         )
+        rates = {
+            "accuracy": Rate(called == positive, np.ones(len(positive), dtype=bool)),
+            "sensitivity": Rate(called, positive),
+            "specificity": Rate(~called, ~positive),
+        }
+        intervals = widened(intervals, rates, patients[known])
         signs[name.removeprefix(SIGN_PREFIX)] = Sign(int(known.sum()), int(positive.sum()), intervals)
     return signs
 

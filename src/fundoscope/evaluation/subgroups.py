@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
@@ -17,8 +17,9 @@ from fundoscope.evaluation.shift import Shift, shifts
 from fundoscope.evaluation.statistics.agreement import Confusions, Values, of_confusions
 from fundoscope.evaluation.statistics.detection import of_auroc, of_hits
 from fundoscope.evaluation.statistics.groups import Grouping, chance, groupings, shuffled
-from fundoscope.evaluation.statistics.interval import PATIENT_BLOCK, Interval, patient_intervals, proportion_interval
-from fundoscope.evaluation.statistics.reliability import of_calibration
+from fundoscope.evaluation.statistics.interval import PATIENT_BLOCK, Interval, patient_intervals
+from fundoscope.evaluation.statistics.rates import Rate, widened
+from fundoscope.evaluation.statistics.reliability import BIASED, of_calibration, without_interval
 from fundoscope.evaluation.statistics.sums import Found, Sums, Together, Totals, ratio
 from fundoscope.grades import REFERABLE
 from fundoscope.records import null_if_nan
@@ -71,8 +72,8 @@ class Group:
     other_patients: int
     """Patients with one that is not."""
     intervals: dict[str, Interval]
-    """By the names of `STATISTICS`, and of `DME_STATISTICS` where `dme` is known. Of sensitivity and specificity the
-    wider of the bootstrap's and Wilson's interval: the bootstrap has no width where nothing was missed."""
+    """By the names of `STATISTICS`, and of `DME_STATISTICS` where `dme` is known; those of rates by
+    `rates.rate_interval`. The calibration error has none (`reliability.BIASED`)."""
     too_small: tuple[str, ...]
     """Statistics for which it is too small, by `RULE`: all, or none, or some."""
 
@@ -144,7 +145,7 @@ def subgroups(
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
-    method: str = "percentile",
+    method: str = "auto",
 ) -> tuple[Subgroups, ...]:
     """Evaluate every group of every column of `groups.COLUMNS` with two values at least, and of the columns `by`.
 
@@ -283,22 +284,22 @@ class _Divided:
             patients=self._people(inside),
             referable_patients=self._people(inside & ill),
             other_patients=self._people(inside & ~ill),
-            intervals={name: intervals[_key(at, name)] for name in self.names} | self._rates(inside, at, intervals),
+            intervals=self._widened(inside, {name: intervals[_key(at, name)] for name in self.names}),
             too_small=self.small[at],
         )
 
-    def _rates(self, inside: Mask, at: int, intervals: Mapping[str, Interval]) -> dict[str, Interval]:
-        """Sensitivity and specificity, their interval the wider of the bootstrap's and Wilson's."""
+    def _widened(self, inside: Mask, intervals: Mapping[str, Interval]) -> dict[str, Interval]:
+        """Return the intervals of one group, those of rates as `rates.rate_interval` has them."""
         decided, said = _decided(self.cases, inside)
-        wider = {}
+        right = self.cases.answered == self.cases.reference
+        rates = {"accuracy": Rate(right, inside & (self.cases.answered >= 0))}
         for suffix, positive, negative in self._references():
-            for name, side, right in (("sensitivity", positive, said), ("specificity", negative, ~said)):
-                own, cases = intervals[_key(at, name + suffix)], decided & side
-                if not math.isnan(own.low):
-                    hits, total = int((cases & right).sum()), int(cases.sum())
-                    low, high = proportion_interval(hits, total, level=own.level, method="wilson")
-                    wider[name + suffix] = replace(own, low=min(low, own.low), high=max(high, own.high))
-        return wider
+            rates[f"sensitivity{suffix}"] = Rate(said, decided & positive)
+            rates[f"specificity{suffix}"] = Rate(~said, decided & negative)
+        return {
+            name: without_interval(interval) if name in BIASED else interval
+            for name, interval in widened(intervals, rates, self.cases.patients).items()
+        }
 
     def _references(self) -> Iterator[tuple[str, Mask, Mask]]:
         """For each reference of a rate the end of its name, and the positive and the negative photographs."""
@@ -318,6 +319,8 @@ class _Divided:
             values = np.stack([by_chance[_key(at, name)] for at in fit])
             reach = np.fmax.reduce(values) - np.fmin.reduce(values)
             interval = intervals[_gap(name)]
+            if name in BIASED:
+                interval = without_interval(interval)
             p = chance(interval.estimate, reach[~np.isnan(reach)])
             names = self.grouping.values
             gaps[name] = Gap(names[top], names[low], interval, len(fit), p)

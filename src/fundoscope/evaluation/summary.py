@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Bool
 
 from fundoscope.evaluation.cases import UNGRADABLE, UNREADABLE, Cases
-from fundoscope.evaluation.measures import DECISION, SUFFIX, measures
-from fundoscope.evaluation.reasons import why_missing, why_no_interval
+from fundoscope.evaluation.measures import DECISION, SUFFIX, measures, rates
+from fundoscope.evaluation.reasons import UPWARD_BIAS, why_missing, why_no_interval
 from fundoscope.evaluation.signs import Sign, evaluate_signs
 from fundoscope.evaluation.statistics.agreement import confusions, row_shares
 from fundoscope.evaluation.statistics.delong import DELONG, OBUCHOWSKI, delong
+from fundoscope.evaluation.statistics.detection import predictive_values
 from fundoscope.evaluation.statistics.interval import INTERVALS, Interval, patient_intervals, proportion_interval
-from fundoscope.evaluation.statistics.reliability import BINS
+from fundoscope.evaluation.statistics.rates import widened
+from fundoscope.evaluation.statistics.reliability import BIASED, BINS, without_interval
 from fundoscope.grades import CUTS, OR_DME, REFERABLE
 from fundoscope.records import null_if_nan
 
@@ -53,7 +55,8 @@ class Summary:
     """Photographs by each question of `grades.OR_DME`: positive, negative, unknown and left out, and of the negative
     those with oedema not known to be referable; empty where no photograph's `dme` is known."""
     intervals: dict[str, Interval]
-    """Statistics by name: `quadratic_kappa`, `grade2_sensitivity`, `referable_auroc`, ..."""
+    """Statistics by name: `quadratic_kappa`, `grade2_sensitivity`, `referable_auroc`, ...; those of shares of
+    photographs by `rates.rate_interval`."""
     exact: dict[str, tuple[float, float]]
     """Clopper-Pearson bounds of the decision's sensitivity and specificity, as if photographs were independent."""
     wilson: dict[str, tuple[float, float]]
@@ -122,7 +125,7 @@ def summarise(
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
-    method: str = "percentile",
+    method: str = "auto",
     prevalence: float | None = None,
 ) -> Summary:
     """Measure predictions against the reference grades beside them.
@@ -157,8 +160,13 @@ def summarise(
             resamples=resamples,
             method=method,
         )
+    intervals = widened(intervals, rates(cases, graded), cases.patients)
+    intervals |= dict(_predictive_values(intervals, prevalence))
     for name, interval in intervals.items():
-        if math.isnan(interval.low) and name not in missing:
+        if name.removeprefix("referable_") in BIASED:
+            intervals[name] = without_interval(interval)
+            missing.setdefault(name, UPWARD_BIAS)
+        elif math.isnan(interval.low) and name not in missing:
             missing[name] = why_no_interval(interval, resamples)
     delong_bounds, delong_method = _delong(cases, counted, level)
     table = confusions(np.ones((1, int(graded.sum()))), cases.reference[graded], cases.answered[graded])[0]
@@ -182,6 +190,35 @@ def summarise(
         method=method,
         prevalence=prevalence,
     )
+
+
+def _predictive_values(intervals: Mapping[str, Interval], prevalence: float | None) -> Iterator[tuple[str, Interval]]:
+    """Yield predictive values with the interval that follows from those of sensitivity and specificity.
+
+    Both errors added in squares (MOVER: Zou & Donner, Stat Med 27, 2008, 1693-1702), where the bootstrap has none or a
+    narrower one: it has no width where no photograph was called wrongly.
+    """
+    for name in ("referable", DECISION) if prevalence is not None else ():
+        rates = tuple(intervals[f"{name}_{rate}"] for rate in ("sensitivity", "specificity"))
+        for at, value in enumerate(("ppv", "npv")):
+            own = intervals[f"{name}_{value}_at_prevalence"]
+            if not any(math.isnan(bound) for bound in (own.estimate, *(rate.low for rate in rates))):
+                low, high = _mover(own.estimate, rates, at, prevalence or 0.0)
+                yield (
+                    f"{name}_{value}_at_prevalence",
+                    replace(own, low=float(np.fmin(low, own.low)), high=float(np.fmax(high, own.high))),
+                )
+
+
+def _mover(estimate: float, rates: tuple[Interval, ...], at: int, prevalence: float) -> tuple[float, float]:
+    """Return the bounds of a predictive value, number `at` of `predictive_values`, which rises with both rates."""
+    errors = {"low": 0.0, "high": 0.0}
+    for side in errors:
+        for moved in range(2):
+            ends = [getattr(rate, side if at_rate == moved else "estimate") for at_rate, rate in enumerate(rates)]
+            value = predictive_values(np.array([ends[0]]), np.array([ends[1]]), prevalence)[at][0]
+            errors[side] += float(np.nan_to_num(value - estimate)) ** 2
+    return max(0.0, estimate - math.sqrt(errors["low"])), min(1.0, estimate + math.sqrt(errors["high"]))
 
 
 def _counts(cases: Cases, counted: Bool[np.ndarray, " photo"], graded: Bool[np.ndarray, " photo"]) -> dict[str, int]:

@@ -24,7 +24,7 @@ from fundoscope.evaluation.statistics.agreement import (
 from fundoscope.evaluation.statistics.delong import DELONG, OBUCHOWSKI, Difference, auroc_difference, delong
 from fundoscope.evaluation.statistics.detection import of_auroc, of_hits
 from fundoscope.evaluation.statistics.interval import Interval, patient_intervals
-from fundoscope.evaluation.statistics.reliability import of_calibration, of_proper_scores
+from fundoscope.evaluation.statistics.reliability import of_calibration, of_proper_scores, without_interval
 from fundoscope.evaluation.statistics.significance import McNemar, holm, mcnemar
 from fundoscope.evaluation.statistics.sums import Sums, Together, Totals
 from fundoscope.grades import CUTS, OR_DME, REFERABLE
@@ -44,9 +44,12 @@ OF_GRADES: Final = {
 }
 """Name of each statistic of the answered grade, and how `agreement` calls it."""
 
-LOWER_IS_BETTER: Final = frozenset({"mean absolute error", "Brier score", "log loss", "calibration error"})
+CALIBRATION_ERROR: Final = "calibration error"
+"""Compared without an interval: chance raises it (`reliability.BIASED`), and more where a system is well calibrated."""
 
-STATISTICS: Final = (*OF_GRADES, *AUROCS, "Brier score", "log loss", "calibration error")
+LOWER_IS_BETTER: Final = frozenset({"mean absolute error", "Brier score", "log loss", CALIBRATION_ERROR})
+
+STATISTICS: Final = (*OF_GRADES, *AUROCS, "Brier score", "log loss", CALIBRATION_ERROR)
 """Everything that is compared of grades and their scores, in order."""
 
 DME_STATISTICS: Final = {
@@ -97,7 +100,7 @@ def compare_systems(
     rng: np.random.Generator,
     resamples: int = 2000,
     level: float = 0.95,
-    method: str = "percentile",
+    method: str = "auto",
 ) -> PairedDifferences:
     """Compare each further system with the first, on the same resamples of patients.
 
@@ -141,7 +144,7 @@ def compare_systems(
     against = tuple(
         Against(
             {name: (values[0].get(name, math.nan), values[at + 1].get(name, math.nan)) for name in names},
-            {name: intervals.get(f"{at} {name}", undefined) for name in names},
+            {name: _difference(name, intervals.get(f"{at} {name}", undefined)) for name in names},
             areas[at],
             _mcnemar(first, other) if "grade" in answers else {},
         )
@@ -150,6 +153,11 @@ def compare_systems(
     corrected, family = _corrected(against)
     variance = OBUCHOWSKI if len(np.unique(first.patients)) < len(first.patients) else DELONG
     return PairedDifferences(against, corrected, family, variance)
+
+
+def _difference(name: str, interval: Interval) -> Interval:
+    """Return the interval of a difference; none where chance moves both figures by unlike amounts."""
+    return without_interval(interval) if name == CALIBRATION_ERROR else interval
 
 
 def answers_of(cases: Cases) -> dict[str, Bool[np.ndarray, " photo"]]:
@@ -190,7 +198,7 @@ def _statistics(cases: Cases, answers: Collection[str]) -> Together:
     if "probabilities" in answers:
         proper = of_proper_scores(probabilities, reference)
         parts.append(Together((proper,), lambda score: {"Brier score": score["brier"], "log loss": score["log_loss"]}))
-        parts.append(of_calibration(probabilities, reference, "calibration error"))
+        parts.append(of_calibration(probabilities, reference, CALIBRATION_ERROR))
     return Together((*parts, *_with_dme(cases, answers)))
 
 

@@ -269,7 +269,7 @@ def _intervals(
             return {"mean": ratio(weights @ values_defined, weights.sum(axis=1))}
 
         interval = patient_intervals(
-            mean, owner[defined], rng=np.random.default_rng(seed), level=level, resamples=resamples
+            mean, owner[defined], rng=np.random.default_rng(seed), level=level, resamples=resamples, method="percentile"
         )["mean"]
         intervals.append((column, interval, len(np.unique(owner[defined]))))
     return intervals

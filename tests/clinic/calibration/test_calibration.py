@@ -48,6 +48,7 @@ def test_sets_cover_on_folds_that_their_thresholds_were_not_from(rng):
     assert coverage.all.low < 0.8 < coverage.all.high
     assert sum(coverage.sizes) == pytest.approx(1)
     assert coverage.mean_size == pytest.approx(sum(size * share for size, share in enumerate(coverage.sizes, 1)))
+    # Two photographs of each patient: the share is the same over patients and over photographs.
     photographs = sum(count for _, count in coverage.grades.values())
     assert sum(share * count for share, count in coverage.grades.values()) / photographs == pytest.approx(
         coverage.all.estimate

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from fundoscope.arrays import Grades, Probabilities, RawOutput
 from fundoscope.decide.calibrate import CUTTERS, Cuts, fit_temperature, grade_from_cuts
@@ -25,7 +25,13 @@ from fundoscope.decide.risk_control import RiskControl, fit_risk_control
 from fundoscope.errors import BadTable
 from fundoscope.evaluation.statistics.agreement import Values
 from fundoscope.evaluation.statistics.interval import Interval, Weights, patient_intervals
-from fundoscope.evaluation.statistics.reliability import brier_scores, calibration_errors, log_losses
+from fundoscope.evaluation.statistics.rates import wilson
+from fundoscope.evaluation.statistics.reliability import (
+    brier_scores,
+    calibration_errors,
+    log_losses,
+    without_interval,
+)
 from fundoscope.evaluation.statistics.sums import ratio
 from fundoscope.grades import GRADES, REFERABLE
 
@@ -105,7 +111,8 @@ class Coverage:
     """How the sets did on folds that their thresholds were not fitted on."""
 
     all: Interval
-    """Share of the photographs whose set holds the reference grade."""
+    """Share of the sets that hold the reference grade, each patient counting once however often photographed; the wider
+    of the bootstrap's and Wilson's interval."""
     groups: dict[str, Interval]
     grades: dict[int, tuple[float, int]]
     """By reference grade: share, and of how many photographs. Nothing is promised of it."""
@@ -301,11 +308,22 @@ def _figures(
         return values
 
     intervals = patient_intervals(statistics, held.patients, rng=rng, resamples=resamples)
+    intervals |= {
+        name: without_interval(own) for name, own in intervals.items() if name.startswith("calibration_error")
+    }
     return {name: {when: intervals[f"{name} {when}"] for when in ("before", "after", "change")} for name in measured}
 
 
-def _share(holds: np.ndarray, patients: np.ndarray, rng: np.random.Generator, resamples: int) -> Interval:
-    def statistics(weights: Weights) -> dict[str, Any]:
-        return {"share": ratio(weights @ holds.astype(np.float64), weights.sum(axis=1))}
+def _share(
+    holds: Bool[np.ndarray, " photo"], patients: Int[np.ndarray, " photo"], rng: np.random.Generator, resamples: int
+) -> Interval:
+    """Compute the share of sets that hold the reference grade, each patient counting once, as the promise has it."""
+    owner = np.unique(patients, return_inverse=True)[1]
+    shares = np.bincount(owner, weights=holds) / np.bincount(owner)  # of each patient's photographs
 
-    return patient_intervals(statistics, patients, rng=rng, resamples=resamples)["share"]
+    def statistics(weights: Weights) -> dict[str, Any]:
+        return {"share": ratio(weights @ shares, weights.sum(axis=1))}
+
+    own = patient_intervals(statistics, np.arange(len(shares)), rng=rng, resamples=resamples)["share"]
+    low, high = wilson(own.estimate, float(len(shares)), level=own.level)
+    return replace(own, low=float(np.fmin(low, own.low)), high=float(np.fmax(high, own.high)))

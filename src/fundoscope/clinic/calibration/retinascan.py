@@ -23,7 +23,12 @@ from fundoscope.decide.retinascan import RetinaScanCalibration, fit_retinascan
 from fundoscope.errors import BadTable
 from fundoscope.evaluation.statistics.agreement import Values, agreement_statistics, confusions
 from fundoscope.evaluation.statistics.interval import Interval, Weights, patient_intervals
-from fundoscope.evaluation.statistics.reliability import brier_scores, calibration_errors, log_losses
+from fundoscope.evaluation.statistics.reliability import (
+    brier_scores,
+    calibration_errors,
+    log_losses,
+    without_interval,
+)
 from fundoscope.grades import GRADES
 from fundoscope.version import __version__
 
@@ -140,5 +145,6 @@ def _figures(
         }
 
     found = patient_intervals(statistics, held.patients, rng=rng, resamples=resamples)
+    found |= {name: without_interval(own) for name, own in found.items() if "calibration_error" in name}
     names = dict.fromkeys(name.rsplit(" ", 1)[0] for name in found)
     return {name: {when: found[f"{name} {when}"] for when in ("before", "after", "change")} for name in names}

@@ -64,7 +64,10 @@ def _sets(written: Mapping[str, Any]) -> Iterator[str]:
     yield f"Sets of grades at {1 - sets['alpha']:.0%}: threshold {sets['threshold']:.4f}, {sets['patients']} patients."
     for name, threshold in sets["groups"].items():
         yield f"  {sets['by']} {name}: threshold {threshold:.4f}."
-    yield f"On folds their thresholds were not from {_words(coverage['all'])} held the reference grade."
+    yield (
+        f"On folds their thresholds were not from {_words(coverage['all'])} held the reference grade, each patient "
+        "counting once."
+    )
     for name, share in coverage["groups"].items():
         yield f"  {sets['by']} {name}: {_words(share)}."
     grades = ", ".join(

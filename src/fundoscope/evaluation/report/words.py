@@ -9,7 +9,7 @@ from typing import Any, Final
 from fundoscope import pages
 from fundoscope.evaluation.evaluate import Evaluation
 from fundoscope.evaluation.mistakes import Mistakes
-from fundoscope.evaluation.statistics.interval import Interval
+from fundoscope.evaluation.statistics.interval import FEW_PATIENTS, Interval
 from fundoscope.evaluation.statistics.reliability import BINS
 from fundoscope.evaluation.summary import Summary
 from fundoscope.grades import OR_DME, REFERABLE_DME
@@ -93,7 +93,11 @@ ROWS: Final = {
 HEADLINES: Final = ("quadratic_kappa", "referable_auroc", "decision_sensitivity", "decision_specificity")
 """The figures of the page's head and of the checklists, as far as they are defined."""
 
-METHOD_WORDS: Final = {"percentile": "percentile", "bca": "BCa"}
+METHOD_WORDS: Final = {
+    "auto": f"BCa (fewer than {FEW_PATIENTS} patients) or percentile",
+    "percentile": "percentile",
+    "bca": "BCa",
+}
 """What the methods of `interval.INTERVALS` are called."""
 
 GAP_NOTE: Final = (
@@ -200,7 +204,9 @@ def interval_line(summary: Summary) -> str:
     """Describe the intervals."""
     return (
         f"Intervals: {summary.level:.0%}, {METHOD_WORDS[summary.method]} bootstrap by patient, {summary.resamples} "
-        f"resamples, seed {summary.seed}; those of curves are always percentiles. ECE: {BINS} bins of equal width."
+        f"resamples, seed {summary.seed}; those of curves are always percentiles. Of rates: "
+        "the wider of it and Wilson's. "
+        f"ECE: {BINS} bins of equal width, without an interval, as chance alone raises it."
     )
 
 

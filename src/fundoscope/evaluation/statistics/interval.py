@@ -37,10 +37,18 @@ class OfPatients(Protocol):
 UNDEFINED_SHARE: Final = 0.05
 """Above this share of undefined resamples there is no interval: it would describe a selection of the resamples."""
 
+WIDTHLESS: Final = 1e-12
+"""Bounds that are no farther apart than this, relative to the estimate, are one value up to rounding."""
+
 PROPORTION_METHODS: Final[dict[str, Literal["exact", "wilson"]]] = {"clopper-pearson": "exact", "wilson": "wilson"}
 """SciPy's name of each method."""
 
+FEW_PATIENTS: Final = 100
+"""Below so many patients "auto" takes BCa: percentiles of an AUROC cover 0.87 to 0.90 of 0.95 at 30 patients
+(docs/results/coverage.md)."""
+
 INTERVALS: Final = {
+    "auto": f"bootstrap, patients drawn with replacement: BCa of fewer than {FEW_PATIENTS} patients, else percentiles",
     "percentile": "percentile bootstrap, patients drawn with replacement",
     "bca": "BCa bootstrap, patients drawn with replacement, acceleration by leaving patients out",
 }
@@ -141,7 +149,7 @@ def patient_intervals(
     rng: np.random.Generator,
     level: float = 0.95,
     resamples: int = 2000,
-    method: str = "percentile",
+    method: str = "auto",
 ) -> dict[str, Interval]:
     """Compute bootstrap intervals of many statistics on the same resamples of patients, quickly.
 
@@ -153,13 +161,16 @@ def patient_intervals(
         rng: Source of the resamples; the same generator state gives the same intervals.
         level: Confidence level, between 0 and 1 exclusive.
         resamples: Number of resamples.
-        method: A name in `INTERVALS`. "bca" (Efron, JASA 82, 1987, 171-185) corrects for bias and skewness; its
+        method: A name in `INTERVALS`. "auto" is "bca" of fewer than `FEW_PATIENTS` patients, else "percentile".
+            "bca" (Efron, JASA 82, 1987, 171-185) corrects for bias and skewness; its
             acceleration is that of leaving out one patient at a time (of more than `LEFT_OUT`: groups of them).
 
     Returns:
         By name. `estimate` is NaN where a statistic is undefined; `low` and `high` are NaN where it
-        is undefined on more than one resample in twenty, there are fewer than two patients, or BCa is asked
-        for and all resamples lie on one side of the estimate or a patient cannot be left out.
+        is undefined on more than one resample in twenty, there are fewer than two patients, both bounds would be one
+        value (the resamples do not vary: an interval without width would claim certainty), or BCa is taken and all
+        resamples lie on one side of the estimate or a patient cannot be left out. Rates have an interval even then:
+        `rates.rate_interval`.
 
     Raises:
         ValueError: If `level` is not a proportion or `method` is not a name in `INTERVALS`.
@@ -173,6 +184,8 @@ def patient_intervals(
         undefined = np.full(resamples, np.nan)
         return {name: _interval(float(estimate[0]), undefined, level) for name, estimate in estimates.items()}
     count = int(owner.max()) + 1
+    if method == "auto":
+        method = "bca" if count < FEW_PATIENTS else "percentile"
     of_patients, block = _of_patients(statistics, owner, count)
     values = _collected(of_patients, _draws(count, rng, resamples, block))
     left_out = _collected(of_patients, _without(count, block)) if method == "bca" else {}
@@ -269,6 +282,8 @@ def _interval(
         shares = shares if left_out is None else _bca_shares(estimate, defined, left_out, shares)
         if not np.isnan(shares).any():
             low, high = (float(bound) for bound in np.quantile(defined, shares))
+    if high - low <= WIDTHLESS * max(1.0, abs(estimate)):
+        low = high = math.nan
     return Interval(estimate, low, high, level, undefined)
 
 

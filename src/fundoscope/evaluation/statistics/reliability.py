@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -12,7 +14,7 @@ from scipy import sparse
 from fundoscope.arrays import Grades, Probabilities, Scores
 from fundoscope.evaluation.statistics.agreement import Values
 from fundoscope.evaluation.statistics.detection import Answers
-from fundoscope.evaluation.statistics.interval import Weights
+from fundoscope.evaluation.statistics.interval import Interval, Weights
 from fundoscope.evaluation.statistics.sums import Sums, Totals, by_cell, one_by_one, ratio
 from fundoscope.grades import GRADES
 
@@ -20,8 +22,24 @@ BINS: Final = 15
 """Bins of equal width of the top probability, as in Guo et al., ICML 2017."""
 
 
+BIASED: Final = (
+    "calibration_error",
+    "calibration_error_equal_mass",
+    "calibration_error_classwise",
+    "brier_reliability",
+    "brier_resolution",
+)
+"""Statistics without an interval. Chance alone moves the shares in the bins, which raises all of them, and once more on
+every resample: percentiles of the resamples lie above the truth, and none cover the 0 of a calibrated model (Roelofs et
+al., AISTATS 2022; Broecker, Clim Dyn 39, 2012, 655-667)."""
+
 Bins = Int[np.ndarray, " photo"]
 """Number of the bin of each photograph, from 0."""
+
+
+def without_interval(interval: Interval) -> Interval:
+    """Return a statistic of `BIASED`: the estimate alone."""
+    return replace(interval, low=math.nan, high=math.nan)
 
 
 def calibration_errors(

@@ -28,6 +28,7 @@ from fundoscope.decide.neighbours import Neighbours, Voting, neighbour_probabili
 from fundoscope.errors import BadExperiment
 from fundoscope.evaluation.statistics.agreement import agreement_statistics, confusions
 from fundoscope.evaluation.statistics.interval import Interval, patient_intervals
+from fundoscope.evaluation.statistics.rates import Rate, widened
 from fundoscope.run_folder import FitFolder, RunFolder
 from fundoscope.tables import patient_keys, write_table
 from fundoscope.training.batches.loader import evaluation_loader
@@ -169,11 +170,14 @@ def modes_table(rows: pd.DataFrame, grades: Grades, modes: dict[str, Grades], *,
 
 
 def _intervals(grades: Grades, answered: Grades, patients: Int[np.ndarray, " photo"], seed: int) -> dict[str, Interval]:
-    return patient_intervals(
+    intervals = patient_intervals(
         lambda weights: agreement_statistics(confusions(weights, grades, answered)),
         patients,
         rng=np.random.default_rng(seed),
     )
+    apart, everyone = np.abs(grades - answered), np.ones(len(grades), dtype=bool)
+    rates = {"accuracy": Rate(apart == 0, everyone), "within_one": Rate(apart <= 1, everyone)}
+    return widened(intervals, rates, patients)
 
 
 def _tuned(cuts: Float[np.ndarray, "photo cut"], rows: Rows) -> Grades:
