@@ -1,0 +1,44 @@
+"""Whether a photograph can be graded: one retina, found, and good enough. One place for all that ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from fundoscope.arrays import Photo
+from fundoscope.photo.fov import Field, find_field
+from fundoscope.photo.montage import shows_several_retinas
+from fundoscope.photo.quality import Gate, Quality, Verdict, judge, measure_quality
+
+SEVERAL: Final = Verdict(
+    False, "reject", "more than one retina in the picture: expected a photograph of one. Crop it to one retina."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gradability:
+    """What was found in a photograph before anything is graded."""
+
+    field: Field | None
+    """The field of view; None where there is none, or more than one retina."""
+    quality: Quality | None
+    """Measured inside the field; None where there is more than one retina, or nothing was asked."""
+    verdict: Verdict | None
+    """None for a picture without a field where none is required: nothing is asked of it."""
+
+
+def assess_gradability(photo: Photo, gate: Gate, *, requires_field: bool = True) -> Gradability:
+    """Find the field of view of a photograph, measure its quality and compare it with the gate.
+
+    Args:
+        photo: Upright 8-bit RGB.
+        gate: What the photograph must reach.
+        requires_field: Whether a picture without a field of view is refused.
+    """
+    field = find_field(photo)
+    if field is None and not requires_field:
+        return Gradability(field=None, quality=None, verdict=None)
+    if shows_several_retinas(photo, field):
+        return Gradability(field=None, quality=None, verdict=SEVERAL)
+    quality = measure_quality(photo, field)
+    return Gradability(field=field, quality=quality, verdict=judge(quality, gate))
