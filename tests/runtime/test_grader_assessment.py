@@ -47,3 +47,14 @@ def test_it_passes_where_the_task_requires_none(scan):
     assert (reading.status, reading.quality, reading.reason, reading.field) == ("graded", None, "", None)
     assert canvas is not None
     assert canvas.shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize("requires_field", [True, False])
+def test_two_retinas_in_one_picture_cannot_be_graded_whatever_the_task(requires_field):
+    pair = np.hstack([paint_retina(RetinaSpec(side_px=300), rng=np.random.default_rng(n)).photo for n in (1, 2)])
+
+    reading, _, canvas = assess(BLANK, pair, RECIPE, Gate(), requires_field=requires_field)
+
+    assert (reading.status, reading.quality, reading.field, reading.parts) == ("ungradable", "reject", None, None)
+    assert reading.reason.startswith("more than one retina in the picture")
+    assert canvas is None

@@ -23,9 +23,9 @@ import numpy as np
 from fundoscope.arrays import Canvas, Photo
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.parallel import available_cores, in_order
-from fundoscope.photo.fov import find_field
+from fundoscope.photo.gradability import assess_gradability
 from fundoscope.photo.header import Header
-from fundoscope.photo.quality import Gate, judge, measure_quality
+from fundoscope.photo.quality import Gate
 from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.photo.recipe import Recipe, prepare
 from fundoscope.runtime.backends.network import DEFAULT_BACKEND, Pair, open_network
@@ -181,10 +181,10 @@ class Grader:
             return "missing", None
         try:
             pixels = fellow if isinstance(fellow, np.ndarray) else self._read(fellow).pixels
-            field = find_field(pixels)
-            if field is None or not judge(measure_quality(pixels, field), self.opened.gate).gradable:
+            assessment = assess_gradability(pixels, self.opened.gate)
+            if assessment.field is None or assessment.verdict is None or not assessment.verdict.gradable:
                 return "ungradable", None
-            return "used", prepare(pixels, self.opened.recipe, field=field).canvas
+            return "used", prepare(pixels, self.opened.recipe, field=assessment.field).canvas
         except Exception:
             # Whatever is wrong with it must not cost its fellow the grade; its own row, if any, says what it is.
             return "unreadable", None
@@ -216,33 +216,30 @@ def assess(
         photograph: A file that was read, or upright 8-bit RGB pixels.
         recipe: How it is prepared.
         gate: What counts as gradable.
-        requires_field: Whether a picture without a circular field of view is ungradable (`Task.requires_field`). If
+        requires_field: Whether a picture without one circular field of view is ungradable (`Task.requires_field`). If
             not, such a picture has no quality and passes.
 
     Returns:
         The reading with `status` graded or ungradable, its pixels, and its canvas: None where a field is required and
-        there is none, but not where the photograph is only ungradable.
+        there is none or more than one, but not where the photograph is only ungradable.
     """
     if isinstance(photograph, np.ndarray):
         pixels = photograph
     else:
         pixels = photograph.pixels
         reading = with_header(reading, photograph)
-    field = find_field(pixels)
-    reading = replace(reading, field=field, decoded=(pixels.shape[0], pixels.shape[1]))
-    if field is None and not requires_field:
-        reading = replace(reading, status="graded")
-    else:
-        parts = measure_quality(pixels, field)
-        verdict = judge(parts, gate)
+    assessment = assess_gradability(pixels, gate, requires_field=requires_field)
+    reading = replace(reading, status="graded", field=assessment.field, decoded=(pixels.shape[0], pixels.shape[1]))
+    verdict = assessment.verdict
+    if verdict is not None:
         reading = replace(
             reading,
-            status="graded" if verdict.gradable and field is not None else "ungradable",
+            status="graded" if verdict.gradable else "ungradable",
             reason=verdict.reason,
             quality=verdict.quality,
-            parts=parts,
+            parts=assessment.quality,
         )
-        if field is None:
+        if assessment.field is None:
             return reading, pixels, None
-    prepared = prepare(pixels, recipe, field=field)
+    prepared = prepare(pixels, recipe, field=assessment.field)
     return replace(reading, placement=prepared.placement, side=len(prepared.canvas)), pixels, prepared.canvas

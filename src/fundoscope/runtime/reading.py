@@ -41,10 +41,11 @@ NOT_ANSWERED: Final = GradeAnswer()
 class Reading:
     """The answer to one photograph. There is one for every photograph that was asked about.
 
-    `graded`: everything is filled. `ungradable`: no fundus was found, or the release's gate refuses the picture; the
-    answer has no grade and its decision says that it cannot be graded. Where a fundus was found all the same, the
-    network was run and `raw`, `probabilities`, `features` and `heatmap` are there, so that an evaluation may count such
-    photographs in. `unreadable`: there is no picture, or a fault stopped this one; only `reason` says more.
+    `graded`: everything is filled. `ungradable`: no fundus or more than one was found, or the release's gate refuses
+    the picture; the answer has no grade and its decision says that it cannot be graded. Where one fundus was found all
+    the same, the network was run and `raw`, `probabilities`, `features` and `heatmap` are there, so that an evaluation
+    may count such photographs in. `unreadable`: there is no picture, or a fault stopped this one; only `reason` says
+    more.
     """
 
     image: str
