@@ -13,6 +13,7 @@ from fundoscope.decide.binary import (
     fit_sign_temperature,
     sign_probabilities,
 )
+from fundoscope.decide.referral import SCORE_TOLERANCE
 
 
 def test_each_sign_has_its_own_sigmoid(rng):
@@ -69,7 +70,7 @@ def test_a_sign_s_threshold_finds_the_wanted_share_of_what_is_known(rng):
     shares = sign_probabilities(logits[:, None], (temperature,))[:, 0]
     positive = shares[reference == 1]
     assert (positive >= threshold).mean() >= 0.8
-    assert (positive > threshold).mean() < 0.8
+    assert (positive > threshold + 2 * SCORE_TOLERANCE).mean() < 0.8
     changed = np.where(np.isnan(reference), 50.0, logits)
     assert fit_sign(changed, reference, sensitivity=0.8) == (temperature, threshold)
 

@@ -13,11 +13,13 @@ from fundoscope.decide.referral import (
     DECISIONS,
     REFER,
     RESCREEN,
+    SCORE_TOLERANCE,
     OperatingPoint,
     decide_eye,
     decide_patient,
     decide_photo,
     fit_threshold,
+    threshold_at,
 )
 
 decision_lists = st.lists(st.sampled_from(DECISIONS), min_size=1, max_size=5)
@@ -90,14 +92,29 @@ def test_the_threshold_is_the_largest_that_finds_enough(positives, negatives, wa
 
     threshold = fit_threshold(scores, positive, sensitivity=wanted)
 
-    found = [(scores[positive] >= candidate).mean() for candidate in (threshold, np.nextafter(threshold, 2))]
+    found = [(scores[positive] >= candidate).mean() for candidate in (threshold, threshold + 2 * SCORE_TOLERANCE)]
     assert found[0] >= wanted - 1e-12
     assert found[1] < wanted
 
 
 def test_shares_that_computers_cannot_hold_exactly_do_not_cost_a_case():
     """0.7 of 10 is 7, although 0.7 * 10 computes to a little more."""
-    assert fit_threshold(np.arange(10) / 10, np.ones(10, bool), sensitivity=0.7) == 0.3
+    assert fit_threshold(np.arange(10) / 10, np.ones(10, bool), sensitivity=0.7) == threshold_at(0.3)
+
+
+@given(st.lists(st.integers(0, 10**7), min_size=1, max_size=40), st.floats(0.05, 1))
+def test_the_threshold_of_a_table_of_six_decimals_finds_as_many_unrounded_scores(tenmillionths, wanted):
+    scores = np.array(tenmillionths) / 10**7
+    positive = np.ones(len(scores), dtype=bool)
+
+    threshold = fit_threshold(scores.round(6), positive, sensitivity=wanted)
+
+    assert (scores >= threshold).mean() >= wanted - 1e-12
+
+
+def test_a_threshold_at_an_end_of_the_scale_stays_there():
+    assert (threshold_at(0.0), threshold_at(np.inf), threshold_at(-np.inf)) == (0, np.inf, -np.inf)
+    assert 0 < threshold_at(1.0) < 1
 
 
 def test_refuses_to_fit_a_threshold_on_nothing():

@@ -34,6 +34,10 @@ UNITS: Final = {
 }
 """Of what the promise is made, and in words."""
 
+SCORE_TOLERANCE: Final = 1e-5
+"""By how much a threshold is set above the score that it is read from, so that the grade that set it is in its set
+again when the probabilities are computed elsewhere, or read from a table of six decimals."""
+
 SLACK: Final = 1e-9
 """Rounding of sums of shares."""
 
@@ -261,8 +265,8 @@ def check_alpha(alpha: float) -> None:
 def _threshold(scores: Scores, patients: Int[np.ndarray, " photo"], alpha: float, unit: str) -> float:
     if unit == "patient":
         worst = worst_of_patients(scores, patients)
-        return min(lowest_threshold(worst, np.arange(len(worst)), alpha), EVERY_GRADE)
-    return min(lowest_threshold(scores, patients, alpha), EVERY_GRADE)
+        return min(lowest_threshold(worst, np.arange(len(worst)), alpha) + SCORE_TOLERANCE, EVERY_GRADE)
+    return min(lowest_threshold(scores, patients, alpha) + SCORE_TOLERANCE, EVERY_GRADE)
 
 
 GROUPED_BY: Final = ("", "quality")

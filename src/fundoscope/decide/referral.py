@@ -83,8 +83,20 @@ class OperatingPoint:
         return cls(**{**values, **{key: float(value) for key, value in numbers.items()}})
 
 
+SCORE_TOLERANCE: Final = 1e-5
+"""By how much a threshold is set below the score that it is read from. Predictions tables hold six decimals, and two
+processors agree in about as many: without it a release can miss the very photograph that set its threshold."""
+
+
+def threshold_at(score: float) -> float:
+    """Return the threshold that finds this score whenever it is computed again; infinite scores stay what they are."""
+    return max(0.0, score - SCORE_TOLERANCE) if score > 0 else score
+
+
 def fit_threshold(scores: Scores, positive: Bool[np.ndarray, " photo"], *, sensitivity: float) -> float:
     """Choose the largest threshold that still finds the wanted share of the positives (`score >= threshold`).
+
+    It lies `SCORE_TOLERANCE` below the score that sets it, so that the share is found again on other computers.
 
     Args:
         scores: Probability of each *held-out* photograph, never of those the model was trained on.
@@ -96,7 +108,7 @@ def fit_threshold(scores: Scores, positive: Bool[np.ndarray, " photo"], *, sensi
 
     Example:
         >>> fit_threshold(np.array([0.1, 0.4, 0.6, 0.9]), np.array([False, True, True, True]), sensitivity=0.6)
-        0.6
+        0.59999
     """
     if not 0 < sensitivity <= 1:
         raise ValueError(f"sensitivity must lie above 0 and at most at 1, got {sensitivity}")
@@ -106,7 +118,7 @@ def fit_threshold(scores: Scores, positive: Bool[np.ndarray, " photo"], *, sensi
     if len(positive_scores) == 0:
         raise ValueError("a positive photograph is needed to fit a threshold, got none")
     shares = np.arange(1, len(positive_scores) + 1) / len(positive_scores)
-    return float(positive_scores[np.argmax(shares >= sensitivity - 1e-12)])
+    return threshold_at(float(positive_scores[np.argmax(shares >= sensitivity - 1e-12)]))
 
 
 def decide_photo(p_referable: float, gradable: bool, threshold: float) -> str:

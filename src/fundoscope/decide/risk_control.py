@@ -22,7 +22,7 @@ from fundoscope.arrays import Scores
 from fundoscope.decide.conformal import check_alpha, fewest_patients, lowest_threshold, worst_of_patients
 from fundoscope.decide.heads import exceedance
 from fundoscope.decide.held_out import HeldOut
-from fundoscope.decide.referral import OperatingPoint
+from fundoscope.decide.referral import OperatingPoint, threshold_at
 from fundoscope.grades import CUTS
 from fundoscope.records import check_keys, is_number
 
@@ -144,7 +144,7 @@ def fit_risk_control(
     if not positive.any():
         raise ValueError(f"held-out photographs of grade {CUTS[cut]} or above are needed, got none")
     scores, patients = _diseased(held, scores, positive, unit)
-    threshold = max(0.0, -lowest_threshold(-scores, patients, alpha))
+    threshold = max(0.0, threshold_at(-lowest_threshold(-scores, patients, alpha)))
     owner, counts = np.unique(patients, return_inverse=True, return_counts=True)[1:]
     return RiskControl(
         cut=cut,

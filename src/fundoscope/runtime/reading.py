@@ -61,6 +61,8 @@ class Reading:
     fellow: str | None = None
     """What became of the other eye's photograph where the release takes both: one of `FELLOW_WORDS` (`reason` says it
     in words unless it was used); None where the release grades eyes singly, or the network was not asked."""
+    fellow_sha256: str | None = None
+    """SHA-256 of the other eye's file, where it could be read."""
     sha256: str | None = None
     source: str | None = None
     patient: str | None = None
@@ -127,9 +129,15 @@ class Reading:
         row: dict[str, Any] = {name: getattr(self, name) for name in NAMED_COLUMNS}
         for part in ("field_size", "sharpness", "exposure", "contrast", "vessels"):
             row[f"q_{part}"] = None if self.parts is None else _stored(getattr(self.parts, part))
-        row |= {f"raw{i}": _stored(value) for i, value in enumerate(self.raw)}
+        row |= {f"raw{i}": _exact(value) for i, value in enumerate(self.raw)}
         row |= {name: _stored(value) for name, value in self.answer.columns().items()}
         return row | {"fold": None, "release": self.release}
+
+
+def _exact(value: float) -> float:
+    """Return the shortest number that is the network's 32-bit output again: what is fitted on a table is then fitted on
+    what the release computes."""
+    return float(str(np.float32(value))) + 0.0
 
 
 def _stored(value: Cell) -> Cell:

@@ -9,10 +9,13 @@ import pytest
 
 from fundoscope.clinic.commissioning.commission import Terms
 from fundoscope.clinic.commissioning.from_tables import commission_tables
-from fundoscope.clinic.commissioning.protocol import seal_of
+from fundoscope.clinic.commissioning.protocol import commission_release, seal_of
 from fundoscope.clinic.commissioning.provenance import OWN, UNCHECKED
+from fundoscope.decide.referral import threshold_at
 from fundoscope.errors import BadTable
-from fundoscope.runtime.release import open_release
+from fundoscope.runtime.batch import predictions_frame
+from fundoscope.runtime.grader import Grader
+from fundoscope.runtime.release import OpenRelease, open_release
 from fundoscope.tables import write_table
 from fundoscope.tables.pair import Pair, read_pair
 
@@ -42,7 +45,7 @@ def test_the_threshold_is_the_rank_of_the_referable_scores_that_the_terms_allow(
     scores = pair.rows.loc[pair.rows["grade"] == 2, "p_referable"].sort_values().to_numpy()
     result = commissioning.result
     assert result.guaranteed
-    assert result.threshold == scores[result.rank - 1]
+    assert result.threshold == threshold_at(scores[result.rank - 1])
     assert (commissioning.flow.patients, commissioning.flow.referable) == (100, 50)
     protocol = commissioning.protocol
     assert (protocol["date"], protocol["basis"], protocol["data"]) == ("2031-02-03", UNCHECKED, pair.data)
@@ -91,3 +94,26 @@ def test_without_referable_patients_there_is_nothing_to_guarantee(pair):
 
     with pytest.raises(BadTable, match=r"expected referable patients \(grade 2 or above\), got none among 100\."):
         commission_tables(read_pair(pair.predictions, pair.manifest), TERMS, day=DAY)
+
+
+@pytest.mark.parametrize("wanted", [0.1, 0.4, 0.6])
+def test_the_copy_refers_on_regrading_whom_the_protocol_counted(tiny_release, retinas, tmp_path, wanted):
+    """The table holds six decimals: the threshold that they give must find the unrounded score that set it."""
+    release = open_release(tiny_release)
+    manifest = pd.DataFrame({"image": list(map(str, retinas)), "patient": list("abcdef"), "grade": [2, 2, 2, 2, 2, 0]})
+    write_table(manifest, tmp_path / "manifest.csv")
+    write_table(predictions_frame(*graded_by(release, retinas)), tmp_path / "predictions.csv")
+    site = read_pair(tmp_path / "predictions.csv", tmp_path / "manifest.csv")
+
+    protocol = commission_tables(site, Terms(sensitivity=wanted, confidence=0.5), release=release, day=DAY).protocol
+    copy = commission_release(release, tmp_path / "copy", protocol)
+
+    _, rows = graded_by(copy, retinas)
+    referred = [row["decision"] == "refer" for row in rows]
+    assert sum(referred[:5]) == protocol["at_threshold"]["sensitivity"]["hits"]
+    assert sum(referred) == protocol["at_threshold"]["referred"]
+
+
+def graded_by(release: OpenRelease, photographs: list[Path]) -> tuple[Grader, list[dict[str, object]]]:
+    grader = Grader.open(release.path)
+    return grader, [grader.grade(path).row() for path in photographs]

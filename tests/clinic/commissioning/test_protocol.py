@@ -77,7 +77,7 @@ def test_what_is_no_protocol_is_refused(tmp_path, text, message):
 def test_a_protocol_says_plainly_what_is_guaranteed():
     said = to_markdown(made(looks=2))
 
-    assert "Guaranteed: at the threshold 0.05 at least 85.0% of the referable patients" in said
+    assert "Guaranteed: at the threshold 0.04999 at least 85.0% of the referable patients" in said
     assert "2 looks at the data in all, Bonferroni: 98.750% for this one" in said
     assert "But everybody is referred there" in said
     assert "2 photographs name no patient" in said

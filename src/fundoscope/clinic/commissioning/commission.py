@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from fundoscope.clinic.commissioning.planning import hits_needed, lower_bound, positives_needed, sample_size
+from fundoscope.decide.referral import threshold_at
 from fundoscope.evaluation.statistics.interval import Interval, proportion_interval
 from fundoscope.evaluation.statistics.sums import ratio
 
@@ -93,7 +94,7 @@ class Choice:
     """The threshold that the referable patients' scores give."""
 
     threshold: float
-    """Refer at this score and above; +inf where only those that cannot be graded need to be referred."""
+    """Refer at this score and above, just below the patient's that sets it (`referral.threshold_at`); +inf where only those that cannot be graded need to be referred."""
     rank: int
     """It is the rank-th smallest score of the referable patients, from 1."""
     total: int
@@ -183,10 +184,10 @@ def choose_threshold(scores: Float[np.ndarray, " patient"], *, sensitivity: floa
     if hits is None:
         return None
     rank = len(scores) - hits + 1
-    threshold = float(np.sort(scores)[rank - 1])
-    if threshold == -np.inf:
+    score = float(np.sort(scores)[rank - 1])
+    if score == -np.inf:
         return None
-    return Choice(threshold, rank, len(scores), lower_bound(hits, len(scores), confidence=confidence))
+    return Choice(threshold_at(score), rank, len(scores), lower_bound(hits, len(scores), confidence=confidence))
 
 
 def commission(
