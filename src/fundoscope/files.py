@@ -1,13 +1,23 @@
-"""Hashing files and writing them so that a crash leaves the old one or the new one, never half of one."""
+"""Hashing and locking files, and writing them so that a crash leaves the old one or the new one, never half of one."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+TAKEN: Final = frozenset({errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK})
+"""Errors of locking what another process has locked; any other means that the file system has no locks."""
+
+NAME_SHOWN: Final = 32
+"""Letters of a file's name that its temporary file shows: with all of them a long name would become too long."""
 
 
 def sha256_of(path: Path | str) -> str:
@@ -30,7 +40,8 @@ def replacing(path: Path | str) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
+    shown = target.stem[:NAME_SHOWN]
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{shown}.", suffix=target.suffix)
     os.close(handle)
     fresh = Path(name)
     try:
@@ -41,6 +52,83 @@ def replacing(path: Path | str) -> Iterator[Path]:
         os.replace(fresh, target)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(handle: int, path: Path) -> Iterator[bool]:
+    """Lock an open file for this process; yield whether it is ours. The lock ends with the block, or the process.
+
+    On a file system without locks a file `PATH.lock` stands for one, which a killed process of this computer leaves
+    without effect; one of another computer has to be deleted by hand.
+
+    Args:
+        handle: The open file.
+        path: Where it lies.
+    """
+    try:
+        _lock(handle)
+    except OSError as problem:
+        if problem.errno in TAKEN:
+            yield False
+            return
+        with _locked_by_file(path.with_name(f"{path.name}.lock")) as ours:
+            yield ours
+        return
+    # Closing the file ends the lock; nothing is to be done here.
+    yield True
+
+
+def _lock(handle: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(handle, 2**40, os.SEEK_SET)  # far behind what is written: a locked byte can no longer be read
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def _locked_by_file(lock: Path) -> Iterator[bool]:
+    owner = f"{socket.gethostname()} {os.getpid()}"
+    if not _create(lock, owner):
+        if not _is_stale(lock):
+            yield False
+            return
+        lock.unlink(missing_ok=True)
+        if not _create(lock, owner):
+            yield False
+            return
+    try:
+        yield True
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _create(lock: Path, owner: str) -> bool:
+    try:
+        handle = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:
+        return False
+    with open(handle, "w", encoding="utf-8") as file:
+        file.write(owner)
+    return True
+
+
+def _is_stale(lock: Path) -> bool:
+    """Whether a lock's file is of a process of this computer that is no more."""
+    try:
+        host, _, process = lock.read_text(encoding="utf-8").rpartition(" ")
+        if host != socket.gethostname() or sys.platform == "win32":  # there, asking after a process would end it
+            return False
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def write_text(path: Path | str, text: str) -> None:

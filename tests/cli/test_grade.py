@@ -166,16 +166,15 @@ def test_many_photographs_are_counted_and_not_listed(run, painted, tmp_path):
 
 
 def test_an_interruption_says_how_to_go_on_and_keeps_what_is_done(run, painted, tmp_path, monkeypatch):
-    from fundoscope.runtime import batch
+    from fundoscope.runtime.part_file import PartFile
 
-    append = batch._append
+    append = PartFile.append
 
-    def interrupted(file, entry, *, sync):
-        append(file, entry, sync=sync)
-        if "row" in entry:
-            raise KeyboardInterrupt
+    def interrupted(part, entry):
+        append(part, entry)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(batch, "_append", interrupted)
+    monkeypatch.setattr(PartFile, "append", interrupted)
     out = tmp_path / "results.csv"
     status, _, err = run(painted, "--out", out)
     monkeypatch.undo()
@@ -206,3 +205,43 @@ def test_with_a_release_of_both_eyes_the_terminal_says_how_many_are_graded_witho
     assert status == 0
     assert "1 of 3 photographs have none in a manifest (by patient and eye) and are graded without." in told
     assert out.count("Graded without the other eye") == 1
+
+
+@pytest.mark.parametrize("option", ["--out", "--report"])
+def test_what_exists_is_written_over_only_with_replace(run, painted, tmp_path, option):
+    place = tmp_path / ("results.csv" if option == "--out" else "report")
+    other = place if option == "--out" else place / "index.html"
+    other.parent.mkdir(exist_ok=True)
+    other.write_text("another run's")
+
+    status, out, err = run(painted, option, place)
+    assert (status, out, other.read_text()) == (2, "", "another run's")
+    assert f"Choose another {option}, or give --replace to write over it." in err
+    status, _, _ = run(painted, option, place, "--replace")
+
+    assert status == 0
+    assert other.read_text() != "another run's"
+
+
+def test_the_manifest_of_a_run_is_not_written_over_even_with_replace(run, painted, tmp_path):
+    manifest = tmp_path / "m.csv"
+    manifest.write_text(f"image\n{painted / '0.jpg'}\n")
+    for words in (("--manifest", manifest), (shutil.copytree(painted, tmp_path / "folder"),)):
+        table = manifest if words[0] == "--manifest" else tmp_path / "folder" / "manifest.csv"
+        table.write_text(f"image\n{painted / '0.jpg'}\n")
+
+        status, _, err = run(*words, "--out", table, "--replace")
+
+        assert status == 2
+        assert "got one that this run reads. It is never written over" in err
+        assert table.read_text().startswith("image\n")
+
+
+def test_a_report_where_a_file_lies_is_refused_before_anything_is_graded(run, painted, tmp_path):
+    (tmp_path / "report").write_text("a letter")
+
+    status, out, err = run(painted, "--report", tmp_path / "report", "--out", tmp_path / "results.csv")
+
+    assert (status, out) == (2, "")
+    assert "report: expected a folder, got a file. Choose another --report." in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report"]

@@ -206,7 +206,7 @@ def test_what_was_graded_with_another_fellow_or_a_damaged_one_is_graded_again(gr
     with pytest.raises(KeyboardInterrupt):
         grade_to_table(grader, photographs, out, progress=interrupt)
     lines = [json.loads(line) for line in part_path(out).read_text().splitlines()]
-    assert [line.get("fellow") is not None for line in lines[1:]] == [True, True, False, False, True]
+    assert [line["input"]["fellow"] is not None for line in lines[1:]] == [True, True, False, False, True]
     (clinic / "4.jpg").write_bytes(retinas[4].read_bytes())
     photographs[0] = replace(photographs[0], fellow=clinic / "2.jpg")
     heard = []

@@ -43,9 +43,8 @@ def test_paths_are_written_as_they_were_typed(tmp_path, monkeypatch):
 
 def test_a_photograph_named_twice_is_graded_once(tmp_path):
     touch(tmp_path / "a.jpg", tmp_path / "b.jpg")
-    (tmp_path / "same.jpg").symlink_to(tmp_path / "a.jpg")
 
-    listing = list_photographs([tmp_path / "a.jpg", tmp_path])
+    listing = list_photographs([tmp_path / "a.jpg", tmp_path, tmp_path / "." / "b.jpg"])
 
     assert images(listing) == [str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")]
     assert listing.notes == ("2 photographs were named more than once: graded once.",)
@@ -153,3 +152,87 @@ def test_a_name_that_is_not_utf8_becomes_text_that_can_be_written(tmp_path):
 
     assert images(listing)[0].endswith(r"caf\xe9.jpg")
     assert listing.photographs[0].path.exists()
+
+
+def test_rows_that_name_one_file_in_several_ways_are_each_a_photograph(tmp_path):
+    touch(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").symlink_to("a.jpg")
+    (tmp_path / "m.csv").write_text("image,patient\na.jpg,P1\n./a.jpg,P2\nb.jpg,P3\n")
+
+    listing = list_photographs([], manifest=tmp_path / "m.csv")
+
+    assert [(each.image, each.details["patient"]) for each in listing.photographs] == [
+        ("a.jpg", "P1"),
+        ("./a.jpg", "P2"),
+        ("b.jpg", "P3"),
+    ]
+    assert listing.notes == (
+        "3 photographs are 1 file by several names (a.jpg, ./a.jpg, b.jpg), of different patients (P1, P2, P3): check "
+        "the manifest. Each has a row of its own.",
+    )
+
+
+def test_links_to_one_object_in_a_described_folder_keep_their_patients(tmp_path):
+    """As git-annex and content-addressed stores lay out repeated photographs."""
+    touch(tmp_path / ".git" / "objects" / "KEY")
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.jpg").symlink_to(tmp_path / ".git" / "objects" / "KEY")
+    (tmp_path / "manifest.csv").write_text("image,patient\none.jpg,P1\ntwo.jpg,P2\n")
+
+    for path in ([tmp_path], [tmp_path / "." / "one.jpg", tmp_path / "two.jpg"]):
+        listing = list_photographs(path, manifest=None if path == [tmp_path] else tmp_path / "manifest.csv")
+        assert [each.details["patient"] for each in listing.photographs] == ["P1", "P2"]
+
+
+def test_a_manifest_is_found_through_a_link_to_its_folder(tmp_path):
+    touch(tmp_path / "real" / "a.jpg")
+    (tmp_path / "real" / "m.csv").write_text("image,patient\na.jpg,P1\n")
+    (tmp_path / "link").symlink_to("real")
+
+    listing = list_photographs([tmp_path / "link"], manifest=tmp_path / "real" / "m.csv")
+
+    assert [each.details for each in listing.photographs] == [{"patient": "P1"}]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX systems only")
+def test_a_raw_byte_and_its_escaped_text_are_two_names(tmp_path):
+    for name in (b"caf\xe9.jpg", b"caf\\xe9.jpg", b"caf\\x5cxe9.jpg"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(name)
+
+    listing = list_photographs([tmp_path])
+
+    assert len(set(images(listing))) == 3
+    assert {Path(image).name for image in images(listing)} == {
+        r"caf\xe9.jpg",
+        r"caf\x5cxe9.jpg",
+        r"caf\x5cx5cxe9.jpg",
+    }
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_photograph_that_a_manifest_lists_and_a_folder_lacks_has_its_row(tmp_path, named):
+    """Were it left out, its patient would be answered from the other eye alone."""
+    touch(tmp_path / "left.jpg")
+    table = tmp_path / ("m.csv" if named else "manifest.csv")
+    table.write_text("image,patient,eye\nleft.jpg,P1,left\nright.jpg,P1,right\n../elsewhere/c.jpg,P2,left\n")
+
+    listing = list_photographs([tmp_path], manifest=table if named else None)
+
+    assert images(listing) == ["left.jpg", "right.jpg"]
+    assert listing.photographs[1].details == {"patient": "P1", "eye": "right"}
+    assert f"{tmp_path}: 1 of the photographs in its manifest are missing." in listing.notes
+    assert listing.tables == (table,)
+
+
+def test_a_photograph_named_before_the_folder_that_describes_it_gets_its_patient(tmp_path):
+    touch(tmp_path / "a.jpg")
+    (tmp_path / "manifest.csv").write_text("image,patient\na.jpg,P1\n")
+
+    listing = list_photographs([tmp_path / "a.jpg", tmp_path])
+
+    assert [each.details for each in listing.photographs] == [{"patient": "P1"}]
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".jpg", "a\0b.jpg"])
+def test_a_name_that_no_file_can_have_gets_a_row_like_any_missing_file(tmp_path, name):
+    assert images(list_photographs([tmp_path / name])) == [str(tmp_path / name)]

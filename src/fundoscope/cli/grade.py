@@ -31,6 +31,9 @@ SHOWN_ROWS = 30
 STYLES = {"alert": "bold red", "clear": "green", "unknown": "bold magenta"}
 """How a decision is printed, by its tone."""
 
+INDEX = "index.html"
+"""First page of a report."""
+
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell has it."""
 
@@ -66,6 +69,13 @@ def grade(
     features: Annotated[
         bool, typer.Option("--features", help="Also write each photograph's features beside the table.")
     ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="Write over a table or report that exists. Files that the run reads are never written over.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")] = False,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Photographs worked on side by side. Default: one for each core.")
@@ -94,44 +104,36 @@ def grade(
             soft_wrap=True,
         )
     try:
-        rows = _grade(grader, listing, out, features=features)
-        pages = _report(grader, listing, rows, report)
+        rows = _grade(grader, listing, out, report, features=features, replace=replace)
     except KeyboardInterrupt:
         _say_how_to_go_on(out)
         raise typer.Exit(INTERRUPTED) from None
-    _answer(grader, rows, written=[out] if out else [], pages=pages, as_json=as_json)
+    written = [*([out] if out else []), *([report / INDEX] if report else [])]
+    _answer(grader, rows, written=written, as_json=as_json)
     if listing.troubles or any(row["status"] == "unreadable" for row in rows):
         raise typer.Exit(1)
 
 
-def _grade(grader: Grader, listing: Listing, out: Path | None, *, features: bool) -> list[dict[str, Any]]:
-    from fundoscope.runtime.batch import grade_listed, grade_to_table, rows_of
+def _grade(
+    grader: Grader, listing: Listing, out: Path | None, report: Path | None, *, features: bool, replace: bool
+) -> list[dict[str, Any]]:
+    from fundoscope.runtime.batch import grade_to_rows, grade_to_table, rows_of
+    from fundoscope.runtime.destinations import Inputs, Rules
 
+    rules = Rules(inputs=Inputs.of(listing.tables), replace=replace)
     columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=troubles, transient=True, disable=not troubles.is_terminal) as bar:
         task = bar.add_task("grading", total=len(listing.photographs))
+
+        def progress(done: int, _row: dict[str, Any]) -> None:
+            bar.update(task, completed=done)
+
         if out is None:
-            rows = []
-            for reading in grade_listed(grader, listing.photographs):
-                rows.append(reading.row())
-                bar.advance(task)
-            return rows
+            return grade_to_rows(grader, listing.photographs, report=report, rules=rules, progress=progress)
         frame = grade_to_table(
-            grader,
-            listing.photographs,
-            out,
-            features=features,
-            progress=lambda done, _: bar.update(task, completed=done),
+            grader, listing.photographs, out, features=features, report=report, rules=rules, progress=progress
         )
         return rows_of(frame)
-
-
-def _report(grader: Grader, listing: Listing, rows: Sequence[dict[str, Any]], folder: Path | None) -> tuple[Path, ...]:
-    if folder is None:
-        return ()
-    from fundoscope.runtime.output.html import write_report
-
-    return write_report(grader, listing.photographs, rows, folder)
 
 
 def _say_how_to_go_on(out: Path | None) -> None:
@@ -141,9 +143,7 @@ def _say_how_to_go_on(out: Path | None) -> None:
         troubles.print(Text(f"Interrupted. What is done is kept beside {out}: give the same command again to go on."))
 
 
-def _answer(
-    grader: Grader, rows: list[dict[str, Any]], *, written: Sequence[Path], pages: Sequence[Path], as_json: bool
-) -> None:
+def _answer(grader: Grader, rows: list[dict[str, Any]], *, written: Sequence[Path], as_json: bool) -> None:
     from fundoscope.runtime.answers import answer_patients
 
     opened = grader.opened
@@ -161,7 +161,7 @@ def _answer(
     if patients and len(patients) <= SHOWN_ROWS:
         answers.print(_patient_table(patients, opened.task))
     answers.print(_counted(rows, patients, opened.task))
-    for path in (*written, *pages[:1]):
+    for path in written:
         answers.print(printable(f"Written: {path}"), soft_wrap=True)
     answers.print(f"Release {opened.name}, computed by {grader.program}. {NOT_A_DEVICE}", markup=False)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import stat
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from fundoscope.arrays import Photo
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.photo.dicom import read_dicom
 from fundoscope.photo.header import QUIET, is_dicom, read_header
+from fundoscope.photo.kinds import HEAD_BYTES, READABLE, convert_words, kind_of
 
 PICTURE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom")
 """Names that a folder is searched for; what a file really is, its first bytes say."""
@@ -128,7 +130,11 @@ def _read_dicom(data: bytes, path: str, limits: Limits) -> Photograph:
 
 def _bytes_of(path: Path | str, limits: Limits) -> bytes:
     try:
-        size = Path(path).stat().st_size
+        state = Path(path).stat()
+        if not (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)):
+            # Reading from it might wait for ever, or never end.
+            raise UnreadablePhotograph(f"{path}: expected a photograph, got a pipe or device. Name a file.")
+        size = state.st_size
         if size > limits.max_bytes:
             raise UnreadablePhotograph(
                 f"{path}: expected a photograph of at most {limits.max_bytes >> 20} MiB, got {size >> 20} MiB. "
@@ -193,6 +199,9 @@ def _plugin_of(data: bytes, path: str) -> tuple[str, Callable[[io.BytesIO], Imag
     The readers are called as they are: `Image.open` would put its own limit on pixels, which is the
     whole process's, before ours.
     """
+    kind = kind_of(data[:HEAD_BYTES], path)
+    if kind is not None and kind not in READABLE:
+        raise UnreadablePhotograph(convert_words(path, kind))
     for name, (starts, plugin) in _READERS.items():
         if data.startswith(starts) and (name != "WEBP" or data[8:12] == b"WEBP"):
             return name, plugin

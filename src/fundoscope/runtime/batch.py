@@ -1,38 +1,37 @@
 """Many photographs into one table, so that a run that was killed goes on where it stopped.
 
-While a run lasts, `OUT.part.jsonl` lies beside the table to be: a first line that says which release and options the
-rows come from, then one line for each photograph as it is finished. Starting the same command again reads it, leaves
-out what is done and goes on; a line that the kill tore is dropped. Photographs that could not be read are tried
-again, and so are those whose other eye could not be read or is now another, where the release takes both eyes. At
-the end the table is written in one step, in input order, and the part file is removed.
+While a run lasts, `OUT.part.jsonl` lies beside the table to be (`part_file`). Starting the same command again reads it,
+leaves out what is done and goes on. A row counts as done only if it was graded from what is there now: the same bytes,
+what the manifest says of them, and the same other eye where the release takes both. Photographs that could not be read
+are tried again. At the end features, report and table are written, each in one step, the table last and in input order,
+and the part file is removed.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from fundoscope.errors import BadRequest
-from fundoscope.files import replacing
+from fundoscope.errors import BadRequest, BadTable
+from fundoscope.files import replacing, sha256_of
 from fundoscope.parallel import in_order
 from fundoscope.runtime.backends.network import DEFAULT_BACKEND
+from fundoscope.runtime.destinations import NOTHING_REPLACED, Inputs, Rules, cannot_write
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.inputs import Listed
+from fundoscope.runtime.inputs import Listed, name_as_text
+from fundoscope.runtime.part_file import Entry, PartFile, open_part
 from fundoscope.runtime.reading import Reading
 from fundoscope.tables import write_table
 
-PART_FORMAT: Final = 1
-SYNC_EVERY: Final = 64
-"""Lines after which the part file is forced to the disk; a killed process loses none, a power cut at most these."""
+PART_FORMAT: Final = 2
 
 Progress = Callable[[int, dict[str, Any]], None]
 """Called after each photograph with how many are done and its row."""
@@ -44,53 +43,120 @@ def grade_to_table(
     out: Path | str,
     *,
     features: bool = False,
+    report: Path | None = None,
+    rules: Rules = NOTHING_REPLACED,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Grade photographs into a predictions table, going on with an interrupted run of the same request.
 
     Args:
         grader: An opened release.
-        photographs: As `listing.list_photographs` gives them; every `image` once.
+        photographs: As `inputs.list_photographs` gives them; every `image` once.
         out: The table; `.csv`, `.parquet` or `.jsonl`.
         features: Also write `NAME.features.npz` beside it: one float32 vector by SHA-256.
+        report: Folder of an HTML report to write too.
+        rules: What may be written over. Photographs and release never may, whatever it says.
         progress: Called for every photograph, at once for those that an earlier run had finished.
 
     Returns:
         The table as written: one row for each photograph, in the order given.
 
     Raises:
-        BadRequest: If a part file of another release or of other options lies in the way, or nothing can be
-            written there.
+        BadRequest: If something lies where the run is to write, another run writes there, or nothing can be written.
         BadTable: If the suffix names no kind of table.
         MissingExtra: If the kind of table needs a package that is not installed.
     """
     table = Path(out)
+    rules = replace(rules, inputs=rules.inputs | inputs_of(grader, photographs))
     _try_out(grader, table)
-    part = part_path(table)
+    with open_part(part_path(table), table) as part:
+        part.begin(_header(grader, features=features))
+        rules = replace(rules, claimed=frozenset(part.claimed))
+        written = [table, *([features_path(table)] if features else [])]
+        _check_destinations(part, written, report, rules)
+        entries = _grade_all(grader, photographs, part, features=features, progress=progress)
+        frame = predictions_frame(grader, (entry["row"] for entry in entries))
+        # Hours may have passed: what has come to lie there since is not written over either.
+        _check_destinations(part, written, report, rules)
+        part.claim(written)
+        try:
+            if features:
+                _write_features(entries, features_path(table))
+            if report is not None:
+                from fundoscope.runtime.output.html import write_report
+
+                write_report(grader, photographs, rows_of(frame), report, writing=part.claim)
+            write_table(frame, table)
+        except OSError as problem:
+            raise BadRequest(
+                f"{problem.filename or table}: expected room for it, got: {problem.strerror}. All photographs are "
+                f"graded and kept in {part.path}: make room, and give the same command again."
+            ) from None
+        part.remove()
+    return frame
+
+
+def grade_to_rows(
+    grader: Grader,
+    photographs: Sequence[Listed],
+    *,
+    report: Path | None = None,
+    rules: Rules = NOTHING_REPLACED,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Grade photographs without a table; arguments as of `grade_to_table`.
+
+    Raises:
+        BadRequest: If the report must not or cannot be written.
+    """
+    if report is not None:
+        rules = replace(rules, inputs=rules.inputs | inputs_of(grader, photographs))
+        rules.check_report(report)
+    rows = []
+    for reading in grade_listed(grader, photographs):
+        rows.append(reading.row())
+        if progress is not None:
+            progress(len(rows), rows[-1])
+    if report is not None:
+        from fundoscope.runtime.output.html import write_report
+
+        try:
+            write_report(grader, photographs, rows, report)
+        except OSError as problem:
+            raise cannot_write(report, problem, "--report") from None
+    return rows
+
+
+def inputs_of(grader: Grader, photographs: Sequence[Listed]) -> Inputs:
+    """Return the files that grading reads: photographs, their fellows and the release."""
+    fellows = [photograph.fellow for photograph in photographs if photograph.fellow is not None]
+    return Inputs.of([*(photograph.path for photograph in photographs), *fellows, grader.opened.path])
+
+
+def _header(grader: Grader, *, features: bool) -> dict[str, Any]:
     header = {"part": PART_FORMAT, "release": grader.opened.digest, "features": features}
     if not grader.program.startswith(DEFAULT_BACKEND):
         # What another program computed agrees within a tolerance only: one table is of one program.
         header["computed_by"] = grader.program
-    fellows = {photograph.image: _fellow(grader, photograph) for photograph in photographs}
-    done = _resume(part, header, fellows)
+    return header
+
+
+def _grade_all(
+    grader: Grader, photographs: Sequence[Listed], part: PartFile, *, features: bool, progress: Progress | None
+) -> list[Entry]:
+    """Return the entries of all photographs in order: those that still hold, and those graded now."""
+    done = {entry["row"]["image"]: entry for entry in _holding(grader, photographs, part.finished)}
     remaining = [photograph for photograph in photographs if photograph.image not in done]
     for count, entry in enumerate(done.values(), start=1):
         if progress is not None:
             progress(count, entry["row"])
-    with _appending(part, header) as file:
-        for reading in grade_listed(grader, remaining):
-            entry = _entry(reading, fellows[reading.image], features=features)
-            done[reading.image] = entry
-            _append(file, entry, sync=len(done) % SYNC_EVERY == 0)
-            if progress is not None:
-                progress(len(done), entry["row"])
-    entries = [done[photograph.image] for photograph in photographs]
-    frame = predictions_frame(grader, (entry["row"] for entry in entries))
-    write_table(frame, table)
-    if features:
-        _write_features(entries, features_path(table))
-    part.unlink()
-    return frame
+    for listed, reading in zip(remaining, grade_listed(grader, remaining), strict=True):
+        entry = _entry(reading, listed, grader, features=features)
+        part.append(entry)
+        done[reading.image] = entry
+        if progress is not None:
+            progress(len(done), entry["row"])
+    return [done[photograph.image] for photograph in photographs]
 
 
 def grade_listed(grader: Grader, photographs: Iterable[Listed]) -> Iterator[Reading]:
@@ -134,83 +200,73 @@ def features_path(table: Path) -> Path:
 
 def _try_out(grader: Grader, table: Path) -> None:
     """Write a table without rows and remove it: what cannot be written must be known before hours of grading."""
-    trial = table.with_name(f".trial-{os.getpid()}-{table.name}")
+    if os.path.isdir(table):
+        raise BadRequest(f"{table}: expected the name of a table, got a folder. Give --out a name in it.")
+    trial = table.with_name(f".trial-{os.getpid()}{table.suffix}")
     try:
         write_table(predictions_frame(grader, []), trial)
+        trial.unlink()
+    except BadTable as problem:
+        raise BadTable(str(problem).replace(str(trial), str(table))) from None
     except OSError as problem:
-        raise BadRequest(f"{table}: cannot write there: {problem.strerror}. Choose another --out.") from None
-    trial.unlink()
+        raise cannot_write(table, problem, "--out") from None
 
 
-def _fellow(grader: Grader, listed: Listed) -> str | None:
-    """Return the other eye's file, where there is one and the network takes both eyes."""
-    return None if listed.fellow is None or grader.opened.release.eyes == 1 else str(listed.fellow)
-
-
-def _resume(part: Path, header: dict[str, Any], wanted: Mapping[str, str | None]) -> dict[str, dict[str, Any]]:
-    """Return finished photographs of an earlier run by their image, graded with the fellows wanted.
-
-    A torn end is cut off the file.
-    """
-    if not part.exists():
-        return {}
-    lines = part.read_bytes().splitlines(keepends=True)
-    entries = [entry for i, line in enumerate(lines) if (entry := _parse(line, part, last=i == len(lines) - 1))]
-    if not entries:
-        part.unlink()
-        return {}
-    if len(entries) < len(lines):
-        with open(part, "rb+") as file:
-            file.truncate(sum(len(line) for line in lines[:-1]))
-    if entries[0] != header:
-        raise BadRequest(
-            f"{part}: expected an unfinished run of the same release and options, got another's. "
-            "Delete it to begin anew, or choose another --out."
-        )
-    finished = {entry["row"]["image"]: entry for entry in entries[1:] if entry["row"]["status"] != "unreadable"}
-    return {
-        image: entry for image, entry in finished.items() if image in wanted and entry.get("fellow") == wanted[image]
-    }
-
-
-def _parse(line: bytes, part: Path, *, last: bool) -> dict[str, Any] | None:
-    """Return one line of a part file; None for a last one that was torn."""
+def _check_destinations(part: PartFile, files: Sequence[Path], report: Path | None, rules: Rules) -> None:
+    """Refuse files that must not be written; a run that is refused before it graded anything leaves nothing behind."""
     try:
-        if not line.endswith(b"\n"):
-            raise ValueError("no end of line")
-        entry = json.loads(line)
-        if not isinstance(entry, dict):
-            raise ValueError("not an object")
-    except ValueError:
-        if last:
-            return None
-        raise BadRequest(
-            f"{part}: expected the rows of an unfinished run, got a damaged line. Delete it to begin anew."
-        ) from None
-    return entry
+        if rules.inputs.contain(part.path):
+            raise BadRequest(
+                f"{part.path}: expected a file to write, got one that this run reads. Choose another --out."
+            )
+        for file in files:
+            rules.check_file(file, "--out")
+        if report is not None:
+            rules.check_report(report)
+    except BadRequest:
+        part.discard_if_empty()
+        raise
 
 
-@contextmanager
-def _appending(part: Path, header: dict[str, Any]) -> Iterator[IO[str]]:
-    """Open the unfinished run's file at its end; a new one begins with its header."""
-    with open(part, "a", encoding="utf-8") as file:
-        if file.tell() == 0:
-            _append(file, header, sync=True)
-        yield file
+def _holding(grader: Grader, photographs: Sequence[Listed], finished: Mapping[str, Entry]) -> Iterator[Entry]:
+    """Yield, in order, the entries of an earlier run that grading again would only repeat."""
+    again = [(photograph, finished[photograph.image]) for photograph in photographs if photograph.image in finished]
+    for (_, entry), holds in zip(again, in_order(partial(_holds, grader), again, threads=grader.threads), strict=True):
+        if holds:
+            yield entry
 
 
-def _append(file: IO[str], entry: dict[str, Any], *, sync: bool) -> None:
-    file.write(json.dumps(entry) + "\n")
-    file.flush()
-    if sync:
-        os.fsync(file.fileno())
+def _holds(grader: Grader, pair: tuple[Listed, Entry]) -> bool:
+    """Return whether a photograph and all that its answer depends on are as they were when it was graded."""
+    listed, entry = pair
+    source = entry["input"]
+    if entry["row"]["status"] == "unreadable" or source["details"] != listed.details:
+        return False
+    try:
+        if sha256_of(listed.path) != entry["row"]["sha256"]:
+            return False
+        fellow = _fellow(grader, listed)
+        if source["fellow"] != _named(fellow):
+            return False
+        return bool(source["fellow_sha256"] == (None if fellow is None else sha256_of(fellow)))
+    except (OSError, ValueError):
+        return False
 
 
-def _entry(reading: Reading, fellow: str | None, *, features: bool) -> dict[str, Any]:
-    entry: dict[str, Any] = {"row": reading.row()}
-    if fellow is not None and reading.fellow != "unreadable":
-        # One that could not be read is tried again, and its fellow's answer with it.
-        entry["fellow"] = fellow
+def _fellow(grader: Grader, listed: Listed) -> Path | None:
+    """Return the other eye's file, where there is one and the network takes both eyes."""
+    return None if grader.opened.release.eyes == 1 else listed.fellow
+
+
+def _named(fellow: Path | None) -> str | None:
+    return None if fellow is None else name_as_text(fellow)
+
+
+def _entry(reading: Reading, listed: Listed, grader: Grader, *, features: bool) -> Entry:
+    # A fellow that could not be read is not noted: it is tried again, and this photograph's answer with it.
+    fellow = None if reading.fellow == "unreadable" else _named(_fellow(grader, listed))
+    source = {"details": listed.details, "fellow": fellow, "fellow_sha256": reading.fellow_sha256}
+    entry: Entry = {"row": reading.row(), "input": source}
     if features and reading.features is not None:
         entry["features"] = base64.b64encode(reading.features.astype("<f4").tobytes()).decode()
     return entry

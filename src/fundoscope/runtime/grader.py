@@ -169,25 +169,27 @@ class Grader:
         """Return the network's input, and the reading with what became of the fellow if the release takes both eyes."""
         if self.opened.release.eyes == 1:
             return reading, canvas
-        state, other = self._prepare_fellow(fellow)
+        state, other, sha256 = self._prepare_fellow(fellow)
         name = "it" if fellow is None or isinstance(fellow, np.ndarray) else PurePath(fellow).name
         reason = " ".join(filter(None, (reading.reason, FELLOW_WORDS[state].format(name=name))))
         both = np.stack([canvas, np.zeros_like(canvas) if other is None else other])
-        return replace(reading, fellow=state, reason=reason), both
+        return replace(reading, fellow=state, fellow_sha256=sha256, reason=reason), both
 
-    def _prepare_fellow(self, fellow: Path | str | Photo | None) -> tuple[str, Canvas | None]:
-        """Return what became of the other eye's photograph (a key of `FELLOW_WORDS`), and its canvas if usable."""
+    def _prepare_fellow(self, fellow: Path | str | Photo | None) -> tuple[str, Canvas | None, str | None]:
+        """Return what became of the other eye's photograph (a key of `FELLOW_WORDS`), its canvas if usable, its hash."""
         if fellow is None:
-            return "missing", None
+            return "missing", None, None
         try:
-            pixels = fellow if isinstance(fellow, np.ndarray) else self._read(fellow).pixels
+            photograph = fellow if isinstance(fellow, np.ndarray) else self._read(fellow)
+            pixels = photograph if isinstance(photograph, np.ndarray) else photograph.pixels
+            sha256 = None if isinstance(photograph, np.ndarray) else photograph.sha256
             assessment = assess_gradability(pixels, self.opened.gate)
             if assessment.field is None or assessment.verdict is None or not assessment.verdict.gradable:
-                return "ungradable", None
-            return "used", prepare(pixels, self.opened.recipe, field=assessment.field).canvas
+                return "ungradable", None, sha256
+            return "used", prepare(pixels, self.opened.recipe, field=assessment.field).canvas, sha256
         except Exception:
             # Whatever is wrong with it must not cost its fellow the grade; its own row, if any, says what it is.
-            return "unreadable", None
+            return "unreadable", None, None
 
 
 def with_header(reading: Reading, photograph: Photograph | Photo) -> Reading:

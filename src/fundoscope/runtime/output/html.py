@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Final
@@ -51,7 +51,12 @@ class Page:
 
 
 def write_report(
-    grader: Grader, photographs: Sequence[Listed], rows: Sequence[Row], folder: Path | str
+    grader: Grader,
+    photographs: Sequence[Listed],
+    rows: Sequence[Row],
+    folder: Path | str,
+    *,
+    writing: Callable[[Sequence[Path]], None] | None = None,
 ) -> tuple[Path, ...]:
     """Write `index.html`, and `page-2.html`... where there are many photographs.
 
@@ -62,6 +67,7 @@ def write_report(
         photographs: What was graded.
         rows: The predictions table's rows, one for each photograph, None for blank.
         folder: Made where absent.
+        writing: Called with the files before the first is written.
 
     Returns:
         The files written, `index.html` first.
@@ -72,6 +78,8 @@ def write_report(
     template = _templates().get_template("report.html.jinja")
     shared = _about_release(grader) | {"pages": pages, "counts": _counts(answers, task.words), "total": len(rows)}
     written = []
+    if writing is not None:
+        writing([Path(folder) / page.name for page in pages])
     for page in pages:
         shown = {photograph.number: photograph for photograph in _show(grader, photographs, rows, page)}
         written.append(write_page(Path(folder) / page.name, template, page=page, shown=shown, **shared))
