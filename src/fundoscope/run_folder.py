@@ -4,6 +4,7 @@ RUN/experiment.json          the experiment, resolved
 RUN/photographs.json         SHA-256 of the photographs it may learn from
 RUN/training_rows.csv        their rows of the manifest, as they were when training began, and the folds they are in
 RUN/held_out_rows.csv        rows that held-out predictions are made of, where these are not the rows trained on
+RUN/left_out_rows.csv        rows that are not used, for the release would not grade their photographs, with the reason
 RUN/fold0/ ...               one fit each
 RUN/out_of_fold.csv          predictions for every photograph by a network that never saw its patient
 RUN/final/                   the fit on all training rows (or the only fit, where there are no folds)
@@ -131,6 +132,11 @@ class RunFolder:
     def held_out_rows(self) -> Path:
         """Rows that held-out predictions are made of; absent where these are the rows trained on."""
         return self.path / "held_out_rows.csv"
+
+    @property
+    def left_out_rows(self) -> Path:
+        """Rows that are not used, for the release would not grade their photographs; absent where there are none."""
+        return self.path / "left_out_rows.csv"
 
     @property
     def out_of_fold(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -189,14 +190,13 @@ def test_clinic_verbs_that_need_grades_refuse_a_signs_release(signs_run: Path):
         _ = opened.operating_point
 
 
-def test_a_sign_that_is_nowhere_held_out_makes_no_release(signs_run: Path, retinas_manifest: Path, tmp_path: Path):
+def test_a_sign_that_is_nowhere_held_out_makes_no_release(signs_run: Path, tmp_path: Path):
+    from fundoscope.run_folder import RunFolder
     from fundoscope.training.export.release import export_run
 
-    manifest = pd.read_csv(retinas_manifest)
-    before = retinas_manifest.read_bytes()
-    manifest.assign(sign_exudate=0).to_csv(retinas_manifest, index=False)
-    try:
-        with pytest.raises(BadRelease, match="held-out photographs with and without exudate, which set its threshold"):
-            export_run(signs_run, tmp_path / "release")
-    finally:
-        retinas_manifest.write_bytes(before)
+    run = Path(shutil.copytree(signs_run, tmp_path / "run"))
+    rows = pd.read_csv(RunFolder(run).training_rows)
+    rows.assign(sign_exudate=0).to_csv(RunFolder(run).training_rows, index=False)
+
+    with pytest.raises(BadRelease, match="held-out photographs with and without exudate, which set its threshold"):
+        export_run(run, tmp_path / "release")

@@ -56,7 +56,7 @@ def smallest(manifest: Path, cache: Path, *, folds: int = 0) -> Experiment:
     return experiment_from_dict(
         {
             "name": "tiny",
-            "data": {"manifest": str(manifest), "cache": str(cache), "folds": folds},
+            "data": {"manifest": str(manifest), "cache": str(cache), "folds": folds, "keep_ungradable": True},
             "recipe": {"side": 64, "crop": "square"},
             "network": {"backbone": "mobilenetv2_035", "dropout": 0.0},
             "fit": {"epochs": 2, "batch": 8, "precision": "32-true", "checkpoint_steps": 1, "final": folds > 0},

@@ -33,7 +33,13 @@ def transformer(
     return experiment_from_dict(
         {
             "name": "tiny",
-            "data": {"manifest": str(painted_manifest), "cache": str(cache), "folds": 2, "only_folds": [0]},
+            "data": {
+                "manifest": str(painted_manifest),
+                "cache": str(cache),
+                "folds": 2,
+                "only_folds": [0],
+                "keep_ungradable": True,
+            },
             "recipe": {"side": 64, "crop": "square"},
             "network": {"backbone": backbone, "size": size, "dropout": 0.0},
             "optimiser": {"rate": 1e-3},

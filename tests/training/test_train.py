@@ -156,7 +156,12 @@ def exported(painted_manifest: Path, tmp_path_factory: pytest.TempPathFactory):
     experiment = experiment_from_dict(
         {
             "name": "tiny",
-            "data": {"manifest": str(painted_manifest), "cache": str(folder / "cache"), "folds": 2},
+            "data": {
+                "manifest": str(painted_manifest),
+                "cache": str(folder / "cache"),
+                "folds": 2,
+                "keep_ungradable": True,
+            },
             "recipe": {"side": 64, "crop": "square"},
             "network": {"backbone": "mobilenetv2_035", "flip_average": True},
             "fit": {"epochs": 1, "batch": 8, "precision": "32-true", "final": True, "export": True},

@@ -53,11 +53,17 @@ def three_sources(
     frame.loc[frame["source"] == "mine", "licence"] = "CC BY 4.0"
     frame.loc[frame["source"] == "idrid", "licence"] = "CC BY 4.0"
     frame.loc[frame["source"] == "eyeq", "licence"] = "CC BY-NC-SA 4.0"
+    frame.loc[frame["split"] == "val", "grade"] = [2, 3, 2, 4]  # these set the threshold
     frame.to_csv(folder / "manifest.csv", index=False)
     experiment = experiment_from_dict(
         {
             "name": "three",
-            "data": {"manifest": str(folder / "manifest.csv"), "cache": str(folder / "cache"), "validate": ["val"]},
+            "data": {
+                "manifest": str(folder / "manifest.csv"),
+                "cache": str(folder / "cache"),
+                "validate": ["val"],
+                "keep_ungradable": True,
+            },
             "recipe": {"side": 64, "crop": "square"},
             "network": {"backbone": "mobilenetv2_035", "dropout": 0.0},
             "fit": {"epochs": 1, "batch": 8, "precision": "32-true"},
@@ -96,12 +102,13 @@ def test_every_claim_of_a_release_follows_from_its_run(three_sources: OpenReleas
 
     assert release.licence == "non-commercial use only, by the terms of eyeq (CC BY-NC-SA 4.0)"
     assert release.intended_use == DR_GRADE.words.intended_use
-    data, patients, *others = release.limits
+    data, patients, ungradable, *others = release.limits
     assert data == (
         "Trained on 20 photographs of 3 sources (eyeq, idrid, mine); other cameras, populations and pupil sizes are "
         "untested."
     )
     assert patients.startswith("The patients of eyeq are unknown: ")
+    assert ungradable.startswith("20 of the 20 photographs that it was trained on are not gradable by its own quality")
     assert others[: len(DR_GRADE.words.limits)] == list(DR_GRADE.words.limits)
     assert HEATMAP_LIMIT in others
     assert not {NO_HEATMAP_LIMIT, FELLOW_LIMIT, CHOSEN_LIMIT} & set(others)

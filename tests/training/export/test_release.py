@@ -100,7 +100,12 @@ def test_a_transformer_s_release_verifies_grades_and_names_what_it_started_from(
     experiment = experiment_from_dict(
         {
             "name": "tiny",
-            "data": {"manifest": str(painted_manifest), "cache": str(tmp_path / "cache"), "folds": 2},
+            "data": {
+                "manifest": str(painted_manifest),
+                "cache": str(tmp_path / "cache"),
+                "folds": 2,
+                "keep_ungradable": True,
+            },
             "recipe": {"side": 64, "crop": "square"},
             "network": {
                 "backbone": "vit_tiny_patch16_224",
@@ -131,7 +136,12 @@ def test_a_release_says_which_grades_are_left_by_patients_and_of_which_networks(
     experiment = experiment_from_dict(
         {
             "name": "tiny",
-            "data": {"manifest": str(painted_manifest), "cache": str(tmp_path / "cache"), "folds": 2},
+            "data": {
+                "manifest": str(painted_manifest),
+                "cache": str(tmp_path / "cache"),
+                "folds": 2,
+                "keep_ungradable": True,
+            },
             "recipe": {"side": 64, "crop": "square"},
             "network": {"backbone": "cnn3"},
             "fit": {"epochs": 1, "batch": 8, "precision": "32-true", "final": True, "export": True},

@@ -70,7 +70,7 @@ def bench(manifest: Path, tmp_path: Path) -> Experiment:
     return experiment_from_dict(
         {
             "name": "bench",
-            "data": {"manifest": str(manifest), "cache": str(tmp_path / "cache")},
+            "data": {"manifest": str(manifest), "cache": str(tmp_path / "cache"), "keep_ungradable": True},
             "domains": {"protocol": "leave_one_out", "by": "domain"},
             "recipe": {"side": 64, "crop": "square"},
             "network": {"backbone": "mobilenetv2_035", "head": "softmax", "dropout": 0.0},

@@ -1,4 +1,8 @@
-"""Photographs prepared once and kept on disk, keyed by their bytes and the recipe."""
+"""Photographs prepared once and kept on disk, keyed by their bytes and the recipe.
+
+With each is kept whether a release would grade it, and by which gate: one that was assessed with another gate, or by
+another version, is assessed again.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,21 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fundoscope.arrays import Canvas
+from fundoscope.arrays import Canvas, Photo
 from fundoscope.errors import BadTable, UnreadablePhotograph
 from fundoscope.files import replacing, sha256_of
 from fundoscope.photo.read import read_photo
 from fundoscope.photo.recipe import Placement, Prepared, Recipe, prepare
+from fundoscope.runtime.grader import assess
+from fundoscope.runtime.reading import Reading
+from fundoscope.runtime.tasks.task import Task
+from fundoscope.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,8 @@ class Stored:
 
     path: Path
     sha256: str
+    ungradable: str = ""
+    """Why a release would not grade it; empty: it would, or this was not assessed."""
 
     def canvas(self) -> Canvas:
         """The prepared photograph."""
@@ -45,6 +55,7 @@ def prepare_all(
     recipe: Recipe,
     cache: Path | str,
     *,
+    task: Task | None = None,
     advance: Callable[[], object] | None = None,
 ) -> list[Stored]:
     """Prepare every photograph that the cache does not hold yet; in the order of `paths`.
@@ -53,6 +64,7 @@ def prepare_all(
         paths: Photographs.
         recipe: How they are prepared.
         cache: Folder of the cache; made if absent. Files are written whole, so a kill loses nothing.
+        task: Its gate says which photographs are gradable; None: that is not assessed.
         advance: Called after each photograph, for a progress bar.
 
     Raises:
@@ -63,7 +75,7 @@ def prepare_all(
 
     def one(path: Path) -> Stored | str:
         try:
-            return _prepare_one(path, recipe, folder)
+            return _prepare_one(path, recipe, folder, task)
         except (UnreadablePhotograph, OSError) as error:
             return str(error)
         finally:
@@ -87,18 +99,47 @@ def recipe_key(recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _prepare_one(path: Path, recipe: Recipe, folder: Path) -> Stored:
+def _prepare_one(path: Path, recipe: Recipe, folder: Path, task: Task | None) -> Stored:
     sha256 = sha256_of(path)
     stored = Stored(folder / f"{sha256[:32]}.npz", sha256)
+    gate = {} if task is None else _gate(task)
     if stored.path.is_file():
-        return stored
+        assessed = _assessed(stored.path)
+        if task is None or {name: assessed.get(name) for name in gate} == gate:
+            return stored if task is None else replace(stored, ungradable=str(assessed["ungradable"]))
     pixels = read_photo(path, target_px=recipe.decode_px).pixels
-    prepared = prepare(pixels, recipe)
+    if task is None:
+        prepared, ungradable = prepare(pixels, recipe), ""
+    else:
+        prepared, ungradable = _assess_and_prepare(path, pixels, recipe, task)
     with replacing(stored.path) as fresh:
         np.savez(
             fresh,
             canvas=prepared.canvas,
             placement=json.dumps(asdict(prepared.placement)),
             size=np.array([pixels.shape[1], pixels.shape[0]]),
+            assessed=json.dumps(gate | {"ungradable": ungradable} if gate else {}),
         )
-    return stored
+    return replace(stored, ungradable=ungradable)
+
+
+def _assess_and_prepare(path: Path, pixels: Photo, recipe: Recipe, task: Task) -> tuple[Prepared, str]:
+    """Prepare a photograph as a release does, and say why that would not grade it: empty where it would."""
+    blank = Reading(image=str(path), status="", reason="", release="", graded_at="")
+    reading, _, canvas = assess(blank, pixels, recipe, task.gate, requires_field=task.requires_field)
+    ungradable = "" if reading.status == "graded" else reading.reason or reading.status
+    if canvas is None or reading.placement is None:
+        return prepare(pixels, recipe), ungradable
+    return Prepared(canvas=canvas, field=None, placement=reading.placement), ungradable
+
+
+def _gate(task: Task) -> dict[str, Any]:
+    """Return what an assessment depends on beside the photograph."""
+    return {"gate": task.gate.to_dict(), "requires_field": task.requires_field, "version": __version__}
+
+
+def _assessed(path: Path) -> dict[str, Any]:
+    """Return what is stored of a photograph's assessment; nothing by earlier versions."""
+    with np.load(path) as stored:
+        assessed: dict[str, Any] = json.loads(str(stored["assessed"])) if "assessed" in stored else {}
+    return assessed

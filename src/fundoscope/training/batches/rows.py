@@ -26,7 +26,7 @@ Report = Callable[[str], None]
 
 
 def training_rows(experiment: Experiment, splits: tuple[str, ...], say: Report) -> Rows:
-    """The rows of the manifest that have one of the splits, prepared."""
+    """The rows of the manifest that have one of the splits, prepared; those that are not gradable among them."""
     path = experiment.data.manifest
     frame = listed(experiment)
     chosen = frame[frame["split"].isin(splits)] if "split" in frame else frame.iloc[:0]
@@ -184,7 +184,8 @@ def load_rows(
         raise BadTable("the manifest has no rows to train on; expected some with the splits asked for (data.train)")
     if target is not None:
         target.values(frame)  # refuses here, before hours of preparing, what cannot be learnt
-    stored = prepare_all([folder / str(image) for image in frame["image"]], recipe, cache, advance=advance)
+    task = None if target is None else target.task
+    stored = prepare_all([folder / str(image) for image in frame["image"]], recipe, cache, task=task, advance=advance)
     maps = _lesion_maps(frame, folder, stored) if lesions else None
     return Rows(frame, stored, maps, target=target)
 

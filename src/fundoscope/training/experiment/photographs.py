@@ -29,6 +29,9 @@ class Data:
     """Changes which patients fall into which fold."""
     only_folds: tuple[int, ...] = ()
     """Run only these folds; empty: all."""
+    keep_ungradable: bool = False
+    """Also use photographs that the release's quality gate refuses (no retina found, blurred ...). False: they are left
+    out of training and validation, and counted."""
     cache: str = "runs/cache"
     """Folder for prepared photographs, keyed by file hash and recipe."""
 

@@ -132,8 +132,14 @@ def licence_claim(made_from: Sequence[Origin], *, wanted: str = "") -> str:
     return f"unknown: no licence is known of {names}; otherwise {claim}"
 
 
-def data_limits(sources: Sequence[TrainingSource], rows: pd.DataFrame) -> list[str]:
-    """Return what follows from the training data for whoever uses the release, as sentences."""
+def data_limits(sources: Sequence[TrainingSource], rows: pd.DataFrame, *, left_out: int = 0) -> list[str]:
+    """Return what follows from the training data for whoever uses the release, as sentences.
+
+    Args:
+        sources: Of the rows.
+        rows: What was learnt from, as the run recorded it.
+        left_out: Photographs that were not used, for the release would not grade them.
+    """
     photographs = sum(source.photographs for source in sources)
     names = ", ".join(source.name for source in sources)
     number = "1 source" if len(sources) == 1 else f"{len(sources)} sources"
@@ -147,6 +153,17 @@ def data_limits(sources: Sequence[TrainingSource], rows: pd.DataFrame) -> list[s
         limits.append(
             f"The patients of {', '.join(nameless)} are unknown: photographs of one patient may be on both sides of a "
             "division into folds or splits, and figures measured on it too good."
+        )
+    ungradable = int(rows["ungradable"].notna().sum()) if "ungradable" in rows else 0
+    if ungradable:
+        limits.append(
+            f"{ungradable} of the {photographs} photographs that it was trained on are not gradable by its own quality "
+            "gate (data.keep_ungradable): it grades no photographs like them, but was calibrated with them."
+        )
+    if left_out:
+        limits.append(
+            f"{left_out} photographs of its data were left out of training and calibration because its quality gate "
+            "refuses them: it grades no photographs like them, and no figure of it covers them."
         )
     return limits
 

@@ -144,7 +144,7 @@ def _describe(finished: Finished, graph: PlainGraph, evaluation: dict[str, Any])
         evaluation=evaluation,
         intended_use=words.intended_use,
         limits=[
-            *data_limits(sources, rows),
+            *data_limits(sources, rows, left_out=finished.left_out),
             *words.limits,
             *network_limits(experiment, heatmap=graph.heatmap),
             *calibrated.warnings,

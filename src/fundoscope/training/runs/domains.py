@@ -38,7 +38,13 @@ from fundoscope.training.runs.crossfit import cross_fit
 from fundoscope.training.runs.fits import fit_network
 from fundoscope.training.runs.folder import write_place
 from fundoscope.training.runs.predict import answer, write_reference_set
-from fundoscope.training.runs.record import record_protocol_rows, record_training_rows
+from fundoscope.training.runs.record import (
+    left_out_hashes,
+    record_left_out_rows,
+    record_protocol_rows,
+    record_training_rows,
+    usable_rows,
+)
 
 Sides = Shaped[np.ndarray, " photo"]
 """train, val, test or None for each photograph."""
@@ -74,13 +80,20 @@ def train_domains(
     if len(graded) < len(frame):
         say(f"{len(frame) - len(graded)} photographs without a grade are left out")
     graded = with_hashes(graded, Path(experiment.data.manifest).parent)
-    graded = record_protocol_rows(graded, run, ("grade", experiment.domains.by))
-    write_place(experiment, run)
-    parts, files = divisions(experiment.domains, graded), RunFolder(run)
+    files = RunFolder(run)
+    begun, columns = files.held_out_rows.is_file(), ("grade", experiment.domains.by)
+    if begun:
+        graded = record_protocol_rows(graded, run, columns)
+    parts = divisions(experiment.domains, graded)
     final = Part(FINAL, everything(experiment.domains, graded)) if experiment.fit.final else None
     todo = [part for part in parts if not files.source(part.name).predictions.is_file()]
     finish = [final] if final and not files.final.weights.is_file() else []
     ready, place = _prepared(experiment, graded, [*todo, *finish], say)
+    if not begun and ready is not None:
+        _leave_out(experiment, ready, run, say)
+        record_protocol_rows(graded, run, columns)
+    write_place(experiment, run)
+    todo, finish = (_without(part_list, graded, left_out_hashes(run)) for part_list in (todo, finish))
     for part in todo:
         _test(experiment, _taken(part, ready, place), run / part.name, say, progress)
     table = _table(experiment, graded, [part.name for part in parts], run)
@@ -159,6 +172,36 @@ def _prepared(
         return None, place
     say(f"preparing {needed.sum()} photographs of {experiment.data.manifest}")
     return prepared(experiment, frame[needed].reset_index(drop=True)), place
+
+
+def _leave_out(experiment: Experiment, rows: Rows, run: Path, say: Report) -> None:
+    """Record the rows that are not used, for the release would not grade their photographs."""
+    _, left_out = usable_rows(rows, run, experiment.data, say, splits=("all sources",))
+    record_left_out_rows([left_out], run)
+
+
+def _without(parts: list[Part], frame: pd.DataFrame, hashes: set[str]) -> list[Part]:
+    """The parts without the photographs that are left out.
+
+    Raises:
+        BadExperiment: If that leaves a part nothing to train or to test on.
+    """
+    left_out = frame["sha256"].isin(hashes).to_numpy()
+    parts = [Part(part.name, _nowhere(part.sides, left_out), part.fold) for part in parts]
+    for part in parts:
+        counts = {side: len(_on(part.sides, (side,))) for side in ("train", "test")}
+        if hashes and not all(counts[side] for side in (("train",) if part.name == FINAL else counts)):
+            raise BadExperiment(
+                f"{part.name}: expected gradable photographs to train and to test on, got {counts['train']} and "
+                f"{counts['test']}. Set data.keep_ungradable=true, or choose other sources with domains.targets"
+            )
+    return parts
+
+
+def _nowhere(sides: Sides, left_out: np.ndarray) -> Sides:
+    sides = sides.copy()
+    sides[left_out] = None
+    return sides
 
 
 def _taken(part: Part, ready: Rows | None, place: np.ndarray) -> tuple[Part, Rows]:

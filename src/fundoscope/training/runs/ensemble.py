@@ -29,6 +29,7 @@ from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs.crossfit import cross_fit_answers
 from fundoscope.training.runs.fits import load_network
 from fundoscope.training.runs.folder import read_run
+from fundoscope.training.runs.record import left_out_hashes
 
 MAY_DIFFER: Final = {"": ("name", "seed"), "data": ("cache",), "fit": ("export",)}
 """Keys of an experiment, by section, in which runs that are averaged may differ."""
@@ -53,6 +54,8 @@ class Finished:
     """SHA-256 of what was learnt from."""
     training_rows: pd.DataFrame
     """The manifest's rows of these photographs, as they were when training began."""
+    left_out: int
+    """Photographs that were not used, for the release would not grade them."""
     runs: list[dict[str, Any]]
     """Of each run its `seed` and its network's SHA-256."""
 
@@ -93,6 +96,7 @@ def read_finished(runs: Sequence[Path]) -> Finished:
         where=tables_of[0],
         photographs=photographs[0],
         training_rows=_training_rows(experiment, folders[0], photographs[0]),
+        left_out=len(left_out_hashes(runs[0])),
         runs=[
             {"seed": read_run(folder.path).seed, "network_sha256": sha256_of(folder.final.weights)}
             for folder in folders

@@ -25,7 +25,8 @@ from fundoscope.errors import BadCheckpoint, BadExperiment
 from fundoscope.files import write_text
 from fundoscope.run_folder import RunFolder
 from fundoscope.tables import read_table, write_table
-from fundoscope.training.batches.rows import Rows
+from fundoscope.training.batches.gradability import is_gradable, leave_out_ungradable
+from fundoscope.training.batches.rows import Report, Rows
 from fundoscope.training.experiment.photographs import Data
 from fundoscope.training.loop.processes import processes
 
@@ -39,6 +40,9 @@ FOLD: Final = "run_fold"
 
 LESIONS: Final = "lesions_sha256"
 """Column of the record: the hash of what is learnt of the row's lesions; blank where nothing is."""
+
+UNGRADABLE: Final = "ungradable"
+"""Column of the record: why the release would not grade the photograph; blank where it would."""
 
 SHOWN: Final = 3
 """Differing rows that a refusal names."""
@@ -127,6 +131,43 @@ def record_protocol_rows(frame: pd.DataFrame, run: Path, columns: Sequence[str])
     return frame
 
 
+def usable_rows(rows: Rows, run: Path, data: Data, say: Report, *, splits: Sequence[str]) -> tuple[Rows, Rows]:
+    """Return the rows that a run uses, the gradable ones or all if the experiment keeps them, and those it leaves out.
+
+    A run that was begun goes on without the rows that it left out then, whatever the gate says of them now.
+
+    Args:
+        rows: Prepared rows.
+        run: Folder of the run.
+        data: Says whether ungradable photographs are kept.
+        say: Called with a line about the ungradable ones.
+        splits: What the rows are for, for messages.
+
+    Raises:
+        BadExperiment: If none is left.
+    """
+    if RunFolder(run).training_rows.is_file():
+        hashes = left_out_hashes(run)
+        used = np.array([stored.sha256 not in hashes for stored in rows.stored], dtype=bool)
+    else:
+        leave_out_ungradable(rows, data, say, splits=splits)
+        used = is_gradable(rows) | data.keep_ungradable
+    return rows.take(np.flatnonzero(used)), rows.take(np.flatnonzero(~used))
+
+
+def left_out_hashes(run: Path) -> set[str]:
+    """Return the SHA-256 of the photographs that a run leaves out."""
+    table = RunFolder(run).left_out_rows
+    return set(read_table(table)["sha256"].astype(str)) if table.is_file() else set()
+
+
+def record_left_out_rows(left_out: Sequence[Rows], run: Path) -> None:
+    """Record which rows a run does not use, and why; before the rows that it uses, by which it counts as begun."""
+    files, records = RunFolder(run), [_record(rows) for rows in left_out if len(rows)]
+    if records and not files.training_rows.is_file() and processes().rank == 0:
+        write_table(pd.concat(records, ignore_index=True), files.left_out_rows)
+
+
 def folds_of(rows: Rows, run: Path, data: Data) -> Folds:
     """Return the fold that holds each row out: the recorded one, or of a run that recorded none the one dealt now.
 
@@ -161,6 +202,8 @@ def divide(rows: Rows, data: Data) -> Folds:
 def _record(rows: Rows) -> pd.DataFrame:
     """Return the rows of the manifest with the photographs' own hashes, and those of their lesions."""
     record = rows.frame.assign(sha256=[stored.sha256 for stored in rows.stored])
+    if any(stored.ungradable for stored in rows.stored):
+        record[UNGRADABLE] = [stored.ungradable or None for stored in rows.stored]
     if rows.lesions is not None:
         hashes = [
             None if lesions is None else hashlib.sha256(lesions.tobytes()).hexdigest() for lesions in rows.lesions

@@ -21,7 +21,13 @@ from fundoscope.training.runs.domains import train_domains
 from fundoscope.training.runs.fits import fit_network
 from fundoscope.training.runs.folder import fold_networks, write_place
 from fundoscope.training.runs.predict import answer, write_reference_set
-from fundoscope.training.runs.record import folds_of, record_held_out_rows, record_training_rows
+from fundoscope.training.runs.record import (
+    folds_of,
+    record_held_out_rows,
+    record_left_out_rows,
+    record_training_rows,
+    usable_rows,
+)
 from fundoscope.training.runs.retinascan_modes import check_modes, grade_by_modes, write_modes
 
 
@@ -84,12 +90,19 @@ def _final(
     return network
 
 
+def _usable(experiment: Experiment, splits: tuple[str, ...], run: Path, say: Report) -> tuple[Rows, Rows]:
+    """Prepared rows of splits that are used, and those that the release would not grade."""
+    return usable_rows(training_rows(experiment, splits, say), run, experiment.data, say, splits=splits)
+
+
 def _train_together(experiment: Experiment, run: Path, say: Report, progress: bool) -> None:
     """The run of an experiment without a protocol: all sources are one."""
-    rows = training_rows(experiment, experiment.data.train, say)
-    held_out = None
+    rows, left_out = _usable(experiment, experiment.data.train, run, say)
+    held_out, others = None, []
     if experiment.data.validate and not experiment.data.folds:
-        held_out = training_rows(experiment, experiment.data.validate, say)
+        held_out, of_validation = _usable(experiment, experiment.data.validate, run, say)
+        others.append(of_validation)
+    record_left_out_rows([left_out, *others], run)
     rows = record_training_rows(rows, run, experiment.data)
     held_out = None if held_out is None else record_held_out_rows(held_out, run)
     write_place(experiment, run)
