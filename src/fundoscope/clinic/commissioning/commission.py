@@ -94,7 +94,8 @@ class Choice:
     """The threshold that the referable patients' scores give."""
 
     threshold: float
-    """Refer at this score and above, just below the patient's that sets it (`referral.threshold_at`); +inf where only those that cannot be graded need to be referred."""
+    """Refer at this score and above; just below the score of the patient that sets it (`referral.threshold_at`), +inf
+    where only those that are referred anyway need to be."""
     rank: int
     """It is the rank-th smallest score of the referable patients, from 1."""
     total: int
