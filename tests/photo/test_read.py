@@ -145,12 +145,12 @@ def test_what_is_transparent_becomes_black(tmp_path, mode):
 def test_sixteen_bits_are_scaled_to_eight_whatever_the_brightest_pixel(tmp_path, suffix):
     values = np.array([[0, 257, 514, 1000], [4095, 30000, 65278, 65535]], np.uint16).repeat(4, axis=0)
     Image.fromarray(values).save(tmp_path / f"all{suffix}")
-    Image.fromarray(values // 64).save(tmp_path / f"dark{suffix}")
+    Image.fromarray(values // 3).save(tmp_path / f"dark{suffix}")
 
     np.testing.assert_array_equal(
         read_photo(tmp_path / f"all{suffix}").pixels[::4, :, 1], [[0, 1, 2, 4], [16, 117, 254, 255]]
     )
-    assert read_photo(tmp_path / f"dark{suffix}").pixels.max() == 4
+    assert read_photo(tmp_path / f"dark{suffix}").pixels.max() == 85
 
 
 def test_floating_point_pixels_are_refused_because_their_white_is_unknown(tmp_path):
@@ -158,13 +158,6 @@ def test_floating_point_pixels_are_refused_because_their_white_is_unknown(tmp_pa
 
     with pytest.raises(UnreadablePhotograph, match=r"eye\.tif: expected whole-number pixels, got floating-point"):
         read_photo(tmp_path / "eye.tif")
-
-
-def test_the_first_page_of_a_tiff_is_read(tmp_path, retina):
-    second = Image.fromarray(np.zeros_like(retina))
-    Image.fromarray(retina).save(tmp_path / "eye.tif", save_all=True, append_images=[second])
-
-    np.testing.assert_array_equal(read_photo(tmp_path / "eye.tif").pixels, retina)
 
 
 def test_one_pixel_is_a_photograph_if_a_poor_one(tmp_path):
@@ -195,11 +188,18 @@ def test_a_missing_file_a_folder_and_an_empty_file_are_told_apart(tmp_path):
         read_photo(tmp_path / "empty.jpg")
 
 
-@pytest.mark.parametrize("content", [b"patient;eye\n1;left\n", b"GIF89a" + bytes(40), b"RIFF1234WAVEfmt ", b"x"])
+@pytest.mark.parametrize("content", [b"patient;eye\n1;left\n", b"RIFF1234WAVEfmt ", b"x"])
 def test_what_is_no_picture_is_refused_by_its_first_bytes(tmp_path, content):
     (tmp_path / "eye.jpg").write_bytes(content)
 
     with pytest.raises(UnreadablePhotograph, match=r"eye\.jpg: expected a JPEG, PNG, .* got something else"):
+        read_photo(tmp_path / "eye.jpg")
+
+
+def test_an_animation_of_another_kind_is_refused_by_its_kind(tmp_path):
+    (tmp_path / "eye.jpg").write_bytes(b"GIF89a" + bytes(40))
+
+    with pytest.raises(UnreadablePhotograph, match=r"eye\.jpg: .* got a GIF one, which cannot be read here"):
         read_photo(tmp_path / "eye.jpg")
 
 

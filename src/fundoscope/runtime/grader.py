@@ -30,6 +30,7 @@ from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.photo.recipe import Recipe, prepare
 from fundoscope.runtime.backends.network import DEFAULT_BACKEND, Pair, open_network
 from fundoscope.runtime.backends.sessions import Network
+from fundoscope.runtime.identifiers import is_filling, is_placeholder
 from fundoscope.runtime.reading import FELLOW_WORDS, Reading
 from fundoscope.runtime.release import OpenRelease, default_release, open_release
 from fundoscope.runtime.tasks.task import Evidence
@@ -176,7 +177,7 @@ class Grader:
         return replace(reading, fellow=state, fellow_sha256=sha256, reason=reason), both
 
     def _prepare_fellow(self, fellow: Path | str | Photo | None) -> tuple[str, Canvas | None, str | None]:
-        """Return what became of the other eye's photograph (a key of `FELLOW_WORDS`), its canvas if usable, its hash."""
+        """Return what became of the other eye's photograph (a key of `FELLOW_WORDS`), canvas if usable, hash."""
         if fellow is None:
             return "missing", None, None
         try:
@@ -201,10 +202,18 @@ def with_header(reading: Reading, photograph: Photograph | Photo) -> Reading:
 
 
 def known_fields(header: Mapping[str, str | None]) -> dict[str, Any]:
-    """Return what a file's header says as fields of a reading; the institution that named the patient is the source."""
-    known = {name: value for name, value in header.items() if name in HEADER_FIELDS and value is not None}
+    """Return what a file's header says as fields of a reading.
+
+    The institution that named the patient is the source. A placeholder in the place of a name is no patient's.
+    """
+    known: dict[str, Any] = {
+        name: value for name, value in header.items() if name in HEADER_FIELDS and value is not None
+    }
     if "issuer" in known:
         known["source"] = known.pop("issuer")
+    patient = known.get("patient")
+    if patient is not None and (is_placeholder(patient) or is_filling(patient)):
+        known |= {"patient": None, "patient_raw": known.get("patient_raw", patient)}
     return known
 
 
@@ -225,19 +234,25 @@ def assess(
         The reading with `status` graded or ungradable, its pixels, and its canvas: None where a field is required and
         there is none or more than one, but not where the photograph is only ungradable.
     """
+    notes: tuple[str, ...] = ()
     if isinstance(photograph, np.ndarray):
         pixels = photograph
     else:
-        pixels = photograph.pixels
+        pixels, notes = photograph.pixels, photograph.notes
         reading = with_header(reading, photograph)
     assessment = assess_gradability(pixels, gate, requires_field=requires_field)
-    reading = replace(reading, status="graded", field=assessment.field, decoded=(pixels.shape[0], pixels.shape[1]))
     verdict = assessment.verdict
+    reading = replace(
+        reading,
+        status="graded",
+        reason=" ".join(filter(None, ("" if verdict is None else verdict.reason, *notes))),
+        field=assessment.field,
+        decoded=(pixels.shape[0], pixels.shape[1]),
+    )
     if verdict is not None:
         reading = replace(
             reading,
             status="graded" if verdict.gradable else "ungradable",
-            reason=verdict.reason,
             quality=verdict.quality,
             parts=assessment.quality,
         )

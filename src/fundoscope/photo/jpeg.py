@@ -1,0 +1,87 @@
+"""What the header of a JPEG file says that Pillow does not: its process, and further pictures behind the first."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from fundoscope.photo.tiff import read_pages
+
+_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
+"""Markers of frame headers (ITU T.81, table B.1)."""
+
+_DECODED: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
+"""Of those, the processes that are decoded: sequential and progressive."""
+
+_WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xDA)})
+
+SMALLER: Final = 0.5
+"""Share of the first picture's pixels up to which another one is a preview of it."""
+
+_ENTRY_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """A JPEG picture's frame header."""
+
+    marker: int
+    precision: int
+    """Bits of a channel."""
+    width: int
+    height: int
+
+    @property
+    def unsupported(self) -> str | None:
+        """What no decoder here reads, in words; None for the usual."""
+        if self.marker not in _DECODED:
+            return "a lossless or hierarchical JPEG"
+        return None if self.precision == 8 else f"a JPEG of {self.precision} bits a channel"
+
+
+def read_frame(data: bytes) -> Frame | None:
+    """Read the first frame header of a JPEG stream; None where there is none."""
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            return None
+        marker = data[at + 1]
+        if marker == 0xFF or marker in _WITHOUT_LENGTH:
+            at += 1 if marker == 0xFF else 2
+            continue
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker in _FRAMES:
+            if at + 9 > len(data):
+                return None
+            precision, height, width = struct.unpack_from(">BHH", data, at + 4)
+            return Frame(marker=marker, precision=precision, width=width, height=height)
+        if marker == 0xDA or length < 2:
+            return None
+        at += 2 + length
+    return None
+
+
+def count_pictures(data: bytes, index: object, offset: object) -> int:
+    """Count the pictures in a JPEG file that are no previews of the first one.
+
+    Args:
+        data: The file.
+        index: Its index of pictures (CIPA DC-007), if it has one.
+        offset: Where the index lies in the file.
+    """
+    first = read_frame(data)
+    if not isinstance(index, bytes) or not isinstance(offset, int) or first is None:
+        return 1
+    pages = read_pages(index)
+    places = _places(index, pages[0].tags.get(0xB002, ())) if pages else []
+    others = [read_frame(data[place + offset :]) for place in places if place]
+    least = SMALLER * first.width * first.height
+    return 1 + sum(frame is not None and frame.width * frame.height > least for frame in others)
+
+
+def _places(index: bytes, entries: tuple[int, ...]) -> list[int]:
+    """Where the pictures begin, from the index; 0 for the first one."""
+    order = "<I" if index[:2] == b"II" else ">I"
+    table = bytes(value & 0xFF for value in entries)
+    return [struct.unpack_from(order, table, at + 8)[0] for at in range(0, len(table) - _ENTRY_BYTES + 1, _ENTRY_BYTES)]
