@@ -245,3 +245,17 @@ def test_a_report_where_a_file_lies_is_refused_before_anything_is_graded(run, pa
     assert (status, out) == (2, "")
     assert "report: expected a folder, got a file. Choose another --report." in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report"]
+
+
+def test_one_eye_only_stands_in_table_terminal_and_json(run, painted, tmp_path):
+    folder = shutil.copytree(painted, tmp_path / "known")
+    (folder / "manifest.csv").write_text("image,patient,eye\n0.jpg,Ada,left\n1.jpg,Bo,left\n2.jpg,Bo,right\n")
+    words = "One eye only: no photograph of the right eye."
+
+    _, out, _ = run(folder, "--out", tmp_path / "results.csv")
+    assert words in out
+    assert "1 of them with one eye only, or an eye that is not known" in out
+    assert list(pd.read_csv(tmp_path / "results.csv", keep_default_na=False)["patient_note"]) == [words, "", ""]
+    _, out, _ = run(folder, "--json")
+
+    assert [answer["notes"] for answer in json.loads(out)["patients"]] == [[words], []]

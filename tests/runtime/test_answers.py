@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from fundoscope.runtime.answers import answer_patients
+from fundoscope.runtime.answers import answer_patients, with_notes
+from fundoscope.runtime.tasks import DR_GRADE
 
 
 def row(patient, eye, decision, source=None):
@@ -50,3 +51,42 @@ def test_patients_of_two_sources_are_two_even_if_named_alike():
     answers = answer_patients([row("1", "left", "refer", "here"), row("1", "left", "rescreen", "there")])
 
     assert len(answers) == 2
+
+
+def note_of(*rows):
+    (answer,) = answer_patients([{"status": "graded", **each} for each in rows])
+    return answer.notes
+
+
+@pytest.mark.parametrize(("eye", "missing"), [("left", "right"), ("right", "left")])
+def test_a_patient_with_one_eye_photographed_is_answered_with_a_word_about_it(eye, missing):
+    assert note_of(row("P", eye, "rescreen"), row("P", eye, "rescreen")) == (
+        f"One eye only: no photograph of the {missing} eye.",
+    )
+
+
+def test_a_patient_with_both_eyes_photographed_needs_no_word():
+    assert note_of(row("P", "left", "rescreen"), row("P", "right", "rescreen"), row("P", None, "rescreen")) == ()
+
+
+@pytest.mark.parametrize("eyes", [(None, None), (None,), ("left", None)])
+def test_where_an_eye_is_not_known_the_answer_says_so(eyes):
+    (note,) = note_of(*(row("P", eye, "rescreen") for eye in eyes))
+
+    assert note.startswith(f"Eye not known of {eyes.count(None)} photograph")
+
+
+def test_an_unreadable_photograph_of_an_eye_that_another_answers_is_named():
+    unread = row("P", "left", "cannot grade") | {"status": "unreadable"}
+
+    notes = note_of(unread, row("P", "left", "rescreen"), row("P", "right", "rescreen"))
+
+    assert notes == ("1 of 2 photographs of the left eye could not be read.",)
+
+
+def test_the_rows_of_a_table_hold_their_patients_notes():
+    rows = [row("P", "left", "refer"), row("Q", "left", "refer"), row("Q", "right", "refer"), row(None, None, "refer")]
+
+    notes = [each["patient_note"] for each in with_notes(rows, DR_GRADE)]
+
+    assert notes == ["One eye only: no photograph of the right eye.", None, None, None]

@@ -236,3 +236,37 @@ def test_a_photograph_named_before_the_folder_that_describes_it_gets_its_patient
 @pytest.mark.parametrize("name", ["a" * 300 + ".jpg", "a\0b.jpg"])
 def test_a_name_that_no_file_can_have_gets_a_row_like_any_missing_file(tmp_path, name):
     assert images(list_photographs([tmp_path / name])) == [str(tmp_path / name)]
+
+
+def test_blanks_around_a_patients_name_in_a_manifest_make_no_second_patient(tmp_path):
+    rows = 'a.jpg,"0042 ",here,left\nb.jpg," 0042\u00a0","here ",right\n'
+    (tmp_path / "m.csv").write_text(f"image,patient,source,eye\n{rows}", encoding="utf-8")
+
+    listing = list_photographs([], manifest=tmp_path / "m.csv")
+
+    assert [each.details["patient"] for each in listing.photographs] == ["0042", "0042"]
+    assert [each.details["patient_raw"] for each in listing.photographs] == ["0042 ", " 0042\\xa0"]
+    assert {each.details["source"] for each in listing.photographs} == {"here"}
+    assert listing.photographs[0].fellow == tmp_path / "b.jpg"
+
+
+@pytest.mark.parametrize("name", ["ANONYMOUS", "anon", "N/A", "Unknown", "^^", "Test Patient", "-", "de-identified"])
+def test_a_placeholder_in_a_manifest_joins_no_strangers(tmp_path, name):
+    (tmp_path / "m.csv").write_text(f'image,patient,eye\na.jpg,"{name}",left\nb.jpg,"{name}",right\n')
+
+    listing = list_photographs([], manifest=tmp_path / "m.csv")
+
+    assert [("patient" in each.details, each.details["patient_raw"], each.fellow) for each in listing.photographs] == [
+        (False, name, None)
+    ] * 2
+
+
+@pytest.mark.parametrize(("names", "warned"), [(("000", "000"), True), (("0", "0", "1"), False), (("000", "7"), False)])
+def test_a_number_typed_to_fill_the_field_is_warned_of(tmp_path, names, warned):
+    rows = "".join(f"{number}.jpg,{name}\n" for number, name in enumerate(names))
+    (tmp_path / "m.csv").write_text("image,patient\n" + rows)
+
+    listing = list_photographs([], manifest=tmp_path / "m.csv")
+
+    assert [each.details["patient"] for each in listing.photographs] == list(names)
+    assert any("looks like a placeholder" in note for note in listing.notes) == warned

@@ -20,7 +20,9 @@ from pydicom.uid import (
 from fundoscope.photo.read import LIMITS
 from fundoscope.runtime import grader as grader_module
 from fundoscope.runtime.answers import answer_patients
+from fundoscope.runtime.batch import grade_to_rows
 from fundoscope.runtime.grader import Grader
+from fundoscope.runtime.inputs import Listed
 
 SOP = generate_uid(entropy_srcs=["unreadable eyes"])
 
@@ -104,7 +106,7 @@ def test_a_fault_in_the_program_does_not_lose_the_patient(grader, retinas, tmp_p
     def broken(*_args, **_options):
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(grader_module, "find_field", broken)
+    monkeypatch.setattr(grader_module, "assess_gradability", broken)
 
     reading = grader.grade(save_eye(tmp_path / "left.dcm", Image.open(retinas[0]).convert("RGB"), eye="L"))
 
@@ -120,3 +122,51 @@ def test_a_truncated_jpeg_keeps_its_time(grader, retinas, tmp_path):
     reading = grader.grade(tmp_path / "torn.jpg")
 
     assert (reading.status, reading.taken) == ("unreadable", "2019-03-04T10:11:12")
+
+
+@pytest.mark.parametrize("name", ["ANONYMOUS", "0000", "0", "^", "XXXX", "N/A", "unknown ", "test"])
+def test_a_placeholder_for_a_patients_name_joins_no_strangers(grader, retinas, tmp_path, name):
+    photo = Image.open(retinas[0]).convert("RGB")
+    rows = [
+        grader.grade(save_eye(tmp_path / f"{number}.dcm", photo, eye="L", PatientID=name)).row() for number in range(2)
+    ]
+
+    answers = answer_patients(rows)
+
+    assert [(row["patient"], row["patient_raw"].strip()) for row in rows] == [(None, name.strip())] * 2
+    assert len(answers) == 2
+    assert f"Patient named {name.strip()}" in answers[0].notes[0]
+
+
+def test_one_patient_is_not_two_by_the_blanks_around_the_name(grader, retinas, tmp_path):
+    photo = Image.open(retinas[0]).convert("RGB")
+    rows = [
+        grader.grade(save_eye(tmp_path / f"{eye}.dcm", photo, eye=eye, PatientID=name)).row()
+        for eye, name in (("L", " 0042"), ("R", "0042"))
+    ]
+
+    assert len(answer_patients(rows)) == 1
+    assert [row["patient_raw"] for row in rows] == [" 0042", None]
+
+
+def test_patients_of_two_institutions_are_two_even_if_named_alike(grader, retinas, tmp_path):
+    photo = Image.open(retinas[0]).convert("RGB")
+    rows = [
+        grader.grade(save_eye(tmp_path / f"{place}.dcm", photo, eye="L", IssuerOfPatientID=place)).row()
+        for place in ("North", "South")
+    ]
+
+    assert [row["source"] for row in rows] == ["North", "South"]
+    assert len(answer_patients(rows)) == 2
+
+
+def test_a_patient_whom_a_manifest_names_is_not_divided_by_what_the_files_say(grader, retinas, tmp_path):
+    photo = Image.open(retinas[0]).convert("RGB")
+    path = save_eye(tmp_path / "left.dcm", photo, eye="L", PatientID=" 7 ", IssuerOfPatientID="North")
+
+    rows = grade_to_rows(
+        grader, [Listed("l", path, {"patient": "P1"}), Listed("r", retinas[0], {"patient": "P1", "eye": "right"})]
+    )
+
+    assert [(row["source"], row["patient"], row["patient_raw"]) for row in rows] == [(None, "P1", None)] * 2
+    assert len(answer_patients(rows)) == 1

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from fundoscope.cli.console import answers, troubles
 from fundoscope.errors import BadRequest
-from fundoscope.grades import NOT_A_DEVICE
+from fundoscope.grades import EYES, NOT_A_DEVICE
 
 if TYPE_CHECKING:
     from fundoscope.runtime.answers import PatientAnswer
@@ -30,6 +30,9 @@ SHOWN_ROWS = 30
 
 STYLES = {"alert": "bold red", "clear": "green", "unknown": "bold magenta"}
 """How a decision is printed, by its tone."""
+
+SHOWN_NAMES = 3
+"""Placeholders named at most."""
 
 INDEX = "index.html"
 """First page of a report."""
@@ -193,11 +196,12 @@ def _reasons(rows: Sequence[dict[str, Any]]) -> list[Text]:
 
 def _patient_table(patients: Sequence[PatientAnswer], task: Task) -> Table:
     lists_labels = any(answer.finding.labels is not None for answer in patients)
-    table = Table("patient", "answer", *(["found"] if lists_labels else []), "eyes", box=None, pad_edge=False)
+    table = Table("patient", "answer", *(["found"] if lists_labels else []), "eyes", "note", box=None, pad_edge=False)
     for answer in patients:
         eyes = ", ".join(f"{eye.eye or 'eye not stated'}: {eye.decision}" for eye in answer.eyes)
         labels = [printable(", ".join(answer.finding.labels or ()))] if lists_labels else []
-        table.add_row(printable(str(answer.patient)), _decision(answer.decision, task), *labels, eyes)
+        note = printable(" ".join(answer.notes))
+        table.add_row(printable(str(answer.patient)), _decision(answer.decision, task), *labels, eyes, note)
     return table
 
 
@@ -205,10 +209,18 @@ def _counted(rows: Sequence[dict[str, Any]], patients: Sequence[PatientAnswer], 
     sentences = [_count_words("photograph", [task.of_photograph(row).decision for row in rows], task)]
     if patients:
         sentences.append(_count_words("patient", [answer.decision for answer in patients], task))
+    if doubtful := sum(len({eye.eye for eye in answer.eyes} & set(EYES)) < len(EYES) for answer in patients):
+        sentences.append(f"{doubtful} of them with one eye only, or an eye that is not known")
+    if unnamed := sum(row["patient"] is None and row["patient_raw"] is not None for row in rows):
+        names = sorted({str(row["patient_raw"]) for row in rows if row["patient"] is None and row["patient_raw"]})
+        sentences.append(
+            f"{unnamed} with a placeholder in place of the patient ({', '.join(names[:SHOWN_NAMES])}), each answered "
+            "alone"
+        )
     unreadable = sum(row["status"] == "unreadable" for row in rows)
     if unreadable:
         sentences.append(f"{unreadable} could not be read")
-    return Text(". ".join(sentences) + ".")
+    return printable(". ".join(sentences) + ".")
 
 
 def _count_words(noun: str, decisions: Sequence[str], task: Task) -> str:
@@ -227,6 +239,7 @@ def _patient_as_json(answer: PatientAnswer) -> dict[str, Any]:
         "patient": answer.patient,
         "decision": answer.decision,
         **_labels_as_json(answer.finding),
+        "notes": list(answer.notes),
         "eyes": eyes,
     }
 

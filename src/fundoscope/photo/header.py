@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 import threading
+import unicodedata
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -182,11 +183,22 @@ def _identifier(dataset: Dataset, keyword: str) -> tuple[str | None, str | None]
         written = _decoded(value[:-1] if len(value) % 2 == 0 and value[-1:] in (b"\0", b" ") else value, dataset)
     else:
         written = _text(dataset, keyword)
-    # Characters that no identifier may have, and no line of a table: they are shown as they are escaped.
-    written = "".join(sign if sign.isprintable() or sign == "\0" else repr(sign)[1:-1] for sign in written)
-    name = written.strip("\0 ")
-    written = written.replace("\0", "\\x00")
-    return name.replace("\0", "\\x00") or None, None if name == written else written or None
+    return clean_identifier(written)
+
+
+def clean_identifier(written: str) -> tuple[str | None, str | None]:
+    r"""Return an identifier as it is compared, and as it is written where that differs.
+
+    Blanks around it are dropped, letters with accents are composed, and signs that no line of a table may have are
+    escaped, so that `\r` in the result is a carriage return.
+    """
+    name = unicodedata.normalize("NFC", written).strip().strip("\0 ").strip()
+    shown = _escaped(written)
+    return _escaped(name) or None, None if _escaped(name) == shown else shown
+
+
+def _escaped(text: str) -> str:
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 def _decoded(value: bytes, dataset: Dataset) -> str:

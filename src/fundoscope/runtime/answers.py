@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from fundoscope.grades import EYES
 from fundoscope.runtime.tasks import DR_GRADE
 from fundoscope.runtime.tasks.task import Finding, Row, Task
 
@@ -33,6 +35,8 @@ class PatientAnswer:
     """None for a photograph whose patient is not known; each such photograph stands alone."""
     finding: Finding
     eyes: tuple[EyeAnswer, ...]
+    notes: tuple[str, ...] = ()
+    """Sentences that belong to the answer: one eye only, an eye that is not known, photographs that were not read."""
 
     @property
     def decision(self) -> str:
@@ -64,4 +68,34 @@ def _answer_patient(rows: Sequence[Row], numbers: Sequence[int], task: Task) -> 
         EyeAnswer(rows[members[0]]["eye"], task.of_eye([task.of_photograph(rows[i]) for i in members]), tuple(members))
         for members in groups.values()
     )
-    return PatientAnswer(rows[numbers[0]]["patient"], task.of_patient([eye.finding for eye in eyes]), eyes)
+    finding = task.of_patient([eye.finding for eye in eyes])
+    return PatientAnswer(rows[numbers[0]]["patient"], finding, eyes, tuple(_notes(rows, eyes)))
+
+
+def with_notes(rows: Sequence[dict[str, Any]], task: Task) -> list[dict[str, Any]]:
+    """Return rows of a whole table with the notes of their patients' answers in `patient_note`."""
+    noted = [dict(row) for row in rows]
+    for answer in answer_patients(rows, task):
+        for number in (number for eye in answer.eyes for number in eye.photographs):
+            noted[number]["patient_note"] = " ".join(answer.notes) or None
+    return noted
+
+
+def _notes(rows: Sequence[Row], eyes: Sequence[EyeAnswer]) -> Iterator[str]:
+    first = rows[eyes[0].photographs[0]]
+    if first["patient"] is None:
+        if first.get("patient_raw") is not None:
+            yield f"Patient named {first['patient_raw']}, a placeholder: answered as a patient who is not known."
+        return
+    known = {eye.eye for eye in eyes if eye.eye is not None}
+    unknown = sum(eye.eye is None for eye in eyes)
+    if unknown and len(known) < len(EYES):
+        plural = "s" if unknown > 1 else ""
+        yield f"Eye not known of {unknown} photograph{plural}: it is not known whether both eyes were photographed."
+    elif len(known) == 1:
+        (missing,) = set(EYES) - known
+        yield f"One eye only: no photograph of the {missing} eye."
+    for eye in eyes:
+        unread = sum(rows[number].get("status") == "unreadable" for number in eye.photographs)
+        if 0 < unread < len(eye.photographs):
+            yield f"{unread} of {len(eye.photographs)} photographs of the {eye.eye} eye could not be read."

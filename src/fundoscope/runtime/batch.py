@@ -23,6 +23,7 @@ import pandas as pd
 from fundoscope.errors import BadRequest, BadTable
 from fundoscope.files import replacing, sha256_of
 from fundoscope.parallel import in_order
+from fundoscope.runtime.answers import with_notes
 from fundoscope.runtime.backends.network import DEFAULT_BACKEND
 from fundoscope.runtime.destinations import NOTHING_REPLACED, Inputs, Rules, cannot_write
 from fundoscope.runtime.grader import Grader
@@ -75,7 +76,7 @@ def grade_to_table(
         written = [table, *([features_path(table)] if features else [])]
         _check_destinations(part, written, report, rules)
         entries = _grade_all(grader, photographs, part, features=features, progress=progress)
-        frame = predictions_frame(grader, (entry["row"] for entry in entries))
+        frame = predictions_frame(grader, with_notes([entry["row"] for entry in entries], grader.opened.task))
         # Hours may have passed: what has come to lie there since is not written over either.
         _check_destinations(part, written, report, rules)
         part.claim(written)
@@ -117,6 +118,7 @@ def grade_to_rows(
         rows.append(reading.row())
         if progress is not None:
             progress(len(rows), rows[-1])
+    rows = with_notes(rows, grader.opened.task)
     if report is not None:
         from fundoscope.runtime.output.html import write_report
 
@@ -163,9 +165,16 @@ def grade_listed(grader: Grader, photographs: Iterable[Listed]) -> Iterator[Read
     """Grade listed photographs, in order; what their manifest says of them goes into the readings."""
 
     def grade(listed: Listed) -> Reading:
-        return replace(grader.grade(listed.path, listed.fellow), image=listed.image, **listed.details)
+        return replace(grader.grade(listed.path, listed.fellow), image=listed.image, **_details(listed))
 
     return in_order(grade, photographs, threads=grader.threads)
+
+
+def _details(listed: Listed) -> dict[str, Any]:
+    """Return what the manifest says of a photograph; where it names the patient, the file's name does not count."""
+    named = {"patient", "patient_raw"} & set(listed.details)
+    # The file's source says whose the file's name is: beside another name it would make two patients of one.
+    return {**(dict.fromkeys(("source", "patient", "patient_raw")) if named else {}), **listed.details}
 
 
 def predictions_frame(grader: Grader, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:

@@ -13,8 +13,10 @@ from typing import Any, Final, TypeVar
 import pandas as pd
 
 from fundoscope.errors import BadRequest
+from fundoscope.photo.header import clean_identifier
 from fundoscope.photo.read import PICTURE_SUFFIXES
 from fundoscope.runtime.folders import Walk
+from fundoscope.runtime.identifiers import is_filling, is_placeholder
 from fundoscope.tables import check_manifest, read_table
 from fundoscope.tables.fellows import NO_FELLOW, find_fellows
 
@@ -24,8 +26,8 @@ Value = TypeVar("Value")
 FOLDER_MANIFEST: Final = "manifest.csv"
 """A manifest of this name in a folder describes the folder's photographs."""
 
-DETAILS: Final = ("source", "patient", "eye", "taken")
-"""Columns that a manifest hands on to the predictions."""
+DETAILS: Final = ("source", "patient", "patient_raw", "eye", "taken")
+"""Columns that a manifest hands on to the predictions. `patient_raw` is what it wrote where `patient` differs."""
 
 NAMED_FILES: Final = 3
 """Names of one file that a note shows at most."""
@@ -211,8 +213,21 @@ class _Collection:
                 f"{self.unlisted} of {len(photographs)} photographs are not in {self.manifest}: graded without patient "
                 "and eye."
             )
+        self.notes.extend(_doubtful_patients(photographs))
         self.notes.extend(_repeated_files(photographs))
         return Listing(tuple(photographs), tuple(self.notes), tuple(self.troubles), tuple(self.tables))
+
+
+def _doubtful_patients(photographs: Sequence[Listed]) -> Iterator[str]:
+    """Yield a sentence for each name that several photographs have and that looks typed to fill the field."""
+    counts = Counter(str(photograph.details.get("patient", "")) for photograph in photographs)
+    for name, count in counts.items():
+        # A table that numbers its patients from 0 has a patient 1 as well.
+        if count > 1 and is_filling(name) and not (name.strip("0") == "" and any(str(n) in counts for n in (1, "01"))):
+            yield (
+                f"{count} photographs have the patient {name}, which looks like a placeholder: they are answered as "
+                "one patient. Leave patient blank where it is not known."
+            )
 
 
 def _repeated_files(photographs: Sequence[Listed]) -> Iterator[str]:
@@ -267,12 +282,23 @@ def _described(manifest: Path) -> list[Listed]:
     Fellows are found among all of them, so that a photograph graded alone and with the others gets one answer.
     """
     frame = check_manifest(read_table(manifest), path=manifest)
+    _clean_names(frame)
     columns = [name for name in DETAILS if name in frame.columns]
     files = [manifest.parent / str(image) for image in frame["image"]]
     return [
         Listed(str(row["image"]), path, dict(_filled(row, columns)), None if fellow == NO_FELLOW else files[fellow])
         for row, path, fellow in zip(frame.to_dict("records"), files, find_fellows(frame), strict=True)
     ]
+
+
+def _clean_names(frame: pd.DataFrame) -> None:
+    """Name sources and patients without blanks around them, and no patient by a placeholder; what was written stays."""
+    for column in {"source", "patient"} & set(frame.columns):
+        pairs = [(None, None) if pd.isna(name) else clean_identifier(str(name)) for name in frame[column]]
+        if column == "patient":
+            pairs = [(None, raw or name) if name and is_placeholder(name) else (name, raw) for name, raw in pairs]
+            frame["patient_raw"] = pd.Series([raw for _, raw in pairs], index=frame.index, dtype=object)
+        frame[column] = pd.Series([name for name, _ in pairs], index=frame.index, dtype=object)
 
 
 def _filled(row: dict[Any, Any], columns: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -131,7 +131,7 @@ class Reading:
             row[f"q_{part}"] = None if self.parts is None else _stored(getattr(self.parts, part))
         row |= {f"raw{i}": _exact(value) for i, value in enumerate(self.raw)}
         row |= {name: _stored(value) for name, value in self.answer.columns().items()}
-        return row | {"fold": None, "release": self.release}
+        return row | {"patient_note": None, "fold": None, "release": self.release}
 
 
 def _exact(value: float) -> float:

@@ -115,6 +115,7 @@ PREDICTION_COLUMNS: Final[dict[str, Column]] = {
     "grade": Column("whole", _GRADE, "the answer"),
     "decision": Column(allowed=("refer", "rescreen", "cannot grade")),
     "grades_set": Column(note="the set of grades that cannot be excluded"),
+    "patient_note": Column(note="what is to be known of the patient's answer: one eye only, an eye not known"),
     "fold": Column("whole", note="fold in which it was held out; blank: not out-of-fold"),
     "release": Column(note="what answered"),
 }

@@ -222,3 +222,11 @@ def test_grades_between_are_listed_and_without_sets_nothing_is_said(tiny, tmp_pa
 
     assert "80 % prediction set: {1, 2}." in Text(written.read_text(encoding="utf-8")).text
     assert "prediction set" not in Text(report_on(grader, photographs, tmp_path / "plain")).text
+
+
+def test_a_patient_with_one_eye_photographed_is_marked_in_the_report(grader, retinas, tmp_path):
+    photographs = [Listed("one.jpg", retinas[0], {"patient": "P1", "eye": "left"})]
+
+    page = Text(report_on(grader, photographs, tmp_path))
+
+    assert page.text.count("One eye only: no photograph of the right eye.") == 2
