@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import Any, Final
+import zlib
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
-from fundoscope.arrays import Photo
 from fundoscope.errors import UnreadablePhotograph
-from fundoscope.photo.header import QUIET
+from fundoscope.photo.dicom_pixels import to_photo
+from fundoscope.photo.header import QUIET, deflated_part
+from fundoscope.photo.jpeg import read_frame
+from fundoscope.photo.picture import check_pixels
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 _GDCM_ONLY: Final = {
     "1.2.840.10008.1.2.4.57": "JPEG Lossless",
@@ -19,6 +23,14 @@ _GDCM_ONLY: Final = {
     "1.2.840.10008.1.2.4.81": "JPEG-LS",
 }
 """Transfer syntaxes that need python-gdcm."""
+
+INFLATED_BYTES: Final = 128 * 2**20
+"""Most bytes that a deflated file may have when it is inflated: 44 megapixels of 8-bit colour."""
+
+_STEP_BYTES: Final = 2**20
+
+_BITS: Final = (8, 16)
+"""Bits that a channel may be stored in."""
 
 
 def read_dicom(data: bytes, path: str, *, max_pixels: int) -> dict[str, Any]:
@@ -30,6 +42,7 @@ def read_dicom(data: bytes, path: str, *, max_pixels: int) -> dict[str, Any]:
     """
     import pydicom
 
+    _check_inflated_size(data, path)
     try:
         # Values that break the standard's rules are common and harmless here.
         with QUIET, warnings.catch_warnings():
@@ -37,22 +50,49 @@ def read_dicom(data: bytes, path: str, *, max_pixels: int) -> dict[str, Any]:
             dataset = pydicom.dcmread(io.BytesIO(data), force=True)
             _check(dataset, path, max_pixels)
             _name_syntax(dataset)
+            _check_stored_size(dataset, path)
     except UnreadablePhotograph:
         raise
     except Exception as error:  # pydicom raises nearly anything on damaged files
         raise UnreadablePhotograph(
-            f"{path}: expected a DICOM picture, got a file that is damaged ({_first_line(error)}). Export it again."
+            f"{path}: expected a DICOM picture, got a file that is damaged. Export it again."
         ) from error
     try:
-        pixels = _pixels(dataset, path)
+        pixels, notes = to_photo(dataset.pixel_array, dataset, path)
     except UnreadablePhotograph:
         raise
+    except MemoryError:
+        raise UnreadablePhotograph(
+            f"{path}: expected a picture that fits into memory, this one does not. Export it smaller."
+        ) from None
     except Exception as error:  # so do its decoders
-        raise _cannot_decode(dataset, path, error) from error
-    return {"pixels": pixels, "height": pixels.shape[0], "width": pixels.shape[1]}
+        raise _cannot_decode(dataset, path) from error
+    return {"pixels": pixels, "height": pixels.shape[0], "width": pixels.shape[1], "notes": notes}
 
 
-def _name_syntax(dataset: Any) -> None:
+def _check_inflated_size(data: bytes, path: str) -> None:
+    """Refuse a deflated file that would inflate to more than memory should hold, before anything keeps it."""
+    deflated = deflated_part(data)
+    if deflated is None:
+        return
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    size = 0
+    try:
+        while deflated and not inflater.eof:
+            size += len(inflater.decompress(deflated, _STEP_BYTES))
+            deflated = inflater.unconsumed_tail
+            if size > INFLATED_BYTES:
+                raise UnreadablePhotograph(
+                    f"{path}: expected a deflated DICOM file of at most {INFLATED_BYTES >> 20} MiB when it is "
+                    "inflated, got more. Export it without compression."
+                )
+    except zlib.error:
+        raise UnreadablePhotograph(
+            f"{path}: expected a DICOM picture, got a file that is damaged. Export it again."
+        ) from None
+
+
+def _name_syntax(dataset: Dataset) -> None:
     """Name the transfer syntax of a file without meta information: its pixels are as its elements are stored."""
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -62,7 +102,7 @@ def _name_syntax(dataset: Any) -> None:
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
 
 
-def _check(dataset: Any, path: str, max_pixels: int) -> None:
+def _check(dataset: Dataset, path: str, max_pixels: int) -> None:
     if "PixelData" not in dataset:
         raise UnreadablePhotograph(
             f"{path}: expected a DICOM picture, got {_kind(dataset)} without pixels. Export the photograph itself."
@@ -72,55 +112,77 @@ def _check(dataset: Any, path: str, max_pixels: int) -> None:
         raise UnreadablePhotograph(
             f"{path}: expected a single photograph, got a DICOM file of {frames} frames. Export one frame."
         )
-    rows, columns = int(dataset.Rows), int(dataset.Columns)
-    if rows * columns > max_pixels:
+    check_pixels(int(dataset.Columns), int(dataset.Rows), path, max_pixels)
+    samples, bits = int(dataset.SamplesPerPixel), int(dataset.BitsAllocated)
+    if samples not in (1, 3) or bits not in _BITS or not 1 <= int(dataset.BitsStored) <= bits:
         raise UnreadablePhotograph(
-            f"{path}: expected at most {max_pixels / 1e6:.0f} megapixels, got {columns} x {rows}. Export it smaller."
-        )
-
-
-def _pixels(dataset: Any, path: str) -> Photo:
-    """RGB of 8 bits. pydicom turns YBR into RGB while it decodes; palettes are looked up here."""
-    from pydicom.pixels.processing import apply_color_lut
-
-    values = dataset.pixel_array
-    kind = str(dataset.PhotometricInterpretation)
-    depth = int(dataset.BitsStored)
-    if kind == "PALETTE COLOR":
-        values = apply_color_lut(values, dataset)
-        depth = 8 * values.dtype.itemsize
-    if depth != 8:
-        values = np.clip(np.rint(values.astype(np.float64) * (255 / (2**depth - 1))), 0, 255)
-    values = values.astype(np.uint8)
-    if kind == "MONOCHROME1":
-        values = 255 - values
-    if values.ndim == 2:
-        values = np.repeat(values[..., None], 3, axis=2)
-    if values.ndim != 3 or values.shape[2] != 3:
-        raise UnreadablePhotograph(
-            f"{path}: expected a grey or colour picture, got pixels of shape {values.shape}. "
+            f"{path}: expected a grey or colour picture of 8 or 16 bits, got {samples} x {bits} bits a pixel. "
             "Export the photograph itself."
         )
-    return np.ascontiguousarray(values)
 
 
-def _cannot_decode(dataset: Any, path: str, error: Exception) -> UnreadablePhotograph:
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
-    if syntax in _GDCM_ONLY:
+def _check_stored_size(dataset: Dataset, path: str) -> None:
+    """Refuse pixels that contradict the header, before they are decoded: fewer, more, or of another size."""
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    if dataset.file_meta.TransferSyntaxUID.is_compressed and not dataset.file_meta.TransferSyntaxUID.is_deflated:
+        width, height = _compressed_size(dataset)
+        if (width, height) not in ((0, 0), (columns, rows)):
+            raise UnreadablePhotograph(
+                f"{path}: expected a picture of {columns} x {rows} as its header says, got one of {width} x {height}. "
+                "Export it again."
+            )
+        return
+    needed = rows * columns * int(dataset.SamplesPerPixel) * int(dataset.BitsAllocated) // 8
+    if str(dataset.PhotometricInterpretation) in ("YBR_FULL_422", "YBR_PARTIAL_422"):
+        needed = needed * 2 // 3
+    stored = len(dataset.PixelData)
+    if stored < needed:
+        raise UnreadablePhotograph(
+            f"{path}: expected {needed} bytes of pixels, got {stored}: the file is damaged or truncated. "
+            "Export it again."
+        )
+    if stored >= 2 * needed > 0:
+        raise UnreadablePhotograph(
+            f"{path}: expected a single photograph, got pixels for {stored // needed}. Export one frame."
+        )
+
+
+def _compressed_size(dataset: Dataset) -> tuple[int, int]:
+    """Width and height of the compressed picture itself; zeros where its kind does not begin with them."""
+    from pydicom.encaps import get_frame
+
+    stream = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    if stream[:4] == b"\xff\x4f\xff\x51":  # JPEG 2000: the size less the offset (ISO 15444-1, A.5.1)
+        right, lower, left, upper = (int.from_bytes(stream[at : at + 4], "big") for at in (8, 12, 16, 20))
+        return right - left, lower - upper
+    frame = read_frame(stream) if stream[:2] == b"\xff\xd8" else None
+    return (0, 0) if frame is None else (frame.width, frame.height)
+
+
+def _cannot_decode(dataset: Dataset, path: str) -> UnreadablePhotograph:
+    from pydicom.pixels.decoders.base import get_decoder
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        available = get_decoder(syntax).is_available
+    except NotImplementedError:
+        available = False
+    if not available and syntax in _GDCM_ONLY:
         return UnreadablePhotograph(
             f"{path}: the DICOM file is compressed as {_GDCM_ONLY[syntax]}, which needs another package. "
             "Run: pip install 'fundoscope[dicom]'"
         )
-    name = getattr(syntax, "name", "an unknown way")
+    if not available:
+        return UnreadablePhotograph(
+            f"{path}: expected a DICOM picture of a common compression, got {syntax.name}, which cannot be read here. "
+            "Export it without compression."
+        )
     return UnreadablePhotograph(
-        f"{path}: the DICOM picture, compressed as {name}, cannot be decoded ({_first_line(error)}). Export it again."
+        f"{path}: expected a whole DICOM picture ({syntax.name}), got one that is damaged or contradicts its header. "
+        "Export it again."
     )
 
 
-def _kind(dataset: Any) -> str:
+def _kind(dataset: Dataset) -> str:
     uid = dataset.get("SOPClassUID")
     return str(getattr(uid, "name", None) or "a DICOM file")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -138,7 +138,7 @@ def _elements(data: bytes) -> Dataset:
 def _dataset(data: bytes, stop_when: Callable[[BaseTag, str | None, int], bool]) -> Dataset:
     from pydicom.filereader import read_dataset, read_partial
 
-    deflated = _deflated_part(data)
+    deflated = deflated_part(data)
     if deflated is None:
         return read_partial(io.BytesIO(data), stop_when=stop_when, force=True)
     # No more of it is inflated than a header needs: a small file may inflate to any size.
@@ -146,7 +146,7 @@ def _dataset(data: bytes, stop_when: Callable[[BaseTag, str | None, int], bool])
     return read_dataset(io.BytesIO(inflated), False, True, stop_when=stop_when)
 
 
-def _deflated_part(data: bytes) -> bytes | None:
+def deflated_part(data: bytes) -> bytes | None:
     """Return the data set of a file that is deflated, as it is stored; None of any other."""
     begin = PREAMBLE_BYTES + 4
     if data[begin : begin + 8] != b"\x02\0\0\0UL\x04\0":

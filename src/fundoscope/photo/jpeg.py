@@ -8,8 +8,8 @@ from typing import Final
 
 from fundoscope.photo.tiff import read_pages
 
-_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
-"""Markers of frame headers (ITU T.81, table B.1)."""
+_FRAMES: Final = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+"""Markers of frame headers (ITU T.81, table B.1; T.87)."""
 
 _DECODED: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 """Of those, the processes that are decoded: sequential and progressive."""
