@@ -196,3 +196,45 @@ def test_networks_beside_a_release_are_refused(explain, retinas, tmp_path):
 
     assert status == 2
     assert "got no --checkpoint" in err
+
+
+def test_files_that_are_not_the_runs_own_are_written_over_only_by_force(explain, retinas, tmp_path):
+    other = tmp_path / "out" / "0.png"
+    other.parent.mkdir()
+    other.write_bytes(b"another picture")
+
+    status, _, err = explain(retinas)
+    assert (status, other.read_bytes()) == (2, b"another picture")
+    assert f"{other.name}: expected a name that is free, got a file that exists. Choose" in err
+    assert "or give --force to write over it" in err
+        f"{other.name}: expected a name that is free, got a file that exists. Choose another --out, or give --force"
+        in err
+    )
+    status, *_ = explain(retinas, "--force")
+
+    assert status == 0
+    assert other.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_photograph_is_not_written_over_by_its_own_explanation_even_by_force(explain, retinas, tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    Image.open(retinas / "0.png").save(folder / "eye.png")
+    before = (folder / "eye.png").read_bytes()
+
+    status, _, err = explain(folder / "eye.png", "--force")
+
+    assert (status, (folder / "eye.png").read_bytes()) == (2, before)
+    assert "eye.png: expected a file to write, got one that this run reads. It is never written over" in err
+
+
+def test_a_run_that_was_killed_between_files_goes_on_over_its_own(explain, retinas, tmp_path):
+    explain(retinas)
+    answers = tmp_path / "out" / "explanations.json"
+    stored = json.loads(answers.read_text())
+    answers.write_text(json.dumps(stored | {"photographs": []}))  # as killed before the rows were written
+
+    status, *_ = explain(retinas)
+
+    assert status == 0
+    assert len(json.loads(answers.read_text())["photographs"]) == 2

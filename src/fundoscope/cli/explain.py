@@ -56,7 +56,12 @@ def explain(
         Path, typer.Option("--out", "-o", help="Folder for pictures, raw heatmaps and explanations.json.")
     ] = Path("explanations"),
     force: Annotated[
-        bool, typer.Option("--force", help="Explain photographs again that were explained before.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Explain photographs again that were explained before, and write over files that exist. What the run "
+            "reads is never written over.",
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")] = False,
     backend: ByBackend = Backend.onnxruntime,

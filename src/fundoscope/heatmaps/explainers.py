@@ -18,6 +18,7 @@ from fundoscope.errors import BadRequest, BadTable
 from fundoscope.files import sha256_of
 from fundoscope.heatmaps.masks import read_mask
 from fundoscope.runtime.backends.network import DEFAULT_BACKEND
+from fundoscope.runtime.destinations import NO_INPUTS, Inputs
 from fundoscope.runtime.explanation.explain import Explained, by_release
 from fundoscope.runtime.explanation.stored import Request, Row, explain_listed
 from fundoscope.runtime.grader import Grader
@@ -126,6 +127,12 @@ class LesionMasks:
             row_of_hash={str(sha256): row for row, sha256 in enumerate(hashes) if not pd.isna(sha256)},
         )
 
+    @property
+    def files(self) -> Inputs:
+        """The manifest and all masks that it names."""
+        cells = (cell for name in self.columns for cell in self.frame[name] if not pd.isna(cell))
+        return Inputs.of([self.manifest, *(self.manifest.parent / str(cell) for cell in cells)])
+
     def of(self, photograph: Listed) -> dict[str, Mask]:
         """Read the masks of a photograph by column; none where the manifest does not list it.
 
@@ -170,4 +177,5 @@ def explain_photographs(
         lambda photograph: explainer.explain(photograph.path, photograph.fellow),
         lesions=None if lesions is None else lesions.of,
         force=force,
+        inputs=NO_INPUTS if lesions is None else lesions.files,
     )

@@ -59,6 +59,8 @@ class Rules:
     """Never."""
     replace: bool = False
     """Whether other files that exist are written over."""
+    replace_option: str = "--replace"
+    """The option that asks for it."""
     claimed: frozenset[str] = frozenset()
     """Absolute paths of files that an interrupted run of the same request had begun to write."""
 
@@ -85,7 +87,7 @@ class Rules:
         if os.path.lexists(path) and not self.replace and os.path.abspath(path) not in self.claimed:
             raise BadRequest(
                 f"{path}: expected a name that is free, got a file that exists. Choose another {option}, or give "
-                "--replace to write over it."
+                f"{self.replace_option} to write over it."
             )
 
     def check_report(self, folder: Path, option: str = "--report") -> None:

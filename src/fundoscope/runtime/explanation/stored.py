@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +26,7 @@ from fundoscope.errors import BadRequest
 from fundoscope.files import replacing, sha256_of, write_bytes, write_text
 from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.records import null_if_nan
+from fundoscope.runtime.destinations import NO_INPUTS, Inputs, Rules, cannot_write, try_folder
 from fundoscope.runtime.explanation.explain import Explained, Lesions, field_on_grid, figure, overlay, share_outside
 from fundoscope.runtime.inputs import Listed
 from fundoscope.runtime.reading import Reading
@@ -64,6 +67,7 @@ def explain_listed(
     *,
     lesions: Callable[[Listed], Lesions] | None = None,
     force: bool = False,
+    inputs: Inputs = NO_INPUTS,
 ) -> Iterator[Row]:
     """Explain photographs into a folder, one row for each, in order; those that are done are not done again.
 
@@ -73,15 +77,31 @@ def explain_listed(
         request: What `explain` does.
         explain: Never raises because of the photograph.
         lesions: Masks of a photograph, empty where nothing is known of it; None: none are drawn.
-        force: Explain all anew, whatever lies there.
+        force: Explain all anew, and write over what lies there.
+        inputs: Files beside the photographs that are read, and never written over.
 
     Raises:
-        BadRequest: If the folder holds explanations of another request.
+        BadRequest: If the folder holds explanations of another request, or files that would be written over.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    done = {} if force else _read(folder / ANSWERS, request)
-    names = names_of(photographs)
+    try_folder(folder, "--out")
+    stored = Stored() if force else _read(folder / ANSWERS, request)
+    done, names = stored.rows, names_of(photographs)
+    fellows = [photograph.fellow for photograph in photographs if photograph.fellow is not None]
+    rules = Rules(
+        inputs=inputs | Inputs.of([*(photograph.path for photograph in photographs), *fellows]),
+        replace=force,
+        replace_option="--force",
+        claimed=frozenset(
+            os.path.abspath(file) for name in stored.names for file in _files_of(folder, name, request.methods)
+        ),
+    )
+    for file in (file for name in names for file in _files_of(folder, name, request.methods)):
+        rules.check_file(file, "--out")
+    if force:
+        rules.check_file(folder / ANSWERS, "--out")
+    claimed = [*dict.fromkeys((*stored.names, *names))]
     rows: dict[str, Row] = dict(done)
+    _save(folder, request, rows, claimed)
     try:
         for count, (listed, name) in enumerate(zip(photographs, names, strict=True), start=1):
             if not _stands(done.get(listed.image), listed, folder, name):
@@ -89,10 +109,17 @@ def explain_listed(
                 rows[listed.image] = write_explained(explain(listed), listed.image, folder, name, request, marked)
             yield rows[listed.image]
             if count % SAVE_EVERY == 0:
-                _save(folder, request, rows)
+                _save(folder, request, rows, claimed)
+    except OSError as problem:
+        raise cannot_write(Path(problem.filename or folder), problem, "--out") from None
     finally:
-        if rows:
-            _save(folder, request, rows)
+        with suppress(OSError):
+            _save(folder, request, rows, claimed)
+
+
+def _files_of(folder: Path, name: str, methods: Sequence[str]) -> list[Path]:
+    """Return the files of one photograph."""
+    return [folder / f"{name}.png", folder / f"{name}.npz", *(folder / f"{name}.{method}.png" for method in methods)]
 
 
 def names_of(photographs: Sequence[Listed]) -> list[str]:
@@ -102,7 +129,13 @@ def names_of(photographs: Sequence[Listed]) -> list[str]:
     paths = [
         "_".join(part for part in Path(photograph.image).parts if part not in ("/", "..")) for photograph in photographs
     ]
-    return [stem if uses[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
+    names = [stem if uses[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
+    counts: Counter[str] = Counter()
+    distinct = []
+    for name in names:
+        counts[name] += 1
+        distinct.append(name if counts[name] == 1 else f"{name} ({counts[name]})")
+    return distinct
 
 
 def write_explained(
@@ -148,18 +181,28 @@ def _stands(row: Row | None, listed: Listed, folder: Path, name: str) -> bool:
     """Return whether a photograph was explained, from this very file, and all that was written is there."""
     if row is None or not row["methods"] or row["name"] != name:
         return False
-    files = [f"{name}.png", f"{name}.npz", *(f"{name}.{method}.png" for method in row["methods"])]
-    if not all((folder / file).is_file() for file in files) or not listed.path.is_file():
+    if not all(file.is_file() for file in _files_of(folder, name, list(row["methods"]))) or not listed.path.is_file():
         return False
     return bool(sha256_of(listed.path) == row["sha256"])
 
 
-def _read(path: Path, request: Request) -> dict[str, Row]:
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a folder of explanations holds already."""
+
+    rows: Mapping[str, Row] = field(default_factory=dict)
+    """By `image`."""
+    names: tuple[str, ...] = ()
+    """What the files begin with that runs of this request wrote, or were about to write."""
+
+
+def _read(path: Path, request: Request) -> Stored:
     if not path.exists():
-        return {}
+        return Stored()
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         stored_request, rows = document["request"], {row["image"]: row for row in document["photographs"]}
+        names = dict.fromkeys([*document.get("names", ()), *(str(row["name"]) for row in rows.values())])
     except (ValueError, KeyError, TypeError):
         raise BadRequest(f"{path}: expected explanations, got a damaged file. Delete it, or give --force.") from None
     if stored_request != request.to_dict():
@@ -167,17 +210,18 @@ def _read(path: Path, request: Request) -> dict[str, Row]:
             f"{path}: expected explanations of the same request, got those of {_words(stored_request)}. "
             "Choose another --out, or give --force to replace them."
         )
-    return rows
+    return Stored(rows, tuple(names))
 
 
 def _words(request: Mapping[str, Any]) -> str:
     return f"{request.get('network')} by {', '.join(request.get('methods', []))} of {request.get('target')}"
 
 
-def _save(folder: Path, request: Request, rows: Mapping[str, Row]) -> None:
+def _save(folder: Path, request: Request, rows: Mapping[str, Row], names: Sequence[str]) -> None:
     document = {
         "schema": SCHEMA,
         "request": request.to_dict(),
+        "names": list(names),
         "photographs": list(rows.values()),
         "notice": NOT_A_DEVICE,
     }
