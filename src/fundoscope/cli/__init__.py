@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+import traceback
 
 import typer
 
@@ -23,6 +25,18 @@ from fundoscope.cli import (
     verify,
 )
 from fundoscope.errors import FundoscopeError, UnreadablePhotograph
+
+FAULT = 70
+"""Exit status after a fault in the program (EX_SOFTWARE of sysexits.h): no verb answers with it."""
+
+PIPE_CLOSED = 141
+"""Exit status where the reader of a pipe has gone, as a shell has it."""
+
+TRACEBACK = "FUNDOSCOPE_TRACEBACK"
+"""Environment variable that asks for the whole traceback of a fault."""
+
+ROOM = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG, errno.EROFS, errno.EIO)
+"""Errors of a disk, which name no file."""
 
 app = typer.Typer(
     name="fundoscope",
@@ -62,19 +76,70 @@ def program(version: bool = typer.Option(False, "--version", help="Print the ver
 
 
 def main() -> None:
-    """Run the command line; what a person can mend is one line on standard error, never a traceback."""
+    """Run the command line; what a person can mend is one line on standard error, never a traceback.
+
+    Exit status: that of the verb; 2 where a request cannot be met, 70 after a fault in the program, 130 after Ctrl-C,
+    141 where the reader of a pipe has gone.
+    """
+    from fundoscope.cli.console import allow_any_text
+
+    allow_any_text()
+    status = _run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = PIPE_CLOSED
+    if status == PIPE_CLOSED:
+        # `fundoscope ... | head`: nothing more to say to it, and nothing left in a buffer for the end to stumble over.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)
+
+
+def _run() -> int:
+    """Run the verb; return the exit status."""
     try:
         app()
+    except SystemExit as ended:
+        # typer and rich end with 1 where a pipe is closed, which is some verbs' answer.
+        return PIPE_CLOSED if isinstance(ended.__context__, BrokenPipeError) else int(ended.code or 0)
     except FundoscopeError as error:
         _say(str(error))
-        sys.exit(1 if isinstance(error, UnreadablePhotograph) else 2)
+        return 1 if isinstance(error, UnreadablePhotograph) else 2
     except KeyboardInterrupt:
         _say("interrupted")
-        sys.exit(130)
+        return 130
     except BrokenPipeError:
-        # The reader of a pipe has gone (`fundoscope ... | head`): nothing more to say to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        return PIPE_CLOSED
+    except OSError as problem:
+        return _of_system(problem)
+    except Exception as fault:
+        return _of_program(fault)
+    return 0
+
+
+def _of_system(problem: OSError) -> int:
+    """Say what the system refused: a file that nobody may read, a name that is too long, a disk that is full."""
+    if problem.filename is None and problem.errno not in ROOM:
+        return _of_program(problem)
+    place = "the disk" if problem.filename is None else os.fsdecode(problem.filename)
+    _say(
+        f"{place}: expected to read or write it, got: {problem.strerror}. Check the path, its permissions and the disk."
+    )
+    return 2
+
+
+def _of_program(fault: Exception) -> int:
+    """Say that the program is at fault, and where; its exit status is no verb's answer."""
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(fault)
+    where = traceback.extract_tb(fault.__traceback__)[-1]
+    what = (str(fault).splitlines() or [""])[0][:200]
+    place = f"{os.path.basename(where.filename)}, line {where.lineno}"
+    _say(
+        f"expected an answer, got a fault in the program ({type(fault).__name__}: {what}; {place}). Please report it; "
+        f"{TRACEBACK}=1 shows all of it."
+    )
+    return FAULT
 
 
 def _say(text: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -10,6 +12,13 @@ from fundoscope.grades import NOT_A_DEVICE
 
 answers = Console(highlight=False)
 troubles = Console(stderr=True, highlight=False)
+
+
+def allow_any_text() -> None:
+    """Write what the terminal's encoding has no sign for as an escape: a name must not end a run that has an answer."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(headline: str, lines: Iterable[str]) -> None:

@@ -87,7 +87,8 @@ def grade(
 ) -> None:
     """Grade diabetic retinopathy in photographs of the retina, or answer another release's task.
 
-    Exit status: 0 all photographs were graded or found ungradable, 1 some could not be read, 2 nothing could be done.
+    Exit status: 0 all photographs were graded or found ungradable, 1 some could not be read, 2 nothing could be done,
+    70 a fault in the program.
     """
     if features and out is None:
         raise BadRequest("--features: expected --out beside it, got none. Name the table that they belong to.")
