@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -83,3 +84,13 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
             reader(place)("release.json")
     with pytest.raises(BadRelease, match="got nothing: there is no such path"):
         reader(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes as on POSIX systems")
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_pipe_in_place_of_a_release_or_of_a_file_in_it_is_refused_and_not_waited_for(tmp_path, inside):
+    path = tmp_path / "release.json" if inside else tmp_path / "release.zip"
+    os.mkfifo(path)
+
+    with pytest.raises(BadRelease, match="got a folder, pipe or device" if inside else "got a pipe or device"):
+        reader(tmp_path if inside else path)("release.json")

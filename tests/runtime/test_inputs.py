@@ -270,3 +270,11 @@ def test_a_number_typed_to_fill_the_field_is_warned_of(tmp_path, names, warned):
 
     assert [each.details["patient"] for each in listing.photographs] == list(names)
     assert any("looks like a placeholder" in note for note in listing.notes) == warned
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes as on POSIX systems")
+def test_a_pipe_in_place_of_a_manifest_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "m.csv")
+
+    with pytest.raises(BadTable, match=r"m\.csv: expected a table, got a folder, pipe or device"):
+        list_photographs([], manifest=tmp_path / "m.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -21,10 +22,13 @@ def reader(path: Path) -> Callable[[str], bytes]:
         BadRelease: If there is no such path or the archive is damaged, too large or leads out of itself;
             what is returned raises it for a file that is not there.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         return lambda name: _read_from_folder(path, name)
-    if not path.exists():
+    if not os.path.exists(path):
         raise BadRelease(f"{path}: expected a release (a folder or a .zip), got nothing: there is no such path.")
+    if not os.path.isfile(path):
+        # Reading from it might wait for ever, or never end.
+        raise BadRelease(f"{path}: expected a release (a folder or a .zip), got a pipe or device. Name a file.")
     members = _read_zip(path)
 
     def read(name: str) -> bytes:
@@ -37,6 +41,8 @@ def reader(path: Path) -> Callable[[str], bytes]:
 
 def _read_from_folder(folder: Path, name: str) -> bytes:
     try:
+        if os.path.exists(folder / name) and not os.path.isfile(folder / name):
+            raise BadRelease(f"{folder}: expected {name} to be a file, got a folder, pipe or device. Fetch it again.")
         return (folder / name).read_bytes()
     except FileNotFoundError:
         raise _missing(folder, name) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -34,8 +35,9 @@ def read_table(path: Path | str) -> pd.DataFrame:
             f"{table}: expected a name ending in {', '.join(SUFFIXES)}, got {table.suffix or 'no suffix'!r}. "
             "Rename or convert it."
         )
-    if not table.is_file():
-        raise BadTable(f"{table}: expected a table, got nothing: there is no such file. Check the path.")
+    if not os.path.isfile(table):
+        got = "a folder, pipe or device" if os.path.exists(table) else "nothing: there is no such file"
+        raise BadTable(f"{table}: expected a table, got {got}. Check the path.")
     reader = {".csv": _read_csv, ".parquet": _read_parquet, ".jsonl": _read_jsonl}[table.suffix.lower()]
     try:
         frame = reader(table)
