@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from fundoscope.cli import app
-from fundoscope.errors import BadExperiment, BadRequest
+from fundoscope.errors import BadCheckpoint, BadExperiment, BadRequest
 
 pytest.importorskip(
     "torch", reason="needs the train extra"
@@ -56,3 +57,57 @@ def test_a_grid_shows_the_augmentations(tmp_path: Path, shared_data: Path):
     assert done.exit_code == 0, done.output
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (1460, 1400)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("fit.epochs=0", "fit.epochs: expected a number from 1 to 100000, got 0. Change fit.epochs"),
+        ("fit.epochs=-1", "fit.epochs: expected a number from 1 to 100000, got -1."),
+        ("fit.batch=0", "fit.batch: expected a number from 1 to 1000000, got 0."),
+        ("optimiser.rate=0", "optimiser.rate: expected a number above 0, got 0.0."),
+        ("name=../../x", "name: expected a name of 1 to 100 printable characters without /"),
+    ],
+)
+def test_what_trains_nothing_or_never_ends_or_leaves_the_folder_of_runs_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, override: str, message: str
+):
+    monkeypatch.chdir(tmp_path)
+
+    asked = run(app, ["train", "plain", override])
+
+    assert isinstance(asked.exception, BadExperiment)
+    assert str(asked.exception).startswith(message)
+    assert f"[command line, {override}]" in str(asked.exception)
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_are_not_there_are_missed_before_any_photograph_is_prepared(tmp_path: Path):
+    (tmp_path / "manifest.csv").write_text("image,grade,split\nabsent.jpg,2,train\n", encoding="utf-8")
+    given = [f"data.manifest={tmp_path}/manifest.csv", f"data.cache={tmp_path}/cache", "data.folds=0"]
+
+    asked = run(app, ["train", "plain", *given, "network.weights=absent.safetensors", "--run", str(tmp_path / "run")])
+
+    assert isinstance(asked.exception, BadCheckpoint)
+    assert "absent.safetensors: expected a safetensors file, there is none" in str(asked.exception)
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["fit.epochs=9"], "'fit.epochs=9': expected with --resume none but data.manifest, data.cache, fit.final"),
+        (["plain"], "expected either the NAME of an experiment or --resume RUN"),
+        (["--run", "elsewhere"], "--run: expected --resume .* alone, which names the folder, got --run elsewhere"),
+    ],
+)
+def test_a_run_is_resumed_as_it_was_begun(tmp_path: Path, options: list[str], message: str):
+    from fundoscope.training.experiment.file import read_experiment
+    from fundoscope.training.runs.folder import claim_run
+
+    claim_run(read_experiment("plain"), tmp_path / "run")
+
+    asked = run(app, ["train", "--resume", str(tmp_path / "run"), *options])
+
+    assert isinstance(asked.exception, BadRequest | BadExperiment)
+    assert re.search(message, str(asked.exception))

@@ -255,10 +255,10 @@ def test_a_backbone_with_layers_after_its_pooling_has_no_closed_form(tiny: Exper
 
 
 def test_training_stops_early_and_keeps_the_best(tiny: Experiment, tmp_path: Path):
-    """A rate of nought never improves, so patience ends it after the first validations."""
+    """A rate of next to nothing never improves, so patience ends it after the first validations."""
     tiny = with_(tiny, "fit", epochs=9, patience=2, keep="best")
 
-    train(with_(tiny, "optimiser", rate=0.0), tmp_path / "run", progress=False)
+    train(with_(tiny, "optimiser", rate=1e-12), tmp_path / "run", progress=False)
 
     log = pd.read_csv(tmp_path / "run" / "final" / "log" / "metrics.csv")
     assert log["val/kappa"].count() == 3

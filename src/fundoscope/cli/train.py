@@ -17,8 +17,8 @@ def train(
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
-            help="section.key=value, any number of them. With --resume only data.manifest and data.cache, where they "
-            "were moved."
+            help="section.key=value, any number of them. With --resume only data.manifest and data.cache, if they were "
+            "moved, and fit.final and fit.export."
         ),
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run; runs/NAME by default.")] = None,
@@ -34,7 +34,7 @@ def train(
     """Train a grader as an experiment file says; a run that was killed continues where it was."""
     from fundoscope.errors import BadRequest
 
-    if (resume is None) == (not name) or (name and resume and "=" not in name):
+    if not name if resume is None else name and "=" not in name:
         raise BadRequest(
             "train: expected either the NAME of an experiment or --resume RUN; `fundoscope experiments` lists them"
         )

@@ -122,6 +122,24 @@ def test_a_broken_photograph_is_named(painted_manifest: Path, tmp_path: Path):
         load_rows(frame, painted_manifest.parent, RECIPE, cache=tmp_path / "cache")
 
 
+def test_a_cache_that_cannot_be_written_is_named_and_no_photograph_or_temporary_file(
+    painted_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    frame = read_manifest(painted_manifest).iloc[:2]
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(BadExperiment, match=r"data\.cache: expected a folder .* got .*/file/\w{16}: Not a directory\."):
+        load_rows(frame, painted_manifest.parent, RECIPE, cache=tmp_path / "file")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", str(tmp_path / ".x.npz.tmp"))
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(BadExperiment, match=r"data\.cache: .*: No space left on device\. Change") as refused:
+        load_rows(frame, painted_manifest.parent, RECIPE, cache=tmp_path / "cache")
+    assert ".tmp" not in str(refused.value)
+
+
 def test_a_row_without_a_grade_is_not_trained_on(painted_manifest: Path, tmp_path: Path):
     frame = read_manifest(painted_manifest)
     frame.loc[frame.index[3], "grade"] = None

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from fundoscope.arrays import Canvas, Photo
-from fundoscope.errors import BadTable, UnreadablePhotograph
+from fundoscope.errors import BadExperiment, BadTable, UnreadablePhotograph
 from fundoscope.files import replacing, sha256_of
 from fundoscope.photo.read import read_photo
 from fundoscope.photo.recipe import Placement, Prepared, Recipe, prepare
@@ -68,16 +68,22 @@ def prepare_all(
         advance: Called after each photograph, for a progress bar.
 
     Raises:
+        BadExperiment: If the cache cannot be written.
         BadTable: If photographs cannot be read; the message counts them and names the first three.
     """
     folder = Path(cache) / recipe_key(recipe)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise _unwritable(folder, problem) from None
 
     def one(path: Path) -> Stored | str:
         try:
             return _prepare_one(path, recipe, folder, task)
-        except (UnreadablePhotograph, OSError) as error:
+        except UnreadablePhotograph as error:
             return str(error)
+        except OSError as error:
+            return f"{path}: {error.strerror or error}"
         finally:
             if advance is not None:
                 advance()
@@ -112,15 +118,26 @@ def _prepare_one(path: Path, recipe: Recipe, folder: Path, task: Task | None) ->
         prepared, ungradable = prepare(pixels, recipe), ""
     else:
         prepared, ungradable = _assess_and_prepare(path, pixels, recipe, task)
-    with replacing(stored.path) as fresh:
-        np.savez(
-            fresh,
-            canvas=prepared.canvas,
-            placement=json.dumps(asdict(prepared.placement)),
-            size=np.array([pixels.shape[1], pixels.shape[0]]),
-            assessed=json.dumps(gate | {"ungradable": ungradable} if gate else {}),
-        )
+    try:
+        with replacing(stored.path) as fresh:
+            np.savez(
+                fresh,
+                canvas=prepared.canvas,
+                placement=json.dumps(asdict(prepared.placement)),
+                size=np.array([pixels.shape[1], pixels.shape[0]]),
+                assessed=json.dumps(gate | {"ungradable": ungradable} if gate else {}),
+            )
+    except OSError as problem:
+        raise _unwritable(folder, problem) from None
     return replace(stored, ungradable=ungradable)
+
+
+def _unwritable(folder: Path, problem: OSError) -> BadExperiment:
+    """Return the refusal of a cache that cannot be written; no photograph is at fault, nor a temporary file."""
+    return BadExperiment(
+        f"data.cache: expected a folder that prepared photographs can be written into, got {folder}: "
+        f"{problem.strerror or problem}. Change data.cache, or make room"
+    )
 
 
 def _assess_and_prepare(path: Path, pixels: Photo, recipe: Recipe, task: Task) -> tuple[Prepared, str]:

@@ -11,12 +11,14 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from fundoscope.errors import BadExperiment
 from fundoscope.photo.recipe import Recipe
+from fundoscope.training.experiment.bounds import check_path
 from fundoscope.training.experiment.schema import Experiment
 
 
@@ -37,12 +39,13 @@ def read_experiment(name: str, overrides: Sequence[str] = (), *, smoke: bool = F
             value is of the wrong type, or values contradict one another. The message names the key.
     """
     path = shipped_experiments().get(name, Path(name))
+    check_path(name, "NAME")
     if not path.is_file():
         names = ", ".join(shipped_experiments()) or "none"
         raise BadExperiment(f"{name}: expected a shipped experiment ({names}) or the path of a TOML file; no such file")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadExperiment(f"{path}: expected a TOML file: {error}") from error
     values.setdefault("name", path.stem)
     small = values.pop("smoke", None)
@@ -50,9 +53,7 @@ def read_experiment(name: str, overrides: Sequence[str] = (), *, smoke: bool = F
         raise BadExperiment(f"{path}: expected a section smoke for a trial run, there is none")
     if smoke:
         values = _merged(values, typing.cast("dict[str, Any]", small))
-    for override in overrides:
-        _apply(values, override)
-    return experiment_from_dict(values, where=str(path))
+    return _overridden(values, overrides, where=str(path))
 
 
 def with_overrides(experiment: Experiment, overrides: Sequence[str]) -> Experiment:
@@ -61,15 +62,41 @@ def with_overrides(experiment: Experiment, overrides: Sequence[str]) -> Experime
     Raises:
         BadExperiment: As `read_experiment`.
     """
-    values = experiment.to_dict()
-    for override in overrides:
-        _apply(values, override)
-    return experiment_from_dict(values, where="the command line")
+    return _overridden(experiment.to_dict(), overrides, where=experiment.name)
 
 
 def experiment_from_dict(values: Mapping[str, Any], *, where: str) -> Experiment:
     """Build an experiment from nested plain values; `where` names their origin in messages."""
-    return typing.cast("Experiment", _build(Experiment, values, where, ""))
+    return typing.cast("Experiment", _build(Experiment, values, Origin(where), ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the values of an experiment come from: a file, and overrides of it."""
+
+    file: str
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    """Each as it was typed, by its key."""
+
+    def of(self, key: str) -> str:
+        """Return where a key's value comes from, for messages."""
+        for overridden, override in self.overrides.items():
+            if f"{key}.".startswith(f"{overridden}.") or f"{overridden}.".startswith(f"{key}."):
+                return f"command line, {override}"
+        return self.file
+
+    def refusal(self, problem: BadExperiment) -> BadExperiment:
+        """Return a refusal of a key's value with the override behind it that gave the value."""
+        keys = str(problem).partition(": ")[0].replace(",", " ").split()
+        origin = next((self.of(key) for key in keys if self.of(key) != self.file), None)
+        return problem if origin is None else BadExperiment(f"{problem} [{origin}]")
+
+
+def _overridden(values: dict[str, Any], overrides: Sequence[str], *, where: str) -> Experiment:
+    for override in overrides:
+        _apply(values, override)
+    origin = Origin(where, {override.partition("=")[0]: override for override in overrides})
+    return typing.cast("Experiment", _build(Experiment, values, origin, ""))
 
 
 def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,45 +126,50 @@ def _apply(values: dict[str, Any], override: str) -> None:
     place[last] = value
 
 
-def _build(kind: type, values: Mapping[str, Any], where: str, prefix: str) -> object:
+def _build(kind: type, values: Mapping[str, Any], origin: Origin, prefix: str) -> object:
     """Construct a dataclass from a mapping, recursing into sections; errors name the full key."""
     if kind is Recipe:
         try:
             return Recipe.from_dict(values)
         except (TypeError, ValueError) as error:
-            raise BadExperiment(f"{where}: recipe: {error}") from error
+            key = next((word for word in str(error).split() if word.startswith("recipe.")), "recipe")
+            raise BadExperiment(f"{origin.of(key)}: recipe: {error}") from error
     hints = typing.get_type_hints(kind)
     unknown = sorted(set(values) - set(hints))
     if unknown:
         section = prefix.rstrip(".") or "an experiment"
+        where = origin.of(f"{prefix}{unknown[0]}")
         raise BadExperiment(f"{where}: unknown key {prefix}{unknown[0]}; {section} knows {', '.join(hints)}")
-    built = {key: _value(hints[key], value, where, f"{prefix}{key}") for key, value in values.items()}
+    built = {key: _value(hints[key], value, origin, f"{prefix}{key}") for key, value in values.items()}
     missing = [
         f.name
         for f in dataclasses.fields(kind)
         if f.name not in built and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     ]
     if missing:
-        raise BadExperiment(f"{where}: {prefix}{missing[0]} is missing")
-    return kind(**built)
+        raise BadExperiment(f"{origin.file}: {prefix}{missing[0]} is missing")
+    try:
+        return kind(**built)
+    except BadExperiment as problem:
+        raise origin.refusal(problem) from None
 
 
-def _value(hint: Any, value: Any, where: str, key: str) -> Any:
+def _value(hint: Any, value: Any, source: Origin, key: str) -> Any:
     """Check one value against its type, turning lists into tuples and whole numbers into floats."""
-    origin = typing.get_origin(hint)
+    origin, where = typing.get_origin(hint), source.of(key)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, Mapping):
             raise BadExperiment(f"{where}: {key}: expected a section, got {value!r}")
-        return _build(hint, value, where, f"{key}.")
+        return _build(hint, value, source, f"{key}.")
     if origin is Literal:
         if value not in typing.get_args(hint):
             raise BadExperiment(f"{where}: {key}: expected one of {typing.get_args(hint)}, got {value!r}")
         return value
     if origin is tuple and isinstance(value, (list, tuple)):
-        return _items(typing.get_args(hint), value, where, key)
+        return _items(typing.get_args(hint), value, source, key)
     if origin is dict and isinstance(value, Mapping):
         return dict(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         return float(value)
     if origin is None and isinstance(value, hint) and isinstance(value, bool) == (hint is bool):
         return value
@@ -145,13 +177,13 @@ def _value(hint: Any, value: Any, where: str, key: str) -> Any:
     raise BadExperiment(f"{where}: {key}: expected {expected}, got {value!r}")
 
 
-def _items(kinds: tuple[Any, ...], values: Sequence[Any], where: str, key: str) -> tuple[Any, ...]:
+def _items(kinds: tuple[Any, ...], values: Sequence[Any], source: Origin, key: str) -> tuple[Any, ...]:
     """Check a list's values, each against its own type or all against the same."""
     if kinds[-1] is Ellipsis:
         kinds = (kinds[0],) * len(values)
     if len(kinds) != len(values):
-        raise BadExperiment(f"{where}: {key}: expected {len(kinds)} values, got {values!r}")
-    return tuple(_value(kind, item, where, key) for kind, item in zip(kinds, values, strict=True))
+        raise BadExperiment(f"{source.of(key)}: {key}: expected {len(kinds)} values, got {values!r}")
+    return tuple(_value(kind, item, source, key) for kind, item in zip(kinds, values, strict=True))
 
 
 def first_comment(path: Path) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fundoscope.errors import BadExperiment
+from fundoscope.training.experiment.bounds import NOT_NEGATIVE, SHARE, at_least, check_bounds, check_path
 from fundoscope.training.experiment.sections import Fit
 
 
@@ -45,7 +46,22 @@ class Data:
         if len(set(self.labels)) < len(self.labels):
             raise BadExperiment(f"data.labels: expected each only once, got {', '.join(self.labels)}")
         if self.folds == 1 or self.folds < 0:
-            raise BadExperiment(f"data.folds: expected 0 or at least 2, got {self.folds}")
+            raise BadExperiment(f"data.folds: expected 0 or at least 2, got {self.folds}. Change data.folds")
+        check_bounds(self, "data", {"folds": at_least(0, 10_000)})
+        check_path(self.manifest, "data.manifest")
+        check_path(self.cache, "data.cache")
+        if not self.cache:
+            raise BadExperiment("data.cache: expected the path of a folder, got an empty one. Change data.cache")
+        both = sorted({*self.train} & {*self.validate})
+        if both:
+            raise BadExperiment(
+                f"data.validate: expected other splits than data.train, got {', '.join(both)} in both: what is "
+                "validated, and calibrated, on photographs that were learnt from promises too much. Change either"
+            )
+        if len(set(self.only_folds)) < len(self.only_folds):
+            raise BadExperiment(
+                f"data.only_folds: expected each fold once, got {self.only_folds}. Change data.only_folds"
+            )
         if any(not 0 <= fold < self.folds for fold in self.only_folds):
             raise BadExperiment(f"data.only_folds: expected numbers from 0 to {self.folds - 1}, got {self.only_folds}")
 
@@ -130,9 +146,5 @@ class Sampling:
                     f"sampling.{name}: expected five numbers of at least 0, not all 0, got {values}. "
                     f"Change sampling.{name}"
                 )
-        for name in ("decay", "power"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise BadExperiment(
-                    f"sampling.{name}: expected a number from 0 to 1, got {value:g}. Change sampling.{name}"
-                )
+        weights = dict.fromkeys(("weights", "start", "end"), NOT_NEGATIVE)
+        check_bounds(self, "sampling", weights | {"decay": SHARE, "power": SHARE})

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from fundoscope.errors import BadExperiment
 from fundoscope.photo.recipe import Recipe
+from fundoscope.training.experiment.bounds import Bounds, check_bounds, check_name
 from fundoscope.training.experiment.photographs import Data, Domains, Sampling
 from fundoscope.training.experiment.ranges import Augment
 from fundoscope.training.experiment.sections import LOSSES_OF, Contrast, Fit, Lesions, Loss, Network, Optimiser, Release
@@ -39,6 +40,10 @@ class Experiment:
     """What is minimised: a key of `OBJECTIVES`, which says which sections the experiment has."""
 
     def __post_init__(self) -> None:
+        for part in self.name.split("/"):  # shipped experiments of one study share a folder
+            check_name(part, "name")
+        check_name(self.name.replace("/", "-"), "name")
+        check_bounds(self, "", {"seed": Bounds(0, 2**32 - 1)})
         if self.objective not in OBJECTIVES:
             raise BadExperiment(
                 f"objective: expected one of {', '.join(OBJECTIVES)}, got {self.objective!r}. Change objective"
@@ -164,10 +169,6 @@ def _check_heads(network: Network, loss: Loss) -> None:
 def _check_eyes(experiment: Experiment) -> None:
     """What a network of both eyes cannot be trained or graded with."""
     network, augment = experiment.network, experiment.augment
-    if not 0 <= network.fellow_dropout < 1:
-        raise BadExperiment(
-            f"network.fellow_dropout: expected a share from 0 to below 1, got {network.fellow_dropout:g}. Change it"
-        )
     if network.head == "prototype":
         raise BadExperiment(
             "network.head: expected another head than 'prototype' with network.eyes 2, for prototypes describe one "

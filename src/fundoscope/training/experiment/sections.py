@@ -7,6 +7,17 @@ from typing import Any, Final, Literal
 
 from fundoscope.errors import BadExperiment
 from fundoscope.grades import GRADES
+from fundoscope.training.experiment.bounds import (
+    BELOW_ONE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
+    Bounds,
+    at_least,
+    check_bounds,
+    check_name,
+    check_path,
+)
 from fundoscope.training.experiment.ranges import Augment
 
 HeadName = Literal["softmax", "regression", "coral", "cumulative", "corn", "prototype", "signs"]
@@ -81,11 +92,11 @@ class Network:
                 "network.freeze, network.trainable: expected one of them (what stays, or what alone learns), got both. "
                 "Empty either"
             )
-        for key in ("hidden_dropout", "dropout", "drop_path"):
-            if not 0 <= getattr(self, key) < 1:
-                raise BadExperiment(
-                    f"network.{key}: expected a share from 0 to below 1, got {getattr(self, key)}. Change network.{key}"
-                )
+        shares = ("hidden_dropout", "dropout", "drop_path", "fellow_dropout")
+        counts = {"hidden": at_least(0), "projection": at_least(1)}
+        check_bounds(self, "network", dict.fromkeys(shares, BELOW_ONE) | counts)
+        for key in ("backbone", "weights", "prototypes"):
+            check_path(getattr(self, key), f"network.{key}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +109,9 @@ class Lesions:
     """Which of the backbone's inner maps (timm's `forward_intermediates`) the lesions are read from."""
     positive: float = 4.0
     """Weight of a cell with a lesion against one without: boxes are rare and not exhaustive."""
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "lesions", {"weight": NOT_NEGATIVE, "index": Bounds(-100, 100), "positive": POSITIVE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,9 +144,13 @@ class Loss:
             raise BadExperiment(
                 f"loss.focal_alpha: expected {GRADES} weights of at least 0, or none, got {self.focal_alpha}"
             )
-        for key in ("focal_gamma", "weight", "second_weight"):
-            if getattr(self, key) < 0:
-                raise BadExperiment(f"loss.{key}: expected a number of at least 0, got {getattr(self, key)}")
+        weights = dict.fromkeys(("focal_gamma", "focal_alpha", "weight", "second_weight"), NOT_NEGATIVE)
+        check_bounds(self, "loss", weights | {"label_smoothing": BELOW_ONE})
+        if not self.weight and (self.second == "none" or not self.second_weight):
+            raise BadExperiment(
+                "loss.weight: expected a number above 0, or a loss.second with a weight above 0, got 0: nothing would "
+                "be learnt. Change loss.weight"
+            )
         unread = {
             "label_smoothing": (self.label_smoothing > 0, ("cross_entropy",)),
             "focal_alpha": (bool(self.focal_alpha), ("focal",)),
@@ -173,6 +191,20 @@ class Optimiser:
     """Share of the peak that the cosine ends at."""
 
     def __post_init__(self) -> None:
+        check_bounds(
+            self,
+            "optimiser",
+            {
+                "rate": POSITIVE,
+                "bias_rate": NOT_NEGATIVE,
+                "layer_decay": Bounds(0, 1, low_open=True),
+                "milestone_factor": Bounds(0, 1, low_open=True),
+                "weight_decay": NOT_NEGATIVE,
+                "momentum": BELOW_ONE,
+                "warmup": SHARE,
+                "floor": SHARE,
+            },
+        )
         if list(self.milestones) != sorted(self.milestones) or any(not 0 <= share <= 1 for share in self.milestones):
             raise BadExperiment(
                 f"optimiser.milestones: expected rising shares of all steps from 0 to 1, got {self.milestones}"
@@ -222,6 +254,35 @@ class Fit:
     """After all: write a release, with temperature and thresholds from the out-of-fold predictions, or from those
     of the validation rows where there are no folds."""
 
+    def __post_init__(self) -> None:
+        check_bounds(
+            self,
+            "fit",
+            {
+                "epochs": at_least(1, 100_000),
+                "batch": at_least(1),
+                "accumulate": at_least(1),
+                "rebalance_epochs": at_least(0, 100_000),
+                "rebalance_rate": Bounds(0, 1000, low_open=True),
+                "snapshots": at_least(0),
+                "clip": NOT_NEGATIVE,
+                "ema": BELOW_ONE,
+                "validate_every": at_least(1),
+                "patience": at_least(0),
+                "checkpoint_steps": at_least(1),
+                "workers": at_least(0, 1024),
+                "threads": at_least(0, 4096),
+            },
+        )
+        starts = [start for start, _ in self.sides]
+        if starts != sorted(set(starts)) or any(
+            not 0 <= start <= 1 or not 16 <= side <= 4096 for start, side in self.sides
+        ):
+            raise BadExperiment(
+                "fit.sides: expected pairs of a rising share of the epochs from 0 to 1 and a side from 16 to 4096, got "
+                f"{self.sides}. Change fit.sides"
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
@@ -258,12 +319,12 @@ class Release:
                 f"release.descriptions: expected a text for each of {GRADES} grades, or none, got "
                 f"{len(self.descriptions)}. Describe each grade once"
             )
-        if not 0 < self.sensitivity <= 1:
-            raise BadExperiment(
-                f"release.sensitivity: expected a share above 0 and at most 1, got {self.sensitivity}. Change it"
-            )
         if self.neighbours < 0:
             raise BadExperiment(f"release.neighbours: expected 0 or more, got {self.neighbours}. Change it")
+        check_bounds(self, "release", {"sensitivity": Bounds(0, 1, low_open=True), "neighbours": at_least(0)})
+        for key in ("id", "version"):
+            check_name(getattr(self, key), f"release.{key}")
+        check_path(self.card, "release.card")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,6 +346,7 @@ class Contrast:
                 "contrast.weight, contrast.temperature: expected a number of at least 0 and one above 0, got "
                 f"{self.weight:g} and {self.temperature:g}. Change them"
             )
+        check_bounds(self, "contrast", {"weight": NOT_NEGATIVE, "temperature": POSITIVE})
 
     def check(self, augment: Augment) -> None:
         """Refuse augmentations that leave the contrast nothing to work on.

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from fundoscope.arrays import Grades, Probabilities
 from fundoscope.decide.binary import fit_class_temperature, fit_sign
-from fundoscope.decide.calibrate import CUTTERS, Cuts, fit_temperature, grade_from_cuts
+from fundoscope.decide.calibrate import CUTTERS, Cuts, answered_grades, fit_temperature
 from fundoscope.decide.calibrators import cross_fit_predict
 from fundoscope.decide.conformal import GradeSets, fit_conformal
 from fundoscope.decide.heads import expected_grade, probabilities
@@ -145,7 +145,7 @@ class Calibrating:
     def apply(self, fitted: tuple[float, Cuts], scores: Scores) -> Float[np.ndarray, "photo 6"]:
         """Return probabilities and, behind them, the grade answered."""
         by_grade = self._probabilities(fitted[0], scores)  # (photo, 5)
-        return np.column_stack([by_grade, grade_from_cuts(expected_grade(by_grade), fitted[1])])
+        return np.column_stack([by_grade, answered_grades(by_grade, fitted[1])])
 
     def _probabilities(self, temperature: float, scores: Scores) -> Probabilities:
         return scores if self.head is None else probabilities(self.head, scores, temperature=temperature)

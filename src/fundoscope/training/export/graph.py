@@ -181,7 +181,7 @@ def to_onnx(graph: PlainGraph, side: int) -> bytes:
     except torch.onnx.OnnxExporterError as problem:
         reason = next((line for line in str(problem).splitlines() if "Error'>" in line), type(problem).__name__)
         raise BadRelease(
-            f"export: expected a graph that ONNX has operators for, got {reason.split('>: ')[-1]:.200}. "
+            f"export: expected a graph that ONNX has operators for, got {reason.split('>: ')[-1]}. "
             "Choose another release.heatmap or backbone"
         ) from problem
     finally:

@@ -18,7 +18,7 @@ from torch import nn
 
 from fundoscope.errors import BadCheckpoint
 from fundoscope.files import replacing, write_text
-from fundoscope.training.loop.module import size_of, steps_taken
+from fundoscope.training.loop.module import ObjectiveModule, size_of, steps_taken
 
 RECORD_EVERY_SECONDS: Final = 10.0
 """At most this much of the time of a killed attempt goes unrecorded; less where checkpoints come more often."""
@@ -79,6 +79,8 @@ class Checkpoints(MovableCheckpoint):
             return
         self._due |= steps_taken(trainer) % self.every_steps == 0
         if self._due and (not trainer.is_last_batch or trainer.num_training_batches == 1):
+            if isinstance(pl_module, ObjectiveModule):
+                pl_module.check_weights()
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
             self._due = False
 

@@ -58,6 +58,7 @@ def fit(
 
     Raises:
         BadCheckpoint: If a checkpoint in the folder cannot be continued from.
+        BadExperiment: If a loss or a weight is no finite number; the checkpoint before it is kept.
         KeyboardInterrupt: If the user stopped it; the next call continues.
     """
     module = ObjectiveModule(objective, batches, settings, seed).to(memory_format=torch.channels_last)
@@ -72,6 +73,7 @@ def fit(
     if _keeps_best(module):
         wait_for_all()
         _take_best(module, files)
+    module.check_weights()
     if trainer.is_global_zero:
         write_weights(objective.network, files.weights)
     wait_for_all()

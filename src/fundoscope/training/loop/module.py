@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
+from fundoscope.errors import BadExperiment
 from fundoscope.training.batches.items import Batch
 from fundoscope.training.batches.loader import Batches
 from fundoscope.training.experiment.sections import Fit
@@ -62,6 +63,8 @@ class ObjectiveModule(L.LightningModule):
             if len(optimisers) > 1:
                 self.toggle_optimizer(optimiser)
             losses = self.objective.step(batch, progress, turn=turn)
+            if not torch.isfinite(losses["loss"]).all():
+                raise self._not_finite(f"a loss of {float(losses['loss'].detach().float().mean())}")
             self.manual_backward(losses["loss"] / window)
             if ends:
                 optimiser.step()
@@ -76,6 +79,26 @@ class ObjectiveModule(L.LightningModule):
             for schedule in _as_list(self.lr_schedulers()):
                 schedule.step()
             self.objective.after_step(progress)
+
+    def check_weights(self) -> None:
+        """Make sure that every weight is a finite number: what is kept or validated afterwards would not be.
+
+        Raises:
+            BadExperiment: If one is not.
+        """
+        if name := not_finite(self.objective):
+            raise self._not_finite(f"weights that are no finite numbers ({name.removeprefix('network.')})")
+
+    def on_validation_epoch_start(self) -> None:
+        """Check the weights before anything is measured, and kept, by them."""
+        self.check_weights()
+
+    def _not_finite(self, got: str) -> BadExperiment:
+        return BadExperiment(
+            f"training: expected finite losses and weights, got {got} in epoch {self.current_epoch + 1}, after "
+            f"{self.steps_taken} steps. The last checkpoint before is kept, but resuming would end in the same way. "
+            "Lower optimiser.rate, set fit.precision=32-true, or clip gradients (fit.clip), and train in another folder"
+        )
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the gradients of the optimiser that is about to step (unscaled already in half precision)."""
@@ -111,6 +134,12 @@ class ObjectiveModule(L.LightningModule):
 def steps_taken(trainer: L.Trainer) -> int:
     """Return the optimiser steps of a fit so far; a step of all optimisers counts once (Lightning counts each)."""
     return int(trainer.global_step // max(1, len(trainer.optimizers)))
+
+
+def not_finite(module: torch.nn.Module) -> str:
+    """Return the name of the first weight or statistic that is not finite; empty where all are."""
+    state = module.state_dict().items()
+    return next((name for name, value in state if value.is_floating_point() and not torch.isfinite(value).all()), "")
 
 
 def size_of(batch: Batch) -> int:

@@ -143,6 +143,12 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], *, where: str, m
                 "The file belongs to another network or another naming; a partial load is refused"
             )
     kept = {key: value for key, value in state.items() if key in own and key not in shapes}
+    broken = [key for key, value in kept.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    if broken:
+        raise BadCheckpoint(
+            f"{where}: expected finite weights, got NaN or infinity in {len(broken)} of {len(kept)} tensors, among "
+            f"them {', '.join(broken[:3])}. Take weights of a run that did not diverge"
+        )
     model.load_state_dict(kept, strict=False)
 
 
@@ -175,7 +181,7 @@ def _unpickled(path: Path | str) -> Mapping[str, Any]:
         with torch.serialization.safe_globals([argparse.Namespace]):
             stored = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as problem:
-        reason = str(problem).partition("\n")[0][:160]
+        reason = _cause(str(problem))
         raise BadCheckpoint(
             f"{path}: expected a checkpoint of tensors and settings alone ({reason}). "
             "Convert it to safetensors where you trust it"
@@ -183,6 +189,15 @@ def _unpickled(path: Path | str) -> Mapping[str, Any]:
     if not isinstance(stored, Mapping):
         raise BadCheckpoint(f"{path}: expected a state dict, got {type(stored).__name__}. Save the state dict instead")
     return stored
+
+
+def _cause(message: str) -> str:
+    """Return the line of torch's long message that says what is wrong with the file."""
+    refused = re.search(r"(?:Unsupported global: GLOBAL|Unsupported class|load unsupported GLOBAL) ([\w.]+)", message)
+    if refused:
+        return f"it holds {refused[1]}, which could run code"
+    inner = message.partition("WeightsUnpickler error: ")[2] or message
+    return inner.strip().partition("\n")[0] or "empty"
 
 
 def _renamed(state: State, where: str) -> State:

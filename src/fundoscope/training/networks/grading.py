@@ -75,7 +75,9 @@ class GradingNetwork(nn.Module):
         self.still = frozen_parts(self.backbone, network)
         self.frozen_batch_norm = network.frozen_batch_norm
         self.lesion_index = lesions.index if lesions and lesions.weight else None
-        self.lesion_head = nn.Conv2d(self._lesion_width(side), len(LESION_KINDS), 1) if self.lesion_index else None
+        self.lesion_head = None
+        if self.lesion_index is not None:
+            self.lesion_head = nn.Conv2d(self._lesion_width(self.lesion_index, side), len(LESION_KINDS), 1)
         self.second_head = build_second_head(network, self.head)
         freeze_parts(self.backbone, self.still)
 
@@ -150,7 +152,7 @@ class GradingNetwork(nn.Module):
         keep_frozen(self.backbone, self.still, batch_norm=self.frozen_batch_norm)
         return self
 
-    def _lesion_width(self, side: int | None) -> int:
+    def _lesion_width(self, index: int, side: int | None) -> int:
         if not hasattr(self.backbone, "forward_intermediates"):
             raise BadExperiment(
                 "lesions.weight: expected 0 for a backbone without inner maps, got more. Change network.backbone"
@@ -158,4 +160,9 @@ class GradingNetwork(nn.Module):
         pictures = torch.zeros(1, 3, side or PROBE, side or PROBE)
         with torch.no_grad():
             _, inner = self.backbone.eval().forward_intermediates(pictures, norm=False)
-        return int(inner[self.lesion_index].shape[1])
+        if not -len(inner) <= index < len(inner):
+            raise BadExperiment(
+                f"lesions.index: expected one of the backbone's {len(inner)} inner maps, from {-len(inner)} to "
+                f"{len(inner) - 1}, got {index}. Change lesions.index"
+            )
+        return int(inner[index].shape[1])

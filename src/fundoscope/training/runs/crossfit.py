@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from fundoscope.arrays import Grades, RawOutput
 from fundoscope.decide.binary import class_probabilities, fit_class_temperature, fit_sign, sign_probabilities
-from fundoscope.decide.calibrate import CUTTERS, fit_temperature, grade_from_cuts
+from fundoscope.decide.calibrate import CUTTERS, answered_grades, fit_temperature
 from fundoscope.decide.heads import expected_grade, outputs_of, probabilities
 from fundoscope.decide.referral import decide_photo, fit_threshold
 from fundoscope.runtime.tasks.dr_grade import referable, referable_probability
@@ -125,6 +125,10 @@ def cross_fit(
         p_referable = referable_probability(held_out)
         answered.loc[mine, list(PROBABILITIES)] = held_out
         answered.loc[mine, "p_referable"] = p_referable
-        answered.loc[mine, "grade"] = grade_from_cuts(expected_grade(held_out), passes)
-        answered.loc[mine, "decision"] = [decide_photo(float(value), True, threshold) for value in p_referable]
+        given = answered_grades(held_out, passes)
+        answered.loc[mine, "grade"] = given
+        answered.loc[mine, "decision"] = [
+            decide_photo(float(value), True, threshold, int(grade))
+            for value, grade in zip(p_referable, given, strict=True)
+        ]
     return answered

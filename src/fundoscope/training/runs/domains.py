@@ -31,12 +31,14 @@ from fundoscope.files import write_text
 from fundoscope.run_folder import FINAL, RESERVED, FitFolder, RunFolder
 from fundoscope.tables import join, read_table, write_table
 from fundoscope.training.batches.rows import Report, Rows, listed, prepared, to_learn
+from fundoscope.training.experiment.bounds import LONGEST_NAME
 from fundoscope.training.experiment.photographs import Domains
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs.crossfit import cross_fit
 from fundoscope.training.runs.fits import fit_network
 from fundoscope.training.runs.folder import write_place
+from fundoscope.training.runs.held_out import check_sources
 from fundoscope.training.runs.predict import answer, write_reference_set
 from fundoscope.training.runs.record import (
     left_out_hashes,
@@ -85,6 +87,9 @@ def train_domains(
     if begun:
         graded = record_protocol_rows(graded, run, columns)
     parts = divisions(experiment.domains, graded)
+    if experiment.domains.protocol == "leave_one_out":
+        grades = graded["grade"].to_numpy(np.int64)
+        check_sources({part.name: grades[_on(part.sides, ("test",))] for part in parts})
     final = Part(FINAL, everything(experiment.domains, graded)) if experiment.fit.final else None
     todo = [part for part in parts if not files.source(part.name).predictions.is_file()]
     finish = [final] if final and not files.final.weights.is_file() else []
@@ -119,7 +124,7 @@ def divisions(domains: Domains, frame: pd.DataFrame) -> list[Part]:
     """
     parts = []
     for number, name in enumerate(domains.targets or trainable(domains, frame)):
-        if name in RESERVED or not re.fullmatch(r"\w[\w .+-]*", name):
+        if name in RESERVED or len(name) > LONGEST_NAME or not re.fullmatch(r"\w[\w .+-]*", name):
             raise BadExperiment(
                 f"domains.by: expected names of letters, digits, spaces, dots, + and - in the column {domains.by}, for "
                 f"each gets a folder, and none of {', '.join(RESERVED)}, got {name!r}. Rename it in the manifest"

@@ -28,7 +28,7 @@ from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs.crossfit import cross_fit_answers
 from fundoscope.training.runs.fits import load_network
-from fundoscope.training.runs.folder import read_run
+from fundoscope.training.runs.folder import check_final, check_finished, read_run
 from fundoscope.training.runs.record import left_out_hashes
 
 MAY_DIFFER: Final = {"": ("name", "seed"), "data": ("cache",), "fit": ("export",)}
@@ -76,12 +76,9 @@ def read_finished(runs: Sequence[Path]) -> Finished:
     folded = bool(experiment.data.folds) or experiment.domains.protocol != "none"
     folders = [RunFolder(run) for run in runs]
     tables_of = [folder.out_of_fold if folded else folder.predictions for folder in folders]
-    for run, folder, table in zip(runs, folders, tables_of, strict=True):
-        for needed in (folder.final.weights, table):
-            if not needed.is_file():
-                raise BadCheckpoint(
-                    f"{run}: {needed.relative_to(run)} is missing; finish it: fundoscope train --resume {run}"
-                )
+    for run, table in zip(runs, tables_of, strict=True):
+        check_final(experiment, run)
+        check_finished(experiment, run, table)
     photographs = [json.loads(folder.photographs.read_text(encoding="utf-8")) for folder in folders]
     if any(each != photographs[0] for each in photographs):
         raise BadRequest("export: expected runs on the same photographs, got others. Train them on one manifest")

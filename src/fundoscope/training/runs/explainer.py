@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from fundoscope.arrays import Canvas, Photo, RawOutput
-from fundoscope.errors import BadCheckpoint, BadRequest, UnreadablePhotograph
+from fundoscope.errors import BadRequest, UnreadablePhotograph
 from fundoscope.files import sha256_of
 from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.run_folder import WEIGHTS
@@ -37,7 +37,7 @@ from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.runs.ensemble import check_alike
 from fundoscope.training.runs.fits import load_network
-from fundoscope.training.runs.folder import read_run
+from fundoscope.training.runs.folder import check_final, read_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,8 +230,7 @@ def read_explainer(
         )
     experiment = check_alike(runs)
     for run in runs:
-        if not (run / "final" / WEIGHTS).is_file():
-            raise BadCheckpoint(f"{run}: final/{WEIGHTS} is missing; finish it: fundoscope train --resume {run}")
+        check_final(experiment, run)
     marks = [f"seed {read_run(run).seed} {sha256_of(run / 'final' / WEIGHTS)[:12]}" for run in runs]
     return NetworkExplainer(
         experiment=experiment,

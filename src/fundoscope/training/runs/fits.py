@@ -49,9 +49,9 @@ def fit_network(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     L.seed_everything(experiment.seed, verbose=False)
-    network = build_network(experiment)
     if FitFolder(folder).weights.is_file():
         return load_network(experiment, folder)
+    network = build_network(experiment)
     check_fellows(train)
     objective = Supervised(experiment, network, torch.tensor(train.targets))
     data = TrainingDataset(train, objective.views)

@@ -18,10 +18,12 @@ from fundoscope.training.loop.processes import processes, wait_for_all
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs.crossfit import cross_fit_answers
 from fundoscope.training.runs.domains import train_domains
-from fundoscope.training.runs.fits import fit_network
+from fundoscope.training.runs.fits import build_network, fit_network
 from fundoscope.training.runs.folder import fold_networks, write_place
+from fundoscope.training.runs.held_out import check_folds, check_held_out
 from fundoscope.training.runs.predict import answer, write_reference_set
 from fundoscope.training.runs.record import (
+    divide,
     folds_of,
     record_held_out_rows,
     record_left_out_rows,
@@ -34,12 +36,17 @@ from fundoscope.training.runs.retinascan_modes import check_modes, grade_by_mode
 def train_supervised(experiment: Experiment, run: Path, *, say: Report, progress: bool) -> None:
     """Do everything a supervised experiment asks for but its export.
 
+    The network is built once before any photograph is prepared, which takes hours where there are many.
+
     Raises:
+        BadCheckpoint: If the weights that training starts from are not there or do not fit.
         BadExperiment: If the manifest is not given or has no rows of the splits asked for.
         BadTable: If the manifest or a photograph cannot be read.
     """
     if experiment.fit.compare_modes:
         check_modes(experiment)
+    if not RunFolder(run).final.weights.is_file():
+        build_network(experiment)
     if experiment.domains.protocol != "none":
         train_domains(experiment, run, say=say, progress=progress)
     else:
@@ -95,6 +102,14 @@ def _usable(experiment: Experiment, splits: tuple[str, ...], run: Path, say: Rep
     return usable_rows(training_rows(experiment, splits, say), run, experiment.data, say, splits=splits)
 
 
+def _check(experiment: Experiment, rows: Rows, held_out: Rows | None) -> None:
+    """Make sure before a run is begun that its held-out photographs can set what they are to set."""
+    if experiment.data.folds:
+        check_folds(experiment, rows.targets, divide(rows, experiment.data))
+    elif held_out is not None and experiment.fit.export:
+        check_held_out(experiment, held_out.targets)
+
+
 def _train_together(experiment: Experiment, run: Path, say: Report, progress: bool) -> None:
     """The run of an experiment without a protocol: all sources are one."""
     rows, left_out = _usable(experiment, experiment.data.train, run, say)
@@ -102,6 +117,8 @@ def _train_together(experiment: Experiment, run: Path, say: Report, progress: bo
     if experiment.data.validate and not experiment.data.folds:
         held_out, of_validation = _usable(experiment, experiment.data.validate, run, say)
         others.append(of_validation)
+    if not RunFolder(run).training_rows.is_file():
+        _check(experiment, rows, held_out)
     record_left_out_rows([left_out, *others], run)
     rows = record_training_rows(rows, run, experiment.data)
     held_out = None if held_out is None else record_held_out_rows(held_out, run)
