@@ -114,6 +114,6 @@ def _compatible(head: bytes) -> str | None:
 def convert_words(path: object, kind: str) -> str:
     """Return the sentence about a picture of a kind that cannot be read."""
     return (
-        f"{path}: expected a JPEG, PNG, TIFF, BMP, WebP or DICOM picture, got a {kind} one, which cannot be read here. "
+        f"{path}: expected a JPEG, PNG, TIFF, BMP, WebP or DICOM picture, got {kind}, which cannot be read here. "
         "Convert it to JPEG or PNG."
     )
