@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fundoscope.decide.calibrate import CUTTERS, TEMPERATURES, fit_cuts, fit_temperature, grade_from_cuts, rounded_cuts
+from fundoscope.decide.calibrate import (
+    CUTTERS,
+    TEMPERATURES,
+    answered_grades,
+    fit_cuts,
+    fit_temperature,
+    grade_from_cuts,
+    rounded_cuts,
+)
 from fundoscope.decide.heads import HEADS, outputs_of, probabilities
 from fundoscope.decide.kappa import kappa_of
 
@@ -138,3 +146,18 @@ def test_rounding_gives_the_nearest_grade_whatever_it_is_shown(rng):
     assert CUTTERS["rounded"] is rounded_cuts
     with pytest.raises(ValueError, match=r"held-out photographs are needed, got none"):
         rounded_cuts(np.empty(0), np.empty(0, int))
+
+
+@pytest.mark.parametrize(
+    ("shares", "grade"),
+    [
+        ((0.1, 0.6, 0.3, 0.0, 0.0), 1),  # the expected grade, 1.2, is the likeliest
+        ((0.45, 0.0, 0.55, 0.0, 0.0), 2),  # 1.1 lies on a grade without probability, between 0 and 2: nearer to 2
+        ((0.5, 0.0, 0.5, 0.0, 0.0), 2),  # of two equally near ones the worse
+        ((0.6, 0.0, 0.4, 0.0, 0.0), 0),  # 0.8: both credible, 0 is nearer
+        ((0.3, 0.2, 0.3, 0.1, 0.1), 1),  # 1.5 would round to 2; the cut below says 1, which is credible
+        ((0.7, 0.02, 0.0, 0.0, 0.28), 0),  # 1.14: only the likeliest is credible
+    ],
+)
+def test_the_answered_grade_is_the_expected_one_if_it_is_credible_and_else_the_nearest_that_is(shares, grade):
+    assert answered_grades(np.array([shares]), (0.5, 1.6, 2.5, 3.5)).tolist() == [grade]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import special, stats
 
-from fundoscope.decide.heads import HEADS, exceedance, expected_grade, outputs_of, probabilities
+from fundoscope.decide.heads import HEADS, SEPARATION, exceedance, expected_grade, outputs_of, probabilities
 
 PHOTOS = 6
 numbers = st.floats(-30, 30, width=64)
@@ -59,18 +59,37 @@ def test_coral_equals_the_papers_differences(rng):
 
 
 def test_a_cut_that_rises_is_lowered_to_the_one_before_it():
-    """The second cut claims more than the first; grade 1 gets nothing rather than less than nothing."""
+    """The second cut claims more than the first; grade 1 gets next to nothing rather than less than nothing."""
     shares = probabilities("cumulative", np.array([[0.0, 2.0, -1.0, -2.0]]))
 
-    assert shares[0, 1] == 0
-    assert shares[0, 0] == pytest.approx(0.5)
+    assert shares[0, 1] == pytest.approx(SEPARATION * 0.5)
+    assert shares[0, 0] == pytest.approx((1 - SEPARATION) * 0.5)
     assert shares[0, 2] == pytest.approx(0.5 - special.expit(-1.0))
 
 
-def test_corn_equals_the_papers_products_written_with_loops(rng):
-    raw = rng.normal(size=(20, 4)) * 3
+@settings(deadline=None, max_examples=100)
+@given(raw=arrays(np.float64, (PHOTOS, 4), elements=st.floats(-1e4, 1e4)), temperature=temperatures)
+@pytest.mark.parametrize("head", ["cumulative", "coral", "corn"])
+def test_no_grade_is_impossible_and_the_chance_of_referable_is_that_of_the_lowered_cuts(head, raw, temperature):
+    shares = probabilities(head, raw, temperature=temperature)
 
+    assert np.isfinite(np.log(shares)).all()
+    # Each grade between two cuts keeps a share of what is on its side of the referable cut, from itself outwards.
+    for grade, outwards in ((1, [0, 1]), (2, [2, 3, 4]), (3, [3, 4])):
+        assert (shares[:, grade] >= 0.99 * SEPARATION * shares[:, outwards].sum(axis=1) - 1e-11).all()
+    if head != "corn":
+        lowered = np.minimum.accumulate(special.expit(raw / temperature), axis=1)[:, 1]
+        assert exceedance(shares, 2) == pytest.approx(lowered, abs=1e-11)
+
+
+def test_corn_equals_the_papers_products_written_with_loops(rng):
+    raw = rng.normal(size=(200, 4)) * 3
     shares = probabilities("corn", raw)
+    # Where no grade has so little that the cuts are moved apart.
+    plain = (shares[:, :2] > 1.001 * SEPARATION * shares[:, :2].sum(axis=1, keepdims=True)).all(axis=1)
+    plain &= (shares[:, 2:] > 1.001 * SEPARATION * shares[:, 2:].sum(axis=1, keepdims=True)).all(axis=1)
+    assert 50 < plain.sum() < 200
+    raw, shares = raw[plain], shares[plain]
 
     for row, logits in zip(shares, raw, strict=True):
         above = [1.0]

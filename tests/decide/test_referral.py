@@ -117,6 +117,14 @@ def test_a_threshold_at_an_end_of_the_scale_stays_there():
     assert 0 < threshold_at(1.0) < 1
 
 
+@pytest.mark.parametrize(
+    ("grade", "decision"), [(None, RESCREEN), (0, RESCREEN), (1, RESCREEN), (2, REFER), (4, REFER)]
+)
+def test_a_referable_grade_is_referred_whatever_the_threshold(grade, decision):
+    assert decide_photo(0.4, True, 0.9, grade) == decision
+    assert decide_photo(0.4, False, 0.9, grade) == CANNOT_GRADE
+
+
 def test_refuses_to_fit_a_threshold_on_nothing():
     with pytest.raises(ValueError, match=r"a positive photograph is needed to fit a threshold, got none"):
         fit_threshold(np.array([0.5]), np.array([False]), sensitivity=0.9)

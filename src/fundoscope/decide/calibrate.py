@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import minimize_scalar
 
-from fundoscope.arrays import Grades, RawOutput, Scores
-from fundoscope.decide.heads import REGRESSION_CUTS, probabilities
+from fundoscope.arrays import Grades, Probabilities, RawOutput, Scores
+from fundoscope.decide.heads import REGRESSION_CUTS, expected_grade, probabilities
 from fundoscope.decide.kappa import kappa_of
 from fundoscope.grades import GRADES
 
@@ -124,6 +124,33 @@ def grade_from_cuts(expected: Scores, cuts: tuple[float, ...]) -> Grades:
     if list(cuts) != sorted(cuts) or len(cuts) != GRADES - 1:
         raise ValueError(f"cuts must be {GRADES - 1} rising numbers, got {cuts}")
     return np.asarray(np.searchsorted(np.asarray(cuts), expected, side="right"))
+
+
+CREDIBLE: Final = 0.5
+"""A grade is answered only if it is at least so many times as probable as the most probable one."""
+
+
+def answered_grades(by_grade: Probabilities, cuts: tuple[float, ...]) -> Grades:
+    """Grade photographs: the expected grade, cut into five; where that grade is not credible, the nearest that is.
+
+    Between two likely grades the expected grade can fall on one that nobody would believe: of 0.45, 0, 0.55, 0, 0 it is
+    1.1. There the credible grade nearest to the expected grade is answered, of two equally near ones the worse.
+
+    Args:
+        by_grade: Probabilities (photo, 5).
+        cuts: Rising, of the expected grade.
+
+    Example:
+        >>> answered_grades(np.array([[0.45, 0.0, 0.55, 0.0, 0.0]]), REGRESSION_CUTS)
+        array([2])
+    """
+    expected = expected_grade(by_grade)
+    grades = grade_from_cuts(expected, cuts)
+    credible = by_grade >= CREDIBLE * by_grade.max(axis=1, keepdims=True)  # (photo, 5)
+    # Distances to the expected grade; what is not credible is out of reach. Reversed: of equals the worse is first.
+    apart = np.where(credible, np.abs(np.arange(GRADES) - expected[:, None]), np.inf)[:, ::-1]
+    nearest = GRADES - 1 - np.argmin(apart.round(12), axis=1)
+    return np.where(credible[np.arange(len(grades)), grades], grades, nearest)
 
 
 def _check(raw: RawOutput, grades: Grades) -> None:

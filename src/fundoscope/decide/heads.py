@@ -14,10 +14,16 @@ import numpy as np
 from scipy.special import expit, log_expit, ndtr
 
 from fundoscope.arrays import Probabilities, RawOutput, Scores
-from fundoscope.grades import GRADES
+from fundoscope.grades import GRADES, REFERABLE
 
 REGRESSION_CUTS: Final = tuple(k + 0.5 for k in range(GRADES - 1))
 """Where a regression value passes from one grade to the next: 0.5, 1.5, 2.5, 3.5."""
+
+SEPARATION: Final = 0.001
+"""Share of the probability on its side of the referable cut that every grade of a head with cuts keeps."""
+
+IMPOSSIBLE: Final = 1e-12
+"""No probability is nearer to 0 or 1."""
 
 
 def softmax_probabilities(raw: RawOutput, temperature: float) -> Probabilities:
@@ -41,9 +47,10 @@ def cut_probabilities(raw: RawOutput, temperature: float) -> Probabilities:
 
     P(grade = k) = s[k-1] - s[k] with s[-1] = 1 and s[4] = 0. CORAL's one shared weight vector
     gives falling s by itself; where independent cuts give a rising pair, the later cut is lowered to the
-    earlier one (cumulative minimum), so that no probability is negative.
+    earlier one (cumulative minimum), so that no probability is negative, and each falls by a share of `SEPARATION`
+    at least, so that none is 0.
     """
-    return _from_exceedances(np.minimum.accumulate(expit(raw / temperature), axis=1))
+    return _from_exceedances(_falling(expit(raw / temperature)))
 
 
 def conditional_probabilities(raw: RawOutput, temperature: float) -> Probabilities:
@@ -56,7 +63,7 @@ def conditional_probabilities(raw: RawOutput, temperature: float) -> Probabiliti
     log_above = np.cumsum(log_expit(raw), axis=1)
     with np.errstate(divide="ignore"):  # a cut that is certain has an infinite logit
         logits = log_above - np.log(-np.expm1(log_above))
-    return _from_exceedances(np.minimum.accumulate(expit(logits / temperature), axis=1))
+    return _from_exceedances(_falling(expit(logits / temperature)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +142,27 @@ def exceedance(by_grade: Probabilities, cut: int) -> Scores:
     return np.asarray(np.clip(by_grade[:, cut:].sum(axis=1), 0.0, 1.0))
 
 
+def _falling(above: RawOutput) -> RawOutput:
+    """Return exceedances that fall from column to column, each by a share of `SEPARATION` at least.
+
+    A later cut is lowered to an earlier one. Cuts that touch would leave the grade between them with a probability of
+    exactly 0, which no finite number of photographs can show; they are moved apart, away from the cut of referable
+    disease, whose probability stays what it is.
+    """
+    lowered = np.minimum.accumulate(np.clip(above, IMPOSSIBLE, 1 - IMPOSSIBLE), axis=1)
+    for cut in range(REFERABLE - 2, -1, -1):  # column `cut` is P(grade > cut); REFERABLE - 1 is the cut that stays
+        nearer = lowered[:, cut + 1]
+        lowered[:, cut] = np.maximum(lowered[:, cut], nearer + SEPARATION * (1 - nearer))
+    for cut in range(REFERABLE, GRADES - 1):
+        lowered[:, cut] = np.minimum(lowered[:, cut], (1 - SEPARATION) * lowered[:, cut - 1])
+    return np.asarray(lowered)
+
+
 def _from_exceedances(above: RawOutput) -> Probabilities:
-    """Return the differences of P(grade > 0), ..., P(grade > 3), which must not rise from column to column."""
+    """Return the differences of P(grade > 0), ..., P(grade > 3), which must not rise from column to column.
+
+    What computes to 0 counts as `IMPOSSIBLE`, so that the logarithm of every probability is finite.
+    """
     ones, zeros = np.ones((len(above), 1)), np.zeros((len(above), 1))
-    # Adding 0 turns -0.0, which a table would print, into 0.0.
-    return np.asarray(-np.diff(np.concatenate([ones, above, zeros], axis=1), axis=1) + 0.0)
+    shares = np.maximum(-np.diff(np.concatenate([ones, above, zeros], axis=1), axis=1), IMPOSSIBLE)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))

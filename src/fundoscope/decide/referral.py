@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from fundoscope.arrays import Scores
-from fundoscope.grades import CUTS
+from fundoscope.grades import CUTS, REFERABLE
 from fundoscope.records import is_number
 
 REFER: Final = "refer"
@@ -121,8 +121,16 @@ def fit_threshold(scores: Scores, positive: Bool[np.ndarray, " photo"], *, sensi
     return threshold_at(float(positive_scores[np.argmax(shares >= sensitivity - 1e-12)]))
 
 
-def decide_photo(p_referable: float, gradable: bool, threshold: float) -> str:
-    """Decide for one photograph; refer at the threshold itself.
+def decide_photo(p_referable: float, gradable: bool, threshold: float, grade: int | None = None) -> str:
+    """Decide for one photograph; refer at the threshold itself, and a referable grade whatever the threshold.
+
+    A photograph that is answered "moderate" and "no sign of referable retinopathy" would be read by the healthier half.
+
+    Args:
+        p_referable: Probability that it is referable, in [0, 1].
+        gradable: Whether it is good enough.
+        threshold: Refer from this probability on.
+        grade: The grade answered; None: none is.
 
     Raises:
         ValueError: If the photograph is gradable and the probability no number in [0, 1].
@@ -131,7 +139,7 @@ def decide_photo(p_referable: float, gradable: bool, threshold: float) -> str:
         return CANNOT_GRADE
     if not 0 <= p_referable <= 1:
         raise ValueError(f"p_referable must lie between 0 and 1, got {p_referable}")
-    return REFER if p_referable >= threshold else RESCREEN
+    return REFER if p_referable >= threshold or (grade is not None and grade >= REFERABLE) else RESCREEN
 
 
 def decide_eye(decisions: Sequence[str]) -> str:

@@ -122,3 +122,14 @@ def test_any_systems_answer_will_do(answer, read_from, score):
     assert found.read_from == read_from
     assert found.scores == pytest.approx(np.array([score]))
     assert (found.fixed == 2.0) == (read_from == "grade")
+
+
+def test_a_referable_grade_refers_whatever_the_threshold_where_the_system_does_so():
+    rows = rows_of(
+        {"grade": 2, "predicted_grade": 2, "p_referable": 0.4}, {"grade": 0, "predicted_grade": 1, "p_referable": 0.4}
+    )
+
+    assert answers_of(rows).scores.tolist() == [0.4, 0.4]
+    assert answers_of(rows, grade_refers=True).scores.tolist() == [np.inf, 0.4]
+    only_grades = answers_of(rows.drop(columns="p_referable"), grade_refers=True)
+    assert (only_grades.scores.tolist(), only_grades.grade_refers, only_grades.fixed) == ([2.0, 1.0], False, 2.0)

@@ -9,7 +9,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from fundoscope.clinic.commissioning.cohort import Flow
+from fundoscope.clinic.commissioning.cohort import Answers, Flow
 from fundoscope.clinic.commissioning.commission import Patients, Terms, commission
 from fundoscope.clinic.commissioning.protocol import (
     commission_release,
@@ -37,8 +37,8 @@ def made(positives: int = 40, *, fixed: float | None = None, negatives: int = 60
         threatening=positives, ungradable=0, without_name=2,
     )  # fmt: skip
     return protocol_of(
-        found, flow, data={"predictions": "p.csv", "only_listed": 3}, read_from="p_referable", basis=OWN, oedema=False,
-        day=date(2026, 11, 21),
+        found, flow, data={"predictions": "p.csv", "only_listed": 3}, answers=Answers(np.zeros(0), "p_referable"),
+        basis=OWN, oedema=False, day=date(2026, 11, 21),
     )  # fmt: skip
 
 

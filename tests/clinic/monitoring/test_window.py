@@ -124,3 +124,17 @@ def test_photographs_none_of_which_could_be_graded_have_no_features_and_that_is_
     np.savez(tmp_path / "f.npz", **{name: np.ones(2) for name in hashes})
 
     assert features_of(refused, tmp_path / "f.npz", rng) == ([], 0)
+
+
+def test_who_is_referred_for_the_grade_says_nothing_of_the_threshold():
+    window = gathered(
+        patient=["a", "b", "c"],
+        p_referable=[0.3, 0.4, 0.8],
+        grade=[1, 2, 3],
+        decision=["rescreen", "refer", "refer"],
+    )
+
+    assert window.referred_by_grade.tolist() == [False, True, True]
+    assert window.decided_otherwise(0.6) == 0
+    assert window.referred(0.6).tolist() == [False, True, True]
+    assert window.decided_between() == (0.3, np.inf)

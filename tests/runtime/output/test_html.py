@@ -107,7 +107,11 @@ def test_the_clinical_description_is_that_of_the_prototype_that_matched(tiny, re
     """The best score's, which the mean of the scale need not agree with; of another head, the grade's."""
     words = ["clear", "dots", "blots", "beads", "new vessels"]
     release = tiny["write_tiny_release"](
-        tmp_path / "release", model=tiny["tiny_model"](outputs=5), head=head, descriptions=words
+        tmp_path / "release",
+        model=tiny["tiny_model"](outputs=5),
+        head=head,
+        descriptions=words,
+        calibration={"temperature": 2.0, "grade_cuts": [0.5, 1.5, 2.5, 3.5]},
     )
     grader = Grader.open(release, threads=1)
     reading = grader.grade(retinas[0])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fundoscope.decide.heads import probabilities
-from fundoscope.decide.referral import DECISIONS
+from fundoscope.decide.referral import DECISIONS, OperatingPoint
 from fundoscope.runtime.runnable import runnable
 from fundoscope.runtime.tasks import DR_GRADE, TASKS
-from fundoscope.runtime.tasks.task import Evidence, Task
+from fundoscope.runtime.tasks.task import Bar, Evidence, Task, percent_apart
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def test_the_report_draws_every_grade_and_the_referral_threshold(answerer):
     assert [bar.alert for bar in shown.bars] == [False, False, True, True, True, True]
     assert [bar.chosen for bar in shown.bars] == [False, False, True, False, False, False]
     assert (shown.bars[-1].label, shown.bars[-1].threshold) == ("Referable (grade 2 or higher)", 0.5)
-    assert "Referred from 50 % (the mark on the last bar)." in shown.note
+    assert "Referred from 50 % (the mark on the last bar), or with grade 2 or higher." in shown.note
 
 
 def test_what_is_not_gradable_has_probabilities_that_decide_nothing(answerer):
@@ -84,3 +88,35 @@ def test_a_task_s_words_are_complete_sentences(task: Task):
     assert any(each.tone == "unknown" for each in words.decisions.values())
     if task is not DR_GRADE:
         assert not any("refer" in sentence.lower() for sentence in sentences[2:])
+
+
+@given(
+    logits=st.lists(st.floats(-8, 8), min_size=4, max_size=4),
+    threshold=st.floats(0, 1),
+    cuts=st.lists(st.floats(0.1, 3.9), min_size=4, max_size=4).map(sorted),
+)
+@settings(deadline=None)
+def test_no_referable_grade_is_answered_rescreen_and_every_answered_grade_is_credible(tiny, logits, threshold, cuts):
+    description = tiny["tiny_description"](
+        head="cumulative",
+        calibration={"temperature": 1.0, "grade_cuts": cuts},
+        operating_point=OperatingPoint(name="any", threshold=threshold).to_dict(),
+    )
+    answer = runnable(description, Path("release")).answerer.answer(evidence(*logits))
+
+    assert answer.decision == "refer" or (answer.grade < 2 and answer.p_referable < threshold)
+    assert answer.probabilities[answer.grade] >= 0.5 * max(answer.probabilities)
+    assert min(answer.probabilities) > 0
+
+
+def test_a_probability_beside_the_threshold_is_shown_apart_from_it():
+    assert Bar(label="referable", probability=0.6571, threshold=0.6587).words == "65.7 %"
+    assert percent_apart(0.6587, 0.6571) == "65.9 %"
+    assert percent_apart(0.5, 0.5) == "50 %"
+    assert [Bar(label="grade", probability=share).words for share in (0.0, 0.0004, 0.25, 0.9999, 1.0)] == [
+        "0 %",
+        "< 1 %",
+        "25 %",
+        "> 99 %",
+        "100 %",
+    ]

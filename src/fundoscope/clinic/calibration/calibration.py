@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from fundoscope.arrays import Grades, Probabilities, RawOutput
-from fundoscope.decide.calibrate import CUTTERS, Cuts, fit_temperature, grade_from_cuts
+from fundoscope.decide.calibrate import CUTTERS, Cuts, answered_grades, fit_temperature
 from fundoscope.decide.calibrators import Calibrator, cross_fit_predict
 from fundoscope.decide.conformal import Conformal, Sets, fit_conformal
 from fundoscope.decide.heads import exceedance, expected_grade, probabilities
@@ -283,7 +283,7 @@ def coverage_of(sets: Sets, held: HeldOut, *, rng: np.random.Generator, resample
 def _answers(source: Source, fit: Fit, scores: Scores) -> Float[np.ndarray, "photo 6"]:
     """Return calibrated probabilities with the answered grade in the last column."""
     calibrated_scores = source.apply(fit, scores)
-    return np.column_stack([calibrated_scores, grade_from_cuts(expected_grade(calibrated_scores), fit.cuts)])
+    return np.column_stack([calibrated_scores, answered_grades(calibrated_scores, fit.cuts)])
 
 
 def _part(held: HeldOut, mine: np.ndarray) -> HeldOut:

@@ -32,9 +32,11 @@ class Answers:
     """A system's score of each photograph."""
 
     scores: Float[np.ndarray, " photo"]
-    """NaN where the system could not grade it."""
+    """NaN where the system could not grade it, +inf where it refers whatever the threshold."""
     read_from: str
     """A name in `SCORES`."""
+    grade_refers: bool = False
+    """Whether a referable grade is referred whatever the threshold."""
 
     @property
     def fixed(self) -> float | None:
@@ -62,18 +64,23 @@ class Flow:
     """Photographs without a patient's name: each was taken for a patient of its own."""
 
 
-def answers_of(rows: pd.DataFrame) -> Answers:
+def answers_of(rows: pd.DataFrame, *, grade_refers: bool = False) -> Answers:
     """Read the system's answer from joined rows; a photograph that is not `graded` has none, whatever its columns say.
 
     Args:
         rows: `Joined.rows` of a checked manifest and checked predictions.
+        grade_refers: The system refers a referable grade whatever the threshold, as releases do
+            (`referral.decide_photo`): such a photograph has the score +inf. Not where there are only grades.
     """
     columns = (_numbers(rows, "p_referable"), _exceedance(rows), _numbers(rows, "predicted_grade"))
     candidates = list(zip(SCORES, columns, strict=True))
     filled = [(name, values) for name, values in candidates if not np.isnan(values).all()]
     read_from, scores = (filled or candidates)[0]
+    grade_refers = grade_refers and read_from != SCORES[-1]
+    if grade_refers:
+        scores = np.where(columns[-1] >= REFERABLE, np.inf, scores)  # comparing with NaN says no
     status = np.array([text or GRADED for text in texts(rows, "status")], dtype=object)
-    return Answers(np.where(status == GRADED, scores, np.nan), read_from)
+    return Answers(np.where(status == GRADED, scores, np.nan), read_from, grade_refers)
 
 
 def patients_of(rows: pd.DataFrame, answers: Answers, *, oedema: bool = False) -> tuple[Patients, Flow]:

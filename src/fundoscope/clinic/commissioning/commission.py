@@ -61,7 +61,7 @@ class Patients:
     """A site's patients as the system and the reference see them; arrays of one length, in one order."""
 
     scores: Float[np.ndarray, " patient"]
-    """Largest score of the photographs that could be graded; -inf where none could."""
+    """Largest score of the photographs that could be graded; -inf where none could, +inf where a grade refers."""
     ungradable: Bool[np.ndarray, " patient"]
     """True where there is an eye of which no photograph could be graded."""
     referable: Bool[np.ndarray, " patient"]

@@ -53,7 +53,7 @@ def commission_tables(
     rows, basis = pair.rows, UNCHECKED
     if release is not None:
         rows, basis = held_against(rows, pair.listed, release, path=pair.predictions)
-    answers = answers_of(rows)
+    answers = answers_of(rows, grade_refers=release is not None)
     if release is not None and answers.fixed is not None:
         raise BadTable(
             f"{pair.predictions}: expected scores (p_referable) to choose a threshold of {release.name} by, got only "
@@ -70,7 +70,7 @@ def commission_tables(
         result,
         flow,
         data=pair.data if release is None else pair.data | {"release": release.name},
-        read_from=answers.read_from,
+        answers=answers,
         basis=basis,
         oedema=oedema,
         day=day,

@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from fundoscope.clinic.commissioning.cohort import Flow
+from fundoscope.clinic.commissioning.cohort import Answers, Flow
 from fundoscope.clinic.commissioning.commission import Bound, CommissioningResult, Expected, Figures
 from fundoscope.clinic.commissioning.words import to_markdown, verdict
 from fundoscope.decide.referral import OperatingPoint
@@ -37,6 +37,7 @@ RULE: Final = (
     "patient, worst eye: referred if the largest score of the photographs that could be graded is at least the "
     "threshold, or if no photograph of an eye could be graded"
 )
+GRADE_REFERS: Final = ", or if any was given grade 2 or above"
 
 
 def protocol_of(
@@ -44,7 +45,7 @@ def protocol_of(
     flow: Flow,
     *,
     data: Mapping[str, str | int],
-    read_from: str,
+    answers: Answers,
     basis: str,
     oedema: bool,
     day: date,
@@ -56,7 +57,7 @@ def protocol_of(
         flow: How many came.
         data: Names and SHA-256 of the tables, how much of them found no match (`only_predicted`, `only_listed`), and
             the release's name where there is one.
-        read_from: What the score was read from: a name in `cohort.SCORES`.
+        answers: What the system answered, and how that refers.
         basis: What the predictions are to the release: a sentence of `provenance`.
         oedema: Whether macular oedema counted.
         day: Of the commissioning.
@@ -69,8 +70,8 @@ def protocol_of(
         "data": dict(data),
         "basis": basis,
         "reference": REFERENCE + (WITH_OEDEMA if oedema else ""),
-        "rule": RULE,
-        "score": read_from,
+        "rule": RULE + (GRADE_REFERS if answers.grade_refers else ""),
+        "score": answers.read_from,
         "terms": {**asdict(result.terms), "confidence_each": result.terms.confidence_each},
         "counts": asdict(flow),
         "guaranteed": result.guaranteed,

@@ -99,7 +99,10 @@ def _terms(protocol: Protocol) -> str:
 def _at_threshold(protocol: Protocol) -> Iterator[str]:
     figures, otherwise, expected = (protocol[key] for key in ("at_threshold", "ungradable_not_referred", "expected"))
     if protocol["threshold_chosen_on_these_data"] and protocol["threshold"] >= 1:
-        yield "At a threshold of 1 nobody is referred but for a score of 1 or an eye that cannot be graded."
+        by_grade = " or a referable grade" if "grade 2" in protocol["rule"] else ""
+        yield (
+            f"At a threshold of 1 nobody is referred but for a score of 1 or an eye that cannot be graded{by_grade}."
+        )
     yield f"Sensitivity: {_bound(figures['sensitivity'])}."
     yield f"Specificity: {_counted(figures['specificity'])}."
     yield (

@@ -20,6 +20,7 @@ from fundoscope.clinic.monitoring.kernel import Vectors
 from fundoscope.data.split import units_of
 from fundoscope.decide.referral import REFER, RESCREEN
 from fundoscope.errors import BadTable
+from fundoscope.grades import REFERABLE
 from fundoscope.tables.columns import row_number
 from fundoscope.tables.patients import texts
 
@@ -72,25 +73,38 @@ class Window:
         """
         cut = self.fixed if threshold is None else threshold
         if cut is not None:
-            return np.asarray((self.scores >= cut) | self.ungradable, dtype=bool)
+            by_grade = np.array([self.referred_by_grade[list(rows)].any() for rows in self.members], dtype=bool)
+            return np.asarray((self.scores >= cut) | self.ungradable | by_grade, dtype=bool)
         decisions = np.array(texts(self.rows, "decision"), dtype=object)
         if not np.isin(decisions[~np.isnan(self.photographs)], (REFER, RESCREEN)).all():
             return None
         sent = [bool((decisions[list(rows)] == REFER).any()) for rows in self.members]
         return np.asarray(np.array(sent, dtype=bool) | self.ungradable, dtype=bool)
 
+    @property
+    def referred_by_grade(self) -> Bool[np.ndarray, " photo"]:
+        """Which photographs were referred and have a referable grade, which releases refer at any threshold."""
+        if "grade" not in self.rows or self.fixed is not None:
+            return np.zeros(len(self.rows), dtype=bool)
+        grades = self.rows["grade"].to_numpy(dtype=np.float64, na_value=np.nan)
+        referred = np.array(texts(self.rows, "decision"), dtype=object) == REFER
+        return np.asarray((grades >= REFERABLE) & referred, dtype=bool)
+
     def decided_between(self) -> tuple[float, float]:
-        """Return the largest score that was not referred and the smallest that was; the threshold lies between."""
+        """Return the largest score that was not referred and the smallest that was; the threshold lies between.
+
+        A photograph that may have been referred for its grade says nothing of the threshold.
+        """
         decisions = np.array(texts(self.rows, "decision"), dtype=object)
-        graded = ~np.isnan(self.photographs)
+        graded = ~np.isnan(self.photographs) & ~self.referred_by_grade
         spared, sent = (self.photographs[graded & (decisions == decision)] for decision in (RESCREEN, REFER))
         return float(spared.max(initial=-np.inf)), float(sent.min(initial=np.inf))
 
     def decided_otherwise(self, threshold: float) -> int:
-        """Count photographs whose decision is not that of the threshold."""
+        """Count photographs whose decision is not that of the threshold, nor of a referable grade."""
         decisions = np.array(texts(self.rows, "decision"), dtype=object)
         return int(
-            ((decisions == REFER) & (self.photographs < threshold - STORED)).sum()
+            ((decisions == REFER) & (self.photographs < threshold - STORED) & ~self.referred_by_grade).sum()
             + ((decisions == RESCREEN) & (self.photographs > threshold + STORED)).sum()
         )
 

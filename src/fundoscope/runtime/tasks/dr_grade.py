@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from fundoscope.arrays import Grades, Probabilities, RawOutput, Scores
-from fundoscope.decide.calibrate import Cuts, grade_from_cuts
+from fundoscope.decide.calibrate import Cuts, answered_grades
 from fundoscope.decide.calibrators import Calibrator, calibrator_from_dict
 from fundoscope.decide.conformal import UNITS, GradeSets
-from fundoscope.decide.heads import HEADS, exceedance, expected_grade, outputs_of, probabilities
+from fundoscope.decide.heads import HEADS, exceedance, outputs_of, probabilities
 from fundoscope.decide.neighbours import Neighbours, Voting, neighbour_probabilities
 from fundoscope.decide.referral import (
     CANNOT_GRADE,
@@ -42,6 +42,8 @@ from fundoscope.runtime.tasks.task import (
     Table,
     Task,
     TaskWords,
+    percent,
+    percent_apart,
 )
 
 FAULTS: Final = (ValueError, TypeError, KeyError, AttributeError)
@@ -118,15 +120,15 @@ class GradeAnswerer(Answerer):
         return calibrated(probabilities(self.release.head, raw, temperature=self.temperature), self.calibrator)
 
     def answer(self, evidence: Evidence) -> GradeAnswer:
-        """Grade one photograph; the grade is the expected grade cut into five."""
+        """Grade one photograph (`calibrate.answered_grades`); a referable grade is referred, whatever the threshold."""
         by_grade = self._probabilities(evidence)
         p_referable = float(referable_probability(by_grade)[0])
-        grades = grade_from_cuts(expected_grade(by_grade), self.cuts)
+        grades = answered_grades(by_grade, self.cuts)
         grades_set = None
         if evidence.gradable and self.grade_sets is not None:
             grades_set = self.grade_sets.text(by_grade, grades, quality=evidence.quality)
         return GradeAnswer(
-            decision=decide_photo(p_referable, evidence.gradable, self.operating_point.threshold),
+            decision=decide_photo(p_referable, evidence.gradable, self.operating_point.threshold, int(grades[0])),
             probabilities=tuple(float(probability) for probability in by_grade[0]),
             p_referable=p_referable,
             grade=int(grades[0]) if evidence.gradable else None,
@@ -178,8 +180,14 @@ class GradeAnswerer(Answerer):
             sentences.append(f"The probabilities are votes of the {nearest} nearest training photographs.")
         if row["grade"] is not None:
             mean = sum(grade * row[f"p{grade}"] for grade in range(GRADES))
-            sentences.append(f"Graded by the expected grade ({mean:.1f}), not by the most probable one.")
-        sentences.append(f"Referred from {percent(self.operating_point.threshold)} (the mark on the last bar).")
+            sentences.append(
+                f"Graded by the expected grade ({mean:.1f}), among the grades at least half as probable as the most "
+                "probable one."
+            )
+        threshold = self.operating_point.threshold
+        if row["p_referable"] is not None:
+            shown = percent_apart(threshold, row["p_referable"])
+            sentences.append(f"Referred from {shown} (the mark on the last bar), or with grade {REFERABLE} or higher.")
         return " ".join(sentences)
 
     def _description(self, row: Row) -> str | None:
@@ -206,7 +214,7 @@ class GradeAnswerer(Answerer):
             "head": f"{release.head}, temperature {self.temperature:.3f}",
             "grade cuts": ", ".join(f"{cut:.2f}" for cut in self.cuts),
             "referred": f"from a probability of {self.operating_point.threshold:.3f} that the grade is {REFERABLE} or "
-            f"higher ({self.operating_point.name})",
+            f"higher ({self.operating_point.name}), and with such a grade",
             "grades by": f"the {release.neighbours['k']} nearest photographs" if release.neighbours else "its head",
             "calibrated by": str(release.calibration.get("calibrator", {}).get("kind", "temperature")),
             "sets of grades": f"with {1 - sets.thresholds.alpha:.0%} coverage" if sets else "none",
@@ -344,11 +352,6 @@ def grade_columns(by_grade: Probabilities) -> Table:
         "p_referable": referable_probability(by_grade),
         "grade": by_grade.argmax(axis=1),
     }
-
-
-def percent(share: float) -> str:
-    """Return a share as whole percent."""
-    return f"{100 * share:.0f} %"
 
 
 def _set_words(grades: str, alpha: float) -> str:

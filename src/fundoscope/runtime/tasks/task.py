@@ -130,6 +130,15 @@ class Bar:
     total: bool = False
     """A sum of bars above it."""
 
+    @property
+    def words(self) -> str:
+        """The probability in percent, told apart from the threshold, and from 0 and 100 where it is neither."""
+        if self.threshold is not None:
+            return percent_apart(self.probability, self.threshold)
+        if 0 < self.probability < LEAST_SHOWN:
+            return "< 1 %"
+        return "> 99 %" if 1 - LEAST_SHOWN < self.probability < 1 else percent(self.probability)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presentation:
@@ -255,6 +264,24 @@ class Task(ABC):
             raise refuse("labels", "names, each only once", release.labels)
         if len(release.descriptions) not in (0, len(release.labels)):
             raise refuse("descriptions", f"texts of {len(release.labels)} labels, or none", release.descriptions)
+
+
+LEAST_SHOWN: Final = 0.005
+"""What a whole number of percent would show as 0."""
+
+
+def percent(share: float) -> str:
+    """Return a share as whole percent."""
+    return f"{100 * share:.0f} %"
+
+
+def percent_apart(share: float, other: float) -> str:
+    """Return a share in percent, with so many decimals as are needed to tell it from another; at most four."""
+    for decimals in range(5):
+        words = f"{100 * share:.{decimals}f} %"
+        if share == other or words != f"{100 * other:.{decimals}f} %":
+            break
+    return words
 
 
 CANNOT_ASSESS: Final = "cannot assess"
