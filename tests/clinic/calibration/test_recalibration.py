@@ -175,9 +175,11 @@ def test_a_copy_carries_the_calibration_its_threshold_and_its_figures(held, open
     assert figures["set_coverage_cross_fitted"] == record["coverage_cross_fitted"]["all"]
     assert copy.grade_sets.thresholds.threshold == calibration.conformal.threshold
     assert (copy.path / CALIBRATION).read_text(encoding="utf-8") == to_json(record)
-    assert copy.card.startswith(opened.card.rstrip())
+    title, _, original = opened.card.strip().partition("\n")
+    assert copy.card.startswith(f"{title}\n\n> **This copy was calibrated anew on 2031-02-03.** It refers from ")
+    assert original.strip() in copy.card
     assert "## Calibrated anew, 2031-02-03" in copy.card
-    assert f"at the earlier threshold {opened.operating_point.threshold:.6g}." in copy.card
+    assert f"are there at the threshold {opened.operating_point.threshold:.6g}" in copy.card
     assert NO_LONGER not in copy.card
 
 
@@ -214,7 +216,8 @@ def test_the_guarantee_of_a_commissioning_does_not_outlive_its_scores(held, open
     assert (was_commissioned(commissioned), was_commissioned(copy)) == (True, False)
     assert not (copy.path / PROTOCOL).exists()
     assert not (copy.path / READABLE).exists()
-    assert sorted(copy.release.evaluation) == ["calibration", "idrid"]
+    assert list(copy.release.evaluation) == ["calibration", "before, at the threshold 0.5"]
+    assert copy.release.evaluation["before, at the threshold 0.5"] == {"idrid": {"kappa": 0.5}}
     assert NO_LONGER in copy.card
 
 

@@ -111,8 +111,29 @@ def test_the_copy_is_whole_carries_the_protocol_and_leaves_the_original_alone(ti
     assert read_protocol(tmp_path / "copy" / "protocol.json")["seal"] == protocol["seal"]
     assert str(protocol["seal"]) in copy.release.evaluation["commissioning"]["protocol"]
     assert "## Commissioning, 2026-11-21" in copy.card
-    assert "were made at the threshold 0.5." in copy.card
+    assert f"It refers from {protocol['threshold']:.6g}." in copy.card
+    assert "figures of decisions, are there at the threshold 0.5" in copy.card
     assert (tiny_release / "release.json").read_bytes() == before
+
+
+def test_figures_of_decisions_stay_with_the_threshold_that_they_were_measured_at(write_tiny_release, tmp_path):
+    measured = {"estimate": 0.974, "low": 0.91, "high": 1.0, "level": 0.95}
+    evaluation = {"idrid_test": {"quadratic_kappa": measured, "decision_specificity": measured, "photographs": 103}}
+    original = write_tiny_release(tmp_path / "release", evaluation=evaluation)
+
+    first = commission_release(open_release(original), tmp_path / "first", made())
+    second = commission_release(first, tmp_path / "second", made(sensitivity=0.8))
+
+    assert list(first.release.evaluation) == ["commissioning", "idrid_test", "before, at the threshold 0.5"]
+    assert first.release.evaluation["idrid_test"] == {"quadratic_kappa": measured, "photographs": 103}
+    assert first.release.evaluation["before, at the threshold 0.5"] == {
+        "idrid_test": {"decision_specificity": measured}
+    }
+    assert second.release.evaluation["before, at the threshold 0.5"] == {
+        "idrid_test": {"decision_specificity": measured}
+    }
+    assert second.card.count("> **This copy was ") == 1
+    assert f"It refers from {second.operating_point.threshold:.6g}." in second.card
 
 
 def test_a_copy_can_be_commissioned_again(tiny_release, tmp_path):

@@ -192,6 +192,18 @@ def test_figures_show_intervals_as_one_and_spell_out_the_rest():
     ]
 
 
+def test_no_figure_of_a_release_is_left_out_of_the_report(tiny, retinas, tmp_path):
+    evaluation = {"commissioning": {"verdict": "Guaranteed: at least 85%."}} | {
+        f"site {number}": {"quadratic_kappa": 0.5 + number / 100, "photographs": number} for number in range(40)
+    }
+    grader = Grader.open(tiny["write_tiny_release"](tmp_path / "release", evaluation=evaluation), threads=1)
+
+    page = Text(report_on(grader, [Listed("one.jpg", retinas[0])], tmp_path / "report"))
+
+    assert "Guaranteed: at least 85%." in page.text
+    assert all(f"site {number}: quadratic kappa" in page.text for number in range(40))
+
+
 def test_templates_ship_with_the_package():
     folder = Path(report_module.__file__).parent / "templates"
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from fundoscope.clinic.calibration.calibration import Calibration, Source
 from fundoscope.clinic.commissioning.protocol import PROTOCOL, READABLE
+from fundoscope.clinic.documents import card_of_copy, earlier_figures
 from fundoscope.decide.calibrate import CUTTERS
 from fundoscope.decide.conformal import GROUPED_BY, GradeSets
 from fundoscope.decide.heads import outputs_of, probabilities
@@ -27,7 +28,6 @@ from fundoscope.version import __version__
 CALIBRATION: Final = "calibration.json"
 SCHEMA: Final = 1
 
-MADE_BEFORE: Final = "Figures further up were measured before, at the earlier threshold {threshold:.6g}."
 NO_LONGER: Final = "The guarantee of its commissioning was for the earlier scores and is gone: commission the copy."
 
 
@@ -195,7 +195,8 @@ def _described(opened: OpenRelease, calibration: Calibration, written: Mapping[s
         calibration=parameters,
         conformal=written["conformal"],
         operating_point=point.to_dict(),
-        evaluation=measured | {"calibration": figures},
+        evaluation={"calibration": figures}
+        | earlier_figures(measured, opened.operating_point.threshold, all_of_them=True),
         limits=[*(limit for limit in original.limits if limit not in stale), *limits],
     )
 
@@ -203,8 +204,6 @@ def _described(opened: OpenRelease, calibration: Calibration, written: Mapping[s
 def _card(opened: OpenRelease, calibration: Calibration, written: Mapping[str, Any]) -> str:
     loss, coverage, fit = calibration.figures["log_loss"], calibration.coverage, calibration.fit
     lines = [
-        opened.card.rstrip(),
-        "",
         f"## Calibrated anew, {written['date']}",
         "",
         f"- By {calibration.settings.method}, on {calibration.photographs} photographs of {calibration.patients} "
@@ -216,10 +215,9 @@ def _card(opened: OpenRelease, calibration: Calibration, written: Mapping[str, A
         f"that their thresholds were not from, {coverage.mean_size:.2f} grades on average.",
         *[f"- {warning}" for warning in calibration.warnings()],
         *([f"- {NO_LONGER}"] if was_commissioned(opened) else []),
-        "",
-        MADE_BEFORE.format(threshold=opened.operating_point.threshold),
     ]
-    return "\n".join(lines) + "\n"
+    made, earlier = f"calibrated anew on {written['date']}", opened.operating_point.threshold
+    return card_of_copy(opened.card, made, calibration.threshold, earlier, "\n".join(lines))
 
 
 def interval_to_dict(interval: Interval) -> dict[str, Any]:

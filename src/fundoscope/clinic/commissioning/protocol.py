@@ -17,6 +17,7 @@ from typing import Any, Final
 from fundoscope.clinic.commissioning.cohort import Answers, Flow
 from fundoscope.clinic.commissioning.commission import Bound, CommissioningResult, Expected, Figures
 from fundoscope.clinic.commissioning.words import to_markdown, verdict
+from fundoscope.clinic.documents import card_of_copy, earlier_figures
 from fundoscope.decide.referral import OperatingPoint
 from fundoscope.errors import BadRelease, BadRequest
 from fundoscope.evaluation.statistics.interval import Interval
@@ -163,8 +164,14 @@ def commission_release(opened: OpenRelease, target: Path, protocol: Mapping[str,
         raise BadRequest(f"{target}: expected a guaranteed threshold to write into a copy, got none. Add patients.")
     original = opened.release
     readable = to_markdown(protocol)
-    before = f"Decisions counted further up were made at the threshold {opened.operating_point.threshold:.6g}."
-    card = f"{opened.card.rstrip()}\n\n{readable.replace('# ', '## ', 1)}\n{before}\n"
+    earlier = opened.operating_point.threshold
+    card = card_of_copy(
+        opened.card,
+        f"commissioned on {protocol['date']}",
+        protocol["threshold"],
+        earlier,
+        readable.replace("# ", "## ", 1),
+    )
     changed = {CARD: card.encode(), PROTOCOL: to_json(protocol).encode(), READABLE: readable.encode()}
     terms = protocol["terms"]
     point = OperatingPoint(
@@ -181,10 +188,12 @@ def commission_release(opened: OpenRelease, target: Path, protocol: Mapping[str,
         "specificity": at_threshold["specificity"],
         "protocol": f"{PROTOCOL}, seal {protocol['seal']}",
     }
+    measured = {key: value for key, value in original.evaluation.items() if key != "commissioning"}
     copy = replace(
         original,
         operating_point=point.to_dict(),
-        evaluation=original.evaluation | {"commissioning": figures},
+        # First, as what belongs to the threshold in force.
+        evaluation={"commissioning": figures} | earlier_figures(measured, earlier, all_of_them=False),
     )
     return copy_release(opened, target, copy, changed)
 

@@ -20,9 +20,6 @@ from fundoscope.runtime.tasks.task import Finding, Presentation, Row, TaskWords,
 PHOTOGRAPHS_PER_PAGE: Final = 200
 """A page holds its pictures itself, about 0.1 MB each; beyond this many the report is split."""
 
-EVALUATION_LINES: Final = 24
-"""Figures of a release shown at most; all of them are in its model card."""
-
 SYMBOLS: Final[dict[Tone, str]] = {"alert": "▲", "clear": "●", "unknown": "◆"}
 """Beside each decision, so that none is known by its colour alone."""
 
@@ -129,7 +126,7 @@ def _about_release(grader: Grader) -> dict[str, Any]:
         "gate": opened.gate.to_dict(),
         "heatmap_shown": opened.heatmap_state[0],
         "heatmap_words": opened.heatmap_state[1],
-        "evaluation": list(figures(opened.release.evaluation))[:EVALUATION_LINES],
+        "evaluation": list(figures(opened.release.evaluation)),
     }
 
 
