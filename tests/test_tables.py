@@ -281,6 +281,14 @@ def test_answers_that_contradict_each_other_are_refused_and_repeated_ones_are_no
         joined({**same, "grade": [1, 2]}, listed)
 
 
+def test_what_is_known_of_the_patient_makes_no_other_answer():
+    """One file may be listed for two patients: its answer is the same."""
+    notes = {"patient_note": ["One eye only.", None], "patient_raw": [" 7", None], "sop_uid": ["1.2", None]}
+    predictions = {"image": ["a.jpg", "b.jpg"], "sha256": ["a" * 64] * 2, "grade": [2, 2], **notes}
+
+    assert len(joined(predictions, {"image": ["c.jpg"], "sha256": ["a" * 64], "grade": [2]}).rows) == 1
+
+
 def test_the_manifest_says_who_it_is_and_the_prediction_fills_what_it_leaves_blank():
     result = joined(
         {"image": ["a", "b"], "patient": ["p1", "p2"], "eye": ["left", "right"], "grade": [0, 0], "fold": [1, 1]},

@@ -16,7 +16,18 @@ from fundoscope.tables.columns import row_number
 PREDICTED: Final = "predicted_"
 """What the name of a prediction's column begins with where the manifest has a column of that name, too."""
 
-WHO_AND_WHAT: Final = ("image", "sha256", "source", "patient", "eye", "taken")
+WHO_AND_WHAT: Final = (
+    "image",
+    "sha256",
+    "source",
+    "patient",
+    "patient_raw",
+    "patient_note",
+    "eye",
+    "taken",
+    "study_uid",
+    "sop_uid",
+)
 """Columns that say what a photograph is, not what was thought of it; the manifest is believed first."""
 
 
