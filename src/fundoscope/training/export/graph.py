@@ -3,7 +3,9 @@
 The graph takes prepared photographs as they are (uint8) and normalises them itself, so that no
 caller can forget it. The heatmap is Grad-CAM on the last feature map A: for pooled features
 f = mean(A), d(score)/dA is d(score)/df divided by the number of cells, so the map is
-relu(sum_c d(score)/df_c * A_c) in closed form (Selvaraju et al., ICCV 2017, eq. 1 and 2). Networks that pool otherwise
+relu(sum_c d(score)/df_c * A_c) in closed form (Selvaraju et al., ICCV 2017, eq. 1 and 2). Where the answer is a mean
+over views (mirror image) or networks, the score is of the mean, and each view's map is weighted by the gradient at its
+own features: with a hidden layer that at their mean is another. Networks that pool otherwise
 (transformers, VGG, MobileNetV3) have theirs traced (`traced`) or none. With both eyes
 the map is the graded photograph's: the score's gradient with respect to its own half of what the head reads.
 
@@ -27,6 +29,7 @@ from fundoscope.parallel import available_cores
 from fundoscope.runtime.backends.sessions import run_graph
 from fundoscope.runtime.tasks import DR_GRADE
 from fundoscope.runtime.tasks.task import Task
+from fundoscope.training.attribution.explain import Method, answer_and_explain
 from fundoscope.training.networks.grading import GradingNetwork, laid_back, mean_of
 from fundoscope.training.networks.normalisation import Normalise
 
@@ -43,7 +46,10 @@ FREE = 7
 """Photographs that a graph is traced with: a number that is no other length in it, so that none is taken for it."""
 
 MAP_CORRELATION = 0.999
-"""Smallest correlation of a heatmap with torch's."""
+"""Smallest correlation of a heatmap with torch's, and of its closed form with the gradient of the whole answer."""
+
+AUTOGRAD_PHOTOGRAPHS = 4
+"""Photographs that a closed form is compared on: each costs a pass backward through the whole network."""
 
 
 class PlainGraph(nn.Module):
@@ -64,11 +70,14 @@ class PlainGraph(nn.Module):
     def forward(self, canvases: UInt8[Tensor, "photo *eyes side side 3"]) -> tuple[Tensor, ...]:
         """Return raw output (photo, output) and features (photo, feature)."""
         readings = self.read(self.normalise(canvases))
-        return mean_of([reading.raw for reading in readings]), self._reported(readings)
+        return _mean_raw(readings), self._reported(readings)
 
-    def read(self, pictures: Float[Tensor, "photo *eyes 3 side side"]) -> list[Read]:
-        """Return what each network makes of the pictures; averaged with the mirror image where asked."""
-        return [_read(network, pictures) for network in self.networks]
+    def read(self, pictures: Float[Tensor, "photo *eyes 3 side side"]) -> list[list[Read]]:
+        """Return what each network makes of each view of the pictures: as they are and, where asked, mirrored."""
+        return [
+            [_read(network, view, mirrored=mirrored) for view, mirrored in network.views(pictures)]
+            for network in self.networks
+        ]
 
     def exportable(self, example: UInt8[Tensor, "photo *eyes side side 3"]) -> nn.Module:
         """Return what the exporter is given."""
@@ -91,16 +100,15 @@ class PlainGraph(nn.Module):
         with torch.inference_mode():
             return int(network.head(torch.zeros(1, network.seen)).shape[1])
 
-    def _reported(self, readings: list[Read]) -> Tensor:
-        return torch.cat(
-            [net.reported(_own(net, reading.seen)) for net, reading in zip(self.networks, readings, strict=True)], dim=1
-        )
+    def _reported(self, readings: list[list[Read]]) -> Tensor:
+        seen = [mean_of([view.seen for view in views]) for views in readings]
+        return torch.cat([net.reported(_own(net, mean)) for net, mean in zip(self.networks, seen, strict=True)], dim=1)
 
 
 class ReleaseGraph(PlainGraph):
     """The same with the heatmap in closed form, for networks whose features are the mean of their last map.
 
-    The score is a function of the mean raw output, so the heatmap of several networks is the sum of theirs.
+    The score is a function of the mean raw output, so the heatmap of several networks, or views, is the sum of theirs.
     """
 
     outputs = ("raw", "features", "heatmap")
@@ -111,10 +119,10 @@ class ReleaseGraph(PlainGraph):
     ) -> tuple[Float[Tensor, "photo output"], Float[Tensor, "photo feature"], Float[Tensor, "photo row column"]]:
         """Return raw output, features, and a heatmap with largest value 1 (0 where nothing supported the answer)."""
         readings = self.read(self.normalise(canvases))
-        raw = mean_of([reading.raw for reading in readings])
+        raw = _mean_raw(readings)
         relevance = [
-            (reading.maps * _own(net, net.head.relevance(reading.seen, raw))[:, :, None, None]).sum(dim=1)
-            for net, reading in zip(self.networks, readings, strict=True)
+            mean_of([_weighted(net, view, raw) for view in views])
+            for net, views in zip(self.networks, readings, strict=True)
         ]
         heat = mean_of(relevance).relu()
         # An added epsilon would vanish in the exported graph; a floor does not.
@@ -122,26 +130,33 @@ class ReleaseGraph(PlainGraph):
 
 
 class Read(NamedTuple):
-    """What a network makes of pictures."""
+    """What a network makes of one view of pictures."""
 
     maps: Float[Tensor, "photo ..."]
-    """What is before pooling, of the graded photographs."""
+    """What is before pooling, of the graded photographs, as it lies on the photograph."""
     seen: Float[Tensor, "photo seen"]
     """What the head reads."""
     raw: Float[Tensor, "photo output"]
 
 
-def _read(network: GradingNetwork, pictures: Float[Tensor, "photo *eyes 3 side side"]) -> Read:
-    reads = [_read_once(network, view, mirrored=mirrored) for view, mirrored in network.views(pictures)]
-    return Read(*(mean_of(parts) for parts in zip(*reads, strict=True)))
-
-
-def _read_once(network: GradingNetwork, pictures: Float[Tensor, "photo *eyes 3 side side"], *, mirrored: bool) -> Read:
+def _read(network: GradingNetwork, pictures: Float[Tensor, "photo *eyes 3 side side"], *, mirrored: bool) -> Read:
     laid, there = network.lay_out(pictures)
     maps = network.maps(laid)
     seen = network.join(network.pool(maps), there)
     graded = maps if there is None else maps[: pictures.shape[0]]
     return Read(laid_back(graded, mirrored=mirrored), seen, network.head(seen))
+
+
+def _mean_raw(readings: list[list[Read]]) -> Float[Tensor, "photo output"]:
+    return mean_of([mean_of([view.raw for view in views]) for views in readings])
+
+
+def _weighted(
+    network: GradingNetwork, view: Read, raw: Float[Tensor, "photo output"]
+) -> Float[Tensor, "photo row column"]:
+    """Return a view's maps weighted by the gradient of the score of the mean answer, at the view's own features."""
+    gradient = _own(network, network.head.relevance(view.seen, raw))  # (photo, feature)
+    return (view.maps * gradient[:, :, None, None]).sum(dim=1)
 
 
 def _own(network: GradingNetwork, seen: Float[Tensor, "photo seen"]) -> Float[Tensor, "photo feature"]:
@@ -236,6 +251,24 @@ def check_pooling(graph: ReleaseGraph, canvases: UInt8[np.ndarray, "photo *eyes 
         )
 
 
+def check_closed_form(graph: ReleaseGraph, canvases: UInt8[np.ndarray, "photo *eyes side side 3"]) -> None:
+    """Compare heatmaps in closed form with Grad-CAM by autograd, the gradient of the whole answer.
+
+    Raises:
+        BadRelease: If one correlates below 0.999.
+    """
+    pictures = torch.from_numpy(canvases)
+    with torch.no_grad():
+        closed = graph(pictures)[2].numpy()
+    defined = answer_and_explain(list(graph.networks), graph.normalise(pictures), Method()).map.detach().numpy()
+    lowest = min(_correlation(a, b) for a, b in zip(closed, defined, strict=True))
+    if not lowest >= MAP_CORRELATION:
+        raise BadRelease(
+            f"export: expected heatmaps that correlate >= {MAP_CORRELATION} with the gradient of the whole answer, got "
+            f"{lowest:.4f}; no release is written. Choose another release.heatmap"
+        )
+
+
 def halve(model: bytes) -> bytes:
     """Store large weights of an ONNX graph as 16-bit floats, which it widens to 32 bits when it is loaded.
 
@@ -279,10 +312,11 @@ def check_parity(
 
     Raises:
         BadRelease: If a raw output deviates by more than the tolerance, a heatmap correlates below 0.999, is no
-            Grad-CAM, or an answer changes. The message says how far off it was.
+            Grad-CAM of the answer, or an answer changes. The message says how far off it was.
     """
     if isinstance(graph, ReleaseGraph):
         check_pooling(graph, canvases[:1])
+        check_closed_form(graph, canvases[:AUTOGRAD_PHOTOGRAPHS])
     with torch.no_grad():
         expected = dict(
             zip(graph.outputs, (output.numpy() for output in graph(torch.from_numpy(canvases))), strict=True)
