@@ -76,3 +76,44 @@ def test_frozen_weights_are_given_to_no_optimiser():
     given = {id(p) for group in optimiser.param_groups for p in group["params"]}
     assert not given & {id(p) for p in backbone.layer1.parameters()}
     assert optimiser.defaults["nesterov"]
+
+
+def retfound_layer(name: str, depth: int) -> int:
+    """RETFound's get_layer_id_for_vit: embeddings 0, block k at k + 1, whatever stands behind the blocks at the top."""
+    if name in ("cls_token", "pos_embed", "reg_token") or name.startswith("patch_embed"):
+        return 0
+    return int(name.split(".")[1]) + 1 if name.startswith("blocks") else depth + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "pool"),
+    [
+        ("vit_tiny_patch16_224", "class_token"),
+        ("vit_tiny_patch16_224", "mean"),
+        ("vit_small_patch14_dinov2", "class_token"),
+        ("vit_small_patch14_reg4_dinov2", "mean"),
+        ("retfound", "default"),
+    ],
+)
+def test_a_transformer_s_rates_are_those_of_retfound_s_ladder(name: str, pool: str):
+    depth, decay, size = 3, 0.65, {"depth": 3, "embed_dim": 24, "num_heads": 2}
+    backbone = build_backbone(Network(backbone=name, size=size, pool=pool))
+    head = torch.nn.Linear(24, 4)
+
+    optimiser = build_optimiser(backbone, head, Optimiser(rate=1.0, layer_decay=decay, weight_decay=0.1))
+
+    group_of = {id(p): group for group in optimiser.param_groups for p in group["params"]}
+    assert sum(len(group["params"]) for group in optimiser.param_groups) == len(group_of)
+    for key, weight in backbone.named_parameters():
+        group = group_of[id(weight)]
+        assert group["lr"] == pytest.approx(decay ** (depth + 1 - retfound_layer(key, depth))), key
+        assert weight.ndim > 1 or group["weight_decay"] == 0.0, key
+    assert group_of[id(head.weight)]["lr"] == 1.0
+
+
+def test_without_layer_decay_every_layer_has_the_full_rate():
+    backbone = build_backbone(Network(backbone="vit_tiny_patch16_224", size={"depth": 2}, pool="class_token"))
+
+    optimiser = build_optimiser(backbone, torch.nn.Linear(192, 4), Optimiser(rate=0.5))
+
+    assert {group["lr"] for group in optimiser.param_groups} == {0.5}

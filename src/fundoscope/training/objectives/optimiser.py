@@ -71,13 +71,20 @@ def build_optimiser(backbone: nn.Module, rest: nn.Module, config: Optimiser) -> 
 
 
 def _leave_the_top_to_the_head(backbone: nn.Module, groups: list[dict[str, Any]], decay: float) -> None:
-    """Lower every layer by one where a block is the topmost: the top rung is the head's.
+    """Lower every layer by one where a block is the topmost, but not what stands behind the blocks.
 
-    RETFound's ladder (scale d^(25 - i), block k of 24 at i = k + 1) has the head and the norm before it on the top
-    rung; timm counts within the backbone only, and puts the last block there where the norm is counted as its part.
+    RETFound's ladder (scale d^(25 - i), block k of 24 at i = k + 1) has the head and the norm before it at 1; timm
+    counts within the backbone only, and puts the last block there, with the norm where that is counted as its part.
     """
     blocks = {id(weight) for name, weight in backbone.named_parameters() if re.search(r"\.\d+\.", name)}
     top = [group for group in groups if group["lr_scale"] == 1.0]
-    if any(id(weight) in blocks for group in top for weight in group["params"]):
-        for group in groups:
-            group["lr_scale"] *= decay
+    if decay == 1.0 or not any(id(weight) in blocks for group in top for weight in group["params"]):
+        return
+    behind = []
+    for group in top:
+        rest = [weight for weight in group["params"] if id(weight) not in blocks]
+        group["params"] = [weight for weight in group["params"] if id(weight) in blocks]
+        behind.append({**group, "params": rest})
+    for group in groups:
+        group["lr_scale"] *= decay
+    groups.extend(behind)
