@@ -143,6 +143,14 @@ def test_what_stands_before_the_damage_is_read():
     assert read_header(data[: data.index(b"\x20\0\x62\0") + 9]).patient == "0042"
 
 
+def test_damaged_meta_information_does_not_hide_the_header():
+    data = dicom(PatientID="0042", ImageLaterality="L")
+    for at in range(132, meta_end(data)):
+        damaged = data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
+
+        assert (read_header(damaged).patient, read_header(damaged).eye) == ("0042", "left"), at
+
+
 def test_a_deflated_header_is_read_without_inflating_what_follows():
     """The pixels inflate to 300 MB; were they inflated, memory would show it."""
     plain = dicom(PatientID="0042", ImageLaterality="L")

@@ -35,6 +35,9 @@ PIXELS: Final = 0x7FE00008
 _EXPLICIT_VR: Final = re.compile(rb"[A-Z]{2}")
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 
+_FIRST_ELEMENTS: Final = (b"\x08\0\x05\0CS", b"\x08\0\x08\0CS", b"\x08\0\x16\0UI")
+"""How data sets begin: with their character set, the type of the image or its class."""
+
 _EYES: Final = {"L": "left", "R": "right"}
 _EYE_CODES: Final = {"7771000": "left", "G-A101": "left", "24028007": "right", "G-A100": "right"}
 """Codes of a side in SNOMED CT and its older form (PS3.16, CID 244)."""
@@ -127,12 +130,20 @@ def _elements(data: bytes) -> Dataset:
         return int(tag) >= PIXELS
 
     try:
-        return _dataset(data, before_pixels)
+        dataset = _dataset(data, before_pixels)
     except Exception:  # as `read_header`
-        if not tags:
-            raise
-        damaged = tags[-1]
-        return _dataset(data, lambda tag, vr, length: int(tag) >= int(damaged))
+        damaged = int(tags[-1]) if tags else PIXELS
+        dataset = _dataset(_without_meta(data), lambda tag, vr, length: int(tag) >= damaged)
+    if "SOPClassUID" in dataset or _without_meta(data) is data:
+        return dataset
+    # Lengths in the meta information may be wrong, and those who follow them astray.
+    return _dataset(_without_meta(data), lambda tag, vr, length: int(tag) >= PIXELS)
+
+
+def _without_meta(data: bytes) -> bytes:
+    """Return a file from the first element of its data set on, where that can be recognised; else the file itself."""
+    starts = [at for start in _FIRST_ELEMENTS if (at := data.find(start, PREAMBLE_BYTES, HEADER_BYTES)) >= 0]
+    return data[min(starts) :] if starts else data
 
 
 def _dataset(data: bytes, stop_when: Callable[[BaseTag, str | None, int], bool]) -> Dataset:

@@ -130,7 +130,7 @@ def _bytes_of(path: Path | str, limits: Limits) -> bytes:
                 header=read_header(path).to_dict(),
             )
         data = Path(path).read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # ValueError: a name with a zero in it, which no file can have
         raise UnreadablePhotograph(f"{path}: expected a photograph, there is no such file. Check the path.") from None
     except IsADirectoryError:
         raise UnreadablePhotograph(f"{path}: expected a photograph, got a folder. Name the files in it.") from None
