@@ -209,7 +209,47 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path):
     state["blocks.1.norm1.bias"] = torch.full((24,), float("nan"))
     path = write(tmp_path / "w.pth", {"model": state})
 
-    with pytest.raises(
-        BadCheckpoint, match=r"expected finite weights, got NaN or infinity in 1 of .*blocks\.1\.norm1"
-    ):
+    with pytest.raises(BadCheckpoint, match=r"expected finite weights, got NaN or infinity in 1 of .*blocks\.1\.norm1"):
         build_backbone(Network(backbone="retfound", size=SMALL, weights=path), side=224)
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "module._orig_mod.", "model.", "model.module.", "net."])
+@pytest.mark.parametrize("container", ["", "model", "state_dict", "model_state_dict"])
+def test_what_a_wrapper_put_before_every_name_is_taken_off(tmp_path: Path, wrapper: str, container: str):
+    state = vit("vit_large_patch16_224").state_dict()
+    wrapped = {wrapper + name: value for name, value in state.items()}
+    path = write(tmp_path / "W.PTH", {container: wrapped, "epoch": 3} if container else wrapped)
+
+    model = build_backbone(Network(backbone="vit_large_patch16_224", size=SMALL, weights=path), side=224)
+
+    own = model.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in state.items())
+
+
+def test_retfound_s_file_is_recognised_behind_a_wrapper(tmp_path: Path):
+    stored = {f"module.{name}": value for name, value in retfound()["model"].items()}
+
+    checkpoint = read_checkpoint(write(tmp_path / "w.pth", {"model": stored}))
+
+    assert checkpoint.layout == "RETFound"
+    assert set(checkpoint.state) == set(vit("vit_large_patch16_224").state_dict())
+
+
+def test_wrapped_safetensors_of_a_convolutional_network_are_read(tmp_path: Path):
+    torch.manual_seed(3)
+    state = timm.create_model("resnet18", num_classes=7).state_dict()
+    save_file({f"module.{name}": value for name, value in state.items()}, tmp_path / "w.safetensors")
+
+    model = build_backbone(Network(backbone="resnet18", weights=str(tmp_path / "w.safetensors")))
+
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+def test_a_prefix_of_some_names_alone_is_no_wrapper_and_refused(tmp_path: Path):
+    state = vit("vit_large_patch16_224").state_dict()
+    mixed = {(f"module.{name}" if name.startswith("blocks") else name): value for name, value in state.items()}
+
+    with pytest.raises(BadCheckpoint, match=r"keys are missing for this network, among them blocks\.0"):
+        build_backbone(
+            Network(backbone="vit_large_patch16_224", size=SMALL, weights=write(tmp_path / "w.pth", mixed)), side=224
+        )

@@ -6,6 +6,9 @@ Three layouts besides timm's own are recognised by their keys:
 - DINOv2 as it is trained (RETFound-DINOv2): `teacher`, names behind `backbone.`, blocks perhaps in chunks;
 - DINOv2 as its authors publish it: registers and class token apart, `w12` and `w3` in the gated layers.
 
+Names may stand behind what a wrapper put before all of them (`module.` of DataParallel, `_orig_mod.` of torch.compile,
+`model.` of a Lightning module): it is taken off.
+
 A `.pth` file is read with `weights_only=True`; besides tensors it may hold an `argparse.Namespace`, which RETFound's
 holds, and nothing else: no code of a file is ever run.
 """
@@ -15,7 +18,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -39,8 +42,15 @@ LEFT_OUT: Final[dict[str, tuple[str, ...]]] = {
 """Layouts, and the names in each that belong to its pretraining and not to the encoder."""
 
 
-PICKLED: Final = (".pth", ".pt", ".bin", ".tar")
+PICKLED: Final = (".pth", ".pt", ".bin", ".tar", ".ckpt")
 """Endings of files that torch pickled; any other file must be safetensors."""
+
+
+CONTAINERS: Final = ("teacher", "model", "state_dict", "model_state_dict", "net")
+"""Names under which a file may hold the network's tensors; the first that is there counts."""
+
+WRAPPERS: Final = ("module.", "_orig_mod.", "model.", "net.")
+"""What wrappers put before the name of every tensor of the network inside them."""
 
 
 class Checkpoint(NamedTuple):
@@ -58,18 +68,26 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     Raises:
         BadCheckpoint: If there is no such file, it holds anything but tensors and settings, or no state dict.
     """
-    pickled = Path(path).suffix in PICKLED
+    pickled = Path(path).suffix.lower() in PICKLED
     stored: Mapping[str, Any] = _unpickled(path) if pickled else read_safetensors(path)
-    layout = layout_of(stored)
-    containers = [stored[name] for name in ("teacher", "model", "state_dict") if isinstance(stored.get(name), Mapping)]
-    inner = containers[0] if containers else stored
+    containers = [name for name in CONTAINERS if isinstance(stored.get(name), Mapping)]
+    inner = stored[containers[0]] if containers else stored
     state = {str(name): value for name, value in inner.items() if isinstance(value, Tensor)}
     if not state or len(state) < len(inner):
         raise BadCheckpoint(
             f"{path}: expected a state dict, by itself or under teacher, model or state_dict, got the keys "
             f"{', '.join(map(str, list(stored)[:5]))}. Take the network's weights out of it, as safetensors"
         )
+    state = unwrapped(state)
+    layout = layout_of(state, teacher=containers[:1] == ["teacher"])
     return Checkpoint(to_timm(state, layout, where=str(path)), layout)
+
+
+def unwrapped(state: State) -> State:
+    """Return tensors by the network's own names, without what wrappers, one in the other, put before all of them."""
+    while wrapper := next((prefix for prefix in WRAPPERS if all(name.startswith(prefix) for name in state)), ""):
+        state = {name.removeprefix(wrapper): value for name, value in state.items()}
+    return state
 
 
 def read_safetensors(path: Path | str) -> State:
@@ -88,14 +106,17 @@ def read_safetensors(path: Path | str) -> State:
         ) from error
 
 
-def layout_of(stored: Mapping[str, Any]) -> str:
-    """Which layout a checkpoint is in: a name of LEFT_OUT."""
-    inner = stored.get("model", stored)
-    names = list(inner) if isinstance(inner, Mapping) else []
+def layout_of(names: Collection[str], *, teacher: bool = False) -> str:
+    """Which layout a checkpoint is in: a name of LEFT_OUT.
+
+    Args:
+        names: Of its tensors.
+        teacher: Whether they are those of a teacher, which a student is trained beside.
+    """
+    if teacher:
+        return "DINOv2 training"
     if any(name.startswith("decoder_") for name in names):
         return "RETFound"
-    if isinstance(stored.get("teacher"), Mapping):
-        return "DINOv2 training"
     # A masked autoencoder's encoder has a mask token only beside its decoder; timm's DINOv2 has none.
     return "DINOv2" if "mask_token" in names or "register_tokens" in names else "timm"
 
