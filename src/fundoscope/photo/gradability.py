@@ -1,4 +1,4 @@
-"""Whether a photograph can be graded: one retina, found, and good enough. One place for all that ask."""
+"""Whether a photograph can be graded: one retina, found, good enough and seen to be one. One place for all that ask."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from fundoscope.arrays import Photo
+from fundoscope.photo.evidence import shows_retina
 from fundoscope.photo.fov import Field, find_field
 from fundoscope.photo.montage import shows_several_retinas
-from fundoscope.photo.quality import Gate, Quality, Verdict, judge, measure_quality
+from fundoscope.photo.no_field import squashed_words, why_no_field
+from fundoscope.photo.quality import NOTHING, Gate, Quality, Verdict, judge, measure_quality
 
 SEVERAL: Final = Verdict(
     False, "reject", "more than one retina in the picture: expected a photograph of one. Crop it to one retina."
+)
+
+
+NO_EVIDENCE: Final = Verdict(
+    False, "reject", "neither vessels nor an optic disc to be seen: not a fundus photograph, or not of the retina"
 )
 
 
@@ -38,7 +45,14 @@ def assess_gradability(photo: Photo, gate: Gate, *, requires_field: bool = True)
     field = find_field(photo)
     if field is None and not requires_field:
         return Gradability(field=None, quality=None, verdict=None)
+    if field is None and (reason := squashed_words(photo)):
+        return Gradability(field=None, quality=NOTHING, verdict=Verdict(False, "reject", reason))
     if shows_several_retinas(photo, field):
         return Gradability(field=None, quality=None, verdict=SEVERAL)
+    if field is None:
+        return Gradability(field=None, quality=NOTHING, verdict=Verdict(False, "reject", why_no_field(photo)))
     quality = measure_quality(photo, field)
-    return Gradability(field=field, quality=quality, verdict=judge(quality, gate))
+    verdict = judge(quality, gate)
+    if verdict.gradable and not shows_retina(photo, field):
+        verdict = NO_EVIDENCE
+    return Gradability(field=field, quality=quality, verdict=verdict)

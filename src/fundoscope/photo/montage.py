@@ -58,6 +58,10 @@ CLEAR: Final = (0.35, 0.95)
 MOST_SHARED: Final = 0.6
 """Share of the smaller of two circles within the larger from which both are one field, unless it is clear."""
 
+SAME_CENTRE: Final = 0.35
+SAME_RADIUS: Final = 0.6
+"""Distance of the centres, and ratio of the radii, within which two circles are of one field."""
+
 LEAST_GREY_RADIUS: Final = 0.4
 """Least radius of a retina without colour (a red-free photograph), as a share of the largest one's."""
 
@@ -201,6 +205,8 @@ def _disc(small: SmallPhoto, lit: Mask, points: Points, circle: Circle) -> _Disc
 
 def _is_another(disc: _Disc, retinas: list[_Disc]) -> bool:
     """Whether a disc is a retina of its own beside those already found."""
+    if any(_is_same(disc, retina) for retina in retinas):
+        return False
     if not disc.coloured:
         # Lamps and logos are round too: grey discs count only where they are large, beside a retina with colour.
         largest = max((retina.radius for retina in retinas), default=np.inf)
@@ -211,6 +217,13 @@ def _is_another(disc: _Disc, retinas: list[_Disc]) -> bool:
         (disc.inside & retina.inside).sum() <= MOST_SHARED * min(disc.inside.sum(), retina.inside.sum())
         for retina in retinas
     )
+
+
+def _is_same(disc: _Disc, retina: _Disc) -> bool:
+    """Whether two circles are of one field, whose edge is not quite round."""
+    away = np.hypot(disc.row - retina.row, disc.column - retina.column)
+    smaller, larger = sorted((disc.radius, retina.radius))
+    return bool(away < SAME_CENTRE * larger and smaller > SAME_RADIUS * larger)
 
 
 def _has_ground_outside(small: SmallPhoto, lit: Mask, first: Field | None) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, UInt8
 
 from fundoscope.arrays import Photo
 from fundoscope.photo.fov import Field
@@ -91,12 +91,9 @@ def measure_quality(photo: Photo, field: Field | None) -> Quality:
     """
     if field is None or field.radius < 8:
         return NOTHING
-    green, inside = _working_copy(photo, field)
+    relative, inside = working_copy(photo, field)
     if inside.mean() < LEAST_PART:
         return NOTHING
-    background = np.maximum(_local_mean(green, inside), 4.0)
-    relative = np.clip(green / background - 1, -0.6, 0.6)
-    relative[~inside] = 0
     inside = cv2.erode(inside.astype(np.uint8), np.ones((11, 11), np.uint8)).astype(bool)
     if not inside.any():
         return NOTHING
@@ -195,7 +192,19 @@ def _complaint(name: str, came: float, needed: float) -> str:
     return f"{_COMPLAINTS[name]} ({name.replace('_', ' ')} {came:.2f}, at least {needed:.2f} needed)"
 
 
-def _working_copy(photo: Photo, field: Field) -> tuple[Plane, Inside]:
+def working_copy(photo: Photo, field: Field) -> tuple[Plane, Inside]:
+    """Return the green channel of the field's box at the working size against its surroundings, and what is inside.
+
+    0 where a pixel is as bright as its surroundings, -0.1 where it is a tenth darker.
+    """
+    green, inside = _green_copy(photo, field)
+    background = np.maximum(_local_mean(green, inside), 4.0)
+    relative = np.clip(green / background - 1, -0.6, 0.6)
+    relative[~inside] = 0
+    return relative, inside
+
+
+def _green_copy(photo: Photo, field: Field) -> tuple[Plane, Inside]:
     """Green channel of the field's box at the working size, and what of it is inside field and frame."""
     height, width = photo.shape[:2]
     top, bottom = max(0, int(field.row - field.radius)), min(height, int(field.row + field.radius) + 1)
@@ -254,7 +263,15 @@ def _exposure(photo: Photo, field: Field) -> float:
 
 
 def _vessels(relative: Plane, inside: Inside) -> float:
-    """Share of the field on dark ridges that are long: the larger eigenvalue of the Hessian less the smaller one.
+    """Share of the field on dark ridges that are long."""
+    _, _, parts, _ = cv2.connectedComponentsWithStats(ridges(relative, inside), connectivity=8)
+    lengths = parts[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1, initial=0)
+    covered = parts[1:, cv2.CC_STAT_AREA][lengths > WORKING_PX / 8].sum()
+    return _ramp(float(covered) / max(1, int(inside.sum())), *VESSELS)
+
+
+def ridges(relative: Plane, inside: Inside) -> UInt8[np.ndarray, "rows columns"]:
+    """Return 1 on dark ridges: where the larger eigenvalue of the Hessian exceeds the smaller one.
 
     As in Frangi et al. (MICCAI 1998), a vessel bends sharply across and hardly along itself.
     """
@@ -266,11 +283,7 @@ def _vessels(relative: Plane, inside: Inside) -> float:
     )
     half = (across + down) / 2
     turn = cv2.magnitude((across - down) / 2, mixed)
-    ridge = ((half + turn - np.abs(half - turn) > RIDGE) & inside).astype(np.uint8)
-    _, _, parts, _ = cv2.connectedComponentsWithStats(ridge, connectivity=8)
-    lengths = parts[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1, initial=0)
-    covered = parts[1:, cv2.CC_STAT_AREA][lengths > WORKING_PX / 8].sum()
-    return _ramp(float(covered) / max(1, int(inside.sum())), *VESSELS)
+    return np.asarray((half + turn - np.abs(half - turn) > RIDGE) & inside, np.uint8)
 
 
 def _ramp(value: float, low: float, high: float) -> float:

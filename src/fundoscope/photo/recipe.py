@@ -170,6 +170,8 @@ def prepare(photo: Photo, recipe: Recipe, *, field: Field | None = None) -> Prep
     """
     needed = recipe.crop in ("circle", "radius") or recipe.enhance == "ben_graham"
     field = find_field(photo) if field is None and needed else field
+    if field is not None and field.light_surround:
+        photo = _blacken_outside(photo, field)
     box = _box(photo, recipe, field)
     canvas = _lay(photo, box, recipe.side)
     placement = box.placement(recipe.side)
@@ -256,6 +258,13 @@ def _lay(photo: Photo, box: _Box, side: int) -> Canvas:
         part = np.asarray(cv2.copyMakeBorder(part, *beyond, cv2.BORDER_CONSTANT, value=(0, 0, 0)))
     how = cv2.INTER_AREA if min(box.height, box.width) >= side else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(part, (side, side), interpolation=how))
+
+
+def _blacken_outside(photo: Photo, field: Field) -> Photo:
+    """A photograph on white or grey as its camera took it, on black: networks have seen no other surround."""
+    cleared = np.zeros_like(photo)
+    cv2.copyTo(photo, field.mask(*photo.shape[:2]).astype(np.uint8), cleared)
+    return cleared
 
 
 def _clear_outside(canvas: Canvas, field: Field) -> Canvas:

@@ -1,0 +1,103 @@
+"""Why no field of view was found, in words that name what is wrong with the picture."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from fundoscope.arrays import Mask, Photo
+from fundoscope.photo.circles import boundary
+from fundoscope.photo.fov import SMALLEST_PX, SmallPhoto, lit_mask, mask_on_light, retina_colours, working_copy
+
+DARK_LEVEL: Final = 24
+"""Brightness that a hundredth of the pixels must reach in a picture that is not too dark."""
+
+COLOURLESS: Final = 12
+"""Largest spread between the channels, on nine tenths of what is lit, of a picture without colour."""
+
+ONE_CHANNEL: Final = 0.12
+"""Brightness of the other two channels, as a share of the brightest, of a picture in one colour."""
+
+ROUND: Final = 0.93
+"""Shorter over longer axis from which an ellipse is a circle."""
+
+FITS: Final = 0.85
+"""Share of an outline that an ellipse must explain."""
+
+LEAST_AREA: Final = 0.05
+"""Share of the frame that an ellipse must cover."""
+
+NOT_RETINA: Final = "no retina found: not a fundus photograph"
+
+
+def why_no_field(photo: Photo) -> str:
+    """Return the reason why `find_field` finds no field of view in a photograph that is not squashed."""
+    height, width = photo.shape[:2]
+    if min(height, width) < SMALLEST_PX:
+        return f"no retina found: the picture has {width} x {height} px, at least {SMALLEST_PX} each way are needed"
+    small, _ = working_copy(photo)
+    if np.quantile(small.max(axis=2), 0.99) < DARK_LEVEL:
+        return "no retina found: the picture is too dark"
+    lit = _lit(small)
+    if lit is None:
+        return NOT_RETINA
+    if colour := _missing_colour(small, lit):
+        return f"no retina found: {colour}, and a colour photograph is needed (red-free and angiograms are not graded)"
+    if lit.all() and retina_colours(small).mean() < 0.5:
+        return f"{NOT_RETINA}, or one whose surround is neither black nor white nor grey"
+    return NOT_RETINA
+
+
+def squashed_words(photo: Photo) -> str:
+    """Return the reason why a photograph whose field is an ellipse has no field of view; empty if it is none."""
+    if min(photo.shape[:2]) < SMALLEST_PX:
+        return ""
+    lit = _lit(working_copy(photo)[0])
+    axes = None if lit is None else _squashed(lit)
+    if axes is None:
+        return ""
+    return (
+        f"no retina found: the field is an ellipse, {axes[0] / axes[1]:.2f} times as wide as high: the picture was "
+        "squashed or stretched. Export it in its own proportions"
+    )
+
+
+def _lit(small: SmallPhoto) -> Mask | None:
+    """What differs from a dark or light surround; None where nothing does."""
+    lit = lit_mask(small)
+    if lit is not None and lit.all() and (on_light := mask_on_light(small)) is not None:
+        lit = on_light
+    return None if lit is None or not lit.any() else lit
+
+
+def _missing_colour(small: SmallPhoto, lit: Mask) -> str:
+    """What is said of a picture whose lit part is grey, or of one colour alone; empty if it has colours."""
+    pixels = small[lit].astype(np.int16)
+    if np.quantile(np.ptp(pixels, axis=1), 0.9) <= COLOURLESS:
+        return "the picture has no colour"
+    means = np.sort(pixels.mean(axis=0))
+    return "the picture has only one colour" if means[1] <= ONE_CHANNEL * means[2] else ""
+
+
+def _squashed(lit: Mask) -> tuple[float, float] | None:
+    """Width and height of the ellipse that the largest lit part is, if it is one and no circle."""
+    contours, _ = cv2.findContours(lit.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    largest = np.zeros(lit.shape, np.uint8)
+    cv2.drawContours(largest, [max(contours, key=cv2.contourArea)], -1, 1, thickness=cv2.FILLED)
+    points = boundary(largest.astype(bool))
+    if len(points) < 24:
+        return None
+    # OpenCV's places are (column, row); its axes are diameters, the second turned by the angle from the rows.
+    (column, row), (first, second), angle = cv2.fitEllipseDirect(points[:, ::-1].astype(np.float32))
+    turn = np.deg2rad(angle)
+    along = (points[:, 1] - column) * np.cos(turn) + (points[:, 0] - row) * np.sin(turn)
+    across = (points[:, 0] - row) * np.cos(turn) - (points[:, 1] - column) * np.sin(turn)
+    if min(first, second) < 8 or np.pi * first * second / 4 < LEAST_AREA * lit.size:
+        return None
+    reach = np.hypot(along / (first / 2), across / (second / 2))
+    if (np.abs(reach - 1) < 0.03).mean() < FITS or min(first, second) / max(first, second) >= ROUND:
+        return None
+    upright = abs(np.sin(turn)) > np.sqrt(0.5)
+    return (second, first) if upright else (first, second)
