@@ -199,7 +199,7 @@ def test_what_is_no_picture_is_refused_by_its_first_bytes(tmp_path, content):
 def test_an_animation_of_another_kind_is_refused_by_its_kind(tmp_path):
     (tmp_path / "eye.jpg").write_bytes(b"GIF89a" + bytes(40))
 
-    with pytest.raises(UnreadablePhotograph, match=r"eye\.jpg: .* got a GIF one, which cannot be read here"):
+    with pytest.raises(UnreadablePhotograph, match=r"eye\.jpg: .* got GIF, which cannot be read here"):
         read_photo(tmp_path / "eye.jpg")
 
 
