@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import fundoscope.photo.picture as reading
+import fundoscope.photo.picture as decoding
+import fundoscope.photo.read as reading
 import fundoscope.photo.recipe as preparing
 from fundoscope.errors import BadRelease
 from fundoscope.files import write_bytes
@@ -123,14 +124,14 @@ def test_another_library_s_resize_fails(recipe, how, monkeypatch):
 
 def test_another_decoder_scale_fails(recipe, monkeypatch):
     make_golden_photograph(recipe)
-    monkeypatch.setattr(reading, "_draft", lambda picture, target_px: 1)
+    monkeypatch.setattr(decoding, "_draft", lambda picture, target_px: 1)
 
     assert failures(recipe)[0] == "golden photograph"
 
 
 def test_a_decoder_that_leaves_the_picture_on_its_side_fails(recipe, monkeypatch):
     make_golden_photograph(recipe)
-    monkeypatch.setattr(reading, "_TURNS", {})
+    monkeypatch.setattr(decoding, "_TURNS", {})
 
     assert failures(recipe)[:2] == ["golden photograph", "golden canvas"]
 
