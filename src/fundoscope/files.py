@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import socket
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,8 +25,11 @@ def sha256_of(path: Path | str) -> str:
     """SHA-256 of a file's bytes as 64 hexadecimal digits.
 
     Raises:
-        OSError: If the file cannot be read.
+        OSError: If the file cannot be read, or is a pipe or a device, which may have no end.
     """
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

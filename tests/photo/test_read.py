@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
 import struct
 import zlib
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fundoscope.errors import UnreadablePhotograph
+from fundoscope.files import sha256_of
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.photo.read import Limits, read_photo
 
@@ -194,6 +196,30 @@ def test_what_is_no_picture_is_refused_by_its_first_bytes(tmp_path, content):
 
     with pytest.raises(UnreadablePhotograph, match=r"eye\.jpg: expected a JPEG, PNG, .* got something else"):
         read_photo(tmp_path / "eye.jpg")
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "pipe.jpg"])
+def test_pipes_and_devices_are_refused_at_once_and_not_hashed(tmp_path, place):
+    path = tmp_path / place
+    if not path.exists():
+        os.mkfifo(path)
+
+    with pytest.raises(UnreadablePhotograph, match=r"expected a photograph, got a pipe or device\. Name a file"):
+        read_photo(path)
+    with pytest.raises(OSError, match="it is a pipe or a device, not a file"):
+        sha256_of(path)
+
+
+def test_paths_that_lead_nowhere_are_refused_in_words_of_our_own(tmp_path, retina):
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    eye = saved(retina, tmp_path / "eye.png")
+
+    with pytest.raises(UnreadablePhotograph, match="got a link that leads to itself"):
+        read_photo(tmp_path / "circle")
+    with pytest.raises(UnreadablePhotograph, match="got a name that is too long for a file"):
+        read_photo(tmp_path / f"{'a' * 300}.jpg")
+    with pytest.raises(UnreadablePhotograph, match="there is no such file"):
+        read_photo(eye / "below.jpg")
 
 
 def test_an_animation_of_another_kind_is_refused_by_its_kind(tmp_path):

@@ -6,6 +6,7 @@ anything is decoded, and a JPEG is decoded no larger than is needed.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import stat
@@ -130,12 +131,26 @@ def _bytes_of(path: Path | str, limits: Limits) -> bytes:
                 header=read_header(path).to_dict(),
             )
         data = Path(path).read_bytes()
-    except (FileNotFoundError, ValueError):  # ValueError: a name with a zero in it, which no file can have
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a zero in the name, which no file has
         raise UnreadablePhotograph(f"{path}: expected a photograph, there is no such file. Check the path.") from None
     except IsADirectoryError:
         raise UnreadablePhotograph(f"{path}: expected a photograph, got a folder. Name the files in it.") from None
+    except PermissionError:
+        raise UnreadablePhotograph(
+            f"{path}: expected a photograph, got a file that you may not read. Check its permissions."
+        ) from None
     except OSError as error:
-        raise UnreadablePhotograph(f"{path}: cannot be read: {error.strerror}. Check its permissions.") from None
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            why = "a link that leads to itself" if error.errno == errno.ELOOP else "a name that is too long for a file"
+            raise UnreadablePhotograph(f"{path}: expected a photograph, got {why}. Check the path.") from None
+        raise UnreadablePhotograph(
+            f"{path}: expected a photograph, but the disk or network that it lies on fails. "
+            "Copy it elsewhere and try again."
+        ) from None
+    except MemoryError:
+        raise UnreadablePhotograph(
+            f"{path}: expected a picture that fits into memory, this one does not. Export it smaller."
+        ) from None
     if not data:
         raise UnreadablePhotograph(
             f"{path}: expected a photograph, got an empty file (0 bytes). Copy it again from the camera."
@@ -173,5 +188,5 @@ def _plugin_of(data: bytes, path: str) -> tuple[str, Callable[[io.BytesIO], Imag
             return name, plugin
     raise UnreadablePhotograph(
         f"{path}: expected a JPEG, PNG, TIFF, BMP, WebP or DICOM picture, got something else "
-        f"(it begins with {data[:8]!r}). Export the photograph again."
+        f"(it begins with {data[:8].hex(' ')}). Export the photograph again."
     )
