@@ -77,6 +77,7 @@ def claim_run(experiment: Experiment, run: Path) -> None:
     try:
         if not _is_begun(run) and RunFolder(run).experiment.is_file():
             write_place(experiment, run)
+            return
         _claim(experiment, RunFolder(run).experiment, run, may_differ=(*PLACES, *LATER))
     except OSError as problem:
         raise BadRequest(
@@ -173,9 +174,11 @@ def _check_same(
         if ours.get(key) != theirs.get(key) and key not in may_differ and key.partition(".")[0] not in skip
     ]
     if differs:
+        advice = "Give another folder with --run, or continue that one with --resume"
+        if (folder.parent / path.name).is_file():  # a fit in the folder of its run
+            advice = f"Restore {folder.parent / path.name} to what {path} says, or train in another folder (--run)"
         raise BadCheckpoint(
-            f"{folder}: holds a run of another experiment (it differs in {', '.join(differs)}). "
-            "Give another folder with --run, or continue that one with --resume"
+            f"{folder}: holds a run of another experiment (it differs in {', '.join(differs)}). {advice}"
         )
 
 
