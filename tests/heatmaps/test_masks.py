@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
-from fundoscope.heatmaps.masks import coverage, mask_on_canvas
+from fundoscope.errors import BadTable
+from fundoscope.heatmaps.masks import coverage, mask_on_canvas, read_mask
 from fundoscope.photo.recipe import Placement, Recipe, prepare
 
 
@@ -63,3 +66,10 @@ def test_a_mask_beyond_the_canvas_or_empty_leaves_nothing():
 def test_a_mask_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"mask must be of the photograph's shape 50 x 80 .* got 50 x 50; take"):
         coverage(np.zeros((50, 50), bool), Placement(1.0, 0.0, 0.0), 20, size=(50, 80))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "mask.png")
+
+    with pytest.raises(BadTable, match=r"mask\.png: expected a mask picture for mask_ma, got none that can be read"):
+        read_mask(tmp_path / "mask.png", "mask_ma")

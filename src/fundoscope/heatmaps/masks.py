@@ -31,7 +31,8 @@ def read_mask(path: Path, column: str) -> Mask:
     Raises:
         BadTable: If it cannot be read.
     """
-    pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    # A pipe would be waited for.
+    pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
     if pixels is None:
         raise BadTable(f"{path}: expected a mask picture for {column}, got none that can be read. Check the path.")
     return np.asarray(pixels > 0)

@@ -58,6 +58,7 @@ def read_dicom(data: bytes, path: str, *, max_pixels: int) -> dict[str, Any]:
             f"{path}: expected a DICOM picture, got a file that is damaged. Export it again."
         ) from error
     try:
+        _choose_decoder(dataset, path)
         pixels, notes = to_photo(dataset.pixel_array, dataset, path)
     except UnreadablePhotograph:
         raise
@@ -157,6 +158,35 @@ def _compressed_size(dataset: Dataset) -> tuple[int, int]:
         return right - left, lower - upper
     frame = read_frame(stream) if stream[:2] == b"\xff\xd8" else None
     return (0, 0) if frame is None else (frame.width, frame.height)
+
+
+def _choose_decoder(dataset: Dataset, path: str) -> None:
+    """Let Pillow decode what it can: GDCM ends the whole process on some damaged pictures.
+
+    To GDCM are left JPEG Lossless, JPEG-LS and more than 8 bits, once the picture's own header agrees with the file's.
+    """
+    from pydicom.encaps import get_frame
+    from pydicom.pixels.decoders.base import get_decoder
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_compressed or syntax.is_deflated:
+        return
+    plugins = get_decoder(syntax).available_plugins
+    if "pillow" in plugins and int(dataset.BitsStored) <= 8:
+        dataset.pixel_array_options(decoding_plugin="pillow")
+        return
+    stream = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    if stream[:2] != b"\xff\xd8" or "gdcm" not in plugins:
+        return
+    frame = read_frame(stream)
+    # An end in the last bytes only: after it stands at most one byte that fills up.
+    whole = b"\xff\xd9" in stream[-4:]
+    agrees = frame is not None and frame.channels == int(dataset.SamplesPerPixel)
+    if not (frame and agrees and whole and int(dataset.BitsStored) <= frame.precision <= int(dataset.BitsAllocated)):
+        raise UnreadablePhotograph(
+            f"{path}: expected a whole DICOM picture ({syntax.name}), got one that is damaged or contradicts its "
+            "header. Export it again."
+        )
 
 
 def _cannot_decode(dataset: Dataset, path: str) -> UnreadablePhotograph:

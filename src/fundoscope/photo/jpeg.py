@@ -31,6 +31,7 @@ class Frame:
     """Bits of a channel."""
     width: int
     height: int
+    channels: int
 
     @property
     def unsupported(self) -> str | None:
@@ -52,10 +53,10 @@ def read_frame(data: bytes) -> Frame | None:
             continue
         length = int.from_bytes(data[at + 2 : at + 4], "big")
         if marker in _FRAMES:
-            if at + 9 > len(data):
+            if at + 10 > len(data):
                 return None
-            precision, height, width = struct.unpack_from(">BHH", data, at + 4)
-            return Frame(marker=marker, precision=precision, width=width, height=height)
+            precision, height, width, channels = struct.unpack_from(">BHHB", data, at + 4)
+            return Frame(marker=marker, precision=precision, width=width, height=height, channels=channels)
         if marker == 0xDA or length < 2:
             return None
         at += 2 + length

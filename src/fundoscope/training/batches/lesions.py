@@ -73,7 +73,7 @@ def masks_map(paths: Mapping[str, Path], prepared: Prepared, size: tuple[int, in
     canvas = np.zeros((side, side, 2), np.uint8)
     place = prepared.placement
     for column, path in paths.items():
-        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
         if mask is None:
             raise BadTable(f"{path}: expected a mask picture for column {column}; it cannot be read")
         aspect = (mask.shape[1] / mask.shape[0]) / (size[0] / size[1])
