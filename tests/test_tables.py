@@ -238,11 +238,11 @@ def test_photographs_are_matched_by_hash_whatever_they_are_called():
     assert result.only_predicted == result.only_listed == ()
 
 
-def test_without_hashes_the_name_decides_to_the_letter():
-    result = joined({"image": ["a", "./b"], "grade": [1, 2]}, {"image": ["a", "b"], "grade": [3, 4]})
+def test_without_hashes_the_name_decides_as_a_path():
+    result = joined({"image": ["a", "./b", "c"], "grade": [1, 2, 3]}, {"image": ["a", "b", "d"], "grade": [3, 4, 0]})
 
-    assert result.rows["image"].tolist() == ["a"]
-    assert (result.only_predicted, result.only_listed) == (("./b",), ("b",))
+    assert result.rows["predicted_grade"].tolist() == [1, 2]
+    assert (result.only_predicted, result.only_listed) == (("c",), ("d",))
 
 
 def test_one_name_with_two_hashes_is_two_photographs():
@@ -253,13 +253,14 @@ def test_one_name_with_two_hashes_is_two_photographs():
     assert (result.only_predicted, result.only_listed) == (("a",), ("a",))
 
 
-def test_a_photograph_listed_twice_finds_its_one_answer_twice():
+def test_a_photograph_listed_twice_under_other_names_finds_no_answer():
     result = joined(
         {"image": ["x"], "sha256": [HASHES[0]], "grade": [1]},
         {"image": ["a", "b"], "sha256": [HASHES[0]] * 2, "grade": [0, 3]},
     )
 
-    assert result.rows["predicted_grade"].tolist() == [1, 1]
+    assert result.rows.empty
+    assert (result.only_predicted, result.only_listed) == (("x",), ("a", "b"))
 
 
 def test_of_repeated_photographs_each_finds_the_answer_of_its_own_name():

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from fundoscope.decide.calibrate import answered_grades
 from fundoscope.decide.heads import exceedance, expected_grade, probabilities
 from fundoscope.decide.referral import SCORE_TOLERANCE
 from fundoscope.painting import RetinaSpec, paint_retina
@@ -136,8 +137,8 @@ def test_a_calibrated_copy_verifies_and_grades_with_what_was_fitted(run, tables,
     row = json.loads(run(tmp_path / "eye.png", "--release", tmp_path / "copy", "--json", verb="grade")[1])
     graded = row["photographs"][0]
     assert str(graded["grade"]) in graded["grades_set"].split()
-    mean = sum(k * graded[f"p{k}"] for k in range(5))
-    assert graded["grade"] == sum(mean >= cut for cut in written["grade_cuts"])
+    by_grade = np.array([[graded[f"p{k}"] for k in range(5)]])
+    assert graded["grade"] == answered_grades(by_grade, tuple(written["grade_cuts"]))[0]
 
 
 def test_threshold_and_cuts_are_points_of_the_new_scale(run, tables, release, tmp_path):

@@ -74,7 +74,7 @@ def test_prints_every_figure_with_its_interval_and_the_human_line(run, clinic):
         "two human graders on the same 1,593 photographs",
         "quadratic kappa 0.554, linear 0.438, unweighted 0.332, exact agreement 59.8%",
         "Decisions, referable:",
-        "Intervals: 95%, percentile bootstrap by patient, 200 resamples, seed 0;",
+        "Intervals: 95%, BCa (fewer than 100 patients) or percentile bootstrap by patient, 200 resamples, seed 0;",
         "ECE: 15 bins of equal width",
         "not a medical device",
     ):
@@ -161,9 +161,9 @@ def test_a_foreign_table_of_grades_says_what_cannot_be_computed(run, clinic, tmp
 def test_what_a_person_can_mend_is_one_line_and_status_two(run, clinic, tmp_path):
     predictions, manifest = clinic
     other = tmp_path / "other.csv"
-    other.write_text("image,grade\nelsewhere/0.jpg,1\n")
+    other.write_text("image,grade\nelsewhere/z.jpg,1\n")
     cases = (
-        ((other, manifest), "got none among 1 rows (the first is elsewhere/0.jpg). Write image as the manifest does"),
+        ((other, manifest), "got none among 1 rows (the first is elsewhere/z.jpg). Write image as the manifest does"),
         ((tmp_path / "no.csv", manifest), "expected a table, got nothing"),
         ((predictions, predictions, "--split", "test"), "expected rows of split test, got splits: none"),
         ((predictions, manifest, "--split", "dev"), "expected rows of split dev, got splits: test, train, val"),

@@ -49,11 +49,11 @@ def test_a_blank_hash_on_either_side_leaves_the_name_to_decide():
     assert pairs(predictions, manifest) == [("a.jpg", 3), ("b.jpg", 4)]
 
 
-def test_a_photograph_listed_twice_has_the_same_prediction_twice():
+def test_a_photograph_listed_twice_has_its_prediction_once():
     predictions = table("a.jpg", grade=[3], sha256=[A])
     manifest = table("a.jpg", "copy.jpg", grade=[0, 1], sha256=[A, A])
 
-    assert pairs(predictions, manifest) == [("a.jpg", 3), ("copy.jpg", 3)]
+    assert pairs(predictions, manifest) == [("a.jpg", 3)]
 
 
 def test_of_several_predictions_of_one_photograph_that_of_the_same_name_is_meant_and_none_is_left_over():

@@ -82,9 +82,9 @@ def test_a_sign_of_the_predictions_is_never_a_target(tables):
 
 def test_predictions_that_match_nothing_are_refused_by_their_first_row(tables):
     predictions, manifest = tables
-    predictions.write_text("image,grade\nx/a,1\n")
+    predictions.write_text("image,grade\nx/z,1\n")
 
-    with pytest.raises(BadTable, match=r"gives a grade to, got none among 1 rows \(the first is x/a\)"):
+    with pytest.raises(BadTable, match=r"gives a grade to, got none among 1 rows \(the first is x/z\)"):
         read_pair(predictions, manifest)
     assert pair_with(predictions, read_reference(manifest)).rows.empty
 
@@ -107,3 +107,42 @@ def test_unseen_patients_need_a_split_and_somebody_who_is_unseen(tables):
         read_pair(*tables, unseen_patients=True)
     with pytest.raises(BadTable, match="expected patients who are in split train only, got none"):
         read_pair(*tables, split="train", unseen_patients=True)
+
+
+def test_a_photograph_of_another_split_with_the_same_bytes_gets_no_prediction_of_this_one(tables):
+    """IDRiD's test photograph 064 has the bytes of training photograph 118: 413 predictions are 413 cases."""
+    predictions, manifest = tables
+    hashes = {name: f"{number:064x}" for number, name in enumerate("abcde")} | {"f": f"{0:064x}"}
+    listed = pd.read_csv(manifest)
+    listed.assign(sha256=listed["image"].map(hashes)).to_csv(manifest, index=False)
+    of_train = pd.DataFrame({"image": ["a"], "sha256": [hashes["a"]], "grade": [0]})
+    of_train.to_csv(predictions, index=False)
+
+    assert images(read_pair(predictions, manifest)) == ["a"]
+    # The copy in the same split was not predicted; a prediction that is named as another row is that row's.
+    pair = read_pair(predictions, manifest, split="train")
+    assert (images(pair), pair.data["only_listed"], pair.data["only_predicted"]) == (["a"], 1, 0)
+
+
+def test_file_names_without_folders_or_suffix_are_found_and_counted(tables):
+    predictions, manifest = tables
+    listed = pd.read_csv(manifest).assign(image=[f"images/{name}.JPG" for name in "abcdef"])
+    listed.to_csv(manifest, index=False)
+    pd.DataFrame({"image": ["images\\a.JPG", "B.jpg", "c", "other/d.png"], "grade": [0, 1, 2, 3]}).to_csv(
+        predictions, index=False
+    )
+
+    pair = read_pair(predictions, manifest)
+
+    assert images(pair) == [f"images/{name}.JPG" for name in "abcd"]
+    assert pair.data["joined_by_file_name_alone"] == 3
+    assert pair.data["only_predicted"] == 0
+
+
+def test_a_file_name_that_two_rows_have_finds_neither(tables):
+    predictions, manifest = tables
+    listed = pd.read_csv(manifest).assign(image=["x/1.jpg", "y/1.jpg", "x/2.jpg", "y/2.jpg", "z/3.jpg", "z/4.jpg"])
+    listed.to_csv(manifest, index=False)
+    pd.DataFrame({"image": ["1.jpg", "3.jpg"], "grade": [0, 1]}).to_csv(predictions, index=False)
+
+    assert images(read_pair(predictions, manifest)) == ["z/3.jpg"]

@@ -41,6 +41,9 @@ class Preset(StrEnum):
 def calibrate(
     predictions: Annotated[Path, typer.Argument(help="Table of predictions with p0 to p4, held out or out of fold.")],
     manifest: Annotated[Path, typer.Argument(help="Table with the reference grades.")],
+    split: Annotated[
+        str | None, typer.Option(help="Calibrate on this split of the manifest only: train, val or test.")
+    ] = None,
     release: Annotated[
         Path | None, typer.Option(help="Release that made the predictions: its raw outputs are calibrated.")
     ] = None,
@@ -111,7 +114,7 @@ def calibrate(
     opened = None if release is None else open_release(release)
     if opened is not None and out is not None:
         check_copy(opened, out, by=by)
-    pair = read_pair(predictions, manifest)
+    pair = read_pair(predictions, manifest, split=split)
     copy = None
     if preset is not None:
         record = from_tables.calibrate_as_retinascan(pair, held_out=held_out, seed=seed).record

@@ -9,6 +9,7 @@ from rich.table import Table
 from fundoscope.cli.console import answers
 from fundoscope.evaluation.evaluate import Evaluation
 from fundoscope.evaluation.presets import Paper
+from fundoscope.evaluation.reasons import UPWARD_BIAS
 from fundoscope.evaluation.report import words
 from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.evaluation.subgroups import RULE, Group, Subgroups
@@ -84,7 +85,9 @@ def _overall(summary: Summary) -> Table:
     table = Table("", "", f"{summary.level:.0%} interval", title_justify="left", box=None, pad_edge=False)
     table.columns[1].justify = "right"
     for name, label in words.rows_of(summary).items():
-        table.add_row(label, *words.statistic_words(summary, name))
+        estimate, bounds = words.statistic_words(summary, name)
+        # The line below the tables says why; the room is for the names of the figures.
+        table.add_row(label, estimate, "none, see below" if bounds == UPWARD_BIAS else bounds)
     return table
 
 

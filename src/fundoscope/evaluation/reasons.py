@@ -33,18 +33,22 @@ def why_missing(cases: Cases, counted: Mask) -> dict[str, str]:
     return dict([reason for part in (*parts, _of_grades(cases, counted)) for reason in part])
 
 
-UPWARD_BIAS: Final = "no interval: chance alone raises it, and every resample once more, so that none would cover"
-"""Of the statistics in `reliability.BIASED`."""
+UPWARD_BIAS: Final = "no interval: chance raises it"
+"""Of the statistics in `reliability.BIASED`: every resample raises them once more, so that no interval would cover."""
 
 
 def why_no_interval(interval: Interval, resamples: int) -> str:
-    """Return the reason that follows from the resamples."""
+    """Return the reason that follows from the resamples.
+
+    They hardly vary where nobody was missed, where all lie on one side of the estimate, and where all depends on one
+    patient, whom BCa cannot leave out.
+    """
     if math.isnan(interval.estimate):
         return "undefined on these photographs"
     if interval.undefined == resamples:
         return "no interval: fewer than two patients"
     if interval.undefined <= UNDEFINED_SHARE * resamples:
-        return "no interval: the resamples give one value or lie on one side of it, or a patient cannot be left out"
+        return "no interval: resamples hardly vary"
     return f"no interval: undefined on {interval.undefined} of {resamples} resamples of patients"
 
 

@@ -136,21 +136,22 @@ def pair_with(predictions: Path, reference: Reference) -> Pair:
     """
     answers = check_predictions(read_table(predictions), path=predictions)
     answers = check_signs(answers, map(str, reference.listed.columns), path=predictions)
-    joined = join(answers, reference.listed, predictions_path=predictions, manifest_path=reference.path)
-    images = set(reference.chosen["image"])
-    rows = joined.rows[joined.rows["image"].isin(images)].reset_index(drop=True)
+    inside = reference.listed.index.isin(reference.chosen.index).tolist()
+    joined = join(answers, reference.listed, chosen=inside, predictions_path=predictions, manifest_path=reference.path)
     data: dict[str, str | int] = {
         "predictions": predictions.name,
         "predictions_sha256": sha256_of(predictions),
         "manifest": reference.path.name,
         "manifest_sha256": sha256_of(reference.path),
         "only_predicted": len(joined.only_predicted),
-        "only_listed": len(images & set(joined.only_listed)),
+        "only_listed": len(joined.only_listed),
     }
+    if joined.by_file_name:
+        data["joined_by_file_name_alone"] = joined.by_file_name
     return Pair(
         predictions=predictions,
         reference=reference,
-        rows=rows,
+        rows=joined.rows,
         predicted=tuple(map(str, answers["image"])),
         data=data,
     )

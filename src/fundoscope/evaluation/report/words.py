@@ -162,9 +162,16 @@ def count_lines(evaluation: Evaluation) -> list[str]:
         f"of {counts['measured_patients']} patients.",
         f"Without a match: {data['only_predicted']} predictions, {data['only_listed']} photographs of the manifest; "
         f"without a reference grade: {counts['without_reference_grade']}.",
+        *file_name_lines(data),
         *dme_lines(evaluation.summary),
         *without_patient_lines(evaluation.summary),
     ]
+
+
+def file_name_lines(data: Mapping[str, str | int]) -> list[str]:
+    """Say how many predictions were found by the file's name alone."""
+    count = data.get("joined_by_file_name_alone", 0)
+    return [f"{count} predictions name the photograph without its folder or its suffix."] if count else []
 
 
 def quality_words(summary: Summary) -> str:
