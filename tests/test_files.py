@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import errno
 import hashlib
+import socket
+import sys
 from pathlib import Path
 
 import pytest
 
-from fundoscope.files import replacing, sha256_of, write_text
+from fundoscope.files import locked, replacing, sha256_of, write_text
 
 
 def test_a_file_is_whole_or_the_old_one(tmp_path: Path):
@@ -34,3 +37,44 @@ def test_the_hash_is_of_the_bytes(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"retina" * 10_000)
 
     assert sha256_of(tmp_path / "a") == hashlib.sha256(b"retina" * 10_000).hexdigest()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks as on POSIX systems")
+@pytest.mark.parametrize("file_system_has_locks", [True, False])
+def test_a_file_is_locked_for_one_at_a_time(tmp_path, monkeypatch, file_system_has_locks):
+    import fcntl
+
+    def unsupported(*_args: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    if not file_system_has_locks:
+        monkeypatch.setattr(fcntl, "flock", unsupported)
+    path = tmp_path / "rows.jsonl"
+    with (
+        open(path, "w") as first,
+        open(path, "w") as second,
+        locked(first.fileno(), path) as ours,
+        locked(second.fileno(), path) as theirs,
+    ):
+        assert (ours, theirs) == (True, False)
+    with open(path, "w") as third, locked(third.fileno(), path) as ours:
+        assert ours
+    assert [each.name for each in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks as on POSIX systems")
+@pytest.mark.parametrize(
+    ("host", "process", "free"), [("here", 2**22 + 1, True), ("here", 1, False), ("away", 1, False)]
+)
+def test_the_lock_of_a_killed_run_stands_in_nobodys_way(tmp_path, monkeypatch, host, process, free):
+    import fcntl
+
+    def unsupported(*_args: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    path = tmp_path / "rows.jsonl"
+    (tmp_path / "rows.jsonl.lock").write_text(f"{socket.gethostname() if host == 'here' else host} {process}")
+
+    with open(path, "w") as file, locked(file.fileno(), path) as ours:
+        assert ours == free
