@@ -214,5 +214,7 @@ def _cannot_decode(dataset: Dataset, path: str) -> UnreadablePhotograph:
 
 
 def _kind(dataset: Dataset) -> str:
+    """The name of what a file stores, if the standard has one."""
     uid = dataset.get("SOPClassUID")
-    return str(getattr(uid, "name", None) or "a DICOM file")
+    name = str(getattr(uid, "name", ""))
+    return name if name and name != str(uid) else "a DICOM file"
