@@ -14,6 +14,7 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.errors import BadExperiment, BadRequest
+from fundoscope.painting.retina import RetinaSpec, paint_retina
 from fundoscope.run_folder import WEIGHTS
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.verification import verify_release
@@ -28,6 +29,7 @@ from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs import domains as domains_module
 from fundoscope.training.runs import predict as predict_module
 from fundoscope.training.runs.domains import divisions, everything
+from fundoscope.training.runs.folder import claim_run
 from fundoscope.training.runs.predict import Outputs
 from fundoscope.training.train import train
 
@@ -298,3 +300,31 @@ def test_gdrnet_runs_from_three_sources_to_a_release_that_verifies_and_grades(
     assert {"train/contrast_loss", "val/kappa"} <= set(log.columns)
     assert not [name for name in log.columns if "test" in name]
     assert (tmp_path / "run" / "A" / "checkpoints" / "best.ckpt").is_file()
+
+
+def test_sources_without_gradable_photographs_are_refused_before_the_run_begins(bench: Experiment, tmp_path: Path):
+    """Noise is no retina. What is refused may be put right in the same folder."""
+    run = tmp_path / "run"
+    with pytest.raises(BadExperiment, match=r"of which none is gradable .* set data\.keep_ungradable=true"):
+        train(dataclasses.replace(bench, data=dataclasses.replace(bench.data, keep_ungradable=False)), run)
+    assert not [path for path in run.iterdir() if path.name != "experiment.json"]
+
+    claim_run(bench, run)
+
+
+def test_a_source_that_is_left_out_without_a_gradable_photograph_is_named(
+    bench: Experiment, manifest: Path, tmp_path: Path
+):
+    frame = read_table(manifest)
+    for number, image in enumerate(frame["image"]):
+        retina = RetinaSpec(side_px=260, grade=number % 4)
+        if not image.startswith("B"):
+            Image.fromarray(paint_retina(retina, rng=np.random.default_rng(number)).photo).save(tmp_path / image)
+        else:
+            (tmp_path / image).write_bytes((manifest.parent / image).read_bytes())
+    frame.to_csv(tmp_path / "manifest.csv", index=False)
+    data = dataclasses.replace(bench.data, manifest=str(tmp_path / "manifest.csv"), keep_ungradable=False)
+
+    with pytest.raises(BadExperiment, match=r"B: expected gradable photographs to train and to test on, got \d+ and 0"):
+        train(dataclasses.replace(bench, data=data), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run" / "held_out_rows.csv").exists()

@@ -94,11 +94,15 @@ def train_domains(
     todo = [part for part in parts if not files.source(part.name).predictions.is_file()]
     finish = [final] if final and not files.final.weights.is_file() else []
     ready, place = _prepared(experiment, graded, [*todo, *finish], say)
+    hashes, left_out = left_out_hashes(run), []
     if not begun and ready is not None:
-        _leave_out(experiment, ready, run, say)
+        left_out = [usable_rows(ready, run, experiment.data, say, splits=("all sources",))[1]]
+        hashes = {stored.sha256 for stored in left_out[0].stored}
+    todo, finish = (_without(part_list, graded, hashes) for part_list in (todo, finish))
+    if not begun:
+        record_left_out_rows(left_out, run)
         record_protocol_rows(graded, run, columns)
     write_place(experiment, run)
-    todo, finish = (_without(part_list, graded, left_out_hashes(run)) for part_list in (todo, finish))
     for part in todo:
         _test(experiment, _taken(part, ready, place), run / part.name, say, progress)
     table = _table(experiment, graded, [part.name for part in parts], run)
@@ -177,12 +181,6 @@ def _prepared(
         return None, place
     say(f"preparing {needed.sum()} photographs of {experiment.data.manifest}")
     return prepared(experiment, frame[needed].reset_index(drop=True)), place
-
-
-def _leave_out(experiment: Experiment, rows: Rows, run: Path, say: Report) -> None:
-    """Record the rows that are not used, for the release would not grade their photographs."""
-    _, left_out = usable_rows(rows, run, experiment.data, say, splits=("all sources",))
-    record_left_out_rows([left_out], run)
 
 
 def _without(parts: list[Part], frame: pd.DataFrame, hashes: set[str]) -> list[Part]:
