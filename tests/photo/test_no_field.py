@@ -61,6 +61,11 @@ def test_a_field_on_white_or_grey_is_found_where_it_lies_on_black(retina, level)
     assert (black.light_surround, light.light_surround) == (False, True)
 
 
+@pytest.mark.parametrize("level", [255, 128])
+def test_a_photograph_on_white_or_grey_is_refused_by_that_name(retina, level):
+    assert reason(on_surround(retina, level)).startswith("the retina lies on white or grey: expected it on black")
+
+
 @pytest.mark.parametrize("crop", CROPS)
 def test_a_photograph_on_white_is_prepared_as_on_black(retina, crop):
     recipe = Recipe(side=96, crop=crop)

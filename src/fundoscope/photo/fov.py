@@ -134,6 +134,12 @@ def _light_surround(small: SmallPhoto) -> Float32[np.ndarray, " 3"] | None:
 def _field_on_light(small: SmallPhoto) -> Field | None:
     """The field against a white or grey surround, if there is one."""
     bright = _largest_part(mask_on_light(small))
+    if bright is None or _fit_field(bright) is None:
+        return None
+    # On black the field's edge is drawn where its brightness ends, and so it is here: its rim is dark, not light.
+    within = cv2.erode(bright.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    darkened = np.where(within[..., None], small, np.uint8(0))
+    bright = _largest_part(lit_mask(darkened))
     field = None if bright is None else _fit_field(bright)
     if field is None or not is_retina_coloured(small, field):
         return None

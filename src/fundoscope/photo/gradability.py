@@ -21,6 +21,11 @@ NO_EVIDENCE: Final = Verdict(
     False, "reject", "neither vessels nor an optic disc to be seen: not a fundus photograph, or not of the retina"
 )
 
+LIGHT_SURROUND: Final = Verdict(
+    False, "reject", "the retina lies on white or grey: expected it on black, as cameras give it. Export the original"
+)
+"""Answers for such pictures were measured to differ from those for the originals: where the rim ends is not known."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gradability:
@@ -55,4 +60,6 @@ def assess_gradability(photo: Photo, gate: Gate, *, requires_field: bool = True)
     verdict = judge(quality, gate)
     if verdict.gradable and not shows_retina(photo, field):
         verdict = NO_EVIDENCE
+    if verdict.gradable and field.light_surround:
+        verdict = LIGHT_SURROUND
     return Gradability(field=field, quality=quality, verdict=verdict)
