@@ -130,7 +130,7 @@ class Reading:
         for part in ("field_size", "sharpness", "exposure", "contrast", "vessels"):
             row[f"q_{part}"] = None if self.parts is None else _stored(getattr(self.parts, part))
         row |= {f"raw{i}": _exact(value) for i, value in enumerate(self.raw)}
-        row |= {name: _stored(value) for name, value in self.answer.columns().items()}
+        row |= {name: _not_nothing(value, _stored(value)) for name, value in self.answer.columns().items()}
         return row | {"patient_note": None, "fold": None, "release": self.release}
 
 
@@ -138,6 +138,11 @@ def _exact(value: float) -> float:
     """Return the shortest number that is the network's 32-bit output again: what is fitted on a table is then fitted on
     what the release computes."""
     return float(str(np.float32(value))) + 0.0
+
+
+def _not_nothing(value: Cell, stored: Cell) -> Cell:
+    """Return what is stored of a probability; the smallest number of a table where rounding would make it impossible."""
+    return 10.0**-STORED_DIGITS if isinstance(value, float) and value > 0 and stored == 0 else stored
 
 
 def _stored(value: Cell) -> Cell:
