@@ -10,6 +10,7 @@ from PIL import Image
 
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.photo.fov import Field
+from fundoscope.photo.read import read_photo
 from fundoscope.photo.recipe import CROPS, ENHANCEMENTS, Placement, Recipe, lit_rows, normalise, prepare, shown_retina
 
 
@@ -219,6 +220,26 @@ def test_enough_is_decoded_that_nothing_is_enlarged(crop, margin):
     placement = prepare(np.zeros((height, height * 4 // 3, 3), np.uint8), recipe, field=field).placement
 
     assert max(placement.scale, placement.column_scale) <= 1
+
+
+def test_oversampling_multiplies_what_is_decoded_and_nothing_else(tmp_path):
+    photo = paint_retina(RetinaSpec(side_px=1600, grade=3), rng=np.random.default_rng(4)).photo
+    Image.fromarray(photo).save(tmp_path / "eye.jpg", quality=92, subsampling=2)
+    plain, fine = Recipe(side=64), Recipe(side=64, oversampling=4.0)
+    assert fine.decode_px == 4 * plain.decode_px
+    whole = prepare(read_photo(tmp_path / "eye.jpg").pixels, plain).canvas.astype(int)
+
+    apart = [
+        np.abs(prepare(read_photo(tmp_path / "eye.jpg", target_px=recipe.decode_px).pixels, recipe).canvas - whole)
+        for recipe in (plain, fine)
+    ]
+    assert apart[1].mean() < 0.7 * apart[0].mean()
+
+
+@pytest.mark.parametrize("value", [0.5, 9, "twice"])
+def test_an_oversampling_out_of_bounds_is_refused(value):
+    with pytest.raises(ValueError, match=r"recipe\.oversampling must be a number"):
+        Recipe.from_dict({"side": 384, "oversampling": value})
 
 
 def test_a_real_photograph_is_prepared_by_every_recipe(shared_data):

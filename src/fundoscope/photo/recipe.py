@@ -50,6 +50,9 @@ class Recipe:
     """Subtracted from RGB in [0, 1]."""
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     """Divides RGB after the mean is subtracted."""
+    oversampling: float = 1.0
+    """A large JPEG is decoded reduced (to 1/2, 1/4 or 1/8), with so many times the pixels a side that the canvas needs
+    at least. More is slower and nearer to what decoding it whole gives (docs/results/speed.md)."""
 
     def __post_init__(self) -> None:
         _check(16 <= self.side <= 4096, "side", "a whole number from 16 to 4096", self.side)
@@ -57,6 +60,7 @@ class Recipe:
         _check(self.enhance in ENHANCEMENTS, "enhance", f"one of {', '.join(ENHANCEMENTS)}", self.enhance)
         _check(-0.5 <= self.margin <= 1, "margin", "a number from -0.5 to 1", self.margin)
         _check(len(self.mean) == 3 and bool(np.isfinite(self.mean).all()), "mean", "three numbers", self.mean)
+        _check(1 <= self.oversampling <= 8, "oversampling", "a number from 1 to 8", self.oversampling)
         _check(
             len(self.std) == 3 and all(0 < part < np.inf for part in self.std),
             "std",
@@ -91,7 +95,7 @@ class Recipe:
         the same photograph be sharp for one network and blurred for another.
         """
         field_px = max(self.side / (1 + self.margin) if self.crop in ("circle", "radius") else 0, QUALITY_PX)
-        return max(self.side, int(np.ceil(field_px / FIELD_OF_FRAME)))
+        return int(np.ceil(self.oversampling * max(self.side, int(np.ceil(field_px / FIELD_OF_FRAME)))))
 
 
 def _check(sound: bool, name: str, expected: str, came: object) -> None:
@@ -104,7 +108,7 @@ def _read_value(name: str, value: object) -> Any:
         if is_number(value) and float(value).is_integer():
             return int(value)
         raise _wrong(name, "a whole number of pixels", value)
-    if name == "margin":
+    if name in ("margin", "oversampling"):
         if is_number(value):
             return float(value)
         raise _wrong(name, "a number", value)
