@@ -141,7 +141,7 @@ def _exact(value: float) -> float:
 
 
 def _not_nothing(value: Cell, stored: Cell) -> Cell:
-    """Return what is stored of a probability; the smallest number of a table where rounding would make it impossible."""
+    """Return what is stored of a probability: the smallest number of a table where rounding would make it 0."""
     return 10.0**-STORED_DIGITS if isinstance(value, float) and value > 0 and stored == 0 else stored
 
 
