@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from fundoscope.cli import main
 from fundoscope.data.manifest import picture_paths, read_manifest
 
+JPEG = b"\xff\xd8\xff\xe0"
 HEADER = "image,idrid_name,session,eye_inferred,grade,dme_risk,split,taken\n"
 
 
@@ -100,7 +102,7 @@ def test_a_manifest_from_a_folder_and_from_a_table(run, idrid, tmp_path):
     status, out, _ = run("from", labels, *columns, "--pictures", idrid / "images", "-o", tmp_path / "n.csv")
 
     assert status == 0
-    assert "2 photographs of 1 patients" in out
+    assert "2 photographs of 1 patient\n" in out
     frame = read_manifest(tmp_path / "n.csv")
     assert frame["patient"].tolist() == ["007", "007"]
     assert all(path.is_file() for path in picture_paths(frame, tmp_path / "n.csv"))
@@ -229,3 +231,44 @@ def test_shares_and_folds_that_cannot_be_are_refused(run, idrid, tmp_path):
     ):
         status, _, err = run("split", tmp_path / "m.csv", *option)
         assert (status, words in err) == (2, True), err
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    for k in range(20):
+        (folder / f"{k // 2}_{('left', 'right')[k % 2]}.jpeg").write_bytes(JPEG + bytes([k]))
+    return folder
+
+
+def test_patients_that_nobody_named_are_unknown_and_names_of_pairs_suggest_who_they_are(run, pairs, tmp_path):
+    status, out, err = run("from", pairs, "-o", tmp_path / "m.csv")
+
+    assert status == 0
+    assert "20 photographs, patients unknown" in out
+    assert "both eyes of one person can be divided between train and val" in err
+    pattern = re.search(r"--patient-from '([^']+)' reads patient and eye", err)
+    assert pattern is not None, err
+    _, _, err = run("split", tmp_path / "m.csv", "-o", tmp_path / "d.csv", "--method", "stratified")
+    assert "patients unknown: each photograph counts as its own patient" in err
+    assert json.loads(run("from", pairs, "-o", tmp_path / "j.csv", "--json")[1])["patients"] is None
+
+    status, out, err = run("from", pairs, "-o", tmp_path / "n.csv", "--patient-from", pattern[1])
+
+    assert "20 photographs of 10 patients" in out
+    assert "patients unknown" not in err
+    assert "0_left.jpeg is of patient 0, left eye" in err
+    frame = read_manifest(tmp_path / "n.csv")
+    assert sorted(frame["patient"]) == sorted([*"0123456789"] * 2)
+    assert all((eye in image) for eye, image in zip(frame["eye"], frame["image"], strict=True))
+
+
+def test_a_split_reads_patients_off_names_and_then_divides_none(run, pairs, tmp_path):
+    run("from", pairs, "-o", tmp_path / "m.csv")
+
+    status, out, err = run("split", tmp_path / "m.csv", "-o", tmp_path / "d.csv", "--patient-from", r"(\d+)_")
+
+    assert status == 0, err
+    assert "20 photographs of 10 patients" in out
+    assert (read_manifest(tmp_path / "d.csv").groupby("patient")["split"].nunique() == 1).all()

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from fundoscope.cli.console import answers, troubles
+from fundoscope.cli.manifests import write_and_say
 from fundoscope.errors import BadRequest, BadTable
 
 if TYPE_CHECKING:
@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Make manifests and split them by patient.", no_args_is_help=True, add_completion=False)
 
-SHOWN = 5
-"""Missing files named one by one."""
-
 Out = Annotated[Path, typer.Option("--out", "-o", help="Manifest to write: .csv, .parquet or .jsonl.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+PatientFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="Read the patient off the pictures' names: an expression with one group, or with groups named patient and "
+        "eye, such as '(?P<patient>.+)_(?P<eye>left|right)'.",
+    ),
+]
 
 
 @app.command("sources")
@@ -71,7 +76,7 @@ def import_(
             f"Unpack the pictures beside the labels. {' '.join(_terms(about))}"
         )
     terms = {"licence": about.licence, "where": about.where, "citation": about.citation, "layout": about.layout}
-    _write(frame[frame["sha256"].notna()], folder, out, missing=missing, as_json=as_json, terms=terms)
+    write_and_say(frame[frame["sha256"].notna()], folder, out, missing=missing, as_json=as_json, terms=terms)
     if not as_json:
         for line in _terms(about):
             answers.print(line, markup=False, soft_wrap=True)
@@ -107,6 +112,7 @@ def from_(
             help="Value of the manifest for a code of the table, e.g. grade:Moderate=2 or sign_ma:yes=1. Repeatable.",
         ),
     ] = None,
+    patient_from: PatientFrom = None,
     pictures: Annotated[Path | None, typer.Option(help="Folder of the pictures. Default: the table's.")] = None,
     class_folders: Annotated[
         bool,
@@ -123,8 +129,10 @@ def from_(
 
     named = {"image": image_column, "grade": grade_column, "patient": patient_column}
     columns = {ours: theirs for ours, theirs in named.items() if theirs is not None} | _pairs("--column", column)
+    codes = _codes(code)
+    eyes = {} if patient_from is None or "eye" in columns else codes.pop("eye", {})
     if path.is_dir():
-        if columns != {"image": "image"} or sign or code or pictures:
+        if columns != {"image": "image"} or sign or codes or pictures:
             raise BadRequest(f"{path}: the column options and --pictures need a table, got a folder. Name the table.")
         if class_folders:
             from fundoscope.data.generic import TableSpec, manifest_from_spec
@@ -132,16 +140,39 @@ def from_(
             frame = manifest_from_spec(path, TableSpec(name=path.name, task="multi-class"), kind="folders")
         else:
             frame = manifest_from_folder(path)
-        _write(frame, path, out, missing=[], as_json=as_json)
-        return
-    if class_folders:
+        root = path
+    elif class_folders:
         raise BadRequest(f"{path}: --class-folders needs a folder, got a table. Name the folder of the class folders.")
+    else:
+        frame = manifest_from_csv(path, columns=columns, signs=_pairs("--sign", sign), codes=codes, folder=pictures)
+        root = pictures or path.parent
+    if patient_from is not None:
+        frame = _with_patients(frame, patient_from, eyes)
+    write_and_say(frame, root, out, missing=[], as_json=as_json)
+
+
+def _codes(options: list[str] | None) -> dict[str, dict[str, str]]:
+    """Read OURS:CODE=VALUE: of each column of the manifest its codes and their values."""
     codes: dict[str, dict[str, str]] = {}
-    for name, value in _pairs("--code", code).items():
+    for name, value in _pairs("--code", options).items():
         ours, _, theirs = name.partition(":")
         codes.setdefault(ours, {})[theirs] = value
-    frame = manifest_from_csv(path, columns=columns, signs=_pairs("--sign", sign), codes=codes, folder=pictures)
-    _write(frame, pictures or path.parent, out, missing=[], as_json=as_json)
+    return codes
+
+
+def _with_patients(frame: pd.DataFrame, pattern: str, eyes: dict[str, str]) -> pd.DataFrame:
+    """Read patients off names, and say how the first name was read."""
+    from fundoscope.data.names import patients_from_names
+
+    named = patients_from_names(frame, pattern, eyes=eyes)
+    first = named.iloc[0]
+    eye = f", {first['eye']} eye" if "(?P<eye>" in pattern else ""
+    troubles.print(
+        f"Patients are read off the names: {first['image']} is of patient {first['patient']}{eye}.",
+        markup=False,
+        soft_wrap=True,
+    )
+    return named
 
 
 def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
@@ -192,6 +223,7 @@ def split(
         str, typer.Option(help="In a protocol: split (train or test) from which patients of both are removed.")
     ] = "train",
     salt: Annotated[str, typer.Option(help="Any text; each gives another split.")] = "",
+    patient_from: PatientFrom = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite an existing split.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -201,6 +233,8 @@ def split(
     _one_of("--method", method, (None, "hash-based", "stratified"))
     _one_of("--drop-from", drop_from, ("train", "test"))
     frame = read_manifest(manifest)
+    if patient_from is not None:
+        frame = _with_patients(frame, patient_from, {})
     chosen = [name for name, value in (("folds", folds), ("leave-out", leave_out), ("train-only", train_only)) if value]
     if len(chosen) > 1:
         raise BadRequest(f"{manifest}: expected one division, got --{' and --'.join(chosen)}. Say only one of them.")
@@ -215,7 +249,9 @@ def split(
             divided = _by_method(frame, folds, shares, method, salt)
     except ValueError as error:
         raise BadRequest(f"{manifest}: {error}. Correct the option.") from error
-    _write(divided, manifest.parent, out or manifest, missing=[], as_json=as_json, by="fold" if folds else "split")
+    write_and_say(
+        divided, manifest.parent, out or manifest, missing=[], as_json=as_json, by="fold" if folds else "split"
+    )
 
 
 @app.command("correct")
@@ -316,69 +352,3 @@ def _shares(text: str) -> dict[str, float]:
 def _terms(source: Source) -> tuple[str, ...]:
     """Under which licence, from where, and how to cite."""
     return f"Licence: {source.licence}", f"From: {source.where}", f"Cite: {source.citation}"
-
-
-def _write(
-    frame: pd.DataFrame,
-    folder: Path,
-    out: Path,
-    *,
-    missing: list[str],
-    as_json: bool,
-    by: str = "split",
-    terms: dict[str, str] | None = None,
-) -> None:
-    """Write a manifest whose paths are relative to `folder`, and say what is in it."""
-    from fundoscope.data.manifest import rebased, write_manifest
-    from fundoscope.tables import patient_keys
-
-    write_manifest(rebased(frame.reset_index(drop=True), folder, out.parent), out)
-    patients = len(set(patient_keys(frame)))
-    repeated = int(frame["sha256"].dropna().duplicated().sum()) if "sha256" in frame else 0
-    of = "grade" if "grade" in frame and frame["grade"].notna().any() else "label"
-    table = _by_class(frame, by, of)
-    if as_json:
-        answer: dict[str, Any] = {
-            "manifest": str(out),
-            "photographs": len(frame),
-            "patients": patients,
-            "missing": missing,
-            "repeated": repeated,
-            by: table,
-            **(terms or {}),
-        }
-        if "left_out" in frame:
-            answer["left_out"] = {str(reason): int(count) for reason, count in frame["left_out"].value_counts().items()}
-        print(json.dumps(answer, indent=2))
-        return
-    answers.print(f"{out}: {len(frame)} photographs of {patients} patients", markup=False, style="bold", soft_wrap=True)
-    answers.print(_counts_table(table, by, of))
-    if repeated:
-        troubles.print(f"photographs that repeat another one byte for byte: {repeated}", markup=False)
-    if missing:
-        named = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
-        troubles.print(f"missing files, left out: {len(missing)} ({named})", markup=False, soft_wrap=True)
-
-
-def _by_class(frame: pd.DataFrame, by: str, of: str) -> dict[str, dict[str, int]]:
-    """Photographs by side and grade or label; a blank is `unknown`."""
-    import pandas as pd
-
-    def column(name: str) -> list[str]:
-        if name not in frame:
-            return ["unknown"] * len(frame)
-        return ["unknown" if pd.isna(value) else str(value) for value in frame[name].astype(object)]
-
-    counts: dict[str, dict[str, int]] = {}
-    for side, grade in sorted(zip(column(by), column(of), strict=True)):
-        row = counts.setdefault(side, {})
-        row[grade] = row.get(grade, 0) + 1
-    return counts
-
-
-def _counts_table(counts: dict[str, dict[str, int]], by: str, of: str) -> Table:
-    grades = sorted({grade for row in counts.values() for grade in row})
-    table = Table(by, *(f"{of} {grade}" for grade in grades), "all", box=None, pad_edge=False)
-    for side, row in counts.items():
-        table.add_row(side, *(str(row.get(grade, 0)) for grade in grades), str(sum(row.values())))
-    return table
