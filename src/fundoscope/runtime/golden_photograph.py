@@ -172,7 +172,10 @@ def golden_photograph_from(contents: Mapping[str, bytes], recipe: Recipe, path: 
     try:
         with np.load(io.BytesIO(contents[GOLDEN_CANVAS]), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        field = Field(*(float(value) for value in arrays["field"])) if "field" in arrays else None
+        field = None
+        if "field" in arrays:
+            row, column, radius, confidence = (float(value) for value in arrays["field"])
+            field = Field(row, column, radius, confidence)
         height, width = (int(length) for length in arrays["decoded"])
         plain = arrays["plain"]
     except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as problem:
