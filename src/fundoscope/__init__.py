@@ -13,7 +13,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fundoscope.offline import disable_reports
 from fundoscope.version import __version__ as __version__
+
+# Before anything imports onnxruntime, whoever it is.
+disable_reports()
 
 if TYPE_CHECKING:
     from fundoscope.photo.read import read_photo

@@ -25,6 +25,7 @@ from fundoscope.cli import (
     verify,
 )
 from fundoscope.errors import FundoscopeError, UnreadablePhotograph
+from fundoscope.offline import disable_lookups
 
 FAULT = 70
 """Exit status after a fault in the program (EX_SOFTWARE of sysexits.h): no verb answers with it."""
@@ -84,6 +85,7 @@ def main() -> None:
     from fundoscope.cli.console import allow_any_text
 
     allow_any_text()
+    disable_lookups()
     status = _run()
     try:
         sys.stdout.flush()
