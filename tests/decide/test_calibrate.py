@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fundoscope.decide.calibrate import (
     CUTTERS,
@@ -149,15 +151,34 @@ def test_rounding_gives_the_nearest_grade_whatever_it_is_shown(rng):
 
 
 @pytest.mark.parametrize(
-    ("shares", "grade"),
+    ("shares", "expected", "median"),
     [
-        ((0.1, 0.6, 0.3, 0.0, 0.0), 1),  # the expected grade, 1.2, is the likeliest
-        ((0.45, 0.0, 0.55, 0.0, 0.0), 2),  # 1.1 lies on a grade without probability, between 0 and 2: nearer to 2
-        ((0.5, 0.0, 0.5, 0.0, 0.0), 2),  # of two equally near ones the worse
-        ((0.6, 0.0, 0.4, 0.0, 0.0), 0),  # 0.8: both credible, 0 is nearer
-        ((0.3, 0.2, 0.3, 0.1, 0.1), 1),  # 1.5 would round to 2; the cut below says 1, which is credible
-        ((0.7, 0.02, 0.0, 0.0, 0.28), 0),  # 1.14: only the likeliest is credible
+        ((0.1, 0.6, 0.3, 0.0, 0.0), 1, 1),
+        # Referable is likelier, so the grade is: 1.1 lies on a grade without probability, between 0 and 2.
+        ((0.45, 0.0, 0.55, 0.0, 0.0), 2, 2),
+        ((0.5, 0.0, 0.5, 0.0, 0.0), 2, 2),
+        # It is not, so the grade is not either: 1.14 and the rounded 1, which nobody would believe.
+        ((0.7, 0.02, 0.0, 0.0, 0.28), 0, 0),
+        ((0.3, 0.2, 0.3, 0.1, 0.1), 2, 2),  # 1.5 is below the cut of 1.6, but referable is as likely as not
+        # Among referable grades the median is 3, which has too little beside 2 and 4: of equally near ones the worse.
+        ((0.0, 0.0, 0.45, 0.1, 0.45), 4, 4),
+        ((0.0, 0.1, 0.5, 0.4, 0.0), 2, 2),
     ],
 )
-def test_the_answered_grade_is_the_expected_one_if_it_is_credible_and_else_the_nearest_that_is(shares, grade):
-    assert answered_grades(np.array([shares]), (0.5, 1.6, 2.5, 3.5)).tolist() == [grade]
+def test_the_answered_grade_is_credible_and_on_the_likelier_side_of_the_referable_cut(shares, expected, median):
+    assert answered_grades(np.array([shares]), (0.5, 1.6, 2.5, 3.5)).tolist() == [expected]
+    assert answered_grades(np.array([shares]), ()).tolist() == [median]
+
+
+@given(st.lists(st.floats(0.001, 1), min_size=5, max_size=5))
+def test_the_median_grade_is_where_half_of_the_probability_is_passed(shares):
+    by_grade = np.array([shares]) / sum(shares)
+
+    grade = int(answered_grades(by_grade, ())[0])
+
+    medians = {grade for grade in range(5) if by_grade[0, grade:].sum() >= 0.5 - 1e-9}
+    likeliest = by_grade[0, 2:].max() if grade >= 2 else by_grade[0, :2].max()
+    assert by_grade[0, grade] >= 0.5 * likeliest
+    assert (grade >= 2) == (by_grade[0, 2:].sum() >= 0.5) or by_grade[0, 2:].sum() == pytest.approx(0.5)
+    if by_grade[0, max(medians)] >= 0.5 * likeliest:
+        assert grade == max(medians) or by_grade[0, grade + 1 :].sum() == pytest.approx(0.5)

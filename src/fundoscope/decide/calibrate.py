@@ -16,7 +16,7 @@ from scipy.optimize import minimize_scalar
 from fundoscope.arrays import Grades, Probabilities, RawOutput, Scores
 from fundoscope.decide.heads import REGRESSION_CUTS, expected_grade, probabilities
 from fundoscope.decide.kappa import kappa_of
-from fundoscope.grades import GRADES
+from fundoscope.grades import GRADES, REFERABLE
 
 TEMPERATURES: Final = (0.05, 20.0)
 """Temperatures looked at. An optimum on the edge means outputs that separate the grades perfectly, or not at all."""
@@ -27,7 +27,8 @@ LIKELIHOOD_FLOOR: Final = 1e-12
 PLATEAU: Final = 0.002
 """Kappa that may be given up to put a cut in the middle of the range where it hardly matters."""
 
-Cuts = tuple[float, float, float, float]
+Cuts = tuple[float, ...]
+"""Four of the expected grade, rising; none where the median is answered."""
 
 
 def fit_temperature(head: str, raw: RawOutput, grades: Grades) -> float:
@@ -115,40 +116,67 @@ def rounded_cuts(expected: Scores, grades: Grades) -> Cuts:
     return _cuts(REGRESSION_CUTS)
 
 
-CUTTERS: Final[dict[str, Callable[[Scores, Grades], Cuts]]] = {"kappa": fit_cuts, "rounded": rounded_cuts}
+def no_cuts(expected: Scores, grades: Grades) -> Cuts:
+    """Return no cuts: the median of the grades is answered.
+
+    Args and errors: as `fit_cuts`.
+    """
+    _check(expected[:, None], grades)
+    return ()
+
+
+CUTTERS: Final[dict[str, Callable[[Scores, Grades], Cuts]]] = {
+    "kappa": fit_cuts,
+    "rounded": rounded_cuts,
+    "median": no_cuts,
+}
 """Ways to set the cuts of the expected grade, by the name that experiment files use."""
 
 
+def cuts_words(cuts: Cuts, style: str) -> str:
+    """Return cuts in words."""
+    return ", ".join(f"{cut:{style}}" for cut in cuts) or "none, the median is answered"
+
+
 def grade_from_cuts(expected: Scores, cuts: tuple[float, ...]) -> Grades:
-    """Grade of each photograph: how many of the rising cuts its expected grade reaches."""
+    """Grade of each photograph: how many of the four rising cuts its expected grade reaches."""
     if list(cuts) != sorted(cuts) or len(cuts) != GRADES - 1:
         raise ValueError(f"cuts must be {GRADES - 1} rising numbers, got {cuts}")
     return np.asarray(np.searchsorted(np.asarray(cuts), expected, side="right"))
 
 
 CREDIBLE: Final = 0.5
-"""A grade is answered only if it is at least so many times as probable as the most probable one."""
+"""A grade is answered only if it is at least so many times as probable as the likeliest on its side."""
 
 
 def answered_grades(by_grade: Probabilities, cuts: tuple[float, ...]) -> Grades:
-    """Grade photographs: the expected grade, cut into five; where that grade is not credible, the nearest that is.
+    """Grade photographs: the median of the grades, or the expected grade cut into five, where that is credible.
 
-    Between two likely grades the expected grade can fall on one that nobody would believe: of 0.45, 0, 0.55, 0, 0 it is
-    1.1. There the credible grade nearest to the expected grade is answered, of two equally near ones the worse.
+    The grade lies on the likelier side of the referable cut, so that it never speaks against the probability of
+    referable disease. A grade between two likely ones that nobody would believe (of 0.45, 0, 0.05, 0.5, 0 the expected
+    grade is 1.6) gives way to the nearest credible one of that side, of two equally near ones to the worse.
 
     Args:
         by_grade: Probabilities (photo, 5).
-        cuts: Rising, of the expected grade.
+        cuts: Rising, of the expected grade; empty: the median is answered, the highest grade k with P(grade >= k) of
+            one half at least. It is CORAL's own answer (Cao, Mirjalili & Raschka 2020).
 
     Example:
-        >>> answered_grades(np.array([[0.45, 0.0, 0.55, 0.0, 0.0]]), REGRESSION_CUTS)
-        array([2])
+        >>> answered_grades(np.array([[0.45, 0.0, 0.05, 0.5, 0.0]]), ())
+        array([3])
     """
-    expected = expected_grade(by_grade)
-    grades = grade_from_cuts(expected, cuts)
-    credible = by_grade >= CREDIBLE * by_grade.max(axis=1, keepdims=True)  # (photo, 5)
-    # Distances to the expected grade; what is not credible is out of reach. Reversed: of equals the worse is first.
-    apart = np.where(credible, np.abs(np.arange(GRADES) - expected[:, None]), np.inf)[:, ::-1]
+    reached = np.cumsum(by_grade[:, ::-1], axis=1)[:, ::-1]  # P(grade >= k), (photo, 5)
+    if cuts:
+        centre = expected_grade(by_grade)
+        grades = grade_from_cuts(centre, cuts)
+    else:
+        grades = np.asarray((reached[:, 1:] >= 0.5).sum(axis=1))
+        centre = grades.astype(np.float64)
+    on_side = (np.arange(GRADES) >= REFERABLE) == (reached[:, REFERABLE, None] >= 0.5)  # (photo, 5)
+    likeliest = np.where(on_side, by_grade, 0.0).max(axis=1, keepdims=True)
+    credible = on_side & (by_grade >= CREDIBLE * likeliest)
+    # Distances to the centre; what is not credible is out of reach. Reversed: of equals the worse is first.
+    apart = np.where(credible, np.abs(np.arange(GRADES) - centre[:, None]), np.inf)[:, ::-1]
     nearest = GRADES - 1 - np.argmin(apart.round(12), axis=1)
     return np.where(credible[np.arange(len(grades)), grades], grades, nearest)
 

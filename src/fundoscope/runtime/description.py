@@ -49,8 +49,8 @@ class Release:
     labels: list[str]
     """What the probabilities are of, in order: the names of the grades, signs or classes."""
     calibration: dict[str, Any]
-    """How raw output becomes probabilities. Task dr-grade: `temperature` (> 0), `grade_cuts` (rising cuts of the
-    expected grade) and, only where there is one, the `calibrator` of what the temperature gives
+    """How raw output becomes probabilities. Task dr-grade: `temperature` (> 0), `grade_cuts` (rising, of the expected
+    grade; none: the median is answered) and, only where there is one, the `calibrator` of what the temperature gives
     (`decide.calibrators.calibrator_from_dict`). Signs: `temperatures`, one for each. Classes: `temperature`."""
     operating_point: dict[str, Any]
     """How probabilities become a decision. Task dr-grade: when a photograph is referred
@@ -95,7 +95,7 @@ class Release:
 
     @property
     def grade_cuts(self) -> tuple[float, ...]:
-        """Of the task dr-grade: expected grades at which the reported grade steps up."""
+        """Of the task dr-grade: expected grades at which the reported grade steps up; none: the median is reported."""
         return tuple(float(cut) for cut in self.calibration["grade_cuts"])
 
     def to_json(self) -> str:

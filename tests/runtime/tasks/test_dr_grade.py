@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fundoscope.decide.heads import probabilities
 from fundoscope.decide.referral import DECISIONS, OperatingPoint
+from fundoscope.errors import BadRelease
 from fundoscope.runtime.runnable import runnable
 from fundoscope.runtime.tasks import DR_GRADE, TASKS
 from fundoscope.runtime.tasks.task import Bar, Evidence, Task, percent_apart
@@ -93,7 +94,7 @@ def test_a_task_s_words_are_complete_sentences(task: Task):
 @given(
     logits=st.lists(st.floats(-8, 8), min_size=4, max_size=4),
     threshold=st.floats(0, 1),
-    cuts=st.lists(st.floats(0.1, 3.9), min_size=4, max_size=4).map(sorted),
+    cuts=st.just([]) | st.lists(st.floats(0.1, 3.9), min_size=4, max_size=4).map(sorted),
 )
 @settings(deadline=None)
 def test_no_referable_grade_is_answered_rescreen_and_every_answered_grade_is_credible(tiny, logits, threshold, cuts):
@@ -105,8 +106,18 @@ def test_no_referable_grade_is_answered_rescreen_and_every_answered_grade_is_cre
     answer = runnable(description, Path("release")).answerer.answer(evidence(*logits))
 
     assert answer.decision == "refer" or (answer.grade < 2 and answer.p_referable < threshold)
-    assert answer.probabilities[answer.grade] >= 0.5 * max(answer.probabilities)
+    side = answer.probabilities[2:] if answer.grade >= 2 else answer.probabilities[:2]
+    assert answer.probabilities[answer.grade] >= 0.5 * max(side)
+    assert (answer.grade >= 2) == (answer.p_referable >= 0.5) or answer.p_referable == pytest.approx(0.5)
     assert min(answer.probabilities) > 0
+
+
+@pytest.mark.parametrize(
+    "cuts", [[0.5, float("nan"), 2.5, 3.5], [0.5, 1.5, 2.5, float("inf")], [0.5], [2, 1, 3, 4], "no"]
+)
+def test_cuts_that_are_not_rising_numbers_are_refused(tiny, cuts):
+    with pytest.raises(BadRelease, match=r"calibration\.grade_cuts must be 4 rising numbers, or none"):
+        runnable(tiny["tiny_description"](calibration={"temperature": 1.0, "grade_cuts": cuts}), Path("release"))
 
 
 def test_a_probability_beside_the_threshold_is_shown_apart_from_it():

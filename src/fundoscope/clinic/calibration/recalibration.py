@@ -12,7 +12,7 @@ from typing import Any, Final
 from fundoscope.clinic.calibration.calibration import Calibration, Source
 from fundoscope.clinic.commissioning.protocol import PROTOCOL, READABLE
 from fundoscope.clinic.documents import card_of_copy, earlier_figures
-from fundoscope.decide.calibrate import CUTTERS
+from fundoscope.decide.calibrate import CUTTERS, cuts_words
 from fundoscope.decide.conformal import GROUPED_BY, GradeSets
 from fundoscope.decide.heads import outputs_of, probabilities
 from fundoscope.decide.held_out import HeldOut
@@ -209,7 +209,7 @@ def _card(opened: OpenRelease, calibration: Calibration, written: Mapping[str, A
         f"- By {calibration.settings.method}, on {calibration.photographs} photographs of {calibration.patients} "
         f"patients: {written['basis']}.",
         f"- Log loss before {loss['before']}, cross-fitted after {loss['after']}.",
-        f"- Referred from {calibration.threshold:.6g}; grade cuts {', '.join(f'{cut:.3f}' for cut in fit.cuts)}.",
+        f"- Referred from {calibration.threshold:.6g}; grade cuts {cuts_words(fit.cuts, '.3f')}.",
         *([f"- {calibration.risk.promise()}"] if calibration.risk else []),
         f"- Sets of grades at {1 - calibration.conformal.alpha:.0%}: {coverage.all} held the reference grade in folds "
         f"that their thresholds were not from, {coverage.mean_size:.2f} grades on average.",

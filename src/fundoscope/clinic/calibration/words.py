@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from fundoscope.decide.calibrate import cuts_words
 from fundoscope.decide.rescale import METHODS
 from fundoscope.pages import stored_interval_words
 
@@ -42,7 +43,7 @@ def _fitted(written: Mapping[str, Any]) -> Iterator[str]:
         yield f"Temperature {written['temperature']:.4f}."
     else:
         yield f"Method: {METHODS[written['method']]}."
-    cuts = ", ".join(f"{cut:.3f}" for cut in written["grade_cuts"])
+    cuts = cuts_words(tuple(written["grade_cuts"]), ".3f")
     risk = written.get("risk_control")
     chosen_for = (
         f"finds {written['sensitivity_wanted']:.0%} of the referable photographs it was set on, which guarantees "

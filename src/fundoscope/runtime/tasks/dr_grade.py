@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from itertools import pairwise
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Bool, Shaped
 
 from fundoscope.arrays import Grades, Probabilities, RawOutput, Scores
-from fundoscope.decide.calibrate import Cuts, answered_grades
+from fundoscope.decide.calibrate import Cuts, answered_grades, cuts_words
 from fundoscope.decide.calibrators import Calibrator, calibrator_from_dict
 from fundoscope.decide.conformal import UNITS, GradeSets
 from fundoscope.decide.heads import HEADS, exceedance, outputs_of, probabilities
@@ -102,7 +104,7 @@ class GradeAnswerer(Answerer):
     release: Release
     temperature: float
     cuts: Cuts
-    """Expected grades at which the reported grade steps up."""
+    """Expected grades at which the reported grade steps up; none where the median grade is reported."""
     operating_point: OperatingPoint
     calibrator: Calibrator | None
     """What corrects the head's probabilities; None: its temperature alone."""
@@ -180,9 +182,10 @@ class GradeAnswerer(Answerer):
             sentences.append(f"The probabilities are votes of the {nearest} nearest training photographs.")
         if row["grade"] is not None:
             mean = sum(grade * row[f"p{grade}"] for grade in range(GRADES))
+            by = f"the expected grade ({mean:.1f})" if self.cuts else "the median grade"
             sentences.append(
-                f"Graded by the expected grade ({mean:.1f}), among the grades at least half as probable as the most "
-                "probable one."
+                f"Graded by {by}, on the likelier side of the referable cut, among the grades there at least half as "
+                "probable as the likeliest."
             )
         threshold = self.operating_point.threshold
         if row["p_referable"] is not None:
@@ -212,7 +215,7 @@ class GradeAnswerer(Answerer):
         release, sets = self.release, self.grade_sets
         return {
             "head": f"{release.head}, temperature {self.temperature:.3f}",
-            "grade cuts": ", ".join(f"{cut:.2f}" for cut in self.cuts),
+            "grade cuts": cuts_words(self.cuts, ".2f"),
             "referred": f"from a probability of {self.operating_point.threshold:.3f} that the grade is {REFERABLE} or "
             f"higher ({self.operating_point.name}), and with such a grade",
             "grades by": f"the {release.neighbours['k']} nearest photographs" if release.neighbours else "its head",
@@ -297,7 +300,7 @@ class DrGrade(Task):
         return GradeAnswerer(
             release=release,
             temperature=float(release.calibration["temperature"]),
-            cuts=cast(Cuts, tuple(float(cut) for cut in release.calibration["grade_cuts"])),
+            cuts=tuple(float(cut) for cut in release.calibration["grade_cuts"]),
             operating_point=point,
             calibrator=calibrator,
             grade_sets=sets,
@@ -367,9 +370,11 @@ def _calibrator(calibration: dict[str, Any], refuse: Refusal) -> Calibrator | No
     temperature, cuts = calibration["temperature"], calibration["grade_cuts"]
     if not (is_number(temperature) and 0 < temperature < float("inf")):
         raise refuse("calibration.temperature", "a number above 0", temperature)
-    numbers = isinstance(cuts, list | tuple) and len(cuts) == GRADES - 1 and all(is_number(cut) for cut in cuts)
-    if not numbers or sorted(cuts) != list(cuts):
-        raise refuse("calibration.grade_cuts", f"{GRADES - 1} rising numbers", cuts)
+    numbers = isinstance(cuts, list | tuple) and len(cuts) in (0, GRADES - 1)
+    # Written so that NaN, which is neither above nor below anything, is no rising number.
+    rising = numbers and all(is_number(cut) for cut in cuts) and all(one <= two for one, two in pairwise(cuts))
+    if not rising or not all(math.isfinite(cut) for cut in cuts):
+        raise refuse("calibration.grade_cuts", f"{GRADES - 1} rising numbers, or none to answer the median", cuts)
     if "calibrator" not in calibration:
         return None
     try:

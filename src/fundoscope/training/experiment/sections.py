@@ -295,8 +295,8 @@ class Release:
     that, never wider."""
     sensitivity: float = 0.9
     """Out-of-fold sensitivity for referable retinopathy that the referral threshold is set to."""
-    cuts: Literal["kappa", "rounded"] = "kappa"
-    """How the expected grade becomes a grade: by cuts fitted for quadratic kappa, or by rounding."""
+    cuts: Literal["kappa", "rounded", "median"] = "kappa"
+    """The grade answered: the expected one by cuts fitted for quadratic kappa, or rounded; or the median."""
     neighbours: int = 0
     """Grade by so many nearest training photographs instead of by the head; 0: by the head. RetinaScan: 10."""
     neighbour_metric: Literal["euclidean", "cosine"] = "euclidean"
