@@ -183,6 +183,24 @@ def test_an_empty_part_file_is_begun_anew(grader, retinas, tmp_path):
     assert len(grade_to_table(grader, listed(retinas[:2]), out)) == 2
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"image": "a.jpg"}\n{"image": "b.jpg"}', "got another file"),
+        (b"my notes", "got another file"),
+        (b'{"part": 2, "release": "another", "features": false}\n{"row": {"ima', "got another's"),
+    ],
+)
+def test_a_file_in_the_place_of_the_unfinished_run_keeps_its_last_line(grader, retinas, tmp_path, content, words):
+    """The end of a run's own file may be torn and is cut off; of any other file not a byte is."""
+    out = tmp_path / "results.csv"
+    part_path(out).write_bytes(content)
+
+    with pytest.raises(BadRequest, match=words):
+        grade_to_table(grader, listed(retinas[:1]), out)
+    assert part_path(out).read_bytes() == content
+
+
 def test_a_photograph_that_could_not_be_read_is_tried_again(grader, retinas, tmp_path):
     out = tmp_path / "results.csv"
     mended = tmp_path / "mended.jpg"

@@ -21,6 +21,9 @@ from fundoscope.files import locked
 SYNC_EVERY: Final = 64
 """Rows after which the file is forced to the disk; a killed process loses none, a power cut at most these."""
 
+START: Final = b'{"part"'
+"""How the header of every such file begins."""
+
 Entry = dict[str, Any]
 """A finished photograph: `row`, `input` (what it was graded from) and, where asked for, `features`."""
 
@@ -64,21 +67,27 @@ class PartFile:
         """Read what an earlier run left, after cutting off a torn end, or write the header of a new one.
 
         Raises:
-            BadRequest: If it is the file of another release or of other options, or damaged.
+            BadRequest: If it is another file, or that of another release or of other options, or damaged. Nothing is
+                cut off then.
         """
-        lines = self._read().splitlines(keepends=True)
+        data = self._read()
+        if data[: len(START)] != START[: len(data)]:
+            raise BadRequest(
+                f"{self.path}: expected the rows of an unfinished run, got another file. Choose another --out."
+            )
+        lines = data.splitlines(keepends=True)
         entries = [self._parse(line, last=i == len(lines) - 1) for i, line in enumerate(lines)]
         kept = [entry for entry in entries if entry is not None]
+        if kept and kept[0] != header:
+            raise BadRequest(
+                f"{self.path}: expected an unfinished run of the same release and options, got another's. "
+                "Delete it to begin anew, or choose another --out."
+            )
         self._length = sum(len(line) for line, entry in zip(lines, entries, strict=True) if entry is not None)
         os.ftruncate(self._handle, self._length)
         if not kept:
             self._write(dict(header), sync=True)
             return
-        if kept[0] != header:
-            raise BadRequest(
-                f"{self.path}: expected an unfinished run of the same release and options, got another's. "
-                "Delete it to begin anew, or choose another --out."
-            )
         for entry in kept[1:]:
             if "row" in entry:
                 self.finished[entry["row"]["image"]] = entry
