@@ -316,7 +316,8 @@ def test_photographing_every_eye_again_changes_no_interval(rng, method):
 
     once, again = (quick(each, method=method).to_dict()["statistics"] for each in (rows, twice))
 
-    of_rates = rates(cases_of(rows), np.ones(80, dtype=bool))
+    everyone = np.ones(80, dtype=bool)
+    of_rates = rates(cases_of(rows), everyone, everyone)
     for name, entry in once.items():
         for key in ("estimate", "low", "high", "delong_low", "delong_high"):
             if name in of_rates and key in ("low", "high"):
@@ -354,3 +355,20 @@ def test_bca_says_why_it_has_no_interval(rng):
 
     assert found.missing["referable_auroc"].startswith("no interval: undefined on ")
     assert not math.isnan(found.intervals["accuracy"].low)
+
+
+def test_prediction_sets_are_counted_where_there_are_any(rng):
+    rows = clinic_rows(rng)
+    held = [k % 10 > 0 for k in range(120)]
+    sets = [
+        f"{grade}" if inside else f"{(grade + 1) % 5} {(grade + 2) % 5}"
+        for grade, inside in zip(rows["grade"], held, strict=True)
+    ]
+    with_sets = rows.assign(grades_set=[None, *sets[1:]])
+
+    found = quick(with_sets).intervals
+
+    assert found["set_coverage"].estimate == pytest.approx(sum(held[1:]) / 119)
+    assert found["set_coverage"].low < 0.9 < found["set_coverage"].high
+    assert found["set_size"].estimate == pytest.approx(sum(len(each.split()) for each in sets[1:]) / 119)
+    assert "set_coverage" not in quick(rows).intervals

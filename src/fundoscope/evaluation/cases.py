@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from fundoscope.grades import CUTS, DME_NAMES, OR_DME, REFERABLE, REFERABLE_DME
+from fundoscope.grades import CUTS, DME_NAMES, GRADE_NAMES, OR_DME, REFERABLE, REFERABLE_DME
 from fundoscope.tables import PROBABILITIES, patient_keys
 
 PRESENT_DME: Final = DME_NAMES.index("present")
@@ -56,6 +56,13 @@ class Cases:
         """Probability of a cut of `grades.CUTS`; NaN where the table does not give it."""
         exceedance = self.probabilities[:, CUTS[cut] :].sum(axis=1)
         return np.where(np.isnan(exceedance), self.p_referable, exceedance) if CUTS[cut] == REFERABLE else exceedance
+
+    @property
+    def sets(self) -> Bool[np.ndarray, "photo 5"]:
+        """Grades in each photograph's prediction set (column `grades_set`); a row without any where there is no set."""
+        members = [text.split() for text in _texts(self.rows, "grades_set")] or [[]] * len(self.reference)
+        grades = list(map(str, range(len(GRADE_NAMES))))
+        return np.array([[grade in of_photo for grade in grades] for of_photo in members], dtype=bool).reshape(-1, 5)
 
     def or_dme(self, name: str) -> OrDme:
         """Return which photographs are positive in a question of `grades.OR_DME`.

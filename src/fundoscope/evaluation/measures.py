@@ -34,7 +34,7 @@ from fundoscope.evaluation.statistics.detection import (
 )
 from fundoscope.evaluation.statistics.rates import Rate
 from fundoscope.evaluation.statistics.reliability import of_brier_parts, of_calibration, of_classwise, of_proper_scores
-from fundoscope.evaluation.statistics.sums import Sums, Together
+from fundoscope.evaluation.statistics.sums import Sums, Together, one_by_one, ratio
 from fundoscope.grades import CUTS, GRADES, OR_DME, REFERABLE
 
 DECISION: Final = "decision"
@@ -73,7 +73,17 @@ def measures(cases: Cases, counted: Mask, graded: Mask, *, prevalence: float | N
     for prefix, inside in deciding.items():
         measured.append((inside, _of_decisions(cases, inside, prefix, prevalence if prefix == DECISION else None)))
     measured += _with_dme(cases, counted, graded, *deciding.values())
+    with_set = counted & cases.sets.any(axis=1)
+    if with_set.any():
+        measured.append((with_set, _of_sets(cases, with_set)))
     return _together(measured)
+
+
+def _of_sets(cases: Cases, mask: Mask) -> Sums:
+    """Statistics of prediction sets: how often they hold the reference grade, and how many grades they hold."""
+    sets, grades = cases.sets[mask], cases.reference[mask]
+    terms = one_by_one(sets[np.arange(len(grades)), grades], sets.sum(axis=1), np.ones(len(grades)))
+    return Sums((terms,), lambda t: {"set_coverage": ratio(t[0], t[2]), "set_size": ratio(t[1], t[2])})
 
 
 def _deciding(cases: Cases) -> dict[str, Mask]:
@@ -85,19 +95,21 @@ def _deciding(cases: Cases) -> dict[str, Mask]:
     }
 
 
-def rates(cases: Cases, graded: Mask) -> dict[str, Rate]:
+def rates(cases: Cases, counted: Mask, graded: Mask) -> dict[str, Rate]:
     """List those statistics of `measures` that are shares of photographs, by name: their intervals are of rates.
 
     Args:
         cases: As of `measures`.
+        counted: As of `measures`.
         graded: As of `measures`.
     """
-    reference, answered = cases.reference, cases.answered
+    reference, answered, sets = cases.reference, cases.answered, cases.sets
     apart = np.abs(reference - answered)
     of_grades = {
         "accuracy": Rate(apart == 0, graded),
         "off_by_one": Rate(apart == 1, graded),
         "within_one": Rate(apart <= 1, graded),
+        "set_coverage": Rate(sets[np.arange(len(reference)), reference], counted & sets.any(axis=1)),
     }
     for grade in range(GRADES):
         is_it, said_it = reference == grade, answered == grade

@@ -160,7 +160,7 @@ def summarise(
             resamples=resamples,
             method=method,
         )
-    intervals = widened(intervals, rates(cases, graded), cases.patients)
+    intervals = widened(intervals, rates(cases, counted, graded), cases.patients)
     intervals |= dict(_predictive_values(intervals, prevalence))
     for name, interval in intervals.items():
         if name.removeprefix("referable_") in BIASED:

@@ -61,6 +61,8 @@ ROWS: Final = {
         for question, words in DME_WORDS.items()
         for statistic, label in (("sensitivity", "sensitivity"), ("specificity", "specificity"), ("f1", "F1"))
     },
+    "set_coverage": "prediction sets that hold the reference grade",
+    "set_size": "grades in a prediction set, mean",
     "calibration_error": "calibration error of the most probable grade (ECE)",
     "calibration_error_equal_mass": "the same, bins of equal counts",
     "calibration_error_classwise": "the same, mean over the grades (classwise)",

@@ -18,6 +18,7 @@ HEADLINES: Final = (
     "sight_threatening_auroc",
     "decision_sensitivity",
     "decision_specificity",
+    "set_coverage",
     "calibration_error",
 )
 """Statistics of an evaluation that travel with a release."""
@@ -33,8 +34,10 @@ def headlines(evaluation: dict[str, Any]) -> dict[str, Any]:
     chosen: dict[str, Any] = {"photographs": evaluation["counts"]["photographs"]}
     for name in HEADLINES:
         entry = statistics.get(name, {})
-        if entry.get("estimate") is not None and entry.get("low") is not None:
-            chosen[name] = {key: round(entry[key], 4) for key in ("estimate", "low", "high")} | {"level": level}
+        if entry.get("estimate") is not None:
+            # One without an interval travels without: a calibration error, or where nothing varied.
+            bounds = {key: None if entry[key] is None else round(entry[key], 4) for key in ("estimate", "low", "high")}
+            chosen[name] = bounds | {"level": level}
     return chosen
 
 
