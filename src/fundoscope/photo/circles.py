@@ -17,9 +17,16 @@ Circle = tuple[float, float, float]
 """Row and column of the centre, and radius."""
 
 
-def boundary(bright: Mask) -> Points:
-    """Return (row, column) of the bright part's outline, without what lies on the frame's edge."""
-    contours, _ = cv2.findContours(bright.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+def boundary(bright: Mask, *, holes: bool = False) -> Points:
+    """Return (row, column) of the bright part's outline, without what lies on the frame's edge.
+
+    Args:
+        bright: What is outlined.
+        holes: Whether the outlines of dark parts within it count too.
+    """
+    contours, _ = cv2.findContours(
+        bright.astype(np.uint8), cv2.RETR_LIST if holes else cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
     outline = np.concatenate([contour[:, 0, ::-1] for contour in contours]) if contours else np.empty((0, 2))
     height, width = bright.shape
     rows, columns = outline[:, 0], outline[:, 1]

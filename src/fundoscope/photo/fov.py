@@ -83,7 +83,7 @@ def find_field(photo: Photo) -> Field | None:
     if min(photo.shape[:2]) < SMALLEST_PX:
         return None
     small, factor = working_copy(photo)
-    bright = _largest_part(lit_mask(small))
+    bright = largest_part(lit_mask(small))
     fields = [] if bright is None else [_fit_field(bright), _unseen_field(bright, small)]
     field = next((field for field in fields if field is not None and is_retina_coloured(small, field)), None)
     if field is None:
@@ -122,6 +122,14 @@ def mask_on_light(small: SmallPhoto) -> Mask | None:
     return None if mask is None or mask.all() else mask
 
 
+def foreground_mask(small: SmallPhoto) -> Mask | None:
+    """Return what differs from a dark surround or, where that shows nothing, a white or grey one; None if nothing."""
+    lit = lit_mask(small)
+    if lit is not None and lit.all() and (on_light := mask_on_light(small)) is not None:
+        lit = on_light
+    return None if lit is None or not lit.any() else lit
+
+
 def _light_surround(small: SmallPhoto) -> Float32[np.ndarray, " 3"] | None:
     """Return the colour of the most even corner, if it is even, lit and without colour."""
     corners = [corner.reshape(-1, 3).astype(np.float32) for corner in _corners(small)]
@@ -133,13 +141,13 @@ def _light_surround(small: SmallPhoto) -> Float32[np.ndarray, " 3"] | None:
 
 def _field_on_light(small: SmallPhoto) -> Field | None:
     """The field against a white or grey surround, if there is one."""
-    bright = _largest_part(mask_on_light(small))
+    bright = largest_part(mask_on_light(small))
     if bright is None or _fit_field(bright) is None:
         return None
     # On black the field's edge is drawn where its brightness ends, and so it is here: its rim is dark, not light.
     within = cv2.erode(bright.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     darkened = np.where(within[..., None], small, np.uint8(0))
-    bright = _largest_part(lit_mask(darkened))
+    bright = largest_part(lit_mask(darkened))
     field = None if bright is None else _fit_field(bright)
     if field is None or not is_retina_coloured(small, field):
         return None
@@ -160,8 +168,8 @@ def _above_surround(brightness: Brightness) -> Mask | None:
     return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)).astype(bool))
 
 
-def _largest_part(mask: Mask | None) -> Mask | None:
-    """The largest connected part, its holes filled."""
+def largest_part(mask: Mask | None) -> Mask | None:
+    """Return the largest connected part, its holes filled; None where there is none."""
     if mask is None or mask.all():
         return mask
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

@@ -16,14 +16,21 @@ import numpy as np
 from jaxtyping import Float32
 
 from fundoscope.arrays import Mask, Photo
-from fundoscope.photo.circles import Circle, Points, circles_through, explained, least_squares_circle, seen_turn
+from fundoscope.photo.circles import (
+    Circle,
+    Points,
+    boundary,
+    circles_through,
+    explained,
+    least_squares_circle,
+    seen_turn,
+)
 from fundoscope.photo.fov import (
     SMALLEST_PX,
     Field,
     SmallPhoto,
+    foreground_mask,
     is_retina_coloured,
-    lit_mask,
-    mask_on_light,
     retina_colours,
     working_copy,
 )
@@ -116,18 +123,17 @@ def shows_several_retinas(photo: Photo, field: Field | None) -> bool:
     if min(photo.shape[:2]) < SMALLEST_PX:
         return False
     small, factor = working_copy(photo)
-    lit = lit_mask(small)
+    lit = foreground_mask(small)
     if lit is None:
         return False
-    if lit.all() and (on_light := mask_on_light(small)) is not None:
-        lit = on_light
     first = None if field is None else field.scaled(factor)
     return _has_second_disc(small, lit, first) or _has_ground_outside(small, lit, first) or _has_seam(small, lit)
 
 
 def _has_second_disc(small: SmallPhoto, lit: Mask, first: Field | None) -> bool:
     """Whether the outline of what is lit holds the edge of a disc besides the field's, or of two if there is none."""
-    points = _outline(lit)
+    # Two fields that touch leave a dark ring or wedge within what is lit: its outline counts.
+    points = boundary(lit, holes=True)
     retinas: list[_Disc] = []
     if first is not None:
         circle = (first.row, first.column, first.radius)
@@ -140,16 +146,6 @@ def _has_second_disc(small: SmallPhoto, lit: Mask, first: Field | None) -> bool:
         if _is_another(disc, retinas):
             retinas.append(disc)
     return len(retinas) > 1
-
-
-def _outline(lit: Mask) -> Points:
-    """(row, column) of the edges of what is lit, those of dark rings within it included, but not the frame's."""
-    contours, _ = cv2.findContours(lit.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    outline = np.concatenate([contour[:, 0, ::-1] for contour in contours]) if contours else np.empty((0, 2))
-    height, width = lit.shape
-    rows, columns = outline[:, 0], outline[:, 1]
-    free = (rows > 1) & (rows < height - 2) & (columns > 1) & (columns < width - 2)
-    return np.asarray(outline[free] + 0.5, np.float64)
 
 
 def _circles(points: Points, longest_px: int) -> Iterator[Circle]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fundoscope.arrays import Mask, Photo
 from fundoscope.photo.circles import boundary
-from fundoscope.photo.fov import SMALLEST_PX, SmallPhoto, lit_mask, mask_on_light, retina_colours, working_copy
+from fundoscope.photo.fov import SMALLEST_PX, SmallPhoto, foreground_mask, largest_part, retina_colours, working_copy
 
 DARK_LEVEL: Final = 24
 """Brightness that a hundredth of the pixels must reach in a picture that is not too dark."""
@@ -40,7 +40,7 @@ def why_no_field(photo: Photo) -> str:
     small, _ = working_copy(photo)
     if np.quantile(small.max(axis=2), 0.99) < DARK_LEVEL:
         return "no retina found: the picture is too dark"
-    lit = _lit(small)
+    lit = foreground_mask(small)
     if lit is None:
         return NOT_RETINA
     if colour := _missing_colour(small, lit):
@@ -54,7 +54,7 @@ def squashed_words(photo: Photo) -> str:
     """Return the reason why a photograph whose field is an ellipse has no field of view; empty if it is none."""
     if min(photo.shape[:2]) < SMALLEST_PX:
         return ""
-    lit = _lit(working_copy(photo)[0])
+    lit = foreground_mask(working_copy(photo)[0])
     axes = None if lit is None else _squashed(lit)
     if axes is None:
         return ""
@@ -62,14 +62,6 @@ def squashed_words(photo: Photo) -> str:
         f"no retina found: the field is an ellipse, {axes[0] / axes[1]:.2f} times as wide as high: the picture was "
         "squashed or stretched. Export it in its own proportions"
     )
-
-
-def _lit(small: SmallPhoto) -> Mask | None:
-    """What differs from a dark or light surround; None where nothing does."""
-    lit = lit_mask(small)
-    if lit is not None and lit.all() and (on_light := mask_on_light(small)) is not None:
-        lit = on_light
-    return None if lit is None or not lit.any() else lit
 
 
 def _missing_colour(small: SmallPhoto, lit: Mask) -> str:
@@ -83,11 +75,9 @@ def _missing_colour(small: SmallPhoto, lit: Mask) -> str:
 
 def _squashed(lit: Mask) -> tuple[float, float] | None:
     """Width and height of the ellipse that the largest lit part is, if it is one and no circle."""
-    contours, _ = cv2.findContours(lit.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    largest = np.zeros(lit.shape, np.uint8)
-    cv2.drawContours(largest, [max(contours, key=cv2.contourArea)], -1, 1, thickness=cv2.FILLED)
-    points = boundary(largest.astype(bool))
-    if len(points) < 24:
+    largest = largest_part(lit)
+    points = None if largest is None else boundary(largest)
+    if points is None or len(points) < 24:
         return None
     # OpenCV's places are (column, row); its axes are diameters, the second turned by the angle from the rows.
     (column, row), (first, second), angle = cv2.fitEllipseDirect(points[:, ::-1].astype(np.float32))
