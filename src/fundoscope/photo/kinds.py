@@ -15,7 +15,10 @@ HEAD_BYTES: Final = 512
 """Of a file, as many bytes say what it is."""
 
 READABLE: Final = ("JPEG", "PNG", "TIFF", "BMP", "WebP", "DICOM")
-"""Kinds of pictures that can be read."""
+"""Kinds of pictures that can be read; `photo.read` has their readers."""
+
+EXPECTED: Final = f"a {', '.join(READABLE[:-1])} or {READABLE[-1]} picture"
+"""What messages say was expected."""
 
 _STARTS: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -113,7 +116,4 @@ def _compatible(head: bytes) -> str | None:
 
 def convert_words(path: object, kind: str) -> str:
     """Return the sentence about a picture of a kind that cannot be read."""
-    return (
-        f"{path}: expected a JPEG, PNG, TIFF, BMP, WebP or DICOM picture, got {kind}, which cannot be read here. "
-        "Convert it to JPEG or PNG."
-    )
+    return f"{path}: expected {EXPECTED}, got {kind}, which cannot be read here. Convert it to JPEG or PNG."

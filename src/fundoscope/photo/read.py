@@ -26,19 +26,20 @@ from fundoscope.arrays import Photo
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.photo.dicom import read_dicom
 from fundoscope.photo.header import is_dicom, read_header
-from fundoscope.photo.kinds import HEAD_BYTES, READABLE, convert_words, kind_of
+from fundoscope.photo.kinds import EXPECTED, HEAD_BYTES, convert_words, kind_of
 from fundoscope.photo.picture import decode_picture
 
 PICTURE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom")
 """Names that a folder is searched for; what a file really is, its first bytes say."""
 
-_READERS: Final[dict[str, tuple[tuple[bytes, ...], Callable[[io.BytesIO], ImageFile.ImageFile]]]] = {
-    "JPEG": ((b"\xff\xd8\xff",), JpegImageFile),
-    "PNG": ((b"\x89PNG\r\n\x1a\n",), PngImageFile),
-    "TIFF": ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImageFile),
-    "BMP": ((b"BM",), BmpImageFile),
-    "WEBP": ((b"RIFF",), WebPImageFile),
+_READERS: Final[dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "TIFF": TiffImageFile,
+    "BMP": BmpImageFile,
+    "WebP": WebPImageFile,
 }
+"""Pillow's reader of each kind (`kinds.kind_of`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,12 +182,11 @@ def _plugin_of(data: bytes, path: str) -> tuple[str, Callable[[io.BytesIO], Imag
     whole process's, before ours.
     """
     kind = kind_of(data[:HEAD_BYTES], path)
-    if kind is not None and kind not in READABLE:
+    if kind in _READERS:
+        return kind.upper(), _READERS[kind]
+    if kind is not None:
         raise UnreadablePhotograph(convert_words(path, kind))
-    for name, (starts, plugin) in _READERS.items():
-        if data.startswith(starts) and (name != "WEBP" or data[8:12] == b"WEBP"):
-            return name, plugin
     raise UnreadablePhotograph(
-        f"{path}: expected a JPEG, PNG, TIFF, BMP, WebP or DICOM picture, got something else "
-        f"(it begins with {data[:8].hex(' ')}). Export the photograph again."
+        f"{path}: expected {EXPECTED}, got something else (it begins with {data[:8].hex(' ')}). "
+        "Export the photograph again."
     )
