@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float32, Int
 from fundoscope.arrays import Photo
 from fundoscope.photo.disc import find_disc
 from fundoscope.photo.fov import Field
-from fundoscope.photo.quality import ridges, working_copy
+from fundoscope.photo.quality import relative_green, ridges
 
 LINE_PX: Final = 15
 """Length of the lines that are averaged along, on a copy of half the working size."""
@@ -92,7 +92,7 @@ def shows_retina(photo: Photo, field: Field) -> bool:
 
 def measure_lines(photo: Photo, field: Field) -> Lines:
     """Measure the strongest dark lines in a field of view."""
-    relative, inside = working_copy(photo, field)
+    relative, inside = relative_green(photo, field)
     half = max(1, relative.shape[1] // 2), max(1, relative.shape[0] // 2)
     small = cv2.resize(relative, half, interpolation=cv2.INTER_AREA)
     within = cv2.resize(inside.astype(np.uint8), half, interpolation=cv2.INTER_NEAREST)

@@ -91,7 +91,7 @@ def measure_quality(photo: Photo, field: Field | None) -> Quality:
     """
     if field is None or field.radius < 8:
         return NOTHING
-    relative, inside = working_copy(photo, field)
+    relative, inside = relative_green(photo, field)
     if inside.mean() < LEAST_PART:
         return NOTHING
     inside = cv2.erode(inside.astype(np.uint8), np.ones((11, 11), np.uint8)).astype(bool)
@@ -192,7 +192,7 @@ def _complaint(name: str, came: float, needed: float) -> str:
     return f"{_COMPLAINTS[name]} ({name.replace('_', ' ')} {came:.2f}, at least {needed:.2f} needed)"
 
 
-def working_copy(photo: Photo, field: Field) -> tuple[Plane, Inside]:
+def relative_green(photo: Photo, field: Field) -> tuple[Plane, Inside]:
     """Return the green channel of the field's box at the working size against its surroundings, and what is inside.
 
     0 where a pixel is as bright as its surroundings, -0.1 where it is a tenth darker.
