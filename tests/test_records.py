@@ -8,7 +8,15 @@ import math
 import pytest
 
 from fundoscope.decide.neighbours import Voting
-from fundoscope.records import check_keys, is_number, is_whole_number, null_if_nan, without_nan
+from fundoscope.records import (
+    DEEPEST,
+    check_keys,
+    is_number,
+    is_whole_number,
+    null_if_nan,
+    parse_record,
+    without_nan,
+)
 
 
 def test_the_keys_are_the_fields_and_nothing_else():
@@ -40,3 +48,40 @@ def test_figures_and_everything_that_is_no_figure_stay_as_they_are():
 def test_true_and_false_are_no_numbers(value, number, whole):
     assert is_number(value) is number
     assert is_whole_number(value) is whole
+
+
+def test_a_record_is_read_as_json_is():
+    text = '{"a": [1, 2.5, -1e-9, null, true], "b": {"\u00e9": "\U0001f441"}}'
+
+    assert parse_record(text) == json.loads(text)
+    assert parse_record(text.encode()) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"a": Infinity}', "Infinity, which is no finite number"),
+        ('{"a": [-Infinity]}', "-Infinity, which is no finite number"),
+        ('{"a": NaN}', "NaN, which is no finite number"),
+        ('{"a": 1e999}', "1e999, which is no number up to 1e"),
+        ('{"a": -1e301}', "-1e301, which is no number up to 1e"),
+        ('{"a": ' + "9" * 400 + "}", "a whole number of 400 digits"),
+        ('{"a": ' + "9" * 1_000_000 + "}", "a whole number of 1000000 digits"),
+        ('{"a": 1, "b": 2, "a": 3}', "the key 'a' more than once"),
+        ('{"a": {"b": 1, "b": 1}}', "the key 'b' more than once"),
+        (r'{"a": "\ud800"}', "half a character"),
+        (r'{"a": {"\udfff": 1}}', "half a character"),
+        ("[" * 100_000, "objects nested deeper than 64"),
+        ("[" * 100_000 + "]" * 100_000, "objects nested deeper than 64"),
+        ('{"a":' * 5_000 + "1" + "}" * 5_000, "objects nested deeper than 64"),
+    ],
+)
+def test_what_cannot_be_computed_with_is_not_read(text: str, words: str):
+    with pytest.raises(ValueError, match=words):
+        parse_record(text)
+
+
+def test_a_record_may_be_nested_as_deeply_as_is_said_and_no_deeper():
+    assert parse_record("[" * DEEPEST + "]" * DEEPEST)
+    with pytest.raises(ValueError, match="nested deeper"):
+        parse_record("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1))

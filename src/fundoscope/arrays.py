@@ -5,8 +5,13 @@ The names are checked by jaxtyping and beartype while testing and cost nothing o
 
 from __future__ import annotations
 
+import io
+import zipfile
+from collections.abc import Mapping
+from typing import Final
+
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Int, Shaped, UInt8
 
 Photo = UInt8[np.ndarray, "height width 3"]
 """An upright photograph, 8-bit RGB (not BGR), 0 to 255."""
@@ -34,3 +39,49 @@ Grades = Int[np.ndarray, " photo"]
 
 Scores = Float[np.ndarray, " photo"]
 """One number for each photograph; higher means more disease."""
+
+Array = Shaped[np.ndarray, "..."]
+"""An array of any shape and kind."""
+
+LARGEST_ARRAYS: Final = 2 * 2**30
+"""Unpacked bytes of an NPZ file beyond which it is refused."""
+
+
+def arrays_from(data: bytes) -> dict[str, Array]:
+    """Read an NPZ file's arrays, none of which may hold objects; its size and names are checked before it is unpacked.
+
+    Raises:
+        ValueError: If it is damaged, too large, has two arrays of one name, or numbers that are not finite.
+    """
+    try:
+        _check_members(data)
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            arrays = {name: np.asarray(stored[name]) for name in stored.files}
+    except ValueError as problem:
+        raise ValueError("an array of objects" if "allow_pickle" in str(problem) else str(problem)) from None
+    except Exception:  # what NumPy and zipfile raise for damaged files shares no base but Exception
+        raise ValueError("a damaged file") from None
+    check_finite(arrays)
+    return arrays
+
+
+def check_finite(arrays: Mapping[str, Array]) -> None:
+    """Refuse arrays with a number that is not finite.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    for name, array in arrays.items():
+        if array.dtype.kind in "fc" and not np.isfinite(array).all():
+            raise ValueError(f"numbers in {name} that are not finite")
+
+
+def _check_members(data: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = archive.infolist()
+    names = [entry.filename.removesuffix(".npy") for entry in entries]
+    size = sum(entry.file_size for entry in entries)
+    if size > LARGEST_ARRAYS:
+        raise ValueError(f"{size} bytes unpacked, more than {LARGEST_ARRAYS}")
+    if len(set(names)) < len(names):
+        raise ValueError("two arrays of one name")

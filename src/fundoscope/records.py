@@ -1,14 +1,94 @@
-"""Typed JSON records: which keys a record must have, which values count as numbers, how NaN is written."""
+"""Typed JSON records: how they are read, which keys they must have, which values are numbers, how NaN is written."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+DEEPEST: Final = 64
+"""Objects and lists within one another that a record may have."""
+
+LARGEST_NUMBER: Final = 1e300
+"""Largest number of a record, of either sign: every one is a float without overflow."""
+
+
+def parse_record(text: bytes | str) -> Any:
+    """Read JSON that the program is to compute with.
+
+    Beyond what JSON itself allows, numbers are finite, keys occur once, texts can be written again as UTF-8, and
+    nothing is nested deeper than `DEEPEST`.
+
+    Raises:
+        ValueError: If it is not such JSON; it says what is wrong.
+    """
+    try:
+        record = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_bounded,
+        )
+    except RecursionError:
+        raise ValueError(f"objects nested deeper than {DEEPEST}") from None
+    _check_depth_and_texts(record)
+    return record
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r:.80} more than once")
+    return values
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name}, which is no finite number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not abs(number) <= LARGEST_NUMBER:
+        raise ValueError(f"{digits:.40}, which is no number up to {LARGEST_NUMBER:g}")
+    return number
+
+
+def _bounded(digits: str) -> int:
+    # Counted first: converting a million digits takes minutes.
+    if len(digits) > LONGEST_INTEGER:
+        raise ValueError(f"a whole number of {len(digits)} digits")
+    return int(digits)
+
+
+LONGEST_INTEGER: Final = 300
+"""Digits of a whole number, so that it is within `LARGEST_NUMBER`."""
+
+
+def _check_depth_and_texts(record: object) -> None:
+    """Walk through a record by a list of its own: the interpreter's stack ends where nesting is deep."""
+    pending: list[tuple[object, int]] = [(record, 1)]
+    while pending:
+        value, depth = pending.pop()
+        if isinstance(value, str):
+            _check_text(value)
+        elif isinstance(value, dict | list):
+            if depth > DEEPEST:
+                raise ValueError(f"objects nested deeper than {DEEPEST}")
+            pending.extend((part, depth + 1) for part in (value.values() if isinstance(value, dict) else value))
+            if isinstance(value, dict):
+                pending.extend((key, depth) for key in value)
+
+
+def _check_text(text: str) -> None:
+    if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise ValueError(f"half a character (a lone surrogate) in {text!r:.60}")
 
 
 def check_keys(values: Mapping[str, Any], kind: type[DataclassInstance]) -> None:

@@ -229,7 +229,12 @@ def test_a_release_carries_every_calibrator_through_json(rng):
         ({"kind": "platt", "slope": -1, "intercept": 0}, "slope must not be below 0, got -1"),
         ({"kind": "isotonic", "scores": [0, 1], "shares": [0.5, 0.4]}, "must lie between 0 and 1 and never fall"),
         ({"kind": "isotonic", "scores": [1, 1], "shares": [0.5, 0.6]}, "scores of knots must rise"),
-        ({"kind": "vector scaling", "factors": [1], "offsets": [0]}, "factors must be 5 finite numbers"),
+        ({"kind": "vector scaling", "factors": [1], "offsets": [0]}, "factors must be 5 numbers up to"),
+        ({"kind": "platt", "slope": float("inf"), "intercept": 0}, "slope and intercept must be 2 numbers up to"),
+        ({"kind": "platt", "slope": 1, "intercept": float("nan")}, "slope and intercept must be 2 numbers up to"),
+        ({"kind": "platt", "slope": 1e13, "intercept": 0}, "slope and intercept must be 2 numbers up to"),
+        ({"kind": "isotonic", "scores": [0, 1e300], "shares": [0.5, 0.6]}, "scores of knots must be 2 numbers up to"),
+        ({"kind": "vector scaling", "factors": [1] * 5, "offsets": [0] * 4 + [float("-inf")]}, "offsets must be 5 num"),
         ({"kind": "cut by cut", "cuts": []}, "4 cuts are needed, got 0"),
     ],
 )

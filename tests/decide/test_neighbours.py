@@ -167,7 +167,7 @@ def test_a_damaged_feature_is_refused(rng):
     data = bytearray(to_bytes(graded(rng)))
     data[300] ^= 0xFF
 
-    with pytest.raises(BadRelease, match=r"npz: expected an NPZ file of arrays without objects, got Bad CRC-32"):
+    with pytest.raises(BadRelease, match=r"npz: expected an NPZ file of arrays without objects, got a damaged file"):
         from_bytes(bytes(data), "neighbours.npz")
 
 
@@ -184,7 +184,7 @@ def test_an_absent_file_and_a_pickle_are_refused(tmp_path):
         from_bytes(pickle.dumps({"features": 1}), "pickled")
     objects = io.BytesIO()
     np.savez(objects, features=np.array([{}], dtype=object))
-    with pytest.raises(BadRelease, match=r"without objects, got Object arrays cannot be loaded"):
+    with pytest.raises(BadRelease, match=r"without objects, got an array of objects"):
         from_bytes(objects.getvalue(), "objects")
 
 
@@ -197,7 +197,10 @@ def test_an_absent_file_and_a_pickle_are_refused(tmp_path):
         ({"features": np.zeros(3, np.float32)}, "expected features of type f2 or f4 with 2 axes, got f4 (3,)"),
         ({"features": np.zeros((2, 2), np.float32)}, "expected as many features, grades and sha256, at least one"),
         ({"features": np.zeros((3, 0), np.float32)}, "got 3, 3 and 3, 0 features each"),
-        ({"features": np.full((3, 2), np.nan, np.float32)}, "expected features to be finite, got [nan, nan] in row 0"),
+        (
+            {"features": np.full((3, 2), np.nan, np.float32)},
+            "without objects, got numbers in features that are not finite",
+        ),
         ({"grades": np.array([0.0, 1, 2])}, "expected grades of type u1 with 1 axes, got f8 (3,)"),
         ({"grades": np.array([0, 5, 2], np.uint8)}, "expected grades from 0 to 4, got [0, 2, 5]"),
         ({"sha256": np.array(["a", "b", "c"])}, "expected sha256 of type U64 with 1 axes, got U1 (3,)"),

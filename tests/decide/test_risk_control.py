@@ -117,6 +117,8 @@ def test_a_release_takes_it_as_an_operating_point(rng):
         ({"unit": "eye"}, "unit must be one of patient, photograph, got 'eye'"),
         ({"threshold": 2.0}, "threshold must lie between 0 and 1, got 2.0"),
         ({"threshold": "all"}, "threshold of a risk control must be a number, got 'all'"),
+        ({"missed": float("nan")}, "missed must lie between 0 and 1, got nan"),
+        ({"patients": 1.5}, "patients must be a whole number, at least 0, got 1.5"),
         ({"more": 1}, "expected the keys .*, got .*more"),
     ],
 )

@@ -94,3 +94,62 @@ def test_a_pipe_in_place_of_a_release_or_of_a_file_in_it_is_refused_and_not_wait
 
     with pytest.raises(BadRelease, match="got a folder, pipe or device" if inside else "got a pipe or device"):
         reader(tmp_path if inside else path)("release.json")
+
+
+def same_names(path: Path, *names: str) -> Path:
+    with zipfile.ZipFile(path, "w") as file:
+        for name in names:
+            file.writestr(name, name.encode())
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(
+    "names",
+    [("a.json", "a.json"), ("a.json", "A.JSON"), ("release/a.json", "a.json"), ("x/a.json", "y/a.json")],
+)
+def test_two_files_of_one_name_are_refused(tmp_path, names):
+    """Which of them is read would depend on the program."""
+    with pytest.raises(BadRelease, match=r"expected each file once, got two of the name '[aA]\.(json|JSON)'"):
+        reader(same_names(tmp_path / "double.zip", *names))
+
+
+@pytest.mark.parametrize("name", ["./a.json", "a/./b", "a/../b", "\\\\host\\a", "a:b", "//a"])
+def test_a_roundabout_name_is_refused(tmp_path, name):
+    with pytest.raises(BadRelease, match="which leads out of it"):
+        reader(same_names(tmp_path / "roundabout.zip", name))
+
+
+def test_a_member_that_unpacks_to_far_more_than_weights_do_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    bomb = zipped(tmp_path / "bomb.zip", {"model.onnx": b"0" * (20 * 2**20)})
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("a member was read"))
+
+    with pytest.raises(
+        BadRelease, match=r"at most 100 bytes for each packed one, got 20971520 from \d+ in 'model\.onnx'"
+    ):
+        reader(bomb)
+
+
+def test_a_small_member_may_unpack_to_whatever_it_likes(tmp_path):
+    assert len(reader(zipped(tmp_path / "text.zip", {"a": b" " * 2**20}))("a")) == 2**20
+
+
+def test_a_member_with_a_password_is_refused(tmp_path):
+    path = zipped(tmp_path / "secret.zip", {"a": b"one"})
+    data = bytearray(path.read_bytes())
+    # Bit 0 of the flags, in the header before the member and in the directory.
+    data[data.index(b"PK\x03\x04") + 6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(data)
+
+    with pytest.raises(BadRelease, match=r"expected files without a password, got 'a' with one\. Unpack it"):
+        reader(path)
+
+
+def test_a_file_of_a_folder_that_is_larger_than_any_release_is_refused_unread(tmp_path, monkeypatch):
+    with open(tmp_path / "model.onnx", "wb") as file:
+        file.truncate(2**40)
+    monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("it was read"))
+
+    with pytest.raises(BadRelease, match=r"expected model\.onnx of at most 4294967296 bytes, got 1099511627776\."):
+        reader(tmp_path)("model.onnx")

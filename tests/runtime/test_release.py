@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -83,10 +84,13 @@ def test_one_changed_byte_is_refused(copy, name):
 
 def test_a_changed_digit_in_the_description_is_refused(copy):
     path = copy / "release.json"
-    path.write_text(path.read_text().replace('"golden_tolerance": 0.001', '"golden_tolerance": 0.9'))
+    path.write_text(path.read_text().replace('"golden_tolerance": 0.001', '"golden_tolerance": 0.009'))
 
     with pytest.raises(BadRelease, match=r"release\.json has changed since the release was made"):
         open_release(copy)
+
+
+CALIBRATION = {"temperature": 1.0, "grade_cuts": [0.5, 1.5, 2.5, 3.5]}
 
 
 @pytest.mark.parametrize(
@@ -104,7 +108,7 @@ def test_a_changed_digit_in_the_description_is_refused(copy):
         ({"calibration": {"temperature": 1.0}}, r"calibration must be temperature and grade_cuts"),
         (
             {"calibration": {"temperature": 0, "grade_cuts": [0.5, 1.5, 2.5, 3.5]}},
-            r"calibration\.temperature must be a number above 0, got 0",
+            r"calibration\.temperature must be a number from 0\.001 to 1000, got 0",
         ),
         (
             {"calibration": {"temperature": 1.0, "grade_cuts": [1.5, 0.5, 2.5, 3.5]}},
@@ -112,6 +116,28 @@ def test_a_changed_digit_in_the_description_is_refused(copy):
         ),
         ({"operating_point": {"name": "a", "cut": "any", "threshold": 0.5}}, r"cut must be referable, got 'any'"),
         ({"operating_point": {}}, r"operating_point must be one that this version can run"),
+        ({"golden_tolerance": 0.011}, r"golden_tolerance in release\.json must be a number above 0 and at most 0\.01"),
+        ({"golden_tolerance": -0.001}, r"golden_tolerance in release\.json must be a number above 0 and at most 0\.01"),
+        ({"golden_tolerance": True}, r"golden_tolerance in release\.json must be a number above 0 and at most 0\.01"),
+        (
+            {"calibration": {"temperature": 1e-9, "grade_cuts": [0.5, 1.5, 2.5, 3.5]}},
+            r"calibration\.temperature must be a number from 0\.001 to 1000, got 1e-09",
+        ),
+        (
+            {"calibration": {"temperature": 1.0, "grade_cuts": [0.5, 1.5, 2.5, 350]}},
+            r"calibration\.grade_cuts must be 4 rising numbers from 0 to 4",
+        ),
+        (
+            {"calibration": CALIBRATION | {"calibrator": {"kind": "platt", "slope": 1e13, "intercept": 0.0}}},
+            r"calibration\.calibrator must be one that this version can run, got 'slope and intercept must be 2",
+        ),
+        (
+            {"calibration": CALIBRATION | {"calibrator": {"kind": "isotonic", "scores": [-1e200], "shares": [1.0]}}},
+            r"calibration\.calibrator must be one that this version can run, got 'scores of knots must be 1 num",
+        ),
+        ({"operating_point": {"name": "a", "threshold": 10**30}}, r"threshold must lie between 0 and 1"),
+        ({"operating_point": {"name": "a", "threshold": 0.5, "sensitivity": -1}}, r"sensitivity must lie above 0"),
+        ({"gate": {"sharpness": 1.1}}, r"gate\.sharpness must lie in \[0, 1\], got 1\.1"),
         ({"gate": {"beauty": 0.5}}, r"gate must be one that this version can run, got .*beauty"),
     ],
 )
@@ -119,6 +145,37 @@ def test_what_this_version_does_not_know_is_refused(copy, changes, message):
     describe_anew(copy, **changes)
 
     with pytest.raises(BadRelease, match=message):
+        open_release(copy)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('"golden_tolerance": Infinity', "Infinity, which is no finite number"),
+        ('"golden_tolerance": NaN', "NaN, which is no finite number"),
+        ('"golden_tolerance": 1e999', "1e999, which is no number up to"),
+        ('"golden_tolerance": 0.001, "golden_tolerance": 0.01', "the key 'golden_tolerance' more than once"),
+        ('"golden_tolerance": ' + "[" * 50_000, "objects nested deeper than 64"),
+        ('"golden_tolerance": ' + '{"a":' * 700 + "1" + "}" * 700, "objects nested deeper than 64"),
+    ],
+)
+def test_a_description_that_cannot_be_computed_with_is_refused_in_a_sentence(copy, text, words):
+    path = copy / "release.json"
+    path.write_text(path.read_text().replace('"golden_tolerance": 0.001', text))
+
+    with pytest.raises(BadRelease, match=rf"expected JSON in release\.json, got .*{words}.*Fetch the release again"):
+        open_release(copy)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("place", ["0.5, 1.5, 2.5, 3.5", '"threshold": 0.5', '"contrast": 0.02', '"margin": 0.0'])
+def test_no_number_of_a_release_is_infinite(copy, place, number):
+    path = copy / "release.json"
+    text = " ".join(path.read_text().split()).replace("[ 0.5", "[0.5")
+    assert place in text
+    path.write_text(text.replace(place, re.sub(r"[\d.]+$", number, place)))
+
+    with pytest.raises(BadRelease, match=rf"expected JSON in release\.json, got {number}, which is no"):
         open_release(copy)
 
 
@@ -178,7 +235,7 @@ def test_golden_outputs_hold_no_pickles(copy):
     files = json.loads((copy / "release.json").read_text())["files"]
     describe_anew(copy, files=files | {"golden.npz": hashlib.sha256(data).hexdigest()})
 
-    with pytest.raises(BadRelease, match=r"expected arrays without objects in golden\.npz"):
+    with pytest.raises(BadRelease, match=r"expected finite arrays without objects in golden\.npz"):
         open_release(copy)
 
 
@@ -211,7 +268,23 @@ def test_bytes_that_are_no_network_are_refused(tiny, tmp_path):
     golden = tiny["golden_of"](good)
     write_release(tmp_path, tiny["tiny_description"](), model=b"no graph", card="", golden=golden)
 
-    with pytest.raises(BadRelease, match=r"onnxruntime [\d.]+ cannot load model\.onnx"):
+    with pytest.raises(BadRelease, match=r"expected an ONNX graph in model\.onnx, got a file that is none"):
+        open_release(tmp_path)
+
+
+@pytest.mark.parametrize("domain", ["", "evil", "com.microsoft.extensions"])
+def test_a_graph_that_asks_for_operators_of_a_library_is_refused(tiny, tmp_path, domain):
+    import onnx
+
+    good = tiny["tiny_model"]()
+    model = onnx.load_from_string(good)
+    model.opset_import.add(domain=domain, version=1) if domain else None
+    node = next(node for node in model.graph.node if node.output[0] == "normal")
+    node.op_type, node.domain = "RunLibrary", domain
+    golden, description = tiny["golden_of"](good), tiny["tiny_description"]()
+    write_release(tmp_path, description, model=model.SerializeToString(), card="", golden=golden)
+
+    with pytest.raises(BadRelease, match=r"onnxruntime [\d.]+ cannot load model\.onnx: .*RunLibrary"):
         open_network(open_release(tmp_path))
 
 

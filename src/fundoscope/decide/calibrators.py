@@ -27,6 +27,9 @@ Answers = Bool[np.ndarray, " photo"]
 PENALTY: Final = 1e-3
 """How hard vector scaling is held to the logits as they are; see `fit_vector_scaling`."""
 
+LARGEST_PARAMETER: Final = 1e12
+"""Largest parameter of a calibrator, of either sign: with the logits of any network none of its products overflow."""
+
 Fitted = TypeVar("Fitted")
 
 
@@ -363,8 +366,9 @@ def _numbers(values: Any) -> tuple[float, ...]:
 
 
 def _check_numbers(name: str, values: tuple[float, ...], count: int) -> None:
-    if len(values) != count or not np.isfinite(values).all():
-        raise ValueError(f"{name} must be {count} finite numbers, got {values}")
+    # Written so that NaN is none of them.
+    if len(values) != count or not all(abs(value) <= LARGEST_PARAMETER for value in values):
+        raise ValueError(f"{name} must be {count} numbers up to {LARGEST_PARAMETER:g}, got {values}")
 
 
 def _check_fit(scores: Float[np.ndarray, " photo *output"], labels: int) -> None:

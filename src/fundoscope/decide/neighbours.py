@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy.spatial.distance import cdist
 
-from fundoscope.arrays import Probabilities
+from fundoscope.arrays import Probabilities, arrays_from
 from fundoscope.errors import BadRelease, BadRequest
 from fundoscope.files import write_bytes
 from fundoscope.grades import GRADES
@@ -154,9 +153,8 @@ def from_bytes(data: bytes, where: Path | str) -> Neighbours:
         BadRelease: If it is damaged, holds objects, or is not as the contract says.
     """
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            arrays = {name: np.asarray(stored[name]) for name in stored.files}
-    except (ValueError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as problem:
+        arrays = arrays_from(data)
+    except ValueError as problem:
         raise _refusal(where, "an NPZ file of arrays without objects", str(problem)) from None
     if set(arrays) != set(CONTRACT):
         raise _refusal(where, f"the arrays {', '.join(CONTRACT)}", ", ".join(sorted(arrays)) or "none")

@@ -24,7 +24,7 @@ from fundoscope.decide.heads import exceedance
 from fundoscope.decide.held_out import HeldOut
 from fundoscope.decide.referral import OperatingPoint, threshold_at
 from fundoscope.grades import CUTS
-from fundoscope.records import check_keys, is_number
+from fundoscope.records import check_keys, is_number, is_whole_number
 
 LOSSES: Final = {
     "patient": "a diseased patient none of whose photographs is referred",
@@ -64,6 +64,9 @@ class RiskControl:
             raise ValueError(f"unit must be one of {', '.join(LOSSES)}, got {self.unit!r}")
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold must lie between 0 and 1, got {self.threshold!r}")
+        # Written so that NaN is refused.
+        if not 0 <= self.missed <= 1:
+            raise ValueError(f"missed must lie between 0 and 1, got {self.missed!r}")
 
     @property
     def possible(self) -> bool:
@@ -117,6 +120,8 @@ class RiskControl:
         for name in ("alpha", "threshold", "patients", "missed"):
             if not is_number(values[name]):
                 raise ValueError(f"{name} of a risk control must be a number, got {values[name]!r}")
+        if not is_whole_number(values["patients"]) or values["patients"] < 0:
+            raise ValueError(f"patients must be a whole number, at least 0, got {values['patients']!r}")
         shares = {name: float(values[name]) for name in ("alpha", "threshold", "missed")}
         return cls(**{**values, **shares})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import zipfile
 import zlib
@@ -12,7 +13,16 @@ from typing import Final
 from fundoscope.errors import BadRelease
 
 LARGEST_BYTES: Final = 4 * 2**30
-"""Unpacked size at which a zipped release is refused."""
+"""Size at which a release's file, or all that a zipped one unpacks to, is refused."""
+
+LARGEST_RATIO: Final = 100
+"""Unpacked bytes for each packed one at which a member is refused; weights, pictures and text have less than 20."""
+
+SMALL_BYTES: Final = 16 * 2**20
+"""Unpacked size up to which the ratio does not matter."""
+
+FLAG_ENCRYPTED: Final = 1
+"""Bit of a member's flags: it needs a password."""
 
 
 def reader(path: Path) -> Callable[[str], bytes]:
@@ -43,6 +53,9 @@ def _read_from_folder(folder: Path, name: str) -> bytes:
     try:
         if os.path.exists(folder / name) and not os.path.isfile(folder / name):
             raise BadRelease(f"{folder}: expected {name} to be a file, got a folder, pipe or device. Fetch it again.")
+        size = os.path.getsize(folder / name)
+        if size > LARGEST_BYTES:
+            raise BadRelease(f"{folder}: expected {name} of at most {LARGEST_BYTES} bytes, got {size}. Fetch it again.")
         return (folder / name).read_bytes()
     except FileNotFoundError:
         raise _missing(folder, name) from None
@@ -57,17 +70,42 @@ def _missing(path: Path, name: str) -> BadRelease:
 def _read_zip(path: Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            size = sum(entry.file_size for entry in entries)
-            if size > LARGEST_BYTES:
-                raise BadRelease(
-                    f"{path}: expected at most {LARGEST_BYTES} bytes unpacked, got {size}. Fetch the release again."
-                )
-            return {_name_in_zip(entry.filename, path): archive.read(entry) for entry in entries}
-    # zipfile says in as many ways what is wrong: no zip or a wrong sum (BadZipFile); a stream that is none (zlib.error)
-    # or ends early (EOFError); an unknown way of packing, or a password that is asked for (RuntimeError).
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as problem:
+            entries = _checked_entries(archive, path)
+            return {name: archive.read(entry) for name, entry in entries.items()}
+    # zipfile says in as many ways what is wrong: no zip or a wrong sum (BadZipFile); a stream that is none (zlib.error,
+    # lzma.LZMAError) or ends early (EOFError); an unknown way of packing (RuntimeError); a date or an offset that is
+    # none (ValueError).
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError) as problem:
         raise BadRelease(f"{path}: expected a folder or a .zip of one, got {problem}. Fetch it again.") from None
+
+
+def _checked_entries(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+    """Return the archive's files by their plain names, none of which occurs twice, and whose sizes are believable."""
+    files = [entry for entry in archive.infolist() if not entry.is_dir()]
+    size = sum(entry.file_size for entry in files)
+    if size > LARGEST_BYTES:
+        raise BadRelease(
+            f"{path}: expected at most {LARGEST_BYTES} bytes unpacked, got {size}. Fetch the release again."
+        )
+    entries: dict[str, zipfile.ZipInfo] = {}
+    # Where capitals do not count, as on many file systems, README and readme are one file.
+    names: set[str] = set()
+    for entry in files:
+        name = _name_in_zip(entry.filename, path)
+        if name.casefold() in names:
+            raise BadRelease(
+                f"{path}: expected each file once, got two of the name {name!r:.80}. Fetch the release again."
+            )
+        if entry.flag_bits & FLAG_ENCRYPTED:
+            raise BadRelease(f"{path}: expected files without a password, got {name!r:.80} with one. Unpack it.")
+        if entry.file_size > max(SMALL_BYTES, LARGEST_RATIO * entry.compress_size):
+            raise BadRelease(
+                f"{path}: expected at most {LARGEST_RATIO} bytes for each packed one, got {entry.file_size} from "
+                f"{entry.compress_size} in {name!r:.80}. Fetch the release again."
+            )
+        names.add(name.casefold())
+        entries[name] = entry
+    return entries
 
 
 def _name_in_zip(name: str, path: Path) -> str:

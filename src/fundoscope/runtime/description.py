@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fundoscope.errors import BadRelease
-from fundoscope.records import is_number, is_whole_number
+from fundoscope.records import is_number, is_whole_number, parse_record
 from fundoscope.runtime.archive import is_plain
 
 SCHEMA: Final = 1
@@ -27,6 +27,10 @@ CARD: Final = "MODEL_CARD.md"
 
 
 DESCRIPTION: Final = "release.json"
+
+
+LARGEST_TOLERANCE: Final = 0.01
+"""Largest `golden_tolerance`: what deviates by more computes another network. Exports write 0.001."""
 
 
 OPTIONAL: Final = ("eyes", "neighbours", "descriptions", "conformal", "certificate", "column")
@@ -74,7 +78,8 @@ class Release:
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 of every file, by name (of `release.json`: its `seal`); filled in by `write_release`."""
     golden_tolerance: float = 1e-3
-    """Largest deviation from the golden outputs, as a share of their largest value (at least of 1)."""
+    """Largest deviation from the golden outputs, as a share of their largest value (at least of 1); at most
+    `LARGEST_TOLERANCE`."""
     eyes: int = 1
     """2: the network takes each photograph together with the same patient's other eye, zeros where there is none."""
     neighbours: dict[str, Any] = field(default_factory=dict)
@@ -110,7 +115,7 @@ def parse_release(text: bytes, path: Path) -> Release:
         BadRelease: If it is not JSON, of another schema, or has a key missing, unknown or of another kind.
     """
     try:
-        stored = json.loads(text)
+        stored = parse_record(text)
     except ValueError as problem:
         raise BadRelease(f"{path}: expected JSON in {DESCRIPTION}, got {problem}. Fetch the release again.") from None
     if not isinstance(stored, dict) or "schema" not in stored:
@@ -154,7 +159,10 @@ _KINDS: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
         "labels limits descriptions",
         lambda value: isinstance(value, list) and all(isinstance(text, str) for text in value),
     ),
-    "a positive number": ("golden_tolerance", lambda value: is_number(value) and value > 0),
+    f"a number above 0 and at most {LARGEST_TOLERANCE:g}": (
+        "golden_tolerance",
+        lambda value: is_number(value) and 0 < value <= LARGEST_TOLERANCE,
+    ),
     "a whole number above 0": (
         "features schema eyes",
         lambda value: is_whole_number(value) and value > 0,

@@ -41,7 +41,6 @@ from __future__ import annotations
 
 import io
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -51,7 +50,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import ExifTags, Image
 
-from fundoscope.arrays import Canvas, Photo
+from fundoscope.arrays import Canvas, Photo, arrays_from
 from fundoscope.errors import BadRelease, UnreadablePhotograph
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.photo.fov import Field, find_field
@@ -170,15 +169,14 @@ def golden_photograph_from(contents: Mapping[str, bytes], recipe: Recipe, path: 
             "Fetch the release again."
         )
     try:
-        with np.load(io.BytesIO(contents[GOLDEN_CANVAS]), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = arrays_from(contents[GOLDEN_CANVAS])
         field = None
         if "field" in arrays:
             row, column, radius, confidence = (float(value) for value in arrays["field"])
             field = Field(row, column, radius, confidence)
         height, width = (int(length) for length in arrays["decoded"])
         plain = arrays["plain"]
-    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as problem:
+    except (ValueError, KeyError, TypeError) as problem:
         raise BadRelease(f"{path}: expected decoded and plain in {GOLDEN_CANVAS}, got {problem}.") from None
     canvas = arrays.get("canvas", plain)
     shape = (recipe.side, recipe.side, 3)

@@ -16,16 +16,14 @@ but the ONNX graph. Whether that graph fits is checked by `network.open_network`
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
 
-from fundoscope.arrays import Probabilities, RawOutput
+from fundoscope.arrays import Array, Probabilities, RawOutput, arrays_from, check_finite
 from fundoscope.decide.calibrators import Calibrator
 from fundoscope.decide.conformal import GradeSets
 from fundoscope.decide.neighbours import NEIGHBOURS, Neighbours, Voting, from_bytes, to_bytes
@@ -38,13 +36,11 @@ from fundoscope.runtime.archive import reader
 from fundoscope.runtime.certificate import Certificate, heatmap_state
 from fundoscope.runtime.description import CARD, DESCRIPTION, GOLDEN, MODEL, Release, _sha256, parse_release, seal
 from fundoscope.runtime.golden_photograph import GoldenPhotograph, golden_photograph_from
+from fundoscope.runtime.graph_file import check_self_contained
 from fundoscope.runtime.runnable import runnable
 from fundoscope.runtime.tasks import DR_GRADE
 from fundoscope.runtime.tasks.dr_grade import GradeAnswerer
 from fundoscope.runtime.tasks.task import Answerer, Task
-
-Array = Shaped[np.ndarray, "..."]
-"""An array of any shape and kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +200,7 @@ def open_release(path: Path | str) -> OpenRelease:
     contents = {name: read(name) for name in release.files if name != DESCRIPTION}
     for name, data in contents.items():
         _check_hash(name, data, release, place)
+    check_self_contained(contents[MODEL], place)
     neighbours = from_bytes(contents[NEIGHBOURS], place / NEIGHBOURS) if NEIGHBOURS in contents else None
     parts = runnable(release, place, neighbours=neighbours)
     golden = _read_golden(contents[GOLDEN], place)
@@ -254,16 +251,23 @@ def _check_hash(name: str, data: bytes, release: Release, path: Path) -> None:
 
 def _read_golden(data: bytes, path: Path) -> dict[str, Array]:
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as problem:
-        raise BadRelease(f"{path}: expected arrays without objects in {GOLDEN}, got {problem}.") from None
+        return arrays_from(data)
+    except ValueError as problem:
+        raise BadRelease(
+            f"{path}: expected finite arrays without objects in {GOLDEN}, got {problem}. Fetch the release again."
+        ) from None
 
 
 def _check_golden(golden: Mapping[str, Array], release: Release, path: Path) -> None:
     expected = {"canvases", "raw", "features"} | ({"heatmap"} if release.heatmap != "none" else set())
     if set(golden) != expected:
         raise BadRelease(f"{path}: {GOLDEN} must hold {', '.join(sorted(expected))}, got {', '.join(sorted(golden))}.")
+    try:
+        check_finite(golden)
+    except ValueError as problem:
+        raise BadRelease(f"{path}: {GOLDEN} must hold finite numbers, got {problem}. Export it again.") from None
+    if len({len(np.atleast_1d(outputs)) for outputs in golden.values()}) > 1:
+        raise BadRelease(f"{path}: {GOLDEN} must hold outputs for each of its canvases. Export the release again.")
     side, canvases = release.recipe.get("side"), golden["canvases"]
     shape = (side, side, 3) if release.eyes == 1 else (release.eyes, side, side, 3)
     if canvases.dtype != np.uint8 or canvases.shape[1:] != shape or not len(canvases):

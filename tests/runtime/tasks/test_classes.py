@@ -77,8 +77,11 @@ def test_a_patient_has_the_classes_of_all_photographs():
         ({"head": "coral"}, "head must be one of softmax, got 'coral'"),
         ({"column": ""}, "column must be the name of the column that is answered"),
         ({"calibration": {"temperature": 1.0, "grade_cuts": []}}, "calibration must be a temperature"),
-        ({"calibration": {"temperature": -1}}, "calibration.temperature must be a number above 0, got -1"),
-        ({"calibration": {"temperature": "hot"}}, "calibration.temperature must be a number above 0, got 'hot'"),
+        ({"calibration": {"temperature": -1}}, "calibration.temperature must be a number from 0.001 to 1000, got -1"),
+        (
+            {"calibration": {"temperature": "hot"}},
+            "calibration.temperature must be a number from 0.001 to 1000, got 'hot'",
+        ),
     ],
 )
 def test_what_does_not_suit_classes_is_refused(tiny, tmp_path, changes, message):

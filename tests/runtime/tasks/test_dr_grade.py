@@ -116,7 +116,7 @@ def test_no_referable_grade_is_answered_rescreen_and_every_answered_grade_is_cre
     "cuts", [[0.5, float("nan"), 2.5, 3.5], [0.5, 1.5, 2.5, float("inf")], [0.5], [2, 1, 3, 4], "no"]
 )
 def test_cuts_that_are_not_rising_numbers_are_refused(tiny, cuts):
-    with pytest.raises(BadRelease, match=r"calibration\.grade_cuts must be 4 rising numbers, or none"):
+    with pytest.raises(BadRelease, match=r"calibration\.grade_cuts must be 4 rising numbers from 0 to 4"):
         runnable(tiny["tiny_description"](calibration={"temperature": 1.0, "grade_cuts": cuts}), Path("release"))
 
 

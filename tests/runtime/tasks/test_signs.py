@@ -123,7 +123,7 @@ def test_an_eye_that_could_not_be_assessed_is_not_free_of_signs():
         ({"calibration": {}}, "calibration.temperatures must be a number for each of haemorrhage, drusen, cup, scar"),
         (
             {"calibration": {"temperatures": dict.fromkeys(LABELS, 0)}},
-            "calibration.temperatures.haemorrhage must be a number above 0, got 0",
+            "calibration.temperatures.haemorrhage must be a number from 0.001 to 1000, got 0",
         ),
         (
             {"operating_point": {"name": "x", "thresholds": dict.fromkeys(LABELS, 1.5)}},

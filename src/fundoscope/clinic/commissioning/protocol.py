@@ -22,7 +22,7 @@ from fundoscope.decide.referral import OperatingPoint
 from fundoscope.errors import BadRelease, BadRequest
 from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.files import write_text
-from fundoscope.records import null_if_nan
+from fundoscope.records import null_if_nan, parse_record
 from fundoscope.runtime.copies import check_unused, copy_release
 from fundoscope.runtime.description import CARD
 from fundoscope.runtime.release import OpenRelease
@@ -125,7 +125,7 @@ def parse_protocol(content: bytes, where: Path) -> dict[str, Any]:
         BadRelease: If it is no JSON, of another schema, or changed since it was written.
     """
     try:
-        stored = json.loads(content)
+        stored = parse_record(content)
     except ValueError as problem:
         raise BadRelease(f"{where}: expected a protocol in JSON, got {problem}. Commission again.") from None
     if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from fundoscope.arrays import Array
 from fundoscope.errors import BadRelease
 from fundoscope.runtime.backends.sessions import Network, Outputs, reason_of
 from fundoscope.runtime.checks import Check
-from fundoscope.runtime.release import Array, OpenRelease
+from fundoscope.runtime.release import OpenRelease
 
 
 def golden_checks(opened: OpenRelease, network: Network) -> tuple[Check, ...]:

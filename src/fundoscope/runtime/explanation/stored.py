@@ -25,7 +25,7 @@ from fundoscope.arrays import Mask
 from fundoscope.errors import BadRequest
 from fundoscope.files import replacing, sha256_of, write_bytes, write_text
 from fundoscope.grades import NOT_A_DEVICE
-from fundoscope.records import null_if_nan
+from fundoscope.records import null_if_nan, parse_record
 from fundoscope.runtime.destinations import NO_INPUTS, Inputs, Rules, cannot_write, try_folder
 from fundoscope.runtime.explanation.explain import Explained, Lesions, field_on_grid, figure, overlay, share_outside
 from fundoscope.runtime.inputs import Listed
@@ -200,7 +200,7 @@ def _read(path: Path, request: Request) -> Stored:
     if not path.exists():
         return Stored()
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_record(path.read_bytes())
         stored_request, rows = document["request"], {row["image"]: row for row in document["photographs"]}
         names = dict.fromkeys([*document.get("names", ()), *(str(row["name"]) for row in rows.values())])
     except (ValueError, KeyError, TypeError):

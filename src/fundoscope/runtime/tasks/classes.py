@@ -13,7 +13,6 @@ from fundoscope.arrays import RawOutput
 from fundoscope.decide.binary import class_probabilities
 from fundoscope.decide.neighbours import Neighbours
 from fundoscope.grades import NOT_A_DEVICE
-from fundoscope.records import is_number
 from fundoscope.runtime.description import Release
 from fundoscope.runtime.tasks.task import (
     CANNOT_ASSESS,
@@ -29,6 +28,7 @@ from fundoscope.runtime.tasks.task import (
     Table,
     Task,
     TaskWords,
+    checked_temperature,
     is_blank,
     refuse_grading_only,
     union,
@@ -164,15 +164,12 @@ class Classes(Task):
         refuse_grading_only(release, refuse)
         if set(release.calibration) != {"temperature"}:
             raise refuse("calibration", "a temperature", sorted(release.calibration))
-        temperature = release.calibration["temperature"]
-        if not (is_number(temperature) and 0 < temperature < float("inf")):
-            raise refuse("calibration.temperature", "a number above 0", temperature)
         if not release.column:
             raise refuse("column", "the name of the column that is answered", release.column)
         return ClassAnswerer(
             labels=tuple(release.labels),
             column=release.column,
-            temperature=float(temperature),
+            temperature=checked_temperature(release.calibration["temperature"], "calibration.temperature", refuse),
             descriptions=tuple(release.descriptions),
         )
 

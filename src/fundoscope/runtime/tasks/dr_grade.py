@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -44,6 +43,7 @@ from fundoscope.runtime.tasks.task import (
     Table,
     Task,
     TaskWords,
+    checked_temperature,
     percent,
     percent_apart,
 )
@@ -299,7 +299,7 @@ class DrGrade(Task):
             raise refuse("operating_point.cut", "referable", point.cut)
         return GradeAnswerer(
             release=release,
-            temperature=float(release.calibration["temperature"]),
+            temperature=checked_temperature(release.calibration["temperature"], "calibration.temperature", refuse),
             cuts=tuple(float(cut) for cut in release.calibration["grade_cuts"]),
             operating_point=point,
             calibrator=calibrator,
@@ -367,14 +367,13 @@ def _set_words(grades: str, alpha: float) -> str:
 def _calibrator(calibration: dict[str, Any], refuse: Refusal) -> Calibrator | None:
     if set(calibration) - {"calibrator"} != {"temperature", "grade_cuts"}:
         raise refuse("calibration", "temperature and grade_cuts (and a calibrator)", sorted(calibration))
-    temperature, cuts = calibration["temperature"], calibration["grade_cuts"]
-    if not (is_number(temperature) and 0 < temperature < float("inf")):
-        raise refuse("calibration.temperature", "a number above 0", temperature)
+    cuts = calibration["grade_cuts"]
     numbers = isinstance(cuts, list | tuple) and len(cuts) in (0, GRADES - 1)
-    # Written so that NaN, which is neither above nor below anything, is no rising number.
+    # Written so that NaN, which is neither above nor below anything, is none of these.
     rising = numbers and all(is_number(cut) for cut in cuts) and all(one <= two for one, two in pairwise(cuts))
-    if not rising or not all(math.isfinite(cut) for cut in cuts):
-        raise refuse("calibration.grade_cuts", f"{GRADES - 1} rising numbers, or none to answer the median", cuts)
+    if not rising or not all(0 <= cut <= GRADES - 1 for cut in cuts):
+        expected = f"{GRADES - 1} rising numbers from 0 to {GRADES - 1}, or none to answer the median"
+        raise refuse("calibration.grade_cuts", expected, cuts)
     if "calibrator" not in calibration:
         return None
     try:

@@ -29,6 +29,7 @@ from fundoscope.runtime.tasks.task import (
     Table,
     Task,
     TaskWords,
+    checked_temperature,
     is_blank,
     refuse_grading_only,
     union,
@@ -215,8 +216,8 @@ class Signs(Task):
             raise refuse("operating_point.name", "text", point.get("name"))
         return SignsAnswerer(
             labels=tuple(release.labels),
-            temperatures=_by_sign(release.calibration, "temperatures", "calibration", release, refuse),
-            thresholds=_by_sign(point, "thresholds", "operating_point", release, refuse),
+            temperatures=_temperatures(release, refuse),
+            thresholds=_thresholds(release, refuse),
             point=point["name"],
             descriptions=tuple(release.descriptions),
         )
@@ -282,13 +283,24 @@ def _combined(findings: Sequence[Finding], order: Sequence[str]) -> Finding:
     return Finding(decision=next(decision for decision in order if decision in decisions), labels=union(findings))
 
 
-def _by_sign(values: Mapping[str, Any], key: str, section: str, release: Release, refuse: Refusal) -> tuple[float, ...]:
-    """Return one number above 0 for each sign, in the order of the labels."""
+def _temperatures(release: Release, refuse: Refusal) -> tuple[float, ...]:
+    numbers = _by_sign(release.calibration, "temperatures", "calibration", release, refuse)
+    return tuple(
+        checked_temperature(numbers[label], f"calibration.temperatures.{label}", refuse) for label in release.labels
+    )
+
+
+def _thresholds(release: Release, refuse: Refusal) -> tuple[float, ...]:
+    numbers = _by_sign(release.operating_point, "thresholds", "operating_point", release, refuse)
+    for label, number in numbers.items():
+        if not (is_number(number) and 0 < number <= 1):
+            raise refuse(f"operating_point.thresholds.{label}", "a number above 0 and at most 1", number)
+    return tuple(float(numbers[label]) for label in release.labels)
+
+
+def _by_sign(values: Mapping[str, Any], key: str, section: str, release: Release, refuse: Refusal) -> Mapping[str, Any]:
+    """Return the record of numbers that has one for each sign."""
     numbers = values.get(key)
     if not isinstance(numbers, Mapping) or set(numbers) != set(release.labels):
         raise refuse(f"{section}.{key}", f"a number for each of {', '.join(release.labels)}", numbers)
-    highest = 1.0 if key == "thresholds" else float("inf")
-    for label, number in numbers.items():
-        if not (is_number(number) and 0 < number <= highest and np.isfinite(number)):
-            raise refuse(f"{section}.{key}.{label}", f"a number above 0{' and at most 1' * (highest == 1)}", number)
-    return tuple(float(numbers[label]) for label in release.labels)
+    return numbers

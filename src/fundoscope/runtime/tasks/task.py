@@ -22,6 +22,7 @@ from fundoscope.arrays import RawOutput
 from fundoscope.decide.neighbours import Neighbours
 from fundoscope.errors import BadRelease
 from fundoscope.photo.quality import Gate
+from fundoscope.records import is_number
 from fundoscope.runtime.description import Release
 
 Row = Mapping[str, Any]
@@ -268,6 +269,22 @@ class Task(ABC):
 
 LEAST_SHOWN: Final = 0.005
 """What a whole number of percent would show as 0."""
+
+
+TEMPERATURES: Final = (0.001, 1000.0)
+"""Least and greatest temperature of a release: beyond them all answers are certain, or none is."""
+
+
+def checked_temperature(value: object, key: str, refuse: Refusal) -> float:
+    """Return a temperature, or a regression's standard deviation in grades, as `release.json` has it.
+
+    Raises:
+        BadRelease: If it is no number within `TEMPERATURES`.
+    """
+    low, high = TEMPERATURES
+    if not (is_number(value) and low <= value <= high):
+        raise refuse(key, f"a number from {low:g} to {high:g}", value)
+    return float(value)
 
 
 def percent(share: float) -> str:
