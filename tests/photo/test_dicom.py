@@ -191,6 +191,8 @@ def test_a_palette_is_looked_up(tmp_path):
         ({"Laterality": "R", "AcquisitionDateTime": "20190304101112-0500"}, "right", "2019-03-04T10:11:12"),
         ({"ImageLaterality": "B", "StudyDate": "20190304"}, None, "2019-03-04"),
         ({"ContentDate": "20190304", "ContentTime": "070809.1"}, None, "2019-03-04T07:08:09"),
+        ({"AcquisitionDateTime": "99991231235959", "StudyDate": "20190304"}, None, "2019-03-04"),
+        ({"StudyDate": "20190230"}, None, None),
         ({}, None, None),
     ],
 )

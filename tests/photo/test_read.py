@@ -179,6 +179,18 @@ def test_exif_time_is_told_in_iso_8601(tmp_path, retina):
     assert (told.patient, told.eye) == (None, None)
 
 
+@pytest.mark.parametrize(
+    "stamp",
+    ["9999:99:99 99:99:99", "9999:12:31 23:59:59", "2026:02:30 10:00:00", "2026:03:01 25:00:00", "1000:01:01 00:00:00"],
+)
+def test_a_time_that_no_photograph_is_of_is_no_time(tmp_path, retina, stamp):
+    """Tables with such times could not be read again: `monitor` refused them."""
+    exif = Image.Exif()
+    exif[0x0132] = stamp
+
+    assert read_photo(saved(retina, tmp_path / "eye.jpg", exif=exif)).taken is None
+
+
 def test_a_missing_file_a_folder_and_an_empty_file_are_told_apart(tmp_path):
     (tmp_path / "empty.jpg").touch()
 

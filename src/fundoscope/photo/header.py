@@ -13,6 +13,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,10 @@ HEADER_BYTES: Final = 4 * 2**20
 
 PIXELS: Final = 0x7FE00008
 """Tags from here on are pixels, and are not read."""
+
+FIRST_YEAR: Final = 1900
+LAST_YEAR: Final = 2199
+"""Years that a photograph may be of."""
 
 _EXPLICIT_VR: Final = re.compile(rb"[A-Z]{2}")
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
@@ -255,15 +260,29 @@ def _items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:
 
 def _when(dataset: Dataset) -> str | None:
     """Return the time of the photograph as ISO 8601, as precisely as the file says it."""
-    stamp = _text(dataset, "AcquisitionDateTime")
-    if not stamp:
-        for occasion in ("Acquisition", "Content", "Study"):
-            day = _text(dataset, f"{occasion}Date")
-            if day:
-                stamp = day + _text(dataset, f"{occasion}Time")
-                break
+    stamps = [_text(dataset, "AcquisitionDateTime")]
+    for occasion in ("Acquisition", "Content", "Study"):
+        if day := _text(dataset, f"{occasion}Date"):
+            stamps.append(day + _text(dataset, f"{occasion}Time"))
+    return next((moment for stamp in stamps if (moment := _moment(stamp)) is not None), None)
+
+
+def _moment(stamp: str) -> str | None:
+    """Convert DICOM's digits of a time to ISO 8601: to the second, or to the day where there are fewer."""
     digits = re.split(r"[.+-]", stamp)[0]
     if len(digits) < 8 or not digits.isdigit():
         return None
     day = f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}"
-    return f"{day}T{digits[8:10]}:{digits[10:12]}:{digits[12:14]}" if len(digits) >= 14 else day
+    precise = f"{day}T{digits[8:10]}:{digits[10:12]}:{digits[12:14]}"
+    return (checked_time(precise) if len(digits) >= 14 else None) or checked_time(day)
+
+
+def checked_time(text: str) -> str | None:
+    """Return a time in ISO 8601 if the calendar has it and photographs of its year exist; None of any other.
+
+    Cameras whose clock was never set, and archives that hide dates, write 0000, 1000 or 9999.
+    """
+    try:
+        return text if FIRST_YEAR <= datetime.fromisoformat(text).year <= LAST_YEAR else None
+    except ValueError:
+        return None

@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from fundoscope.arrays import Photo
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.photo.colour import profile_of, to_srgb
-from fundoscope.photo.header import QUIET
+from fundoscope.photo.header import QUIET, checked_time
 from fundoscope.photo.jpeg import count_pictures, read_frame
 from fundoscope.photo.tiff import Page, read_pages
 
@@ -278,6 +278,4 @@ def _when(exif: Image.Exif) -> str | None:
     """EXIF's time of the photograph as ISO 8601."""
     text = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
     time = re.match(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d:\d\d)", text) if isinstance(text, str) else None
-    if time is None or time[1] == "0000":
-        return None
-    return f"{time[1]}-{time[2]}-{time[3]}T{time[4]}"
+    return None if time is None else checked_time(f"{time[1]}-{time[2]}-{time[3]}T{time[4]}")
