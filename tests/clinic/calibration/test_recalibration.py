@@ -119,6 +119,8 @@ def test_cuts_are_fitted_as_the_releases_experiment_fitted_them(write_tiny_relea
     assert cutter_of(with_cuts("kappa")) == "kappa"
     assert cutter_of(with_cuts("by eye")) == "kappa"
     assert cutter_of(None) == "kappa"
+    calibration = {"temperature": 1.0, "grade_cuts": []}
+    assert cutter_of(open_release(write_tiny_release(tmp_path / "none", calibration=calibration))) == "median"
 
 
 def test_everything_that_was_found_is_written_down(held, rng):

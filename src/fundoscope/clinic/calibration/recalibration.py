@@ -61,7 +61,9 @@ def source_of(held: HeldOut, opened: OpenRelease | None, *, method: str, path: P
 
 
 def cutter_of(opened: OpenRelease | None) -> str:
-    """Return how the cuts of the expected grade are set: as the release's experiment set them."""
+    """Return how the cuts of the expected grade are set: as the release's experiment set them, none if it has none."""
+    if opened is not None and not opened.release.grade_cuts:
+        return "median"
     experiment = {} if opened is None else opened.release.training.get("experiment", {})
     named = experiment.get("release", {}).get("cuts", "kappa")
     return named if named in CUTTERS else "kappa"
