@@ -125,6 +125,20 @@ def test_a_manifest_that_lies_in_a_folder_describes_it(tmp_path):
     assert "patients and eyes are taken from it" in listing.notes[0]
 
 
+def test_a_number_behind_a_name_makes_no_other_photographs_name(tmp_path):
+    """Rows of an unfinished run are kept by name: one would be answered with the other's grade."""
+    for folder in (tmp_path / "A", tmp_path / "B"):
+        touch(folder / "a.jpg", folder / "a.jpg (2)")
+        (folder / "manifest.csv").write_text("image,patient\na.jpg,P1\n./a.jpg,P2\na.jpg (2),P3\n")
+
+    listing = list_photographs([tmp_path / "A", tmp_path / "B"])
+
+    assert len(set(images(listing))) == len(listing.photographs) == 6
+    assert f"{tmp_path}/A/a.jpg (2)" in [
+        photo.image for photo in listing.photographs if photo.details["patient"] == "P3"
+    ]
+
+
 def test_two_folders_whose_manifests_use_one_name_are_told_apart(tmp_path):
     for name in ("one", "two"):
         touch(tmp_path / name / "a.jpg")

@@ -267,12 +267,26 @@ def _with_distinct_names(photographs: Sequence[Listed]) -> list[Listed]:
         replace(photograph, image=name_as_text(photograph.path)) if uses[photograph.image] > 1 else photograph
         for photograph in photographs
     ]
-    counts: Counter[str] = Counter()
-    distinct = []
-    for photograph in named:
-        counts[photograph.image] += 1
-        number = counts[photograph.image]
-        distinct.append(photograph if number == 1 else replace(photograph, image=f"{photograph.image} ({number})"))
+    images = numbered([photograph.image for photograph in named])
+    return [replace(photograph, image=image) for photograph, image in zip(named, images, strict=True)]
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Return names that all differ: one that was there before gets a number that makes no other name.
+
+    Example:
+        >>> numbered(["a", "a", "a (2)", "a"])
+        ['a', 'a (3)', 'a (2)', 'a (4)']
+    """
+    taken, counts, distinct = set(names), Counter[str](), []
+    for name in names:
+        counts[name] += 1
+        candidate = name
+        while counts[name] > 1 and candidate in taken:
+            candidate = f"{name} ({counts[name]})"
+            counts[name] += candidate in taken
+        taken.add(candidate)
+        distinct.append(candidate)
     return distinct
 
 

@@ -28,7 +28,7 @@ from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.records import null_if_nan, parse_record
 from fundoscope.runtime.destinations import NO_INPUTS, Inputs, Rules, cannot_write, try_folder
 from fundoscope.runtime.explanation.explain import Explained, Lesions, field_on_grid, figure, overlay, share_outside
-from fundoscope.runtime.inputs import Listed
+from fundoscope.runtime.inputs import Listed, numbered
 from fundoscope.runtime.reading import Reading
 
 SCHEMA: Final = 1
@@ -130,12 +130,7 @@ def names_of(photographs: Sequence[Listed]) -> list[str]:
         "_".join(part for part in Path(photograph.image).parts if part not in ("/", "..")) for photograph in photographs
     ]
     names = [stem if uses[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
-    counts: Counter[str] = Counter()
-    distinct = []
-    for name in names:
-        counts[name] += 1
-        distinct.append(name if counts[name] == 1 else f"{name} ({counts[name]})")
-    return distinct
+    return numbered(names)
 
 
 def write_explained(
