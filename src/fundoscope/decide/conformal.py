@@ -25,6 +25,7 @@ from jaxtyping import Bool, Float, Int
 
 from fundoscope.arrays import Grades, Probabilities, Scores
 from fundoscope.decide.held_out import HeldOut
+from fundoscope.decide.referral import SCORE_TOLERANCE
 from fundoscope.grades import GRADES
 from fundoscope.records import check_keys, is_number, is_whole_number
 
@@ -33,10 +34,6 @@ UNITS: Final = {
     "patient": "all photographs of a new patient at once",
 }
 """Of what the promise is made, and in words."""
-
-SCORE_TOLERANCE: Final = 1e-5
-"""By how much a threshold is set above the score that it is read from, so that the grade that set it is in its set
-again when the probabilities are computed elsewhere, or read from a table of six decimals."""
 
 SLACK: Final = 1e-9
 """Rounding of sums of shares."""
@@ -263,9 +260,10 @@ def check_alpha(alpha: float) -> None:
 
 
 def _threshold(scores: Scores, patients: Int[np.ndarray, " photo"], alpha: float, unit: str) -> float:
+    """Return the threshold above the score that sets it, so that the grade which set it is in its set again."""
     if unit == "patient":
-        worst = worst_of_patients(scores, patients)
-        return min(lowest_threshold(worst, np.arange(len(worst)), alpha) + SCORE_TOLERANCE, EVERY_GRADE)
+        scores = worst_of_patients(scores, patients)
+        patients = np.arange(len(scores))
     return min(lowest_threshold(scores, patients, alpha) + SCORE_TOLERANCE, EVERY_GRADE)
 
 

@@ -84,8 +84,9 @@ class OperatingPoint:
 
 
 SCORE_TOLERANCE: Final = 1e-5
-"""By how much a threshold is set below the score that it is read from. Predictions tables hold six decimals, and two
-processors agree in about as many: without it a release can miss the very photograph that set its threshold."""
+"""By how much a threshold is set below the score that it is read from, or above it for sets of grades. Predictions
+tables hold six decimals, and two processors agree in about as many: without it a release can miss the very photograph
+that set its threshold."""
 
 
 def threshold_at(score: float) -> float:
