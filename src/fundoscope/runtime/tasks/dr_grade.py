@@ -182,11 +182,8 @@ class GradeAnswerer(Answerer):
             sentences.append(f"The probabilities are votes of the {nearest} nearest training photographs.")
         if row["grade"] is not None:
             mean = sum(grade * row[f"p{grade}"] for grade in range(GRADES))
-            by = f"the expected grade ({mean:.1f})" if self.cuts else "the median grade"
-            sentences.append(
-                f"Graded by {by}, on the likelier side of the referable cut, among the grades there at least half as "
-                "probable as the likeliest."
-            )
+            by = f"their mean, {mean:.1f}, cut into grades" if self.cuts else "their median"
+            sentences.append(f"The grade is {by}; where that is improbable, the nearest probable one.")
         threshold = self.operating_point.threshold
         if row["p_referable"] is not None:
             shown = percent_apart(threshold, row["p_referable"])
