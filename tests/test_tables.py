@@ -110,7 +110,8 @@ def test_every_number_survives_a_csv_to_the_last_bit(value, tmp_path_factory):
         (b",,\n,,\n", "got only blank lines"),
         (b"image,grade\n", "expected at least one row, got none below the header"),
         (b"\x89PNG\r\n\x1a\n\x00\x01", r"got byte 0x89 at 0"),
-        (b"image\nM\xfcller.jpg\n", r"got byte 0xfc at 7. If it is a table, save it again as CSV UTF-8"),
+        (b"image\nM\x81ller.jpg\n", r"got byte 0x81 at 7. If it is a table, save it again as CSV UTF-8"),
+        (b"PK\x03\x04\x14\x00", "got an Excel workbook. Name it .xlsx"),
         (b"image\n\x00\x01\n", "got binary data"),
         (b"image,grade\na.jpg,1,2\n", "rows have as many cells as its header"),
         (b"image,grade,grade\na.jpg,1,2\n", "expected every column once, got grade twice"),
@@ -133,7 +134,10 @@ def test_a_file_that_is_no_table_is_refused_in_one_line(tmp_path, text, message)
         ),
         ("image,grade\na,1.5\n", r"row 2, column grade: expected one of .*, got '1.5'"),
         ("image,grade\na,mild\n", r"row 2, column grade: .* got 'mild'"),
-        ("image,eye\na,OD\n", r"row 2, column eye: expected one of left, right, got 'OD'"),
+        ("image,eye\na,OU\n", r"row 2, column eye: expected one of left, right, got 'OU'"),
+        ("image,eye\na,1\n", r"row 2, column eye: .* got '1'. .*fundoscope data from TABLE --code eye:WORD=VALUE"),
+        ("image,grade\na,-1\n", r"row 2, column grade: .* got '-1'. .*: fundoscope data from TABLE --grade-column"),
+        ("image,fold\na,1e300\n", r"row 2, column fold: expected a whole number, got '1e300'"),
         ("image,split\na,training\n", r"column split: expected one of train, val, test, got 'training'"),
         ("image,sha256\na,beef\n", r"column sha256: expected 64 hexadecimal digits, got 'beef'"),
         ("image,fold\na,-0.5\n", r"column fold: expected a whole number, got '-0.5'"),
@@ -163,8 +167,8 @@ def test_rows_of_json_lines_are_counted_from_one_as_they_have_no_header(tmp_path
 def test_a_missing_file_a_folder_and_an_unknown_suffix_are_refused(tmp_path):
     with pytest.raises(BadTable, match=r"nothing.csv: expected a table, got nothing: there is no such file"):
         read_table(tmp_path / "nothing.csv")
-    with pytest.raises(BadTable, match=r"expected a name ending in .csv, .parquet, .jsonl, got '.xlsx'"):
-        read_table(tmp_path / "table.xlsx")
+    with pytest.raises(BadTable, match=r"expected a name ending in .csv, .parquet, .jsonl, .tsv, .xlsx, got '.ods'"):
+        read_table(tmp_path / "table.ods")
     with pytest.raises(BadTable, match=r"expected a name ending in .csv, .parquet, .jsonl, got 'no suffix'"):
         write_table(pd.DataFrame({"image": ["a"]}), tmp_path / "table")
 
@@ -186,8 +190,8 @@ def test_parquet_without_pyarrow_says_which_extra_to_install(tmp_path, monkeypat
 
 
 def test_predictions_need_an_answer_of_some_kind():
-    with pytest.raises(BadTable, match=r"expected a column grade, p_referable or p0 to p4, got image, score"):
-        check_predictions(pd.DataFrame({"image": ["a"], "score": [1]}), path="p.csv")
+    with pytest.raises(BadTable, match=r"expected a column grade, p_referable, score or p0 to p4, got image, answer"):
+        check_predictions(pd.DataFrame({"image": ["a"], "answer": [1]}), path="p.csv")
     with pytest.raises(BadTable, match=r"expected all of p0 to p4 or none, got p0, p1. Add p2, p3, p4"):
         check_predictions(pd.DataFrame({"image": ["a"], "p0": [1.0], "p1": [0.0]}), path="p.csv")
 

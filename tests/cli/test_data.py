@@ -272,3 +272,24 @@ def test_a_split_reads_patients_off_names_and_then_divides_none(run, pairs, tmp_
     assert status == 0, err
     assert "20 photographs of 10 patients" in out
     assert (read_manifest(tmp_path / "d.csv").groupby("patient")["split"].nunique() == 1).all()
+
+
+def test_grades_in_words_are_mapped_by_an_option_and_what_was_read_is_said(run, idrid, tmp_path):
+    labels = tmp_path / "labels.csv"
+    labels.write_bytes("sep=;\nBild;Befund;Auge;status\nimages\\1.JPG;Mild;OD;fertig\n2;-1;OS;offen\n".encode("utf-16"))
+    columns = ("--image-column", "Bild", "--grade-column", "Befund", "--column", "eye=Auge")
+    (idrid / "2.jpg").write_bytes(b"2")
+
+    status, _, err = run("from", labels, *columns, "--pictures", idrid, "-o", tmp_path / "m.csv")
+    assert (status, "got '-1'. Say what it means: --grade-map '-1=GRADE'" in err) == (2, True), err
+    options = (*columns, "--grade-map", "-1=ungradable", "--pictures", idrid)
+    status, _, err = run("from", labels, *options, "-o", tmp_path / "m.csv")
+
+    assert status == 0, err
+    assert "column grade: Mild is 1, -1 is ungradable" in err
+    assert "column eye: OD is read as right, OS is read as left" in err
+    frame = read_manifest(tmp_path / "m.csv")
+    assert frame["image"].tolist() == ["idrid/images/1.jpg", "idrid/2.jpg"]
+    assert frame["grade"].fillna(-1).tolist() == [1, -1]
+    assert frame["quality"].tolist() == [None, "reject"]
+    assert frame["their_status"].tolist() == ["fertig", "offen"]

@@ -71,7 +71,7 @@ def test_a_table_with_a_missing_column_or_picture_or_a_wrong_grade_is_refused(pi
 
     with pytest.raises(BadTable, match=r"labels.csv: expected a column grade, got image, level. Say which"):
         manifest_from_csv(table, columns={"grade": "grade"})
-    with pytest.raises(BadTable, match=r"row 2, column grade: expected one of .*, got '9'"):
+    with pytest.raises(BadTable, match=r"row 2, column grade: expected a grade from 0 to 4 .*, got '9'"):
         manifest_from_csv(table, columns={"grade": "level"})
     with pytest.raises(BadTable, match=r"1 of 2 are not there, the first is z.jpg"):
         manifest_from_csv(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 from collections.abc import Iterable
 
@@ -19,6 +20,30 @@ def allow_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+class _Notes(logging.Handler):
+    """Prints what was converted while tables were read, each sentence once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a sentence that was not printed yet."""
+        sentence = record.getMessage()
+        if sentence not in self.said:
+            self.said.add(sentence)
+            troubles.print(f"Note: {sentence}", markup=False, soft_wrap=True)
+
+
+def show_notes(logger: str) -> None:
+    """Print on standard error what a logger says, from now on and each sentence once."""
+    log = logging.getLogger(logger)
+    for handler in list(log.handlers):
+        if isinstance(handler, _Notes):
+            log.removeHandler(handler)
+    log.addHandler(_Notes())
 
 
 def say(headline: str, lines: Iterable[str]) -> None:

@@ -112,6 +112,14 @@ def from_(
             help="Value of the manifest for a code of the table, e.g. grade:Moderate=2 or sign_ma:yes=1. Repeatable.",
         ),
     ] = None,
+    grade_map: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORD=GRADE,...",
+            help="Grades of the table's words and numbers: 0-4, ungradable or unknown, e.g. 'R1=1,-1=ungradable'. The "
+            "scale's own names (no DR, mild, PDR ...) are known.",
+        ),
+    ] = None,
     patient_from: PatientFrom = None,
     pictures: Annotated[Path | None, typer.Option(help="Folder of the pictures. Default: the table's.")] = None,
     class_folders: Annotated[
@@ -125,6 +133,7 @@ def from_(
     as_json: AsJson = False,
 ) -> None:
     """Write a manifest of your own photographs: a folder of pictures, or a table of labels in its own words."""
+    from fundoscope.data.grade_words import grade_map as read_grade_map
     from fundoscope.data.manifest import manifest_from_csv, manifest_from_folder
 
     named = {"image": image_column, "grade": grade_column, "patient": patient_column}
@@ -132,7 +141,7 @@ def from_(
     codes = _codes(code)
     eyes = {} if patient_from is None or "eye" in columns else codes.pop("eye", {})
     if path.is_dir():
-        if columns != {"image": "image"} or sign or codes or pictures:
+        if columns != {"image": "image"} or sign or codes or grade_map or pictures:
             raise BadRequest(f"{path}: the column options and --pictures need a table, got a folder. Name the table.")
         if class_folders:
             from fundoscope.data.generic import TableSpec, manifest_from_spec
@@ -144,7 +153,14 @@ def from_(
     elif class_folders:
         raise BadRequest(f"{path}: --class-folders needs a folder, got a table. Name the folder of the class folders.")
     else:
-        frame = manifest_from_csv(path, columns=columns, signs=_pairs("--sign", sign), codes=codes, folder=pictures)
+        frame = manifest_from_csv(
+            path,
+            columns=columns,
+            signs=_pairs("--sign", sign),
+            codes=codes,
+            grades=None if grade_map is None else read_grade_map(grade_map),
+            folder=pictures,
+        )
         root = pictures or path.parent
     if patient_from is not None:
         frame = _with_patients(frame, patient_from, eyes)

@@ -9,12 +9,16 @@ from typing import Final
 
 import pandas as pd
 
+from fundoscope.data.grade_words import REJECT, read_grades
 from fundoscope.data.words import decoded, read_words
 from fundoscope.errors import BadRequest, BadTable
 from fundoscope.files import sha256_of
 from fundoscope.photo.read import PICTURE_SUFFIXES
 from fundoscope.tables import MANIFEST_COLUMNS, check_manifest, read_table, write_table
+from fundoscope.tables.cells import is_text
 from fundoscope.tables.columns import MASK_COLUMNS, SIGN_PREFIX
+from fundoscope.tables.formats import own_columns_aside, read_raw
+from fundoscope.tables.places import Places
 
 PATH_COLUMNS: Final = ("image", "boxes", *MASK_COLUMNS)
 """Columns that hold paths relative to the manifest."""
@@ -41,9 +45,9 @@ def write_manifest(frame: pd.DataFrame, path: Path | str) -> None:
 
 
 def picture_paths(frame: pd.DataFrame, manifest_path: Path | str) -> list[Path]:
-    """Return the file of each row; paths in a manifest are relative to its folder."""
-    folder = Path(manifest_path).parent
-    return [folder / str(image) for image in frame["image"]]
+    """Return the file of each row, found as `Places` does; paths in a manifest are relative to its folder."""
+    places = Places(Path(manifest_path).parent)
+    return [places.find(str(image)) for image in frame["image"]]
 
 
 def rebased(frame: pd.DataFrame, old: Path | str, new: Path | str) -> pd.DataFrame:
@@ -87,18 +91,21 @@ def manifest_from_csv(
     columns: Mapping[str, str] | None = None,
     signs: Mapping[str, str] | None = None,
     codes: Mapping[str, Mapping[str, str]] | None = None,
+    grades: Mapping[str, str] | None = None,
     folder: Path | str | None = None,
 ) -> pd.DataFrame:
     """Make a manifest from a table of labels in somebody's own words. Columns that are not named are kept as text.
 
     Args:
-        csv: The table: CSV, Parquet or JSON lines.
+        csv: The table, of any format that `read_table` reads.
         columns: Column of the manifest to the table's column that it is read from: {"grade": "level"}. `image`, the
             pictures' names with or without their suffix, is read from a column of that name where none is given.
         signs: Name of a sign to the table's column of it, 0 absent and 1 present: multi-label targets, which become
             columns `sign_NAME`.
         codes: Of a column of the manifest (`grade`, `sign_NAME`), each of the table's codes to the manifest's value:
             {"grade": {"Moderate": "2"}}. A code that is not listed is refused.
+        grades: Words and numbers of the column `grade`, with the grade that each means, beside those that
+            `grade_words` knows: {"R1": "1", "-1": "ungradable"}.
         folder: Where the pictures lie; None: where the table lies. Paths are relative to it.
 
     Raises:
@@ -118,17 +125,15 @@ def manifest_from_csv(
             f"{table}: expected columns of a manifest ({', '.join(MANIFEST_COLUMNS)}) or named signs, got "
             f"{unknown[0]}. Correct the name."
         )
-    # In a CSV table of somebody else a column of our name may hold other words: nothing is typed before it is decoded.
-    frame = read_words(table, ()) if table.suffix.lower() == ".csv" else read_table(table)
-    frame = _renamed(frame, wanted, table)
-    for name, values in (codes or {}).items():
-        if name not in frame:
-            raise BadTable(f"{table}: expected a column {name} to read the codes of, got none. Name its column.")
-        words = frame[name].map(lambda value: None if pd.isna(value) else str(value))
-        frame[name] = decoded(words, values, table)
+    # In a table of somebody else a column of our name may hold other words: nothing is typed before it is decoded.
+    frame = read_words(table, ()) if is_text(table) else read_raw(table)
+    frame = own_columns_aside(_renamed(frame, wanted, table), table, partly=True)
+    frame = _decoded(frame, codes or {}, grades or {}, table)
     root = table.parent if folder is None else Path(folder)
     frame = check_manifest(frame.reset_index(drop=True), path=table)
-    frame["image"] = pd.Series([_find_picture(root, name) for name in frame["image"]], index=frame.index, dtype=object)
+    places = Places(root)
+    images = [_find_picture(places, name) for name in frame["image"]]
+    frame["image"] = pd.Series(images, index=frame.index, dtype=object)
     # Again: a name with its suffix and the same without it are one picture twice.
     checked = with_hashes(check_manifest(frame, path=table), root)
     missing = checked.loc[checked["sha256"].isna(), "image"]
@@ -138,6 +143,29 @@ def manifest_from_csv(
             f"the first is {missing.iloc[0]}. Name the pictures' folder, or delete the rows."
         )
     return checked
+
+
+def _decoded(
+    frame: pd.DataFrame, codes: Mapping[str, Mapping[str, str]], grades: Mapping[str, str], table: Path
+) -> pd.DataFrame:
+    """Return the table with its codes as the manifest's values."""
+    for name in (*codes, *(["grade"] if grades else [])):
+        if name not in frame:
+            raise BadTable(f"{table}: expected a column {name} to read the codes of, got none. Name its column.")
+    for name, values in codes.items():
+        words = frame[name].map(lambda value: None if pd.isna(value) else str(value))
+        # What --code lists is all that there may be; of grades, --grade-map may say more.
+        if name != "grade":
+            frame[name] = decoded(words, values, table)
+        elif not grades:
+            decoded(words, values, table)
+    if "grade" not in frame:
+        return frame
+    read, ungradable = read_grades(frame["grade"], {**codes.get("grade", {}), **grades}, table)
+    quality = frame["quality"] if "quality" in frame else pd.Series([None] * len(frame), index=frame.index)
+    if ungradable.any():
+        frame = frame.assign(quality=quality.astype(object).where(~ungradable, REJECT))
+    return frame.assign(grade=read)
 
 
 def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], table: Path) -> pd.DataFrame:
@@ -175,10 +203,13 @@ def _hashes(root: Path, images: Iterable[object]) -> Iterable[str | None]:
             ) from error
 
 
-def _find_picture(root: Path, name: str) -> str:
-    """Return the name, with the suffix of the picture's file where it lacks one (as in Kaggle's tables)."""
-    spelled = (f"{name}{kind}" for suffix in sorted(PICTURE_SUFFIXES) for kind in (suffix, suffix.upper()))
-    return next((candidate for candidate in (name, *spelled) if (root / candidate).is_file()), name)
+def _find_picture(places: Places, name: str) -> str:
+    """Return the name of the file that is meant, with its suffix where the table leaves it out (as Kaggle's do)."""
+    for candidate in (name, *(name + suffix for suffix in sorted(PICTURE_SUFFIXES))):
+        path = places.find(candidate)
+        if path.is_file():
+            return path.relative_to(places.folder).as_posix() if not Path(name).is_absolute() else str(path)
+    return name
 
 
 def _relative(path: str, folder: str) -> str:

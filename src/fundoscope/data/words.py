@@ -17,6 +17,7 @@ import pandas as pd
 from fundoscope.data.source import need_columns
 from fundoscope.errors import BadTable
 from fundoscope.grades import GRADES
+from fundoscope.tables.cells import read_cells
 from fundoscope.tables.columns import BLANK_NUMBERS, row_number
 
 GRADE_CODES: Final = {str(grade): grade for grade in range(GRADES)}
@@ -30,31 +31,15 @@ def read_words(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """Read a CSV table with every cell as text, blanks as missing, no blank row; its index counts records from 0.
 
     Args:
-        path: The table; it may begin with a byte order mark and be parted by commas, semicolons or tabs.
+        path: The table; see `tables.cells.read_cells` for what it may look like. Columns of one name are numbered.
         columns: Columns it must hold, after blanks around their names are taken away.
 
     Raises:
-        BadTable: If it is absent, no UTF-8 CSV, without rows, or lacks a column.
+        BadTable: If it is absent, no table, without rows, or lacks a column.
     """
     if not path.is_file():
         raise BadTable(f"{path}: expected a table of labels, got nothing: there is no such file. Check the folder.")
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            header = file.readline()
-        frame = pd.read_csv(
-            path,
-            sep=max(",;\t", key=header.count),
-            dtype=object,
-            encoding="utf-8-sig",
-            keep_default_na=False,
-            na_values=[""],
-            skip_blank_lines=False,
-        )
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise BadTable(
-            f"{path}: expected a CSV table in UTF-8, got: {str(error).strip()}. Save it again as CSV UTF-8."
-        ) from error
-    frame.columns = frame.columns.astype(str).str.strip()
+    frame = read_cells(path, repeated=True)
     need_columns(frame, columns, path)
     frame = frame[frame.notna().any(axis=1)]
     if frame.empty:

@@ -13,10 +13,12 @@ import pandas as pd
 
 from fundoscope.errors import BadRequest, BadTable
 from fundoscope.files import sha256_of
-from fundoscope.tables.columns import SIGN_PREFIX, Column, check_manifest, check_predictions, typed
+from fundoscope.tables.checks import check_manifest, check_predictions
+from fundoscope.tables.columns import SIGN_PREFIX, Column
 from fundoscope.tables.formats import read_table
 from fundoscope.tables.joining import PREDICTED, join
 from fundoscope.tables.patients import PERSON_POOLS, unit_keys
+from fundoscope.tables.values import typed
 
 
 @dataclass(frozen=True, slots=True)
