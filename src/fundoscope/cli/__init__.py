@@ -82,9 +82,10 @@ def main() -> None:
     Exit status: that of the verb; 2 where a request cannot be met, 70 after a fault in the program, 130 after Ctrl-C,
     141 where the reader of a pipe has gone.
     """
-    from fundoscope.cli.console import allow_any_text
+    from fundoscope.cli.console import allow_any_text, show_notes
 
     allow_any_text()
+    show_notes("fundoscope.tables")  # tables.notes.LOGGER, whose package needs pandas
     disable_lookups()
     status = _run()
     try:
