@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fundoscope.clinic.monitoring.changes import Cusum
 from fundoscope.clinic.monitoring.watch import Comparison, Rules, watch
 from fundoscope.clinic.monitoring.window import Window, window_of
 from fundoscope.clinic.monitoring.words import to_markdown, verdict
@@ -230,3 +231,23 @@ def test_tables_that_cannot_be_compared_are_refused(rng):
 def test_rules_that_promise_nothing_are_refused(wrong, match):
     with pytest.raises(ValueError, match=match):
         Rules(**wrong)
+
+
+def test_the_delay_from_the_rate_that_was_seen_is_longer_than_from_the_edge_of_its_interval(rng):
+    """Simulated: sites whose true rate is the one seen, and whose odds then rise as the chart is designed for."""
+    report = watched(site(rng, name="then.csv", dim=0.0), site(rng, dim=0.0), protocol=PROTOCOL)
+    chart = report["charts"][0]
+
+    assert chart["noticed_after_from_seen"] > 1.5 * chart["noticed_after"]
+    cusum = Cusum(chart["cusum"]["allowance"], chart["cusum"]["limit"], 0.0)
+    alarms = [cusum.alarm(rng.random(20_000) < chart["rate_noticed_from_seen"]) for _ in range(400)]
+    assert np.mean([at + 1 for at in alarms]) == pytest.approx(chart["noticed_after_from_seen"], rel=0.15)
+    said = to_markdown(report)
+    assert f"If the true rate was the {chart['rate']:.1%} that was seen" in said
+    assert f"it sounds after {chart['noticed_after_from_seen']:,.0f} on average" in said
+
+
+def test_of_a_reference_where_all_or_none_were_referred_no_delay_is_made_up(rng):
+    report = watched(site(rng, name="then.csv", ill=0.0, dim=0.0), site(rng, ill=0.0, dim=0.0), protocol=PROTOCOL)
+
+    assert report["charts"][0]["noticed_after_from_seen"] is None

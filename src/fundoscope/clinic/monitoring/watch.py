@@ -232,6 +232,11 @@ def _chart(
         "cusum": {"steps": STEPS, "allowance": cusum.allowance, "limit": cusum.limit},
         "false_alarm_after": cusum.run_length,
         "noticed_after": run_length(_raised(edge, rules.odds), cusum.allowance, cusum.limit),
+        "rate_noticed_from_seen": _raised(hits / total, rules.odds),
+        # A rise from the rate that was seen is smaller than one from the edge, and noticed later.
+        "noticed_after_from_seen": run_length(_raised(hits / total, rules.odds), cusum.allowance, cusum.limit)
+        if 0 < hits < total
+        else None,
         "chance_of_false_alarm": alarm_chance(edge, cusum.allowance, cusum.limit, len(later)),
         "alarm": patient,
     }

@@ -71,6 +71,19 @@ def _chart(chart: Mapping[str, Any], confidence: float) -> str:
         f"what the reference leaves open, {confidence:.0%} confidence) it sounds once in "
         f"{chart['false_alarm_after']:,.0f} patients, among as many as these with a chance of "
         f"{chart['chance_of_false_alarm']:.2%}; at {noticed:.1%} after {chart['noticed_after']:,.0f} on average."
+        f"{_from_seen(chart)}"
+    )
+
+
+def _from_seen(chart: Mapping[str, Any]) -> str:
+    """Say how long the same rise takes to be noticed if the reference's rate is what was seen, not the edge."""
+    if chart["noticed_after_from_seen"] is None:
+        return ""
+    up = chart["way"] == "up"
+    seen, risen = (rate if up else 1 - rate for rate in (chart["rate"], chart["rate_noticed_from_seen"]))
+    return (
+        f" If the true rate was the {seen:.1%} that was seen, the same change of the odds leads to {risen:.1%}, and it "
+        f"sounds after {chart['noticed_after_from_seen']:,.0f} on average."
     )
 
 
