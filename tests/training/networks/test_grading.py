@@ -55,10 +55,7 @@ def test_frozen_batch_norm_reaches_the_whole_backbone():
 
 @pytest.mark.parametrize("pool", ["mean", "class_token"])
 def test_layer_decay_is_retfound_s_ladder(pool: str):
-    """RETFound's for 24 blocks: scale = decay^(25 - i); embeddings 0, block k at k + 1, head at the top.
-
-    The norm stands with the head where it comes after pooling, and with the last block where it comes before.
-    """
+    """RETFound's for 24 blocks: scale = decay^(25 - i); embeddings 0, block k at k + 1, norm and head at the top."""
     depth, decay = 4, 0.65
     settings = Network(backbone="vit_large_patch16_224", size=SMALL | {"depth": depth}, pool=pool)
     backbone, head = build_backbone(settings, side=64), torch.nn.Linear(24, 5)
@@ -73,8 +70,6 @@ def test_layer_decay_is_retfound_s_ladder(pool: str):
             level = 0
         if name.startswith("blocks."):
             level = int(name.split(".")[1]) + 1
-        if name.startswith("norm."):
-            level = depth
         assert rates[id(parameter)] == pytest.approx(decay ** (levels - level)), name
     assert rates[id(head.weight)] == 1.0
     decays = {id(p): group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}

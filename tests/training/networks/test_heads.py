@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.decide import heads as read_by_the_clinic
-from fundoscope.decide.heads import outputs_of, probabilities
+from fundoscope.decide.heads import SEPARATION, outputs_of, probabilities
 from fundoscope.errors import BadCheckpoint
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.sections import Network
@@ -95,12 +95,21 @@ def test_what_is_trained_is_what_the_clinic_can_read():
 
 def test_corn_in_torch_equals_corn_in_numpy():
     raw = torch.randn(20, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 3
-    above = torch.cumprod(torch.sigmoid(raw), dim=1)
+    product = torch.cumprod(torch.sigmoid(raw), dim=1)
+    # Every grade keeps its share of what lies on its side of the referable cut, whose probability is the product.
+    over_none, over_mild, over_moderate, over_severe = product.unbind(dim=1)
+    over_none = torch.maximum(over_none, over_mild + SEPARATION * (1 - over_mild))
+    over_moderate = torch.minimum(over_moderate, (1 - SEPARATION) * over_mild)
+    over_severe = torch.minimum(over_severe, (1 - SEPARATION) * over_moderate)
+    above = torch.stack([over_none, over_mild, over_moderate, over_severe], dim=1)
     ones, noughts = torch.ones(20, 1), torch.zeros(20, 1)
 
     expected = torch.cat([ones, above], dim=1) - torch.cat([above, noughts], dim=1)
 
     assert probabilities("corn", raw.numpy()) == pytest.approx(expected.numpy(), abs=1e-12)
+    moved = (above != product).any(dim=1)
+    assert moved.any()
+    assert not moved.all()
 
 
 def test_prototype_scores_are_cosines_times_a_learnable_factor():
