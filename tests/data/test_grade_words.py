@@ -32,9 +32,7 @@ def test_only_the_scales_own_names_are_known(word, grade):
     if grade is not None:
         assert grades(word) == [grade]
         return
-    with pytest.raises(
-        BadTable, match=r"row 2, column level: expected a grade .* got .* Say what it means"
-    ):
+    with pytest.raises(BadTable, match=r"row 2, column level: expected a grade .* got .* Say what it means"):
         grades(word)
 
 

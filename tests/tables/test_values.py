@@ -78,7 +78,5 @@ def test_a_column_of_somebodys_own_that_is_called_as_ours_is_kept_aside(tmp_path
 
 
 def test_a_mistake_among_our_own_words_is_still_refused(tmp_path):
-    with pytest.raises(
-        BadTable, match=r"row 3, column status: expected one of graded, .*, got 'x'"
-    ):
+    with pytest.raises(BadTable, match=r"row 3, column status: expected one of graded, .*, got 'x'"):
         predictions(tmp_path, "image,grade,status\na,1,graded\nb,2,x\n")
