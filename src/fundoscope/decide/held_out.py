@@ -1,4 +1,4 @@
-"""The door to everything that is fitted on predictions: photographs that the network never saw, or none.
+"""Predictions that calibration, thresholds and sets are fitted on: of photographs that the network never saw, or none.
 
 Fitted on its own training photographs a network looks far surer than it is; no later step can tell.
 """
