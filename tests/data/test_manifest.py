@@ -154,3 +154,11 @@ def test_names_that_are_no_columns_and_codes_that_are_not_listed_are_refused(pic
         manifest_from_csv(table, signs={"ma": "ma"})
     with pytest.raises(BadTable, match=r"expected a column grade to read the codes of, got none"):
         manifest_from_csv(table, codes={"grade": {"R0": "0"}})
+
+
+def test_a_hash_in_a_table_that_contradicts_the_picture_is_refused(pictures):
+    table = pictures / "labels.csv"
+    table.write_text(f"image,sha256\nb.jpg,{'0' * 64}\n")
+
+    with pytest.raises(BadTable, match=r"expected the files that its column sha256 means, got others for 1 of 1"):
+        manifest_from_csv(table)

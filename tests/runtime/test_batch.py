@@ -503,3 +503,31 @@ def test_a_folder_in_place_of_the_table_is_refused_before_anything_is_graded(gra
     with pytest.raises(BadRequest, match=r"expected the name of a table, got a folder\. Give --out a name in it"):
         grade_to_table(grader, listed(retinas[:1]), tmp_path, progress=lambda *_: heard.append(1))
     assert heard == []
+
+
+def test_a_file_that_is_not_the_one_its_manifest_means_is_not_graded(grader, retinas, tmp_path):
+    right, wrong = sha256_of(retinas[0]), sha256_of(retinas[1])
+    photographs = [
+        Listed("a", retinas[0], {"patient": "P1"}, sha256=right),
+        Listed("b", retinas[0], {"patient": "P2", "eye": "left"}, sha256=wrong),
+        Listed("c", retinas[0], {"patient": "P3"}),
+    ]
+
+    frame = grade_to_table(grader, photographs, tmp_path / "results.csv")
+
+    assert frame["status"].tolist() == ["graded", "unreadable", "graded"]
+    assert frame["decision"][1] == "cannot grade"
+    assert frame["patient"].tolist() == ["P1", "P2", "P3"]
+    assert frame["sha256"].tolist() == [right] * 3
+    assert f"expected the file that the manifest means (SHA-256 {wrong[:12]})" in frame["reason"][1]
+    assert (
+        frame.filter(regex="^(p|raw|q_)").drop(columns=["patient", "patient_raw", "patient_note"]).iloc[1].isna().all()
+    )
+
+
+def test_a_run_goes_on_only_with_files_that_the_manifest_means(grader, retinas, tmp_path):
+    write_part(tmp_path / "results.csv", grader, finished(grader, retinas[0], image="a"))
+
+    frame = grade_to_table(grader, [Listed("a", retinas[0], sha256="0" * 64)], tmp_path / "results.csv")
+
+    assert frame["status"].tolist() == ["unreadable"]

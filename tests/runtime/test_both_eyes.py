@@ -13,6 +13,7 @@ from PIL import Image
 
 from fundoscope.audit.embedder import ReleaseEmbedder
 from fundoscope.errors import BadRelease
+from fundoscope.files import sha256_of
 from fundoscope.photo.fov import find_field
 from fundoscope.photo.recipe import prepare
 from fundoscope.runtime.backends.network import open_network
@@ -267,3 +268,17 @@ def test_the_audit_asks_a_release_of_both_eyes_about_each_photograph_alone(tiny_
     )
 
     assert two == pytest.approx(one)
+
+
+def test_a_fellow_that_is_not_the_file_its_manifest_means_is_not_looked_at(grader, retinas, tmp_path):
+    photographs = [
+        Listed("right file", retinas[0], {}, retinas[1], fellow_sha256=sha256_of(retinas[1])),
+        Listed("wrong file", retinas[0], {}, retinas[1], fellow_sha256=sha256_of(retinas[2])),
+    ]
+
+    frame = grade_to_table(grader, photographs, tmp_path / "out.csv")
+
+    alone = f"{ALONE}{retinas[1].name} is not the file that the manifest means."
+    assert frame["reason"].fillna("").tolist() == ["", alone]
+    assert frame["raw0"][1] == pytest.approx(grader.grade(retinas[0]).raw[0], abs=1e-6)
+    assert frame["raw0"][1] != frame["raw0"][0]

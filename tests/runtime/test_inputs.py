@@ -292,3 +292,18 @@ def test_a_pipe_in_place_of_a_manifest_is_refused_and_not_waited_for(tmp_path):
 
     with pytest.raises(BadTable, match=r"m\.csv: expected a table, got a folder, pipe or device"):
         list_photographs([], manifest=tmp_path / "m.csv")
+
+
+def test_a_manifest_hands_on_the_hashes_of_both_eyes_and_finds_files_of_another_computers_names(tmp_path):
+    (tmp_path / "eyes").mkdir()
+    for name in ("l.jpg", "r.jpg"):
+        (tmp_path / "eyes" / name).write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "m.csv").write_text(
+        f"image,patient,eye,sha256\neyes\\l.JPG,1,OS,{'A' * 64}\neyes/r.jpg,1,OD,{'b' * 64}\n"
+    )
+
+    left, right = list_photographs([], manifest=tmp_path / "m.csv").photographs
+
+    assert (left.path, left.image) == (tmp_path / "eyes" / "l.jpg", r"eyes\l.JPG")
+    assert (left.sha256, left.fellow_sha256, right.fellow_sha256) == ("a" * 64, "b" * 64, "a" * 64)
+    assert (left.details["eye"], left.fellow) == ("left", tmp_path / "eyes" / "r.jpg")

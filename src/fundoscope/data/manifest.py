@@ -135,7 +135,9 @@ def manifest_from_csv(
     images = [_find_picture(places, name) for name in frame["image"]]
     frame["image"] = pd.Series(images, index=frame.index, dtype=object)
     # Again: a name with its suffix and the same without it are one picture twice.
+    meant = frame["sha256"] if "sha256" in frame else pd.Series([None] * len(frame), index=frame.index, dtype=object)
     checked = with_hashes(check_manifest(frame, path=table), root)
+    _check_hashes(checked, meant, table)
     missing = checked.loc[checked["sha256"].isna(), "image"]
     if len(missing):
         raise BadTable(
@@ -143,6 +145,16 @@ def manifest_from_csv(
             f"the first is {missing.iloc[0]}. Name the pictures' folder, or delete the rows."
         )
     return checked
+
+
+def _check_hashes(frame: pd.DataFrame, meant: pd.Series, table: Path) -> None:
+    """Refuse files that are not those that a table means by their hashes."""
+    others = frame.loc[meant.notna() & frame["sha256"].notna() & (meant != frame["sha256"]), "image"]
+    if len(others):
+        raise BadTable(
+            f"{table}: expected the files that its column sha256 means, got others for {len(others)} of {len(frame)} "
+            f"pictures, the first is {others.iloc[0]}. Copy them again, or correct the column."
+        )
 
 
 def _decoded(

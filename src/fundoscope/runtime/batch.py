@@ -29,10 +29,13 @@ from fundoscope.runtime.destinations import NOTHING_REPLACED, Inputs, Rules, can
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.inputs import Listed, name_as_text
 from fundoscope.runtime.part_file import Entry, PartFile, open_part
-from fundoscope.runtime.reading import Reading
+from fundoscope.runtime.reading import FELLOW_WORDS, Reading, unread
 from fundoscope.tables import write_table
 
 PART_FORMAT: Final = 2
+
+HASH_SHOWN: Final = 12
+"""Digits of a hash that a reason shows."""
 
 Progress = Callable[[int, dict[str, Any]], None]
 """Called after each photograph with how many are done and its row."""
@@ -165,9 +168,31 @@ def grade_listed(grader: Grader, photographs: Iterable[Listed]) -> Iterator[Read
     """Grade listed photographs, in order; what their manifest says of them goes into the readings."""
 
     def grade(listed: Listed) -> Reading:
-        return replace(grader.grade(listed.path, listed.fellow), image=listed.image, **_details(listed))
+        return replace(_grade_meant(grader, listed), image=listed.image, **_details(listed))
 
     return in_order(grade, photographs, threads=grader.threads)
+
+
+def _grade_meant(grader: Grader, listed: Listed) -> Reading:
+    """Grade a photograph if its file, and the other eye's, are those that the manifest means by their hashes."""
+    reading = grader.grade(listed.path, listed.fellow)
+    if not _is_meant(reading.sha256, listed.sha256):
+        words = (
+            f"{listed.path}: expected the file that the manifest means (SHA-256 {str(listed.sha256)[:HASH_SHOWN]}), "
+            f"got another ({str(reading.sha256)[:HASH_SHOWN]}). Copy it again, or correct the manifest."
+        )
+        return unread(reading, words, answer=grader.opened.answerer.unanswered)
+    if listed.fellow is not None and not _is_meant(reading.fellow_sha256, listed.fellow_sha256):
+        alone = grader.grade(listed.path)
+        words = f"Graded without the other eye: {listed.fellow.name} is not the file that the manifest means."
+        reason = alone.reason.replace(FELLOW_WORDS["missing"], words)
+        return replace(alone, fellow="unreadable", reason=reason)
+    return reading
+
+
+def _is_meant(sha256: str | None, meant: str | None) -> bool:
+    """Return whether a file has the hash that is meant; True where either is not known."""
+    return sha256 is None or meant is None or sha256 == meant
 
 
 def _details(listed: Listed) -> dict[str, Any]:
@@ -252,12 +277,14 @@ def _holds(grader: Grader, pair: tuple[Listed, Entry]) -> bool:
     if entry["row"]["status"] == "unreadable" or source["details"] != listed.details:
         return False
     try:
-        if sha256_of(listed.path) != entry["row"]["sha256"]:
+        sha256 = sha256_of(listed.path)
+        if sha256 != entry["row"]["sha256"] or not _is_meant(sha256, listed.sha256):
             return False
         fellow = _fellow(grader, listed)
         if source["fellow"] != _named(fellow):
             return False
-        return bool(source["fellow_sha256"] == (None if fellow is None else sha256_of(fellow)))
+        fellow_sha256 = None if fellow is None else sha256_of(fellow)
+        return bool(source["fellow_sha256"] == fellow_sha256) and _is_meant(fellow_sha256, listed.fellow_sha256)
     except (OSError, ValueError):
         return False
 

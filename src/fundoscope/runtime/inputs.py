@@ -19,6 +19,8 @@ from fundoscope.runtime.folders import Walk
 from fundoscope.runtime.identifiers import is_filling, is_placeholder
 from fundoscope.tables import check_manifest, read_table
 from fundoscope.tables.fellows import NO_FELLOW, find_fellows
+from fundoscope.tables.patients import texts
+from fundoscope.tables.places import Places
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -46,6 +48,10 @@ class Listed:
     fellow: Path | None = None
     """The same patient's other eye, as its manifest tells (`fellows.find_fellows`); a release of single eyes never
     opens it. None also where only the file itself knows whose eye it shows (DICOM): nothing is read before grading."""
+    sha256: str | None = None
+    """What its manifest says of its bytes; None where it says nothing."""
+    fellow_sha256: str | None = None
+    """The same of the other eye's file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,10 +304,16 @@ def _described(manifest: Path) -> list[Listed]:
     frame = check_manifest(read_table(manifest), path=manifest)
     _clean_names(frame)
     columns = [name for name in DETAILS if name in frame.columns]
-    files = [manifest.parent / str(image) for image in frame["image"]]
+    places = Places(manifest.parent)
+    files = [places.find(str(image)) for image in frame["image"]]
+    hashes = texts(frame, "sha256")
+    photographs = [
+        Listed(str(row["image"]), path, dict(_filled(row, columns)), sha256=sha256)
+        for row, path, sha256 in zip(frame.to_dict("records"), files, hashes, strict=True)
+    ]
     return [
-        Listed(str(row["image"]), path, dict(_filled(row, columns)), None if fellow == NO_FELLOW else files[fellow])
-        for row, path, fellow in zip(frame.to_dict("records"), files, find_fellows(frame), strict=True)
+        photograph if fellow == NO_FELLOW else replace(photograph, fellow=files[fellow], fellow_sha256=hashes[fellow])
+        for photograph, fellow in zip(photographs, find_fellows(frame), strict=True)
     ]
 
 

@@ -134,6 +134,32 @@ class Reading:
         return row | {"patient_note": None, "fold": None, "release": self.release}
 
 
+def unread(reading: Reading, reason: str, *, answer: Answer) -> Reading:
+    """Return a reading as that of a photograph without a picture; whose it is stays.
+
+    Args:
+        reading: What came of the file.
+        reason: Why it does not count.
+        answer: The answer to photographs without a picture.
+    """
+    return Reading(
+        image=reading.image,
+        status="unreadable",
+        reason=reason,
+        release=reading.release,
+        graded_at=reading.graded_at,
+        sha256=reading.sha256,
+        source=reading.source,
+        patient=reading.patient,
+        patient_raw=reading.patient_raw,
+        eye=reading.eye,
+        taken=reading.taken,
+        study_uid=reading.study_uid,
+        sop_uid=reading.sop_uid,
+        answer=answer,
+    )
+
+
 def _exact(value: float) -> float:
     """Return the shortest number that is the network's 32-bit output again: what is fitted on a table is then fitted on
     what the release computes."""

@@ -11,6 +11,7 @@ pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.data.manifest import read_manifest
 from fundoscope.errors import BadExperiment, BadTable
+from fundoscope.files import sha256_of
 from fundoscope.photo.recipe import Recipe
 from fundoscope.training.augmentation.parameters import draw_params
 from fundoscope.training.batches import loader as loading
@@ -336,3 +337,15 @@ def test_a_photographs_weight_goes_where_it_goes(rows):
     assert (mixed["weight"], mixed["weight_partner"]) == (weights[9], weights[2])
     unmixed = mixing[Shown(0, 2)]
     assert unmixed["weight"] == unmixed["weight_partner"] == weights[9]
+
+
+def test_a_file_that_is_not_the_one_the_manifest_means_is_not_trained_on(painted_manifest, tmp_path):
+    frame = read_manifest(painted_manifest)
+    folder = painted_manifest.parent
+    frame = frame.assign(sha256=[sha256_of(folder / image) for image in frame["image"]])
+    assert len(load_rows(frame, folder, RECIPE, cache=tmp_path / "cache")) == len(frame)
+    hashes = frame["sha256"].tolist()
+    swapped = frame.assign(sha256=[hashes[1], hashes[0], None, *hashes[3:]])
+
+    with pytest.raises(BadTable, match=rf"got others for 2 of {len(frame)} photographs: {frame['image'][0]}"):
+        load_rows(swapped, folder, RECIPE, cache=tmp_path / "cache")

@@ -15,11 +15,15 @@ from fundoscope.data.manifest import read_manifest
 from fundoscope.errors import BadExperiment, BadTable
 from fundoscope.photo.recipe import Recipe
 from fundoscope.tables.fellows import NO_FELLOW, find_fellows
+from fundoscope.tables.places import Places
 from fundoscope.training.batches.cache import Stored, prepare_all
 from fundoscope.training.batches.lesions import KIND_OF_MASK, boxes_map, masks_map, read_boxes
 from fundoscope.training.batches.targets import GRADE, Target, Values, target_of
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.weights import grade_source_weights
+
+OTHERS_SHOWN = 3
+"""Photographs that a message names."""
 
 Report = Callable[[str], None]
 """Called with one line about what is being done."""
@@ -178,16 +182,36 @@ def load_rows(
         advance: Called after each photograph.
 
     Raises:
-        BadTable: If there are no rows, a row has no grade (or whatever is learnt), or a file cannot be read.
+        BadTable: If there are no rows, a row has no grade (or whatever is learnt), or a file cannot be read or is
+            not the one that the manifest means.
     """
     if frame.empty:
         raise BadTable("the manifest has no rows to train on; expected some with the splits asked for (data.train)")
     if target is not None:
         target.values(frame)  # refuses here, before hours of preparing, what cannot be learnt
     task = None if target is None else target.task
-    stored = prepare_all([folder / str(image) for image in frame["image"]], recipe, cache, task=task, advance=advance)
+    places = Places(folder)
+    paths = [places.find(str(image)) for image in frame["image"]]
+    stored = prepare_all(paths, recipe, cache, task=task, advance=advance)
+    _check_hashes(frame, stored)
     maps = _lesion_maps(frame, folder, stored) if lesions else None
     return Rows(frame, stored, maps, target=target)
+
+
+def _check_hashes(frame: pd.DataFrame, stored: Sequence[Stored]) -> None:
+    """Refuse files that are not those that the manifest means: their grades are other pictures'."""
+    meant = frame["sha256"].tolist() if "sha256" in frame else [None] * len(frame)
+    others = [
+        str(image)
+        for image, sha256, kept in zip(frame["image"], meant, stored, strict=True)
+        if not pd.isna(sha256) and sha256 != kept.sha256
+    ]
+    if others:
+        more = ", ..." if len(others) > OTHERS_SHOWN else ""
+        raise BadTable(
+            f"the manifest: expected the files that its column sha256 means, got others for {len(others)} of "
+            f"{len(frame)} photographs: {', '.join(others[:OTHERS_SHOWN])}{more}. Copy them again, or correct it"
+        )
 
 
 def _lesion_maps(frame: pd.DataFrame, folder: Path, stored: Sequence[Stored]) -> list[np.ndarray | None]:
