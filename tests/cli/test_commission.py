@@ -220,8 +220,8 @@ def test_tables_without_the_disease_or_without_a_match_are_refused(run, clinic, 
     status, _, err = run(*written(tmp_path, predictions, manifest.assign(grade=0)))
     assert (status, "expected referable patients (grade 2 or above), got none among 120" in err) == (2, True)
 
-    status, _, err = run(*written(tmp_path, predictions.assign(image=predictions["image"] + "x"), manifest))
-    assert (status, "got none among 240 rows (the first is 0.jpgx)" in err) == (2, True)
+    status, _, err = run(*written(tmp_path, predictions.assign(image="x" + predictions["image"]), manifest))
+    assert (status, "got none among 240 rows (the first is x0.jpg)" in err) == (2, True)
 
 
 def test_a_copy_needs_something_to_copy(run, clinic, tmp_path):
