@@ -257,6 +257,7 @@ def _mcnemar(first: Cases, other: Cases) -> dict[str, McNemar]:
 
 
 def _worst(grades: Int[np.ndarray, " photo"], patients: Int[np.ndarray, " photo"]) -> Int[np.ndarray, " patient"]:
+    """Return the highest grade of each patient, by her number; -1 where none was graded."""
     owner = np.unique(patients, return_inverse=True)[1]
     worst = np.full(int(owner.max()) + 1, -1, dtype=np.int64)
     np.maximum.at(worst, owner, grades)

@@ -175,7 +175,8 @@ def prepare(photo: Photo, recipe: Recipe, *, field: Field | None = None) -> Prep
     needed = recipe.crop in ("circle", "radius") or recipe.enhance == "ben_graham"
     field = find_field(photo) if field is None and needed else field
     if field is not None and field.light_surround:
-        photo = _blacken_outside(photo, field)
+        # Networks have seen no other surround than black.
+        photo = _clear_outside(photo, field)
     box = _box(photo, recipe, field)
     canvas = _lay(photo, box, recipe.side)
     placement = box.placement(recipe.side)
@@ -264,16 +265,10 @@ def _lay(photo: Photo, box: _Box, side: int) -> Canvas:
     return np.asarray(cv2.resize(part, (side, side), interpolation=how))
 
 
-def _blacken_outside(photo: Photo, field: Field) -> Photo:
-    """A photograph on white or grey as its camera took it, on black: networks have seen no other surround."""
-    cleared = np.zeros_like(photo)
-    cv2.copyTo(photo, field.mask(*photo.shape[:2]).astype(np.uint8), cleared)
-    return cleared
-
-
-def _clear_outside(canvas: Canvas, field: Field) -> Canvas:
-    cleared = np.zeros_like(canvas)
-    cv2.copyTo(canvas, field.mask(*canvas.shape[:2]).astype(np.uint8), cleared)
+def _clear_outside(picture: Photo, field: Field) -> Photo:
+    """Return a photograph or canvas with black outside the field of view."""
+    cleared = np.zeros_like(picture)
+    cv2.copyTo(picture, field.mask(*picture.shape[:2]).astype(np.uint8), cleared)
     return cleared
 
 

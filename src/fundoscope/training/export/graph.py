@@ -93,13 +93,6 @@ class PlainGraph(nn.Module):
         """Length of the features."""
         return sum(network.reported_width for network in self.networks)
 
-    @property
-    def raw_outputs(self) -> int:
-        """Number of the head's raw outputs."""
-        network = self.networks[0]
-        with torch.inference_mode():
-            return int(network.head(torch.zeros(1, network.seen)).shape[1])
-
     def _reported(self, readings: list[list[Read]]) -> Tensor:
         seen = [mean_of([view.seen for view in views]) for views in readings]
         return torch.cat([net.reported(_own(net, mean)) for net, mean in zip(self.networks, seen, strict=True)], dim=1)
