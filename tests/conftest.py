@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,6 +37,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("openvino") and (find_spec("openvino") is None or APART not in os.environ):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests neither read nor write the cache of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FUNDOSCOPE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -88,8 +96,10 @@ def shared_weights() -> Path:
 def training_extra() -> None:
     """For tests of verbs that train or read checkpoints."""
     # The suite also runs in the clinic's install, which has no torch on purpose: there these have nothing to test.
+    # Looked for, not imported: open_clip imports torchvision, before which the guard has to come.
     for package in ("torch", "onnx", "open_clip"):
-        pytest.importorskip(package, reason=f"needs {package} (the train extra)")
+        if find_spec(package) is None:
+            pytest.skip(f"needs {package} (the train extra)")
 
 
 @pytest.fixture(scope="session")

@@ -66,8 +66,8 @@ class Grader:
         Args:
             release: Folder or `.zip`; None for the one that ships with the package.
             threads: Photographs worked on side by side; None for as many as there are cores.
-            backend: What computes the network, one of `network.BACKENDS`; any but onnxruntime must first give the
-                release's golden outputs.
+            backend: What computes the network, one of `network.BACKENDS`; it must first give the release's golden
+                outputs (`network.open_network`).
 
         Raises:
             BadRelease: If it is damaged or cannot be run by this version, or not by this backend.

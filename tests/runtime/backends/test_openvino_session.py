@@ -213,10 +213,9 @@ def test_a_graph_that_openvino_computes_wrongly_is_refused_before_it_is_asked_an
 
 
 @needs_openvino
-def test_onnxruntime_is_not_held_up_by_golden_outputs_which_verify_computes(tiny: dict, tmp_path: Path):
+def test_golden_outputs_fail_in_every_program_that_is_asked(tiny: dict, tmp_path: Path):
     folder = wrong_heatmap(tiny, tmp_path)
 
-    assert open_network(open_release(folder)).program.startswith("onnxruntime")
     for backend in ("onnxruntime", "openvino"):
         found = verify_release(folder, backend=backend)
         assert [check.name for check in found.checks if check.passed is False] == ["golden heatmap"]

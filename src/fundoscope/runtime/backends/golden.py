@@ -22,8 +22,13 @@ def golden_checks(opened: OpenRelease, network: Network) -> tuple[Check, ...]:
     return tuple(_compare(name, outputs, opened.golden[name], opened.release.golden_tolerance) for name in names)
 
 
-def accept(opened: OpenRelease, network: Network) -> None:
-    """Refuse a program that does not compute the release's golden outputs, the heatmap as much as the grade.
+def accept(opened: OpenRelease, network: Network, *, advice: str) -> None:
+    """Refuse a network that does not compute the release's golden outputs, the heatmap as much as the grade.
+
+    Args:
+        opened: The release.
+        network: Its network in a program.
+        advice: What to do where it is refused: the end of the message.
 
     Raises:
         BadRelease: If one of them disagrees.
@@ -32,7 +37,7 @@ def accept(opened: OpenRelease, network: Network) -> None:
     if wrong:
         raise BadRelease(
             f"{opened.name}: expected {network.program} to compute the release's golden outputs, got "
-            f"{'; '.join(wrong)}. Use onnxruntime instead, which is the default."
+            f"{'; '.join(wrong)}. {advice}"
         )
 
 

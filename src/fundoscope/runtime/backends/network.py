@@ -1,7 +1,7 @@
 """A release's network on the CPU: prepared photographs in, raw output, features and heatmap out.
 
-onnxruntime computes it, or another program where that is asked for and installed, which must then give the release's
-golden outputs before it is asked anything else.
+onnxruntime computes it, or another program where that is asked for and installed. Before it is asked anything else it
+must give the release's golden outputs; with onnxruntime once for each release, of which a note is kept (`accepted`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from fundoscope.errors import BadRequest
+from fundoscope.runtime.backends.accepted import note_accepted, was_accepted
 from fundoscope.runtime.backends.golden import accept
 from fundoscope.runtime.backends.sessions import Network, Outputs, Pair, Pairs, Session, open_onnxruntime
 from fundoscope.runtime.release import OpenRelease
@@ -27,7 +28,8 @@ def open_network(opened: OpenRelease, *, threads: int = 1, callers: int = 1, bac
         opened: A release as `release.open_release` returns it.
         threads: Cores that one forward pass may use. With 1, as many passes as there are callers run side by side.
         callers: Threads that will ask at a time. onnxruntime takes any number; OpenVINO lets more of them wait.
-        backend: One of `BACKENDS`. Of any but onnxruntime the golden outputs are computed and compared first.
+        backend: One of `BACKENDS`. The golden outputs are computed and compared first; with onnxruntime only where that
+            was not done on this computer before.
 
     Raises:
         BadRelease: If the backend cannot load the graph, its inputs and outputs are not the contract's, or the
@@ -37,7 +39,10 @@ def open_network(opened: OpenRelease, *, threads: int = 1, callers: int = 1, bac
     """
     network = load_network(opened, threads=threads, callers=callers, backend=backend)
     if backend != DEFAULT_BACKEND:
-        accept(opened, network)
+        accept(opened, network, advice="Use onnxruntime instead, which is the default.")
+    elif not was_accepted(opened, network):
+        accept(opened, network, advice="Do not use it: fetch or export it again, and see fundoscope verify.")
+        note_accepted(opened, network)
     return network
 
 
