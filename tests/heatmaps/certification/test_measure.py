@@ -73,6 +73,21 @@ def test_a_map_of_what_the_grade_hangs_on_passes_everything():
     assert told == dict.fromkeys(TESTS, "passed")
 
 
+def test_scores_that_are_alike_in_all_patients_decide_without_an_interval():
+    """Resamples that do not vary give none; six of six on one side decide, and on the other side as well."""
+    table = measure("mine", PHOTOGRAPHS, [MapEvaluator(maps=blue, score=grade)], STEPS).table
+    mine = table["method"] == "mine"
+    results = []
+    for share in (0.0, 0.1, 0.11):
+        tests = decide(
+            "mine", table.assign(outside=table["outside"].mask(mine, share)), not_run={}, resamples=100
+        ).tests
+        results.append(next(test for test in tests if test.name == "inside"))
+
+    assert [test.result for test in results] == ["passed", "passed", "failed"]
+    assert {(test.low, test.high, test.why) for test in results} == {(None, None, "all patients have this value")}
+
+
 def test_a_map_that_does_not_change_with_the_network_fails_for_that_alone():
     told = outcomes(blue, randomised=lambda: iter([("stem", blue)]), shuffled=blue)
 

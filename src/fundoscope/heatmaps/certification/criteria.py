@@ -44,6 +44,9 @@ LEAST_PATIENTS: Final = 6
 """Of fewer no interval decides: were it chance, five of five would lie on one side once in 32 times, more often than
 the 2.5 % beyond the bound of a 95 % interval; six of six do once in 64."""
 
+ALIKE: Final = "all patients have this value"
+"""Why a test has no interval. By `LEAST_PATIENTS` so many on one side decide without one."""
+
 Relation = Literal[">", ">=", "<", "<="]
 
 _BOUNDS: Final[dict[Relation, str]] = {
@@ -200,10 +203,12 @@ def _test(name: str, test: MapTest, method: str, table: pd.DataFrame, why: str, 
     few = f"{row['patients']} patients, at least {LEAST_PATIENTS} needed" if row["patients"] < LEAST_PATIENTS else ""
     if few and test.needs_checkpoint:
         return Outcome(**said, result="not run", why=few)
+    alike = math.isnan(low) and not row["undefined"]
+    passed = test.passes(value, value) if alike else test.passes(low, high)
     return Outcome(
         **said,
-        result="passed" if test.passes(low, high) and not few else "failed",
-        why=few,
+        result="passed" if passed and not few else "failed",
+        why=few or (ALIKE if alike else ""),
         value=value,
         low=null_if_nan(low),
         high=null_if_nan(high),
