@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import fundoscope.photo.picture as decoding
+import fundoscope.photo.decoding.picture as decoding
 import fundoscope.photo.read as reading
 import fundoscope.photo.recipe as preparing
 from fundoscope.errors import BadRelease

@@ -24,10 +24,10 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from fundoscope.arrays import Photo
 from fundoscope.errors import UnreadablePhotograph
-from fundoscope.photo.dicom import read_dicom
-from fundoscope.photo.header import is_dicom, read_header
-from fundoscope.photo.kinds import EXPECTED, HEAD_BYTES, convert_words, kind_of
-from fundoscope.photo.picture import decode_picture
+from fundoscope.photo.decoding.dicom import read_dicom
+from fundoscope.photo.decoding.header import is_dicom, read_header
+from fundoscope.photo.decoding.kinds import EXPECTED, HEAD_BYTES, convert_words, kind_of
+from fundoscope.photo.decoding.picture import decode_picture
 
 PICTURE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom")
 """Names that a folder is searched for; what a file really is, its first bytes say."""
@@ -39,7 +39,7 @@ _READERS: Final[dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
     "BMP": BmpImageFile,
     "WebP": WebPImageFile,
 }
-"""Pillow's reader of each kind (`kinds.kind_of`)."""
+"""Pillow's reader of each kind (`decoding.kinds.kind_of`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class Photograph:
     reduced: int = 1
     """By how much the picture was reduced while it was decoded: 1, 2, 4 or 8."""
     patient: str | None = None
-    """DICOM's PatientID, and what else its header says (`photo.header.Header`)."""
+    """DICOM's PatientID, and what else its header says (`decoding.header.Header`)."""
     patient_raw: str | None = None
     issuer: str | None = None
     eye: str | None = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fundoscope.photo.kinds import HEAD_BYTES, PICTURE_NAMES, kind_of
+from fundoscope.photo.decoding.kinds import HEAD_BYTES, PICTURE_NAMES, kind_of
 
 COUNTED_KINDS: Final = 6
 """Kinds of files passed over that a note names at most."""

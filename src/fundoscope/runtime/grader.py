@@ -23,8 +23,8 @@ import numpy as np
 from fundoscope.arrays import Canvas, Photo
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.parallel import available_cores, in_order
+from fundoscope.photo.decoding.header import Header
 from fundoscope.photo.gradability import assess_gradability
-from fundoscope.photo.header import Header
 from fundoscope.photo.quality import Gate
 from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.photo.recipe import Recipe, prepare

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import pandas as pd
 
 from fundoscope.errors import BadRequest
-from fundoscope.photo.header import clean_identifier
+from fundoscope.photo.decoding.header import clean_identifier
 from fundoscope.photo.read import PICTURE_SUFFIXES
 from fundoscope.runtime.folders import Walk
 from fundoscope.runtime.identifiers import is_filling, is_placeholder

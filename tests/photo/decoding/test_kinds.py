@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, features
 
 from fundoscope.errors import UnreadablePhotograph
-from fundoscope.photo.kinds import HEAD_BYTES, READABLE, kind_of
+from fundoscope.photo.decoding.kinds import HEAD_BYTES, READABLE, kind_of
 from fundoscope.photo.read import read_photo
 
 BOXED = {"HEIC": b"heic", "AVIF": b"avif", "camera raw": b"crx "}

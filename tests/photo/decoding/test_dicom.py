@@ -25,7 +25,7 @@ from pydicom.uid import (
 
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.painting import RetinaSpec, paint_retina
-from fundoscope.photo.colour import ADOBE_EXPONENT, ADOBE_PRIMARIES, matrix_profile
+from fundoscope.photo.decoding.colour import ADOBE_EXPONENT, ADOBE_PRIMARIES, matrix_profile
 from fundoscope.photo.read import Limits, read_photo
 
 ADOBE = matrix_profile(ADOBE_PRIMARIES, exponent=ADOBE_EXPONENT, name="Adobe RGB (1998)")

@@ -1,4 +1,4 @@
-"""Pixels of single-frame ophthalmic photographs in DICOM files. What else the files say is read by `photo.header`."""
+"""Pixels of single-frame ophthalmic photographs in DICOM files. What else the files say is read by `header`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 from fundoscope.errors import UnreadablePhotograph
-from fundoscope.photo.dicom_pixels import to_photo
-from fundoscope.photo.header import QUIET, deflated_part
-from fundoscope.photo.jpeg import read_frame
-from fundoscope.photo.picture import check_pixels
+from fundoscope.photo.decoding.dicom_pixels import to_photo
+from fundoscope.photo.decoding.header import QUIET, deflated_part
+from fundoscope.photo.decoding.jpeg import read_frame
+from fundoscope.photo.decoding.picture import check_pixels
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

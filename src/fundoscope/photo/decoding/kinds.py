@@ -9,7 +9,7 @@ import re
 from pathlib import PurePath
 from typing import Final
 
-from fundoscope.photo.header import is_dicom
+from fundoscope.photo.decoding.header import is_dicom
 
 HEAD_BYTES: Final = 512
 """Of a file, as many bytes say what it is."""

@@ -15,8 +15,8 @@ from PIL import Image
 
 from fundoscope.arrays import Photo
 from fundoscope.errors import UnreadablePhotograph
-from fundoscope.photo.colour import ADOBE_EXPONENT, ADOBE_PRIMARIES, matrix_profile, to_srgb
-from fundoscope.photo.picture import LEAST_WHITE
+from fundoscope.photo.decoding.colour import ADOBE_EXPONENT, ADOBE_PRIMARIES, matrix_profile, to_srgb
+from fundoscope.photo.decoding.picture import LEAST_WHITE
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from fundoscope.photo.tiff import read_pages
+from fundoscope.photo.decoding.tiff import read_pages
 
 _FRAMES: Final = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 """Markers of frame headers (ITU T.81, table B.1; T.87)."""

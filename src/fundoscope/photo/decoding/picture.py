@@ -16,10 +16,10 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from fundoscope.arrays import Photo
 from fundoscope.errors import UnreadablePhotograph
-from fundoscope.photo.colour import profile_of, to_srgb
-from fundoscope.photo.header import QUIET, checked_time
-from fundoscope.photo.jpeg import count_pictures, read_frame
-from fundoscope.photo.tiff import Page, read_pages
+from fundoscope.photo.decoding.colour import profile_of, to_srgb
+from fundoscope.photo.decoding.header import QUIET, checked_time
+from fundoscope.photo.decoding.jpeg import count_pictures, read_frame
+from fundoscope.photo.decoding.tiff import Page, read_pages
 
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from fundoscope.painting import RetinaSpec, paint_retina
-from fundoscope.photo.colour import ADOBE_EXPONENT, ADOBE_PRIMARIES, SRGB_PRIMARIES, matrix_profile, to_srgb
+from fundoscope.photo.decoding.colour import ADOBE_EXPONENT, ADOBE_PRIMARIES, SRGB_PRIMARIES, matrix_profile, to_srgb
 from fundoscope.photo.quality import Gate
 from fundoscope.photo.read import read_photo
 from fundoscope.photo.recipe import Recipe

@@ -14,7 +14,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from fundoscope.photo.header import Header, is_dicom, read_header
+from fundoscope.photo.decoding.header import Header, is_dicom, read_header
 
 SOP = generate_uid(entropy_srcs=["header"])
 
