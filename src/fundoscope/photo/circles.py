@@ -47,10 +47,10 @@ def robust_circle(points: Points) -> Circle | None:
     best = circles[int(near.sum(axis=1).argmax())]
     circle = (float(best[0]), float(best[1]), float(best[2]))
     for _ in range(4):
-        mine = points[explained(points, circle)]
-        if len(mine) < 8:
+        explained_points = points[explained(points, circle)]
+        if len(explained_points) < 8:
             return None
-        circle = least_squares_circle(mine)
+        circle = least_squares_circle(explained_points)
     return circle
 
 
@@ -85,6 +85,6 @@ def explained(points: Points, circle: Circle) -> Bool[np.ndarray, " point"]:
 
 def seen_turn(points: Points, circle: Circle) -> float:
     """Return the share of a full turn on which the circle's edge is seen."""
-    mine = points[explained(points, circle)]
-    angles = np.arctan2(mine[:, 0] - circle[0], mine[:, 1] - circle[1])
+    explained_points = points[explained(points, circle)]
+    angles = np.arctan2(explained_points[:, 0] - circle[0], explained_points[:, 1] - circle[1])
     return len(np.unique(np.floor(angles * (36 / np.pi)))) / 72

@@ -240,17 +240,17 @@ def _has_seam(small: SmallPhoto, lit: Mask) -> bool:
 
 
 def _has_upright_seam(small: SmallPhoto, lit: Mask) -> bool:
-    whole = (lit[:, 2:] & lit[:, :-2]).mean(axis=0) >= SEAM_LIT
-    margin = round(SEAM_MARGIN * len(whole))
-    whole[:margin] = whole[len(whole) - margin :] = False
-    if not whole.any():
+    lit_columns = (lit[:, 2:] & lit[:, :-2]).mean(axis=0) >= SEAM_LIT
+    margin = round(SEAM_MARGIN * len(lit_columns))
+    lit_columns[:margin] = lit_columns[len(lit_columns) - margin :] = False
+    if not lit_columns.any():
         return False
     across = np.abs(small[:, 2:].astype(np.int16) - small[:, :-2]).max(axis=2)
     # Grey levels that three quarters of the rows step by at least, for each column.
     quarter = len(across) // 4
     steps = np.partition(across, quarter, axis=0)[quarter].astype(np.float32)
     nearby = np.maximum(_largest_nearby(steps), SEAM_LEVEL)
-    return bool((whole & (steps >= SEAM_STEP) & (steps >= SEAM_RATIO * nearby)).any())
+    return bool((lit_columns & (steps >= SEAM_STEP) & (steps >= SEAM_RATIO * nearby)).any())
 
 
 def _largest_nearby(steps: Float32[np.ndarray, " column"]) -> Float32[np.ndarray, " column"]:

@@ -135,10 +135,10 @@ class Gate:
         Raises:
             ValueError: If a key is unknown or a value is no number in [0, 1]; it names the key.
         """
-        known = {field.name for field in fields(cls)}
+        names = {field.name for field in fields(cls)}
         for name, value in mapping.items():
-            if name not in known:
-                raise ValueError(f"gate.{name} is unknown; expected keys among {', '.join(sorted(known))}")
+            if name not in names:
+                raise ValueError(f"gate.{name} is unknown; expected keys among {', '.join(sorted(names))}")
             if not is_number(value):
                 raise ValueError(f"gate.{name} must be a number in [0, 1], got {value!r}")
         return cls(**{name: float(value) for name, value in mapping.items()})
@@ -235,10 +235,10 @@ def _local_mean(values: Plane, inside: Inside) -> Plane:
 def _field_size(photo: Photo, field: Field) -> float:
     """Share of the circle inside the frame times a ramp over its width in pixels."""
     step = max(1, int(field.radius // 64))
-    whole = np.pi * field.radius**2 / step**2
+    circle_px = np.pi * field.radius**2 / step**2
     height, width = (len(range(0, side, step)) for side in photo.shape[:2])
-    seen = int(field.scaled(1 / step).mask(height, width).sum())
-    return min(1.0, seen / whole) * min(1.0, 2 * field.radius / WIDE_PX)
+    visible_px = int(field.scaled(1 / step).mask(height, width).sum())
+    return min(1.0, visible_px / circle_px) * min(1.0, 2 * field.radius / WIDE_PX)
 
 
 def _sharpness(relative: Plane, inside: Inside) -> float:

@@ -87,13 +87,13 @@ def _notes(rows: Sequence[Row], eyes: Sequence[EyeAnswer]) -> Iterator[str]:
         if first.get("patient_raw") is not None:
             yield f"Patient named {first['patient_raw']}, a placeholder: answered as a patient who is not known."
         return
-    known = {eye.eye for eye in eyes if eye.eye is not None}
+    sides = {eye.eye for eye in eyes if eye.eye is not None}
     unknown = sum(eye.eye is None for eye in eyes)
-    if unknown and len(known) < len(EYES):
+    if unknown and len(sides) < len(EYES):
         plural = "s" if unknown > 1 else ""
         yield f"Eye not known of {unknown} photograph{plural}: it is not known whether both eyes were photographed."
-    elif len(known) == 1:
-        (missing,) = set(EYES) - known
+    elif len(sides) == 1:
+        (missing,) = set(EYES) - sides
         yield f"One eye only: no photograph of the {missing} eye."
     for eye in eyes:
         unread = sum(rows[number].get("status") == "unreadable" for number in eye.photographs)

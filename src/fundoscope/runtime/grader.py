@@ -206,15 +206,15 @@ def known_fields(header: Mapping[str, str | None]) -> dict[str, Any]:
 
     The institution that named the patient is the source. A placeholder in the place of a name is no patient's.
     """
-    known: dict[str, Any] = {
+    values: dict[str, Any] = {
         name: value for name, value in header.items() if name in HEADER_FIELDS and value is not None
     }
-    if "issuer" in known:
-        known["source"] = known.pop("issuer")
-    patient = known.get("patient")
+    if "issuer" in values:
+        values["source"] = values.pop("issuer")
+    patient = values.get("patient")
     if patient is not None and (is_placeholder(patient) or is_filling(patient)):
-        known |= {"patient": None, "patient_raw": known.get("patient_raw", patient)}
-    return known
+        values |= {"patient": None, "patient_raw": values.get("patient_raw", patient)}
+    return values
 
 
 def assess(

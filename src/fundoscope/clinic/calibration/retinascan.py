@@ -144,7 +144,7 @@ def _figures(
             for when, values in (("before", old[name]), ("after", new[name]), ("change", new[name] - old[name]))
         }
 
-    found = patient_intervals(statistics, held.patients, rng=rng, resamples=resamples)
-    found |= {name: without_interval(own) for name, own in found.items() if "calibration_error" in name}
-    names = dict.fromkeys(name.rsplit(" ", 1)[0] for name in found)
-    return {name: {when: found[f"{name} {when}"] for when in ("before", "after", "change")} for name in names}
+    intervals = patient_intervals(statistics, held.patients, rng=rng, resamples=resamples)
+    intervals |= {name: without_interval(own) for name, own in intervals.items() if "calibration_error" in name}
+    names = dict.fromkeys(name.rsplit(" ", 1)[0] for name in intervals)
+    return {name: {when: intervals[f"{name} {when}"] for when in ("before", "after", "change")} for name in names}

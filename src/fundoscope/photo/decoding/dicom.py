@@ -180,9 +180,9 @@ def _choose_decoder(dataset: Dataset, path: str) -> None:
         return
     frame = read_frame(stream)
     # An end in the last bytes only: after it stands at most one byte that fills up.
-    whole = b"\xff\xd9" in stream[-4:]
+    complete = b"\xff\xd9" in stream[-4:]
     agrees = frame is not None and frame.channels == int(dataset.SamplesPerPixel)
-    if not (frame and agrees and whole and int(dataset.BitsStored) <= frame.precision <= int(dataset.BitsAllocated)):
+    if not (frame and agrees and complete and int(dataset.BitsStored) <= frame.precision <= int(dataset.BitsAllocated)):
         raise UnreadablePhotograph(
             f"{path}: expected a whole DICOM picture ({syntax.name}), got one that is damaged or contradicts its "
             "header. Export it again."

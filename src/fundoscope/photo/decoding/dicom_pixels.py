@@ -163,8 +163,8 @@ def _window(dataset: Dataset, path: str) -> Window | None:
     if centre is None or width is None:
         return None
     function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
-    known = function in ("LINEAR", "LINEAR_EXACT", "SIGMOID")
-    if not known or not np.isfinite([centre, width]).all() or width <= 0 or (function == "LINEAR" and width < 1):
+    standard = function in ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+    if not standard or not np.isfinite([centre, width]).all() or width <= 0 or (function == "LINEAR" and width < 1):
         raise UnreadablePhotograph(
             f"{path}: expected a window to show grey levels by, got width {width:g} and function {function[:16]}. "
             "Export the photograph with 8 bits."

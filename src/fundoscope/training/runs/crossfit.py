@@ -58,13 +58,13 @@ def cross_fit_signs(
     if len(np.unique(folds)) < 2:
         return frame
     for fold in np.unique(folds):
-        mine, others = folds == fold, folds != fold
+        of_fold, others = folds == fold, folds != fold
         for k in range(len(labels)):
             temperature, threshold = 1.0, UNCALIBRATED_THRESHOLD
             if len(np.unique(reference[others, k][~np.isnan(reference[others, k])])) == 2:
                 temperature, threshold = fit_sign(raw[others, k], reference[others, k], sensitivity=sensitivity)
-            by_label[mine, k] = sign_probabilities(raw[mine, k : k + 1], (temperature,))[:, 0]
-            present[mine, k] = by_label[mine, k] >= threshold
+            by_label[of_fold, k] = sign_probabilities(raw[of_fold, k : k + 1], (temperature,))[:, 0]
+            present[of_fold, k] = by_label[of_fold, k] >= threshold
     return frame.assign(**sign_columns(labels, by_label, present))
 
 
@@ -75,8 +75,8 @@ def cross_fit_classes(frame: pd.DataFrame, reference: Values, labels: Sequence[s
         return frame
     by_label = np.empty(raw.shape)
     for fold in np.unique(folds):
-        mine, others = folds == fold, folds != fold
-        by_label[mine] = class_probabilities(raw[mine], fit_class_temperature(raw[others], reference[others]))
+        of_fold, others = folds == fold, folds != fold
+        by_label[of_fold] = class_probabilities(raw[of_fold], fit_class_temperature(raw[others], reference[others]))
     return frame.assign(**{f"p_{label}": column for label, column in zip(labels, by_label.T, strict=True)})
 
 
@@ -115,20 +115,20 @@ def cross_fit(
     voted = frame[list(PROBABILITIES)].to_numpy(np.float64)
     answered = frame.assign(decision="")
     for fold in np.unique(folds):
-        mine, others = folds == fold, folds != fold
+        of_fold, others = folds == fold, folds != fold
         temperature = 1.0 if votes else fit_temperature(head, raw[others], grades[others])
         calibrated = voted if votes else probabilities(head, raw, temperature=temperature)
-        fitted, held_out = calibrated[others], calibrated[mine]
+        fitted, held_out = calibrated[others], calibrated[of_fold]
         passes = CUTTERS[cuts](expected_grade(fitted), grades[others])
         positive = referable(grades[others])
         threshold = fit_threshold(referable_probability(fitted), positive, sensitivity=sensitivity)
         p_referable = referable_probability(held_out)
-        answered.loc[mine, list(PROBABILITIES)] = held_out
-        answered.loc[mine, "p_referable"] = p_referable
-        given = answered_grades(held_out, passes)
-        answered.loc[mine, "grade"] = given
-        answered.loc[mine, "decision"] = [
+        answered.loc[of_fold, list(PROBABILITIES)] = held_out
+        answered.loc[of_fold, "p_referable"] = p_referable
+        fold_grades = answered_grades(held_out, passes)
+        answered.loc[of_fold, "grade"] = fold_grades
+        answered.loc[of_fold, "decision"] = [
             decide_photo(float(value), True, threshold, int(grade))
-            for value, grade in zip(p_referable, given, strict=True)
+            for value, grade in zip(p_referable, fold_grades, strict=True)
         ]
     return answered
