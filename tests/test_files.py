@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import socket
 import sys
 from pathlib import Path
 
 import pytest
 
-from fundoscope.files import locked, replacing, sha256_of, write_text
+from fundoscope.files import locked, locked_folder, replacing, sha256_of, write_text
 
 
 def test_a_file_is_whole_or_the_old_one(tmp_path: Path):
@@ -78,3 +79,31 @@ def test_the_lock_of_a_killed_run_stands_in_nobodys_way(tmp_path, monkeypatch, h
 
     with open(path, "w") as file, locked(file.fileno(), path) as ours:
         assert ours == free
+
+
+def test_a_folder_is_locked_for_one_at_a_time_and_nothing_is_left_in_it(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    with locked_folder(tmp_path / "folder") as ours, locked_folder(tmp_path / "link") as also_ours:
+        assert (ours, also_ours) == (True, False)
+        with locked_folder(tmp_path) as another:
+            assert another
+
+    with locked_folder(tmp_path / "folder") as ours:
+        assert ours
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_opened_is_locked_by_a_file_beside_it(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    opened = os.open
+
+    def refuse(path, flags, *mode):
+        if Path(path) == tmp_path / "folder":
+            raise PermissionError(errno.EACCES, "as on Windows")
+        return opened(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with locked_folder(tmp_path / "folder") as ours, locked_folder(tmp_path / "folder") as also_ours:
+        assert (ours, also_ours) == (True, False)
+    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]

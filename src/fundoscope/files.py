@@ -82,6 +82,23 @@ def locked(handle: int, path: Path) -> Iterator[bool]:
     yield True
 
 
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[bool]:
+    """Lock a folder for this run; yield whether it is ours. As `locked`, and no file is left in the folder."""
+    place = folder.resolve()
+    try:
+        handle = os.open(place, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folders
+        with _locked_by_file(place.with_name(f"{place.name}.lock")) as ours:
+            yield ours
+        return
+    try:
+        with locked(handle, place) as ours:
+            yield ours
+    finally:
+        os.close(handle)
+
+
 def _lock(handle: int) -> None:
     if sys.platform == "win32":
         import msvcrt

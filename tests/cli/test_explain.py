@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from fundoscope.files import locked_folder
 from fundoscope.painting import RetinaSpec, paint_retina
 
 
@@ -223,6 +224,19 @@ def test_a_photograph_is_not_written_over_by_its_own_explanation_even_by_force(e
 
     assert (status, (folder / "eye.png").read_bytes()) == (2, before)
     assert "eye.png: expected a file to write, got one that this run reads. It is never written over" in err
+
+
+def test_two_runs_do_not_explain_into_one_folder(explain, retinas, tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with locked_folder(folder) as is_ours:
+        assert is_ours
+        status, _, err = explain(retinas)
+
+    assert status == 2
+    assert "out: expected no other run to write there, got one that does. Wait for its end" in err
+    assert list(folder.iterdir()) == []
+    assert explain(retinas)[0] == 0
 
 
 def test_a_run_that_was_killed_between_files_goes_on_over_its_own(explain, retinas, tmp_path):

@@ -13,6 +13,7 @@ from PIL import Image
 
 from fundoscope.cli import main
 from fundoscope.cli.grade import printable
+from fundoscope.files import locked_folder
 from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.painting import RetinaSpec, paint_retina
 
@@ -235,6 +236,21 @@ def test_the_manifest_of_a_run_is_not_written_over_even_with_replace(run, painte
         assert status == 2
         assert "got one that this run reads. It is never written over" in err
         assert table.read_text().startswith("image\n")
+
+
+@pytest.mark.parametrize("with_table", [False, True])
+def test_two_runs_do_not_write_one_report(run, painted, tmp_path, with_table):
+    table = ("--out", str(tmp_path / "grades.csv")) if with_table else ()
+    (tmp_path / "report").mkdir()
+    with locked_folder(tmp_path / "report") as is_ours:
+        assert is_ours
+        status, _, err = run(str(painted), "--report", str(tmp_path / "report"), *table)
+
+    assert status == 2
+    assert "report: expected no other run to write there, got one that does. Wait for its end" in err
+    assert list((tmp_path / "report").iterdir()) == []
+    status, *_ = run(str(painted), "--report", str(tmp_path / "report"), *table)
+    assert (status, (tmp_path / "report" / "index.html").is_file()) == (0, True)
 
 
 def test_a_report_where_a_file_lies_is_refused_before_anything_is_graded(run, painted, tmp_path):

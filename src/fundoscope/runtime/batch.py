@@ -25,7 +25,7 @@ from fundoscope.files import replacing, sha256_of
 from fundoscope.parallel import in_order
 from fundoscope.runtime.answers import with_notes
 from fundoscope.runtime.backends.network import DEFAULT_BACKEND
-from fundoscope.runtime.destinations import NOTHING_REPLACED, Inputs, Rules, cannot_write
+from fundoscope.runtime.destinations import NOTHING_REPLACED, Inputs, Rules, cannot_write, sole_writer
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.inputs import Listed, name_as_text
 from fundoscope.runtime.part_file import Entry, PartFile, open_part
@@ -73,7 +73,7 @@ def grade_to_table(
     table = Path(out)
     rules = replace(rules, inputs=rules.inputs | inputs_of(grader, photographs))
     _try_out(grader, table)
-    with open_part(part_path(table), table) as part:
+    with sole_writer(report, "--report"), open_part(part_path(table), table) as part:
         part.begin(_header(grader, features=features))
         rules = replace(rules, claimed=frozenset(part.claimed))
         written = [table, *([features_path(table)] if features else [])]
@@ -113,22 +113,23 @@ def grade_to_rows(
     Raises:
         BadRequest: If the report must not or cannot be written.
     """
-    if report is not None:
-        rules = replace(rules, inputs=rules.inputs | inputs_of(grader, photographs))
-        rules.check_report(report)
-    rows = []
-    for reading in grade_listed(grader, photographs):
-        rows.append(reading.row())
-        if progress is not None:
-            progress(len(rows), rows[-1])
-    rows = with_notes(rows, grader.opened.task)
-    if report is not None:
-        from fundoscope.runtime.output.html import write_report
+    with sole_writer(report, "--report"):
+        if report is not None:
+            rules = replace(rules, inputs=rules.inputs | inputs_of(grader, photographs))
+            rules.check_report(report)
+        rows = []
+        for reading in grade_listed(grader, photographs):
+            rows.append(reading.row())
+            if progress is not None:
+                progress(len(rows), rows[-1])
+        rows = with_notes(rows, grader.opened.task)
+        if report is not None:
+            from fundoscope.runtime.output.html import write_report
 
-        try:
-            write_report(grader, photographs, rows, report)
-        except OSError as problem:
-            raise cannot_write(report, problem, "--report") from None
+            try:
+                write_report(grader, photographs, rows, report)
+            except OSError as problem:
+                raise cannot_write(report, problem, "--report") from None
     return rows
 
 

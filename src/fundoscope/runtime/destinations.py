@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fundoscope.errors import BadRequest
+from fundoscope.files import locked_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +94,6 @@ class Rules:
 
     def check_report(self, folder: Path, option: str = "--report") -> None:
         """Refuse a folder in which the pages of a report must not be written. Raises as `check_file`."""
-        if os.path.lexists(folder) and not os.path.isdir(folder):
-            raise BadRequest(f"{folder}: expected a folder, got a file. Choose another {option}.")
         try_folder(folder, option)
         for page in sorted({folder / "index.html", *folder.glob("page-*.html")}):
             self.check_file(page, option)
@@ -106,8 +106,10 @@ def try_folder(folder: Path, option: str) -> None:
     """Make a folder where it is absent, and write into it for a trial.
 
     Raises:
-        BadRequest: If nothing can be written there.
+        BadRequest: If a file lies there, or nothing can be written.
     """
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise BadRequest(f"{folder}: expected a folder, got a file. Choose another {option}.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -115,6 +117,30 @@ def try_folder(folder: Path, option: str) -> None:
             file.flush()
     except OSError as problem:
         raise cannot_write(folder, problem, option) from None
+
+
+@contextmanager
+def sole_writer(folder: Path | None, option: str) -> Iterator[None]:
+    """Let no other run write into a folder, which is made where absent, until the block ends.
+
+    Args:
+        folder: The folder; None: nothing is to be written.
+        option: The option that names it.
+
+    Raises:
+        BadRequest: If another run writes there, or nothing can be written.
+    """
+    if folder is None:
+        yield
+        return
+    try_folder(folder, option)
+    with locked_folder(folder) as is_ours:
+        if not is_ours:
+            raise BadRequest(
+                f"{folder}: expected no other run to write there, got one that does. Wait for its end, or choose "
+                f"another {option}."
+            )
+        yield
 
 
 def cannot_write(path: Path, problem: OSError, option: str) -> BadRequest:

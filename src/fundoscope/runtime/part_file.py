@@ -106,7 +106,7 @@ class PartFile:
             entry = json.loads(line)
             if not isinstance(entry, dict):
                 raise ValueError("not an object")
-        except ValueError:
+        except (ValueError, RecursionError):
             if last:
                 return None
             raise BadRequest(

@@ -178,6 +178,22 @@ def test_many_photographs_are_spread_over_pages_without_tearing_a_patient_apart(
     assert 'href="page-2.html"' in pages[0].read_text()
 
 
+def test_pages_of_an_earlier_longer_report_are_removed_and_others_are_not(grader, retinas, tmp_path, monkeypatch):
+    monkeypatch.setattr(report_module, "PHOTOGRAPHS_PER_PAGE", 1)
+    photographs = [Listed(str(i), retinas[i]) for i in range(4)]
+    rows = [reading.row() for reading in grade_listed(grader, photographs)]
+    write_report(grader, photographs, rows, tmp_path)
+    for name in ("page-5.html", "page-one.html", "page-1.html", "page-03.html", "notes.html"):
+        (tmp_path / name).write_text("somebody's own")
+
+    write_report(grader, photographs[:2], rows[:2], tmp_path)
+
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {
+        *("index.html", "page-2.html", "page-5.html", "page-one.html", "page-1.html", "page-03.html", "notes.html")
+    }
+
+
 def test_figures_show_intervals_as_one_and_spell_out_the_rest():
     evaluation = {
         "quadratic_kappa": {"estimate": 0.8412, "low": 0.7, "high": 0.9, "level": 0.95, "undefined": 0},

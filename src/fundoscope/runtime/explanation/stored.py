@@ -26,7 +26,7 @@ from fundoscope.errors import BadRequest
 from fundoscope.files import replacing, sha256_of, write_bytes, write_text
 from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.records import null_if_nan, parse_record
-from fundoscope.runtime.destinations import NO_INPUTS, Inputs, Rules, cannot_write, try_folder
+from fundoscope.runtime.destinations import NO_INPUTS, Inputs, Rules, cannot_write, sole_writer
 from fundoscope.runtime.explanation.explain import Explained, Lesions, field_on_grid, figure, overlay, share_outside
 from fundoscope.runtime.inputs import Listed, numbered
 from fundoscope.runtime.reading import Reading
@@ -81,40 +81,41 @@ def explain_listed(
         inputs: Files beside the photographs that are read, and never written over.
 
     Raises:
-        BadRequest: If the folder holds explanations of another request, or files that would be written over.
+        BadRequest: If the folder holds explanations of another request, or files that would be written over, or another
+            run writes there.
     """
-    try_folder(folder, "--out")
-    stored = Stored() if force else _read(folder / ANSWERS, request)
-    done, names = stored.rows, names_of(photographs)
-    fellows = [photograph.fellow for photograph in photographs if photograph.fellow is not None]
-    rules = Rules(
-        inputs=inputs | Inputs.of([*(photograph.path for photograph in photographs), *fellows]),
-        replace=force,
-        replace_option="--force",
-        claimed=frozenset(
-            os.path.abspath(file) for name in stored.names for file in _files_of(folder, name, request.methods)
-        ),
-    )
-    for file in (file for name in names for file in _files_of(folder, name, request.methods)):
-        rules.check_file(file, "--out")
-    if force:
-        rules.check_file(folder / ANSWERS, "--out")
-    claimed = [*dict.fromkeys((*stored.names, *names))]
-    rows: dict[str, Row] = dict(done)
-    _save(folder, request, rows, claimed)
-    try:
-        for count, (listed, name) in enumerate(zip(photographs, names, strict=True), start=1):
-            if not _stands(done.get(listed.image), listed, folder, name):
-                marked = None if lesions is None else lesions(listed)
-                rows[listed.image] = write_explained(explain(listed), listed.image, folder, name, request, marked)
-            yield rows[listed.image]
-            if count % SAVE_EVERY == 0:
+    with sole_writer(folder, "--out"):
+        stored = Stored() if force else _read(folder / ANSWERS, request)
+        done, names = stored.rows, names_of(photographs)
+        fellows = [photograph.fellow for photograph in photographs if photograph.fellow is not None]
+        rules = Rules(
+            inputs=inputs | Inputs.of([*(photograph.path for photograph in photographs), *fellows]),
+            replace=force,
+            replace_option="--force",
+            claimed=frozenset(
+                os.path.abspath(file) for name in stored.names for file in _files_of(folder, name, request.methods)
+            ),
+        )
+        for file in (file for name in names for file in _files_of(folder, name, request.methods)):
+            rules.check_file(file, "--out")
+        if force:
+            rules.check_file(folder / ANSWERS, "--out")
+        claimed = [*dict.fromkeys((*stored.names, *names))]
+        rows: dict[str, Row] = dict(done)
+        _save(folder, request, rows, claimed)
+        try:
+            for count, (listed, name) in enumerate(zip(photographs, names, strict=True), start=1):
+                if not _stands(done.get(listed.image), listed, folder, name):
+                    marked = None if lesions is None else lesions(listed)
+                    rows[listed.image] = write_explained(explain(listed), listed.image, folder, name, request, marked)
+                yield rows[listed.image]
+                if count % SAVE_EVERY == 0:
+                    _save(folder, request, rows, claimed)
+        except OSError as problem:
+            raise cannot_write(Path(problem.filename or folder), problem, "--out") from None
+        finally:
+            with suppress(OSError):
                 _save(folder, request, rows, claimed)
-    except OSError as problem:
-        raise cannot_write(Path(problem.filename or folder), problem, "--out") from None
-    finally:
-        with suppress(OSError):
-            _save(folder, request, rows, claimed)
 
 
 def _files_of(folder: Path, name: str, methods: Sequence[str]) -> list[Path]:

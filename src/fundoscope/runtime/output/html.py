@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -19,6 +20,12 @@ from fundoscope.runtime.tasks.task import Finding, Presentation, Row, TaskWords,
 
 PHOTOGRAPHS_PER_PAGE: Final = 200
 """A page holds its pictures itself, about 0.1 MB each; beyond this many the report is split."""
+
+PAGE: Final = re.compile(r"page-([2-9]|[1-9]\d+)\.html")
+"""Name of every page but the first."""
+
+OWN: Final = b"fundoscope"
+"""What stands in every page of a report."""
 
 SYMBOLS: Final[dict[Tone, str]] = {"alert": "▲", "clear": "●", "unknown": "◆"}
 """Beside each decision, so that none is known by its colour alone."""
@@ -55,7 +62,7 @@ def write_report(
     *,
     writing: Callable[[Sequence[Path]], None] | None = None,
 ) -> tuple[Path, ...]:
-    """Write `index.html`, and `page-2.html`... where there are many photographs.
+    """Write `index.html`, and `page-2.html`... where there are many photographs; pages of an earlier report go.
 
     The pictures are read again: a table that an interrupted run left half done gives the same report.
 
@@ -80,7 +87,16 @@ def write_report(
     for page in pages:
         shown = {photograph.number: photograph for photograph in _show(grader, photographs, rows, page)}
         written.append(write_page(Path(folder) / page.name, template, page=page, shown=shown, **shared))
+    _remove_pages_beyond(len(pages), Path(folder))
     return tuple(written)
+
+
+def _remove_pages_beyond(count: int, folder: Path) -> None:
+    """Remove the pages of an earlier, longer report, which would pass for pages of this one."""
+    for page in folder.glob("page-*.html"):
+        number = PAGE.fullmatch(page.name)
+        if number and int(number[1]) > count and OWN in page.read_bytes():
+            page.unlink()
 
 
 def _paged(answers: Sequence[PatientAnswer]) -> list[Page]:
