@@ -103,3 +103,25 @@ def test_held_out_without_predictions_is_refused(folder):
     refused = run(folder, "--held-out").exception
     assert isinstance(refused, BadRequest)
     assert "--held-out: expected --predictions beside it" in str(refused)
+
+
+def test_reports_and_reviews_are_written_over_only_if_that_was_asked_for_and_inputs_never(folder):
+    shares = {f"p{k}": [0.05 if k else 0.8, *[0.8 if k == 2 else 0.05] * 3] for k in range(5)}
+    pd.DataFrame({"image": ["0.jpg", "1.jpg", "2.jpg", "again.jpg"], **shares}).to_csv(folder / "p.csv", index=False)
+    (folder / "review.csv").write_text("precious")
+    (folder / "report").mkdir()
+    (folder / "report" / "index.html").write_text("precious")
+    given = ("--predictions", folder / "p.csv", "--held-out")
+    for option, name in (("--review", "review.csv"), ("--report", "report")):
+        refused = run(folder, *given, option, folder / name)
+        assert isinstance(refused.exception, BadRequest), refused.output
+        assert "expected a name that is free, got a file that exists" in str(refused.exception)
+    assert (folder / "review.csv").read_text() == (folder / "report" / "index.html").read_text() == "precious"
+    for name in ("p.csv", "m.csv"):
+        refused = run(folder, *given, "--review", folder / name, "--replace")
+        assert "got one that this run reads" in str(refused.exception)
+
+    done = run(folder, *given, "--review", folder / "review.csv", "--report", folder / "report", "--replace")
+
+    assert done.exit_code == 0, done.output
+    assert (folder / "review.csv").read_text() != "precious" != (folder / "report" / "index.html").read_text()

@@ -127,7 +127,7 @@ def test_signs_of_a_foreign_table_are_mapped_by_options(run, idrid, tmp_path):
         (("--code", "eye=left"), "--code: expected OURS:CODE=VALUE, got 'eye=left'"),
         (("--column", "eye=side", "--column", "eye=id"), "--column: expected eye once, got it twice"),
     ):
-        status, _, err = run("from", labels, *wrong, "-o", tmp_path / "n.csv")
+        status, _, err = run("from", labels, *wrong, "-o", tmp_path / "wrong.csv")
         assert (status, message in err) == (2, True), err
 
 
@@ -209,7 +209,8 @@ def test_a_source_is_left_out_and_what_was_removed_is_said(run, tmp_path):
     assert "left out, its patient or a duplicate is tested on: 1" in err
     assert "left out, its source is neither trained nor tested on: 1" in err
     assert read_manifest(divided)["split"].tolist() == [None, None, "train", "test", "val", None]
-    again = run("split", manifest, "--train-only", "eyepacs", "-o", divided, "--drop-from", "test", "--json")
+    options = ("--drop-from", "test", "--json", "--replace")
+    again = run("split", manifest, "--train-only", "eyepacs", "-o", divided, *options)
     assert json.loads(again[1])["left_out"] == {
         "EyePACS' copy of a photograph of RLDR": 1,
         "its patient or a duplicate is trained or validated on": 1,
@@ -293,3 +294,52 @@ def test_grades_in_words_are_mapped_by_an_option_and_what_was_read_is_said(run, 
     assert frame["grade"].fillna(-1).tolist() == [1, -1]
     assert frame["quality"].tolist() == [None, "reject"]
     assert frame["their_status"].tolist() == ["fertig", "offen"]
+
+
+@pytest.mark.parametrize("verb", ["from folder", "from table", "import", "split", "correct"])
+def test_nothing_that_exists_is_written_over_unless_asked_and_no_input_even_then(run, idrid, tmp_path, verb):
+    manifest, out, labels = tmp_path / "m.csv", tmp_path / "out.csv", tmp_path / "labels.csv"
+    labels.write_text("image,grade\nidrid/images/1.jpg,1\n")
+    run("import", "idrid", idrid, "-o", manifest)
+    review = tmp_path / "review.csv"
+    review.write_text("image,given,suggested,why,reader,reviewed_grade\nidrid/images/1.jpg,1,2,x,A,2\n")
+    command, inputs = {
+        "from folder": (("from", idrid / "images"), [idrid / "images" / "1.jpg"]),
+        "from table": (("from", labels), [labels, idrid / "images" / "1.jpg"]),
+        "import": (("import", "idrid", idrid), [idrid / "labels.csv", idrid / "images" / "1.jpg"]),
+        "split": (("split", manifest), [manifest]),
+        "correct": (("correct", manifest, review), [manifest, review]),
+    }[verb]
+    out.write_text("precious")
+
+    status, _, err = run(*command, "-o", out)
+
+    assert (status, "expected a name that is free, got a file that exists" in err) == (2, True), err
+    assert out.read_text() == "precious"
+    for path in inputs:
+        before = path.read_bytes()
+        status, _, err = run(*command, "-o", path, "--replace")
+        assert (status, "got one that this run reads" in err) == (2, True), err
+        assert path.read_bytes() == before
+    (tmp_path / "link.csv").symlink_to(inputs[0])
+    status, _, err = run(*command, "-o", tmp_path / "link.csv", "--replace")
+    assert (status, "got one that this run reads" in err) == (2, True), err
+    status, _, err = run(*command, "-o", out, "--replace")
+    assert status == 0, err
+    assert len(read_manifest(out)) > 0
+
+
+def test_a_manifest_that_was_imported_into_its_data_set_may_be_replaced(run, idrid):
+    assert run("import", "idrid", idrid, "-o", idrid / "m.csv")[0] == 0
+
+    assert run("import", "idrid", idrid, "-o", idrid / "m.csv")[0] == 2
+    assert run("import", "idrid", idrid, "-o", idrid / "m.csv", "--replace")[0] == 0
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_read(run, idrid, tmp_path):
+    (tmp_path / "file").touch()
+
+    status, _, err = run("from", idrid / "images", "-o", tmp_path / "file" / "m.csv")
+
+    assert status == 2
+    assert "cannot write there" in err or "expected a folder" in err

@@ -53,3 +53,11 @@ def test_six_decimals_stay_as_they_are(caplog):
 def test_what_rounding_cannot_leave_is_refused(last):
     with pytest.raises(BadTable, match=r"columns p0 to p4: expected five shares that sum to 1, got a sum of"):
         check_predictions(shares((0.9, 0.0, 0.0, 0.0, last + 0.009)), path="p.csv")
+
+
+def test_a_path_that_no_system_has_is_refused_in_one_short_line():
+    frame = pd.DataFrame({"image": ["a.jpg", "x" * 5_000_000], "grade": [1, 2]})
+
+    with pytest.raises(BadTable, match=r"row 3, column image: expected a path of at most 4096 letters") as caught:
+        check_predictions(frame, path="p.csv")
+    assert len(str(caught.value)) < 400

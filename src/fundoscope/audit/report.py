@@ -68,6 +68,11 @@ class Sheet:
     entries: tuple[Entry, ...]
 
 
+def is_page(name: str) -> bool:
+    """Return whether a report may have a file of this name."""
+    return name == ANSWER_FILE or name.endswith(".html")
+
+
 def write_report(audit: Audit, folder: Path | str) -> tuple[Path, ...]:
     """Write `index.html`, contact sheets of what is to be looked at, and `audit.json`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +54,12 @@ def audit(
         Path, typer.Option(help="Folder for image fingerprints. An interrupted audit continues from it.")
     ] = Path("runs/audit"),
     threads: Annotated[int | None, typer.Option(min=1, help="Default: all cores.")] = None,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Write over a report or review that exists. What is read is never written over."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
     """Find duplicates, leaks between splits, and contradicting or doubtful labels.
@@ -68,6 +75,14 @@ def audit(
     if held_out and predictions is None:
         raise BadRequest("--held-out: expected --predictions beside it, got none. It says what these are of.")
     listing = use_case.listed(manifests)
+    check = partial(
+        _check_destinations,
+        report,
+        review,
+        [*manifests, *([predictions] if predictions else []), *listing.paths],
+        replace=replace,
+    )
+    check()
     outputs = None
     if predictions is not None:
         outputs = use_case.Predictions(check_predictions(read_table(predictions), path=predictions), held_out=held_out)
@@ -93,6 +108,7 @@ def audit(
     except KeyboardInterrupt:
         troubles.print(f"Interrupted. Fingerprints are kept in {cache}: give the same command again to go on.")
         raise typer.Exit(130) from None
+    check()  # again: what has come to lie there since is not written over either
     _write(result, report, review, write_groups=write_groups)
     if as_json:
         print(json.dumps(result.to_dict(), indent=2, allow_nan=False))
@@ -108,6 +124,21 @@ def _opened(release: str) -> OpenRelease | None:
     if release == "none":
         return None
     return open_release(default_release() if release == "default" else release)
+
+
+def _check_destinations(report: Path | None, review: Path | None, inputs: list[Path], *, replace: bool) -> None:
+    """Refuse a report or a review that would be written over what is read, or over what exists unless asked for."""
+    from fundoscope.audit.report import is_page
+    from fundoscope.runtime.destinations import Inputs, Rules, try_folder
+
+    rules = Rules(inputs=Inputs.of(inputs), replace=replace)
+    if review is not None:
+        rules.check_file(review, "--review")
+        try_folder(review.parent, "--review")
+    if report is not None:
+        try_folder(report, "--report")
+        for page in sorted(path for path in report.iterdir() if is_page(path.name)):
+            rules.check_file(page, "--report")
 
 
 def _write(result: Audit, report: Path | None, review: Path | None, *, write_groups: bool) -> None:

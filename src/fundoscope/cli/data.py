@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundoscope.cli.console import answers, troubles
-from fundoscope.cli.manifests import write_and_say
+from fundoscope.cli.manifests import rules_for, write_and_say
 from fundoscope.errors import BadRequest, BadTable
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ app = typer.Typer(help="Make manifests and split them by patient.", no_args_is_h
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Manifest to write: .csv, .parquet or .jsonl.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Write over a file that exists. One that is read is never written over.")
+]
 PatientFrom = Annotated[
     str | None,
     typer.Option(
@@ -62,11 +65,13 @@ def import_(
     source: Annotated[str, typer.Argument(help="Name of the data set; see `fundoscope data sources`.")],
     folder: Annotated[Path, typer.Argument(help="Folder that it was unpacked to.")],
     out: Out,
+    replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the manifest of a public data set. Photographs that are not there are named and left out."""
-    from fundoscope.data.imports import SOURCES, import_source
+    from fundoscope.data.imports import SOURCES, import_source, is_imported
 
+    rules = rules_for(out, [] if is_imported(out) else [folder], replace=replace)
     frame = import_source(source, folder)
     about = SOURCES[source]
     missing = frame.loc[frame["sha256"].isna(), "image"].tolist()
@@ -76,7 +81,9 @@ def import_(
             f"Unpack the pictures beside the labels. {' '.join(_terms(about))}"
         )
     terms = {"licence": about.licence, "where": about.where, "citation": about.citation, "layout": about.layout}
-    write_and_say(frame[frame["sha256"].notna()], folder, out, missing=missing, as_json=as_json, terms=terms)
+    write_and_say(
+        frame[frame["sha256"].notna()], folder, out, rules=rules, missing=missing, as_json=as_json, terms=terms
+    )
     if not as_json:
         for line in _terms(about):
             answers.print(line, markup=False, soft_wrap=True)
@@ -130,6 +137,7 @@ def from_(
             "splits.",
         ),
     ] = False,
+    replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a manifest of your own photographs: a folder of pictures, or a table of labels in its own words."""
@@ -139,6 +147,7 @@ def from_(
     named = {"image": image_column, "grade": grade_column, "patient": patient_column}
     columns = {ours: theirs for ours, theirs in named.items() if theirs is not None} | _pairs("--column", column)
     codes = _codes(code)
+    rules = rules_for(out, [] if path.is_dir() else [path], replace=replace)
     eyes = {} if patient_from is None or "eye" in columns else codes.pop("eye", {})
     if path.is_dir():
         if columns != {"image": "image"} or sign or codes or grade_map or pictures:
@@ -164,7 +173,7 @@ def from_(
         root = pictures or path.parent
     if patient_from is not None:
         frame = _with_patients(frame, patient_from, eyes)
-    write_and_say(frame, root, out, missing=[], as_json=as_json)
+    write_and_say(frame, root, out, rules=rules, missing=[], as_json=as_json)
 
 
 def _codes(options: list[str] | None) -> dict[str, dict[str, str]]:
@@ -240,7 +249,9 @@ def split(
     ] = "train",
     salt: Annotated[str, typer.Option(help="Any text; each gives another split.")] = "",
     patient_from: PatientFrom = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Overwrite an existing split.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Overwrite an existing split, and an existing file --out.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Split a manifest so that no patient, file or group of duplicates is in two splits."""
@@ -248,6 +259,7 @@ def split(
 
     _one_of("--method", method, (None, "hash-based", "stratified"))
     _one_of("--drop-from", drop_from, ("train", "test"))
+    rules = None if out is None else rules_for(out, [manifest], replace=replace)
     frame = read_manifest(manifest)
     if patient_from is not None:
         frame = _with_patients(frame, patient_from, {})
@@ -266,7 +278,13 @@ def split(
     except ValueError as error:
         raise BadRequest(f"{manifest}: {error}. Correct the option.") from error
     write_and_say(
-        divided, manifest.parent, out or manifest, missing=[], as_json=as_json, by="fold" if folds else "split"
+        divided,
+        manifest.parent,
+        out or manifest,
+        rules=rules,
+        missing=[],
+        as_json=as_json,
+        by="fold" if folds else "split",
     )
 
 
@@ -275,11 +293,13 @@ def correct(
     manifest: Annotated[Path, typer.Argument(help="Manifest whose labels were reviewed.")],
     review: Annotated[Path, typer.Argument(help="Table of suspects (`fundoscope audit --review`), filled in.")],
     out: Out,
+    replace: Replace = False,
 ) -> None:
     """Write a manifest with the grades of a review; the old ones stay in grade_original."""
     from fundoscope.audit.labels import read_review
     from fundoscope.data.manifest import read_manifest, rebased, write_manifest
 
+    rules_for(out, [manifest, review], replace=replace)
     corrected = read_review(review, read_manifest(manifest))
     write_manifest(rebased(corrected, manifest.parent, out.parent), out)
     changed = int((corrected["grade"] != corrected["grade_original"]).fillna(False).sum())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,8 @@ from fundoscope.cli.console import answers, troubles
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from fundoscope.runtime.destinations import Rules
 
 SHOWN = 5
 """Missing files named one by one."""
@@ -25,19 +29,53 @@ DIVIDED = (
 """What follows from patients that are not known."""
 
 
+def rules_for(out: Path, inputs: Iterable[Path], *, replace: bool) -> Rules:
+    """Return what may be written over, after refusing a file that must not be: before hours of reading photographs.
+
+    Raises:
+        BadRequest: If a folder, a file that is read or, unless `replace` says so, any file lies there.
+    """
+    from fundoscope.runtime.destinations import Inputs, Rules, try_folder
+
+    rules = Rules(inputs=Inputs.of(inputs), replace=replace)
+    rules.check_file(out, "--out")
+    try_folder(out.parent, "--out")
+    return rules
+
+
 def write_and_say(
     frame: pd.DataFrame,
     folder: Path,
     out: Path,
     *,
+    rules: Rules | None,
     missing: list[str],
     as_json: bool,
     by: str = "split",
     terms: dict[str, str] | None = None,
 ) -> None:
-    """Write a manifest whose paths are relative to `folder`, and say what is in it."""
-    from fundoscope.data.manifest import rebased, write_manifest
+    """Write a manifest whose paths are relative to `folder`, and say what is in it.
 
+    Args:
+        frame: The manifest.
+        folder: Folder that its paths are relative to.
+        out: The file.
+        rules: What may be written over; its photographs never may. None: the manifest is changed in its place.
+        missing: Photographs that were left out because their files are missing.
+        as_json: Print the answer as JSON.
+        by: Column by which photographs are counted.
+        terms: Licence and the like, for the answer in JSON.
+
+    Raises:
+        BadRequest: If something that must not be written over lies at `out`.
+    """
+    from fundoscope.data.manifest import picture_paths, rebased, write_manifest
+
+    if rules is not None:
+        from fundoscope.runtime.destinations import Inputs
+
+        pictures = Inputs.of(picture_paths(frame, folder / "any"))
+        dataclasses.replace(rules, inputs=rules.inputs | pictures).check_file(out, "--out")
     write_manifest(rebased(frame.reset_index(drop=True), folder, out.parent), out)
     patients, unknown = _patients(frame)
     repeated = int(frame["sha256"].dropna().duplicated().sum()) if "sha256" in frame else 0

@@ -31,8 +31,8 @@ from fundoscope.data.sources.retinopathy.messidor import MESSIDOR
 from fundoscope.data.sources.retinopathy.messidor2 import MESSIDOR2
 from fundoscope.data.sources.retinopathy.rldr import RLDR
 from fundoscope.data.sources.retinopathy.sustech import SUSTECH
-from fundoscope.errors import BadRequest
-from fundoscope.tables import check_manifest
+from fundoscope.errors import BadRequest, FundoscopeError
+from fundoscope.tables import SUFFIXES, check_manifest, read_table
 
 SOURCES: Final[dict[str, Source]] = {
     source.name: source
@@ -62,6 +62,17 @@ SOURCES: Final[dict[str, Source]] = {
     )
 }
 """Every source by its name: graded fundus photographs, those with other labels, OCT, then what comes in by a table."""
+
+
+def is_imported(path: Path) -> bool:
+    """Return whether a file is a manifest that an import wrote, not a table of a data set."""
+    if path.suffix.lower() not in SUFFIXES or not path.is_file():
+        return False
+    try:
+        frame = read_table(path)
+    except FundoscopeError:
+        return False
+    return {"image", "sha256", "source", "modality"} <= set(frame.columns) and set(frame["source"]) <= set(SOURCES)
 
 
 def import_source(name: str, folder: Path | str) -> pd.DataFrame:

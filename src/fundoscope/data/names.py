@@ -18,6 +18,9 @@ OPTION: Final = "--patient-from"
 GROUPS: Final = ("patient", "eye")
 """Names of groups that an expression may have."""
 
+LONGEST_READ: Final = 500
+"""Letters of a name that is looked at; time grows with their square."""
+
 SHOWN: Final = 3
 """Names that a message shows."""
 
@@ -89,6 +92,7 @@ def patients_from_names(frame: pd.DataFrame, pattern: str, *, eyes: Mapping[str,
 
 def suggested(images: Sequence[str]) -> Suggestion | None:
     """Return the expression that finds most pairs of eyes in names of photographs; None where they show none."""
+    images = [image for image in images if len(image) <= LONGEST_READ]
     best: Suggestion | None = None
     for pattern in _CONVENTIONS:
         candidate = _tried(pattern, images)

@@ -98,10 +98,19 @@ def _read_delimited(path: Path) -> pd.DataFrame:
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise BadTable(
-            f"{path}: expected a CSV table whose rows have as many cells as its header, got: "
-            f"{' '.join(str(error).split())}. Open it in a spreadsheet and save it again as CSV."
+            f"{path}: expected a CSV table whose rows have as many cells as its header, got {_trouble(str(error))}. "
+            "Open it in a spreadsheet and save it again as CSV."
         ) from error
     return raw.apply(restored) if "'" in text else raw
+
+
+def _trouble(message: str) -> str:
+    """Return what pandas says of a table that it cannot part into cells, in words of our own."""
+    if match := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message):
+        return f"{match[3]} cells for {match[1]} in row {match[2]}"
+    if match := re.search(r"EOF inside string starting at row (\d+)", message):
+        return f"a quotation mark in row {int(match[1]) + 1} that does not end"
+    return "something else"
 
 
 def _separator(text: str, path: Path) -> str:

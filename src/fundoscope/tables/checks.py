@@ -29,6 +29,12 @@ PROBABILITY_SLACK: Final = 0.0201
 EXACT_SUM: Final = 1e-4
 """Sums nearer to 1 than this are left as they are: six decimals round so."""
 
+LONGEST_PATH: Final = 4096
+"""Letters of a path at most; no system has longer ones."""
+
+NAME_SHOWN: Final = 120
+"""Letters of a name that a message shows."""
+
 SCORE: Final = "score"
 """Other systems' name of a probability of grade 2 or above."""
 
@@ -125,16 +131,22 @@ def _check_images(frame: pd.DataFrame, path: Path) -> None:
             f"{path}: row {row_number(path, int(blank.argmax()))}, column image: expected the path of a picture, "
             "got a blank. Fill it in, or delete the row."
         )
+    long = [len(name) > LONGEST_PATH for name in frame["image"].tolist()]
+    if any(long):
+        raise BadTable(
+            f"{path}: row {row_number(path, long.index(True))}, column image: expected a path of at most "
+            f"{LONGEST_PATH} letters, got {frame['image'].iloc[long.index(True)][:NAME_SHOWN]!r}... Correct it."
+        )
     repeated = frame["image"].duplicated(keep=False).to_numpy()
     if repeated.any():
         name = frame["image"].iloc[int(repeated.argmax())]
         places = [row_number(path, at) for at in (frame["image"] == name).to_numpy().nonzero()[0].tolist()]
         raise BadTable(
             f"{path}: rows {', '.join(map(str, places[:5]))}, column image: expected every picture once, "
-            f"got {name!r} {len(places)} times. Delete all but one."
+            f"got {name[:NAME_SHOWN]!r} {len(places)} times. Delete all but one."
         )
 
 
 def _listed(frame: pd.DataFrame) -> str:
-    names = [str(name) for name in frame.columns]
+    names = [str(name)[:NAME_SHOWN] for name in frame.columns]
     return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
