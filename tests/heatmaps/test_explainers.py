@@ -17,7 +17,7 @@ from fundoscope.heatmaps.explainers import Explainer, LesionMasks, ReleaseExplai
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.runtime.copies import copy_release
 from fundoscope.runtime.description import GOLDEN, MODEL
-from fundoscope.runtime.inputs import Listed
+from fundoscope.runtime.listing.inputs import Listed
 from fundoscope.runtime.release import open_release
 
 

@@ -20,7 +20,7 @@ from fundoscope.runtime import batch as batch_module
 from fundoscope.runtime.batch import PART_FORMAT, features_path, grade_to_table, part_path, rows_of
 from fundoscope.runtime.destinations import Inputs, Rules
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.inputs import Listed
+from fundoscope.runtime.listing.inputs import Listed
 from fundoscope.tables import check_predictions, read_table
 
 SLOW_RUN = """
@@ -28,7 +28,7 @@ import sys, time
 from pathlib import Path
 from fundoscope.runtime.batch import grade_to_table
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.inputs import list_photographs
+from fundoscope.runtime.listing.inputs import list_photographs
 release, folder, out = sys.argv[1:]
 photographs = list_photographs([folder]).photographs
 grade_to_table(Grader.open(release, threads=2), photographs, out, features=True, progress=lambda *_: time.sleep(0.01))
@@ -408,7 +408,7 @@ from pathlib import Path
 from fundoscope.errors import BadRequest
 from fundoscope.runtime.batch import grade_to_table
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.inputs import list_photographs
+from fundoscope.runtime.listing.inputs import list_photographs
 release, folder, out, room = sys.argv[1:]
 grader = Grader.open(release, threads=1)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(room), resource.RLIM_INFINITY))

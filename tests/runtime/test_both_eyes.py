@@ -19,7 +19,7 @@ from fundoscope.photo.recipe import prepare
 from fundoscope.runtime.backends.network import open_network
 from fundoscope.runtime.batch import grade_to_table, part_path
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.inputs import Listed, list_photographs
+from fundoscope.runtime.listing.inputs import Listed, list_photographs
 from fundoscope.runtime.output.html import write_report
 from fundoscope.runtime.release import open_release
 from fundoscope.runtime.verification import verify_release

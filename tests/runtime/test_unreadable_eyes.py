@@ -22,7 +22,7 @@ from fundoscope.runtime import grader as grader_module
 from fundoscope.runtime.answers import answer_patients
 from fundoscope.runtime.batch import grade_to_rows
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.inputs import Listed
+from fundoscope.runtime.listing.inputs import Listed
 
 SOP = generate_uid(entropy_srcs=["unreadable eyes"])
 

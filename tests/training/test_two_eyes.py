@@ -18,7 +18,7 @@ from fundoscope.errors import BadExperiment, BadTable
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.photo.recipe import Recipe
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.inputs import list_photographs
+from fundoscope.runtime.listing.inputs import list_photographs
 from fundoscope.runtime.release import open_release
 from fundoscope.runtime.verification import verify_release
 from fundoscope.training.batches.items import Shown, SupervisedViews, TrainingDataset

@@ -72,7 +72,7 @@ def explain(
     """
     _check(release, checkpoint, beside, layers, backend)
     from fundoscope.heatmaps.explainers import LesionMasks, explain_photographs
-    from fundoscope.runtime.inputs import list_photographs
+    from fundoscope.runtime.listing.inputs import list_photographs
 
     explainer: Explainer
     if checkpoint:

@@ -21,7 +21,7 @@ from fundoscope.grades import EYES, NOT_A_DEVICE
 if TYPE_CHECKING:
     from fundoscope.runtime.answers import PatientAnswer
     from fundoscope.runtime.grader import Grader
-    from fundoscope.runtime.inputs import Listing
+    from fundoscope.runtime.listing.inputs import Listing
     from fundoscope.runtime.release import OpenRelease
     from fundoscope.runtime.tasks.task import Finding, Task
 
@@ -93,7 +93,7 @@ def grade(
     if features and out is None:
         raise BadRequest("--features: expected --out beside it, got none. Name the table that they belong to.")
     from fundoscope.runtime.grader import Grader
-    from fundoscope.runtime.inputs import list_photographs
+    from fundoscope.runtime.listing.inputs import list_photographs
 
     listing = list_photographs(paths or [], manifest=manifest)
     for sentence in (*listing.notes, *listing.troubles):

@@ -22,7 +22,7 @@ from fundoscope.runtime.destinations import NO_INPUTS, Inputs
 from fundoscope.runtime.explanation.explain import Explained, by_release
 from fundoscope.runtime.explanation.stored import Request, Row, explain_listed
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.inputs import Listed
+from fundoscope.runtime.listing.inputs import Listed
 from fundoscope.tables.columns import MASK_COLUMNS
 
 

@@ -27,7 +27,7 @@ from fundoscope.runtime.answers import with_notes
 from fundoscope.runtime.backends.network import DEFAULT_BACKEND
 from fundoscope.runtime.destinations import NOTHING_REPLACED, Inputs, Rules, cannot_write, sole_writer
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.inputs import Listed, name_as_text
+from fundoscope.runtime.listing.inputs import Listed, name_as_text
 from fundoscope.runtime.part_file import Entry, PartFile, open_part
 from fundoscope.runtime.reading import FELLOW_WORDS, Reading, unread
 from fundoscope.tables import write_table
@@ -55,7 +55,7 @@ def grade_to_table(
 
     Args:
         grader: An opened release.
-        photographs: As `inputs.list_photographs` gives them; every `image` once.
+        photographs: As `listing.inputs.list_photographs` gives them; every `image` once.
         out: The table; `.csv`, `.parquet` or `.jsonl`.
         features: Also write `NAME.features.npz` beside it: one float32 vector by SHA-256.
         report: Folder of an HTML report to write too.

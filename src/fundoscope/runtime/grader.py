@@ -30,7 +30,7 @@ from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.photo.recipe import Recipe, prepare
 from fundoscope.runtime.backends.network import DEFAULT_BACKEND, Pair, open_network
 from fundoscope.runtime.backends.sessions import Network
-from fundoscope.runtime.identifiers import is_filling, is_placeholder
+from fundoscope.runtime.listing.identifiers import is_filling, is_placeholder
 from fundoscope.runtime.reading import FELLOW_WORDS, Reading
 from fundoscope.runtime.release import OpenRelease, default_release, open_release
 from fundoscope.runtime.tasks.task import Evidence

@@ -13,7 +13,7 @@ from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.runtime.batch import grade_listed
 from fundoscope.runtime.certificate import Certificate, Outcome, Verdict
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.inputs import Listed
+from fundoscope.runtime.listing.inputs import Listed
 from fundoscope.runtime.output import html as report_module
 from fundoscope.runtime.output.html import figures, write_report
 

@@ -28,7 +28,7 @@ from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.records import null_if_nan, parse_record
 from fundoscope.runtime.destinations import NO_INPUTS, Inputs, Rules, cannot_write, sole_writer
 from fundoscope.runtime.explanation.explain import Explained, Lesions, field_on_grid, figure, overlay, share_outside
-from fundoscope.runtime.inputs import Listed, numbered
+from fundoscope.runtime.listing.inputs import Listed, numbered
 from fundoscope.runtime.reading import Reading
 
 SCHEMA: Final = 1

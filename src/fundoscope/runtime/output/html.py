@@ -14,7 +14,7 @@ from fundoscope.pages import environment, number_words, stored_interval_words, w
 from fundoscope.parallel import in_order
 from fundoscope.runtime.answers import PatientAnswer, answer_patients
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.inputs import Listed
+from fundoscope.runtime.listing.inputs import Listed
 from fundoscope.runtime.output.illustration import Illustration, illustrate
 from fundoscope.runtime.tasks.task import Finding, Presentation, Row, TaskWords, Tone
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fundoscope.errors import BadRequest, BadTable
-from fundoscope.runtime.inputs import list_photographs
+from fundoscope.runtime.listing.inputs import list_photographs
 
 
 def touch(*paths: Path) -> None:

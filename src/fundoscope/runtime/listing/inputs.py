@@ -15,8 +15,8 @@ import pandas as pd
 from fundoscope.errors import BadRequest
 from fundoscope.photo.decoding.header import clean_identifier
 from fundoscope.photo.read import PICTURE_SUFFIXES
-from fundoscope.runtime.folders import Walk
-from fundoscope.runtime.identifiers import is_filling, is_placeholder
+from fundoscope.runtime.listing.folders import Walk
+from fundoscope.runtime.listing.identifiers import is_filling, is_placeholder
 from fundoscope.tables import check_manifest, read_table
 from fundoscope.tables.fellows import NO_FELLOW, find_fellows
 from fundoscope.tables.patients import texts
