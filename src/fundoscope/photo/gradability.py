@@ -16,7 +16,6 @@ SEVERAL: Final = Verdict(
     False, "reject", "more than one retina in the picture: expected a photograph of one. Crop it to one retina."
 )
 
-
 NO_EVIDENCE: Final = Verdict(
     False, "reject", "neither vessels nor an optic disc to be seen: not a fundus photograph, or not of the retina"
 )
@@ -24,7 +23,9 @@ NO_EVIDENCE: Final = Verdict(
 LIGHT_SURROUND: Final = Verdict(
     False, "reject", "the retina lies on white or grey: expected it on black, as cameras give it. Export the original"
 )
-"""Answers for such pictures were measured to differ from those for the originals: where the rim ends is not known."""
+"""On such a picture it is not known where the rim ends, and the answer depends on it: of the first 40 of IDRiD's training
+photographs, laid on white and saved as JPEG, the default release (2.1) gives one another most probable grade, and moves
+the probability of referable disease by up to 0.046."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
