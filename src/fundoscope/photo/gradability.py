@@ -23,9 +23,9 @@ NO_EVIDENCE: Final = Verdict(
 LIGHT_SURROUND: Final = Verdict(
     False, "reject", "the retina lies on white or grey: expected it on black, as cameras give it. Export the original"
 )
-"""On such a picture it is not known where the rim ends, and the answer depends on it: of the first 40 of IDRiD's training
-photographs, laid on white and saved as JPEG, the default release (2.1) gives one another most probable grade, and moves
-the probability of referable disease by up to 0.046."""
+"""On such a picture it is not known where the rim ends, and the answer depends on it: of the first 40 of IDRiD's
+training photographs, laid on white and saved as JPEG, the default release (2.1) gives one another most probable grade,
+and moves the probability of referable disease by up to 0.046."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
