@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from fundoscope.data.generic import TableSpec, manifest_from_spec
 from fundoscope.data.manifest import (
     manifest_from_csv,
     manifest_from_folder,
@@ -162,3 +164,37 @@ def test_a_hash_in_a_table_that_contradicts_the_picture_is_refused(pictures):
 
     with pytest.raises(BadTable, match=r"expected the files that its column sha256 means, got others for 1 of 1"):
         manifest_from_csv(table)
+
+
+def test_pictures_are_found_by_what_they_hold_and_what_is_passed_over_is_said(tmp_path, caplog):
+    jpeg, heic = b"\xff\xd8\xff\xe0 a picture", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    files = {
+        "a.jfif": jpeg,
+        "1.2.840.1": b"\0" * 128 + b"DICM\x02\0",
+        "deep/noname": jpeg,
+        "b.heic": heic,
+        "c.jpg": heic,
+    }
+    for name, data in {**files, "notes.txt": b"words", "table.csv": b"image\n"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere.png")
+
+    frame = manifest_from_folder(tmp_path)
+
+    assert sorted(frame["image"]) == sorted(files)
+    assert frame["sha256"].notna().all()
+    assert "2 HEIC: they have their rows, but cannot be read here" in caplog.text
+    assert "2 files passed over: 1 .txt, 1 .csv" in caplog.text or "1 .csv, 1 .txt" in caplog.text
+    assert "2 named as pictures are no files, left out" in caplog.text
+
+
+def test_class_folders_hold_pictures_whatever_their_names(tmp_path):
+    for name in ("ill/a.jfif", "ill/b", "healthy/c.jpe", "healthy/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"words" if name.endswith("txt") else b"\xff\xd8\xff\xe0")
+
+    frame = manifest_from_spec(tmp_path, TableSpec(name="set", task="multi-class"), kind="folders")
+
+    assert sorted(frame["image"]) == ["healthy/c.jpe", "ill/a.jfif", "ill/b"]

@@ -21,7 +21,7 @@ from fundoscope.data.manifest import with_hashes
 from fundoscope.data.source import Modality, Source, picture_names
 from fundoscope.data.words import PRESENT, decoded, first_table, read_words
 from fundoscope.errors import BadRequest, BadTable
-from fundoscope.photo.read import PICTURE_SUFFIXES
+from fundoscope.photo.folders import is_picture
 from fundoscope.tables import MANIFEST_COLUMNS, check_manifest
 from fundoscope.tables.columns import SIGN_PREFIX
 
@@ -114,7 +114,7 @@ def read_labelled_table(root: Path, spec: TableSpec) -> pd.DataFrame:
 def read_labelled_folders(root: Path, spec: TableSpec) -> pd.DataFrame:
     """List the pictures of class folders: `image`, `label` and, where there are such folders, `split`.
 
-    Every folder is listed once and no picture is opened. Hidden files are passed over.
+    Every folder is listed once; a file is opened only where its name is not a picture's. Hidden files are passed over.
 
     Raises:
         BadTable: If there is no picture in a class folder, or a folder with pictures is not a class of the spec.
@@ -187,9 +187,7 @@ def _classes(root: Path, home: Path, spec: TableSpec) -> Iterator[tuple[str, str
         if folder.startswith("."):
             continue
         pictures = [
-            name
-            for name in sorted(os.listdir(root / home / folder))
-            if not name.startswith(".") and name.lower().endswith(PICTURE_SUFFIXES)
+            name for name in sorted(os.listdir(root / home / folder)) if is_picture(root / home / folder / name)
         ]
         if pictures and labels and folder.lower() not in labels:
             raise BadTable(

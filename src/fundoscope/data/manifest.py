@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,11 +14,14 @@ from fundoscope.data.grade_words import REJECT, read_grades
 from fundoscope.data.words import decoded, read_words
 from fundoscope.errors import BadRequest, BadTable
 from fundoscope.files import sha256_of
+from fundoscope.photo.decoding.kinds import PICTURE_NAMES, READABLE
+from fundoscope.photo.folders import Walk, kind_of_file
 from fundoscope.photo.read import PICTURE_SUFFIXES
 from fundoscope.tables import MANIFEST_COLUMNS, check_manifest, read_table, write_table
 from fundoscope.tables.cells import is_text
 from fundoscope.tables.columns import MASK_COLUMNS, SIGN_PREFIX
 from fundoscope.tables.formats import own_columns_aside, read_raw
+from fundoscope.tables.notes import note
 from fundoscope.tables.places import Places
 
 PATH_COLUMNS: Final = ("image", "boxes", *MASK_COLUMNS)
@@ -66,7 +70,9 @@ def rebased(frame: pd.DataFrame, old: Path | str, new: Path | str) -> pd.DataFra
 def manifest_from_folder(folder: Path | str) -> pd.DataFrame:
     """Make a manifest of the pictures in a folder and below it, by name: image and sha256, nothing guessed.
 
-    Paths are relative to the folder.
+    Pictures are found by what the files hold (`photo.folders.Walk`). Those of a kind that cannot be read have their
+    rows, too: a photograph that is left out is one that nobody looks at. Notes say what was passed over. Paths are
+    relative to the folder.
 
     Raises:
         BadRequest: If there is no such folder, or no picture in it.
@@ -75,14 +81,27 @@ def manifest_from_folder(folder: Path | str) -> pd.DataFrame:
     root = Path(folder)
     if not root.is_dir():
         raise BadRequest(f"{root}: expected a folder of pictures, got no folder. Check the path.")
-    pictures = sorted(path for path in root.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
-    names = [path.relative_to(root) for path in pictures]
-    names = [name for name in names if not any(part.startswith(".") for part in name.parts)]
-    if not names:
+    walk = Walk(root)
+    found = sorted(walk.photographs())
+    pictures = [path for path in found if path.is_file()]
+    for sentence in (*walk.notes(), *walk.troubles, *_unusable(root, found, pictures)):
+        note(sentence)
+    if not pictures:
         kinds = ", ".join(sorted(PICTURE_SUFFIXES))
         raise BadRequest(f"{root}: expected pictures ({kinds}), found none. Check the folder.")
-    frame = pd.DataFrame({"image": [name.as_posix() for name in names]}, dtype=object)
+    frame = pd.DataFrame({"image": [path.relative_to(root).as_posix() for path in pictures]}, dtype=object)
     return with_hashes(frame, root)
+
+
+def _unusable(root: Path, found: Sequence[Path], pictures: Sequence[Path]) -> Iterator[str]:
+    """Yield sentences about names that lead to no file, and about pictures of kinds that cannot be read."""
+    if len(found) > len(pictures):
+        first = next(path for path in found if not path.is_file())
+        yield f"{root}: {len(found) - len(pictures)} named as pictures are no files, left out; the first is {first}."
+    kinds = Counter(kind for path in pictures if (kind := kind_of_file(path)) is not None and kind not in READABLE)
+    if kinds:
+        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        yield f"{root}: {counts}: they have their rows, but cannot be read here. Convert them to JPEG or PNG."
 
 
 def manifest_from_csv(
@@ -217,7 +236,7 @@ def _hashes(root: Path, images: Iterable[object]) -> Iterable[str | None]:
 
 def _find_picture(places: Places, name: str) -> str:
     """Return the name of the file that is meant, with its suffix where the table leaves it out (as Kaggle's do)."""
-    for candidate in (name, *(name + suffix for suffix in sorted(PICTURE_SUFFIXES))):
+    for candidate in (name, *(name + suffix for suffix in (*sorted(PICTURE_SUFFIXES), *PICTURE_NAMES))):
         path = places.find(candidate)
         if path.is_file():
             return path.relative_to(places.folder).as_posix() if not Path(name).is_absolute() else str(path)

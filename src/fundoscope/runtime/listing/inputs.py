@@ -14,8 +14,8 @@ import pandas as pd
 
 from fundoscope.errors import BadRequest
 from fundoscope.photo.decoding.header import clean_identifier
+from fundoscope.photo.folders import Walk
 from fundoscope.photo.read import PICTURE_SUFFIXES
-from fundoscope.runtime.listing.folders import Walk
 from fundoscope.runtime.listing.identifiers import is_filling, is_placeholder
 from fundoscope.tables import check_manifest, read_table
 from fundoscope.tables.fellows import NO_FELLOW, find_fellows

@@ -96,6 +96,19 @@ class Walk:
         return False
 
 
+def kind_of_file(path: Path) -> str | None:
+    """Return the kind of picture that a file holds (`kinds.kind_of`); None if it is none, or cannot be looked at."""
+    head = _head(path)
+    return None if head is None else kind_of(head, path.name)
+
+
+def is_picture(path: Path) -> bool:
+    """Return whether a file holds a picture, or is named as one: it may be damaged. Hidden files are none."""
+    if path.name.startswith("."):
+        return False
+    return path.suffix.lower() in PICTURE_NAMES or kind_of_file(path) is not None
+
+
 def _head(path: Path) -> bytes | None:
     """Return a file's first bytes; None where it cannot be read. Pipes and devices, which may not end, are not read."""
     try:

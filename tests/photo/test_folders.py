@@ -5,7 +5,7 @@ import os
 import pytest
 from PIL import Image
 
-from fundoscope.runtime.listing.folders import Walk
+from fundoscope.photo.folders import Walk
 
 
 def names(walk: Walk) -> list[str]:
