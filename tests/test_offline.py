@@ -17,7 +17,7 @@ FIRST_LOOKUP_S = 13
 
 STAY = f"import time; time.sleep({FIRST_LOOKUP_S + 7})"
 
-SOCKET = re.compile(r"\bsocket\((AF_INET6?|AF_NETLINK)\b.*|\bconnect\(.*")
+SOCKET = re.compile(r"\bsocket\((AF_INET6?|AF_NETLINK)\b|\bconnect\(.*AF_INET")
 
 CLI = """
 import sys

@@ -226,6 +226,17 @@ def test_a_photograph_is_not_written_over_by_its_own_explanation_even_by_force(e
     assert "eye.png: expected a file to write, got one that this run reads. It is never written over" in err
 
 
+@pytest.mark.parametrize("text", ["{", "[" * 50_000, '{"request": NaN}', '{"photographs": []}'])
+def test_a_damaged_record_of_explanations_is_refused_in_a_sentence(explain, retinas, tmp_path, text):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "explanations.json").write_text(text)
+
+    status, _, err = explain(retinas)
+
+    assert status == 2
+    assert "explanations.json: expected explanations, got a damaged file. Delete it, or give --force." in err
+
+
 def test_two_runs_do_not_explain_into_one_folder(explain, retinas, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()

@@ -65,7 +65,13 @@ def test_the_seal_does_not_depend_on_the_order_of_the_keys():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "expected a protocol in JSON"), ('{"schema": 9}', "expected a protocol of schema 1, got another")],
+    [
+        ("{", "expected a protocol in JSON"),
+        ('{"schema": ' + "[" * 50_000, "expected a protocol in JSON, got objects nested deeper than 64"),
+        ('{"threshold": NaN}', "expected a protocol in JSON, got NaN, which is no finite number"),
+        ('{"threshold": 0.9, "threshold": 0.1}', "expected a protocol in JSON, got the key 'threshold' more than once"),
+        ('{"schema": 9}', "expected a protocol of schema 1, got another"),
+    ],
 )
 def test_what_is_no_protocol_is_refused(tmp_path, text, message):
     (tmp_path / "protocol.json").write_text(text)
