@@ -261,6 +261,29 @@ def test_a_network_that_does_not_fit_its_description_is_refused(tiny, tmp_path, 
         open_network(open_release(tiny["write_tiny_release"](tmp_path / "new", model=model, **changes)))
 
 
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda golden: golden | {"raw": golden["raw"][:2]}, r"must hold outputs for each of its canvases"),
+        (
+            lambda golden: golden | {"features": golden["features"] + np.inf},
+            r"numbers in features that are not finite",
+        ),
+        (lambda golden: {name: np.repeat(array, 22, 0) for name, array in golden.items()}, r"at most 64 .*, got 66\."),
+        (
+            lambda golden: golden | {"canvases": golden["canvases"].astype(float)},
+            r"canvases in golden\.npz must be uint8",
+        ),
+    ],
+)
+def test_golden_outputs_that_cannot_be_computed_again_are_refused(tiny, tmp_path, spoil, words):
+    model = tiny["tiny_model"]()
+    with pytest.raises(BadRelease, match=words):
+        write_release(
+            tmp_path, tiny["tiny_description"](), model=model, card="", golden=spoil(tiny["golden_of"](model))
+        )
+
+
 def test_bytes_that_are_no_network_are_refused(tiny, tmp_path):
     good = tiny["tiny_model"]()
     from fundoscope.runtime.release import write_release

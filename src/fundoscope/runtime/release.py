@@ -19,7 +19,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -41,6 +41,9 @@ from fundoscope.runtime.runnable import runnable
 from fundoscope.runtime.tasks import DR_GRADE
 from fundoscope.runtime.tasks.dr_grade import GradeAnswerer
 from fundoscope.runtime.tasks.task import Answerer, Task
+
+MOST_GOLDEN: Final = 64
+"""Golden canvases beyond which a release is refused: each is computed when it is first opened. Exports write 2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,6 +272,10 @@ def _check_golden(golden: Mapping[str, Array], release: Release, path: Path) -> 
     if len({len(np.atleast_1d(outputs)) for outputs in golden.values()}) > 1:
         raise BadRelease(f"{path}: {GOLDEN} must hold outputs for each of its canvases. Export the release again.")
     side, canvases = release.recipe.get("side"), golden["canvases"]
+    if len(canvases) > MOST_GOLDEN:
+        raise BadRelease(
+            f"{path}: {GOLDEN} must hold at most {MOST_GOLDEN} canvases, got {len(canvases)}. Export the release again."
+        )
     shape = (side, side, 3) if release.eyes == 1 else (release.eyes, side, side, 3)
     if canvases.dtype != np.uint8 or canvases.shape[1:] != shape or not len(canvases):
         raise BadRelease(
