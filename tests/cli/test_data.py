@@ -299,14 +299,16 @@ def test_grades_in_words_are_mapped_by_an_option_and_what_was_read_is_said(run, 
 @pytest.mark.parametrize("verb", ["from folder", "from table", "import", "split", "correct"])
 def test_nothing_that_exists_is_written_over_unless_asked_and_no_input_even_then(run, idrid, tmp_path, verb):
     manifest, out, labels = tmp_path / "m.csv", tmp_path / "out.csv", tmp_path / "labels.csv"
-    labels.write_text("image,grade\nidrid/images/1.jpg,1\n")
+    labels.write_text("image,grade\nidrid/images/1.jpg,1\nidrid/images/picture.csv,2\n")
+    picture = idrid / "images" / "picture.csv"  # whatever its name
+    picture.write_bytes(JPEG)
     run("import", "idrid", idrid, "-o", manifest)
     review = tmp_path / "review.csv"
     review.write_text("image,given,suggested,why,reader,reviewed_grade\nidrid/images/1.jpg,1,2,x,A,2\n")
     command, inputs = {
-        "from folder": (("from", idrid / "images"), [idrid / "images" / "1.jpg"]),
-        "from table": (("from", labels), [labels, idrid / "images" / "1.jpg"]),
-        "import": (("import", "idrid", idrid), [idrid / "labels.csv", idrid / "images" / "1.jpg"]),
+        "from folder": (("from", idrid / "images"), [picture]),
+        "from table": (("from", labels), [labels, picture]),
+        "import": (("import", "idrid", idrid), [idrid / "labels.csv", picture]),
         "split": (("split", manifest), [manifest]),
         "correct": (("correct", manifest, review), [manifest, review]),
     }[verb]
@@ -343,3 +345,9 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_is_read(run, i
 
     assert status == 2
     assert "cannot write there" in err or "expected a folder" in err
+
+
+def test_a_name_that_no_table_can_have_is_refused_before_anything_is_read(run, idrid, tmp_path):
+    status, _, err = run("from", idrid / "images", "-o", tmp_path / "m.xlsx")
+
+    assert (status, "expected a name ending in .csv, .parquet, .jsonl, got '.xlsx'" in err) == (2, True)

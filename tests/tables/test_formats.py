@@ -83,3 +83,11 @@ def test_a_pair_of_halves_is_a_character(tmp_path):
     (tmp_path / "t.jsonl").write_text('{"image": "\\ud83d\\ude00.jpg"}\n')
 
     assert read_table(tmp_path / "t.jsonl")["image"].tolist() == ["\U0001f600.jpg"]
+
+
+@pytest.mark.parametrize("name", ["a;b;c;d", "a|b|c|d", "a\tb\tc", "x,y;z;z;z", 'say "a;b"'])
+def test_a_column_whose_name_holds_separators_is_read_back(tmp_path, name):
+    frame = pd.DataFrame({"image": ["1.jpg", "2.jpg"], name: ["x;y", "z"]})
+    write_table(frame, tmp_path / "t.csv")
+
+    assert read_table(tmp_path / "t.csv").to_dict("list") == frame.to_dict("list")

@@ -130,9 +130,11 @@ def _check_destinations(report: Path | None, review: Path | None, inputs: list[P
     """Refuse a report or a review that would be written over what is read, or over what exists unless asked for."""
     from fundoscope.audit.report import is_page
     from fundoscope.runtime.destinations import Inputs, Rules, try_folder
+    from fundoscope.tables.formats import check_name
 
     rules = Rules(inputs=Inputs.of(inputs), replace=replace)
     if review is not None:
+        check_name(review)
         rules.check_file(review, "--review")
         try_folder(review.parent, "--review")
     if report is not None:

@@ -34,9 +34,12 @@ def rules_for(out: Path, inputs: Iterable[Path], *, replace: bool) -> Rules:
 
     Raises:
         BadRequest: If a folder, a file that is read or, unless `replace` says so, any file lies there.
+        BadTable: If it is no name of a table.
     """
     from fundoscope.runtime.destinations import Inputs, Rules, try_folder
+    from fundoscope.tables.formats import check_name
 
+    check_name(out)
     rules = Rules(inputs=Inputs.of(inputs), replace=replace)
     rules.check_file(out, "--out")
     try_folder(out.parent, "--out")

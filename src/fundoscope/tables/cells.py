@@ -17,6 +17,7 @@ from xml.etree.ElementTree import ParseError
 import pandas as pd
 
 from fundoscope.errors import BadTable, MissingExtra
+from fundoscope.tables.columns import MANIFEST_COLUMNS, PREDICTION_COLUMNS
 from fundoscope.tables.formulas import restored
 from fundoscope.tables.notes import note
 from fundoscope.tables.text import read_text
@@ -27,6 +28,7 @@ WORKBOOK: Final = ".xlsx"
 LARGEST_WIDTH: Final = 16_384
 """Columns that a table may have; spreadsheets have no more."""
 
+_KNOWN: Final = frozenset({*MANIFEST_COLUMNS, *PREDICTION_COLUMNS})
 _SEPARATORS: Final = ",;\t|"
 _LINE: Final = re.compile(r"[^\r\n]*")
 _DECLARED: Final = re.compile(r"\s*\"?sep=(.)\"?\s*(?:\r\n|\r|\n)", re.IGNORECASE)
@@ -114,9 +116,15 @@ def _trouble(message: str) -> str:
 
 
 def _separator(text: str, path: Path) -> str:
-    """Return the sign that parts most cells of the header; signs inside of quotes part none."""
-    header = re.sub(r'"[^"]*"', "", _LINE.match(text.lstrip("\r\n"))[0])  # type: ignore[index]
-    separator = max(_SEPARATORS, key=header.count)
+    """Return the sign that parts the header: into a column that we know, else into most; inside of quotes it does not.
+
+    A column of somebody's own may well be called `drusen;size;number`.
+    """
+    line = _LINE.match(text.lstrip("\r\n"))[0]  # type: ignore[index]
+    header = re.sub(r'"[^"]*"', "", line)
+    by_count = sorted(_SEPARATORS, key=header.count, reverse=True)
+    known = (sign for sign in by_count if _KNOWN & {cell.strip(' "') for cell in line.split(sign)} and sign in header)
+    separator = next(known, by_count[0])
     check_width(header.count(separator) + 1, path)
     return separator
 

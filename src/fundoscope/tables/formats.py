@@ -107,22 +107,28 @@ def write_table(frame: pd.DataFrame, path: Path | str) -> None:
         MissingExtra: If it is Parquet and pyarrow is not installed.
     """
     table = Path(path)
-    suffix = table.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise BadTable(
-            f"{table}: expected a name ending in {', '.join(SUFFIXES)}, got {suffix or 'no suffix'!r}. "
-            "Give another name."
-        )
+    check_name(table)
     _check_text(frame, table)
     with replacing(table) as fresh:
-        if suffix == ".csv":
+        if table.suffix.lower() == ".csv":
             _write_csv(frame, fresh)
-        elif suffix == ".parquet":
-            _need_pyarrow("writing Parquet tables")
+        elif table.suffix.lower() == ".parquet":
             frame.to_parquet(fresh, index=False, engine="pyarrow")
         else:
             rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
             fresh.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def check_name(path: Path) -> None:
+    """Refuse a name by which no table can be written. Raises as `write_table`."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise BadTable(
+            f"{path}: expected a name ending in {', '.join(SUFFIXES)}, got {suffix or 'no suffix'!r}. "
+            "Give another name."
+        )
+    if suffix == ".parquet":
+        _need_pyarrow("writing Parquet tables")
 
 
 def _free_name(name: str, frame: pd.DataFrame) -> str:

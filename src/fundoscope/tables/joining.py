@@ -12,7 +12,7 @@ from typing import Final
 import pandas as pd
 
 from fundoscope.errors import BadTable
-from fundoscope.tables.columns import row_number
+from fundoscope.tables.columns import MANIFEST_COLUMNS, PREDICTION_COLUMNS, row_number
 
 PREDICTED: Final = "predicted_"
 """What the name of a prediction's column begins with where the manifest has a column of that name, too."""
@@ -31,6 +31,12 @@ WHO_AND_WHAT: Final = (
 )
 """Columns that say what a photograph is, not what was thought of it; the manifest is believed first."""
 
+LISTED: Final = "listed_"
+"""What the name of a manifest's column becomes that only predictions have: it is of another answer."""
+
+ANSWERS: Final = frozenset(PREDICTION_COLUMNS) - frozenset(MANIFEST_COLUMNS) - frozenset(WHO_AND_WHAT)
+"""Columns of a system's answer. A manifest that was made from an earlier table of predictions has them, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Joined:
@@ -39,7 +45,8 @@ class Joined:
     rows: pd.DataFrame
     """One row for each chosen row of the manifest that has a prediction, in its order. Columns of both tables:
     `grade` and every other one that both hold are the manifest's, the prediction's is `predicted_` and its name; of
-    `WHO_AND_WHAT` the prediction fills what the manifest leaves blank."""
+    `WHO_AND_WHAT` the prediction fills what the manifest leaves blank. Of `ANSWERS` the prediction's are meant alone:
+    a manifest's is `listed_` and its name."""
     only_predicted: tuple[str, ...]
     """Images of predictions whose photograph the manifest does not hold."""
     only_listed: tuple[str, ...]
@@ -184,6 +191,7 @@ def _side_by_side(
 ) -> Joined:
     positions = [at for at in matches if at is not None]
     right = manifest[[at is not None for at in matches]].reset_index(drop=True)
+    right = right.rename(columns={name: LISTED + name for name in ANSWERS if name in right})
     left = predictions.iloc[positions].reset_index(drop=True)
     for name in WHO_AND_WHAT:
         if name in left and name in right:

@@ -18,6 +18,7 @@ from fundoscope.tables.columns import SIGN_PREFIX, Column
 from fundoscope.tables.formats import read_table
 from fundoscope.tables.joining import PREDICTED, join
 from fundoscope.tables.patients import PERSON_POOLS, unit_keys
+from fundoscope.tables.places import Places
 from fundoscope.tables.values import typed
 
 
@@ -66,8 +67,8 @@ class Pair:
     @property
     def photographs(self) -> dict[str, Path]:
         """File of each chosen photograph, by its name in the manifest, which is relative to the manifest's folder."""
-        folder = self.manifest.parent
-        return {str(image): folder / str(image) for image in self.chosen["image"]}
+        places = Places(self.manifest.parent)
+        return {str(image): places.find(str(image)) for image in self.chosen["image"]}
 
 
 def read_pair(predictions: Path, manifest: Path, *, split: str | None = None, unseen_patients: bool = False) -> Pair:
