@@ -15,6 +15,7 @@ from fundoscope.audit.agreement import LABELS
 from fundoscope.audit.audit import Audit, Predictions
 from fundoscope.audit.report import ANSWER_FILE, write_report
 from fundoscope.data.manifest import read_manifest, write_manifest
+from fundoscope.files import sha256_of
 
 
 @pytest.fixture
@@ -166,3 +167,14 @@ def test_names_from_outside_are_text_and_never_markup(tmp_path, save):
     write_report(audited([tmp_path / "m.csv"], tmp_path), tmp_path / "report")
 
     assert "<b>bold" not in (tmp_path / "report" / "copies.html").read_text()
+
+
+def test_a_file_that_is_not_the_one_its_manifest_means_blocks(manifests, tmp_path):
+    train = read_manifest(manifests[0])
+    hashes = [sha256_of(manifests[0].parent / image) for image in train["image"]]
+    write_manifest(train.assign(sha256=[hashes[1], hashes[0], None, *hashes[3:]]), manifests[0])
+
+    by_check = {finding.check: finding for finding in audited(manifests, tmp_path).findings}
+
+    assert by_check["other-file"].severity == "blocks"
+    assert by_check["other-file"].images == ("train/0.jpg", "train/1.jpg")

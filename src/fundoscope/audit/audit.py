@@ -21,6 +21,7 @@ from fundoscope.duplicates.groups import with_groups
 from fundoscope.duplicates.search import Overlap, find_overlap
 from fundoscope.runtime.release import OpenRelease
 from fundoscope.tables import join
+from fundoscope.tables.patients import texts
 from fundoscope.version import __version__
 
 SCHEMA: Final = "fundoscope.audit/1"
@@ -170,6 +171,7 @@ def audit(
     sightings = see_eyes(frame, fingerprints, threads=threads, advance=report_to("finding discs"))
     rows, suspects = _doubted(frame, predictions, listing, trained)
     findings = [
+        *_other_files(listing.frame, fingerprints),
         *pictures.picture_findings(frame, fingerprints),
         *overlap_findings(frame, overlap),
         *leaks.leak_findings(frame, pretrained=pretrained),
@@ -215,6 +217,24 @@ def _counted(
         if advance is not None:
             advance(done, count)
         yield item
+
+
+def _other_files(frame: pd.DataFrame, fingerprints: Fingerprints) -> Iterator[Finding]:
+    """Yield a finding if files are not those that their manifest means by its hashes: it speaks of other pictures."""
+    meant = texts(frame, "sha256")
+    images = tuple(
+        str(image)
+        for image, sha256, name in zip(frame["image"], meant, fingerprints.sha256, strict=True)
+        if sha256 is not None and name and sha256 != name
+    )
+    if images:
+        yield Finding(
+            "other-file",
+            "blocks",
+            f"{len(images)} of {len(frame)} files are not those that the manifest means by its column sha256: its "
+            "labels are of other pictures. Copy the files again, or correct the column.",
+            images,
+        )
 
 
 def _with_hashes(frame: pd.DataFrame, fingerprints: Fingerprints) -> pd.DataFrame:
