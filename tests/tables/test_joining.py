@@ -93,3 +93,25 @@ def test_a_predicted_grade_is_never_mistaken_for_a_reference():
     rows = join(table("a.jpg", grade=[3]), table("a.jpg")).rows
 
     assert list(rows.columns) == ["image", "predicted_grade"]
+
+
+def test_an_earlier_answer_in_the_manifest_is_not_taken_for_the_answer():
+    """A manifest made from an earlier table of predictions says "graded" of what is now ungradable."""
+    manifest = table("a.jpg", grade=[2], status=["graded"], p_referable=[0.9], decision=["refer"], reason=[None])
+    answered = table("a.jpg", status=["ungradable"], decision=["cannot grade"], reason=["out of focus"])
+    graded_alone = table("a.jpg", grade=[0])
+
+    rows = join(answered, manifest).rows
+    alone = join(graded_alone, manifest).rows
+
+    assert rows[["status", "decision", "reason"]].values.tolist() == [["ungradable", "cannot grade", "out of focus"]]
+    assert (rows["listed_status"][0], rows["listed_p_referable"][0], "p_referable" in rows) == ("graded", 0.9, False)
+    assert not {"status", "p_referable", "decision"} & set(alone.columns)
+
+
+def test_columns_of_an_earlier_comparison_are_not_taken_for_answers():
+    manifest = table("a.jpg", grade=[2], predicted_grade=[2], p_glaucoma=[0.9], p_id=["7"])
+
+    rows = join(table("a.jpg", grade=[0], p_glaucoma=[0.1]), manifest).rows
+
+    assert rows[["grade", "predicted_grade", "p_glaucoma", "p_id"]].values.tolist() == [[2, 0, 0.1, "7"]]

@@ -45,8 +45,8 @@ class Joined:
     rows: pd.DataFrame
     """One row for each chosen row of the manifest that has a prediction, in its order. Columns of both tables:
     `grade` and every other one that both hold are the manifest's, the prediction's is `predicted_` and its name; of
-    `WHO_AND_WHAT` the prediction fills what the manifest leaves blank. Of `ANSWERS` the prediction's are meant alone:
-    a manifest's is `listed_` and its name."""
+    `WHO_AND_WHAT` the prediction fills what the manifest leaves blank. Of answers the prediction's are meant alone: a
+    manifest's is `listed_` and its name (`_is_answer`)."""
     only_predicted: tuple[str, ...]
     """Images of predictions whose photograph the manifest does not hold."""
     only_listed: tuple[str, ...]
@@ -180,6 +180,12 @@ def _hashes(frame: pd.DataFrame) -> list[str | None]:
     return [None if pd.isna(value) else str(value) for value in frame["sha256"]]
 
 
+def _is_answer(name: str, predictions: pd.DataFrame) -> bool:
+    """Return whether a manifest's column is an earlier answer: one of ours, a probability that is predicted as well."""
+    probability = name.startswith("p_") and name in predictions
+    return name in ANSWERS or name.startswith(PREDICTED) or probability
+
+
 def _side_by_side(
     predictions: pd.DataFrame,
     manifest: pd.DataFrame,
@@ -191,8 +197,8 @@ def _side_by_side(
 ) -> Joined:
     positions = [at for at in matches if at is not None]
     right = manifest[[at is not None for at in matches]].reset_index(drop=True)
-    right = right.rename(columns={name: LISTED + name for name in ANSWERS if name in right})
     left = predictions.iloc[positions].reset_index(drop=True)
+    right = right.rename(columns={name: f"{LISTED}{name}" for name in right if _is_answer(str(name), left)})
     for name in WHO_AND_WHAT:
         if name in left and name in right:
             right[name] = right[name].where(right[name].notna(), left[name])
