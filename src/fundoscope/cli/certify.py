@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fundoscope.cli.console import answers, say, troubles
-from fundoscope.cli.extras import needs_extra
+from fundoscope.cli.console import answers, needs_extra, say, troubles
 
 if TYPE_CHECKING:
     from fundoscope.runtime.certificate import Certificate

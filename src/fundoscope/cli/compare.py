@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from fundoscope.cli.console import answers, troubles
+from fundoscope.cli.console import answers, needs_extra, troubles
 from fundoscope.cli.evaluate import IntervalMethod
-from fundoscope.cli.extras import needs_extra
 from fundoscope.errors import BadRequest
 
 if TYPE_CHECKING:

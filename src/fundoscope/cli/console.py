@@ -1,14 +1,17 @@
-"""The two places the program prints to: answers on standard output, troubles and progress on standard error."""
+"""What all verbs share: where they print (answers on standard output, troubles and progress on standard error), and how
+they ask for optional packages."""
 
 from __future__ import annotations
 
 import io
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 
+from fundoscope.errors import MissingExtra
 from fundoscope.grades import NOT_A_DEVICE
 
 answers = Console(highlight=False)
@@ -52,3 +55,26 @@ def say(headline: str, lines: Iterable[str]) -> None:
     for line in lines:
         answers.print(line, markup=False, soft_wrap=True)
     answers.print(NOT_A_DEVICE, markup=False, style="dim")
+
+
+@contextmanager
+def needs_extra(what: str, extra: str = "train") -> Iterator[None]:
+    """Name the extra that brings a package which an import inside the block does not find.
+
+    Args:
+        what: Verb or option that needs it.
+        extra: Name of the extra.
+
+    Raises:
+        MissingExtra: If a package other than fundoscope is not installed.
+
+    Example:
+        >>> with needs_extra("--checkpoint"):
+        ...     import json
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("fundoscope"):
+            raise
+        raise MissingExtra(what, extra) from error

@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fundoscope.cli.console import troubles
-from fundoscope.cli.extras import needs_extra
+from fundoscope.cli.console import needs_extra, troubles
 
 
 class IntervalMethod(StrEnum):

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import answers, troubles
-from fundoscope.cli.extras import needs_extra
+from fundoscope.cli.console import answers, needs_extra, troubles
 from fundoscope.cli.grade import Backend, ByBackend, printable
 from fundoscope.errors import BadRequest
 from fundoscope.grades import NOT_A_DEVICE

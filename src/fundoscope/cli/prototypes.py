@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import answers
-from fundoscope.cli.extras import needs_extra
+from fundoscope.cli.console import answers, needs_extra
 from fundoscope.errors import BadRequest
 
 

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fundoscope.cli.console import answers, troubles
-from fundoscope.cli.extras import needs_extra
+from fundoscope.cli.console import answers, needs_extra, troubles
 
 
 def train(

@@ -4,7 +4,7 @@ from importlib import import_module
 
 import pytest
 
-from fundoscope.cli.extras import needs_extra
+from fundoscope.cli.console import needs_extra
 from fundoscope.errors import MissingExtra
 
 
