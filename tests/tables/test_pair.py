@@ -146,3 +146,29 @@ def test_a_file_name_that_two_rows_have_finds_neither(tables):
     pd.DataFrame({"image": ["1.jpg", "3.jpg"], "grade": [0, 1]}).to_csv(predictions, index=False)
 
     assert images(read_pair(predictions, manifest)) == ["z/3.jpg"]
+
+
+def test_predictions_are_not_their_own_reference(tables, tmp_path):
+    predictions, _ = tables
+    copied = tmp_path / "copied.csv"
+    copied.write_bytes(predictions.read_bytes())
+
+    for manifest in (predictions, copied):
+        with pytest.raises(BadTable, match=r"expected a manifest with reference grades, got the table of predictions"):
+            read_pair(predictions, manifest)
+
+
+def test_of_a_table_of_results_as_the_manifest_a_note_says_what_its_figures_may_be(tables, tmp_path, caplog):
+    """Grades may have been corrected in it; if they were not, a system is compared with itself."""
+    predictions, manifest = tables
+    results = tmp_path / "results.csv"
+    frame = pd.read_csv(manifest, dtype=str)
+    frame.assign(status="graded", decision="refer", graded_at="2026-01-01").to_csv(results, index=False)
+
+    read_reference(manifest)
+    assert not caplog.messages
+    assert len(read_pair(predictions, results).rows) == 4
+    assert caplog.messages == [
+        f"{results}: looks like a table of results: its column grade is taken for reference grades. Where they are a "
+        "system's own answers, all figures are of that system's agreement with itself."
+    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 
@@ -17,9 +18,13 @@ from fundoscope.tables.checks import check_manifest, check_predictions
 from fundoscope.tables.columns import SIGN_PREFIX, Column
 from fundoscope.tables.formats import read_table
 from fundoscope.tables.joining import PREDICTED, join
+from fundoscope.tables.notes import note
 from fundoscope.tables.patients import PERSON_POOLS, unit_keys
 from fundoscope.tables.places import Places
 from fundoscope.tables.values import typed
+
+OF_RESULTS: Final = frozenset({"status", "decision", "graded_at", "release"})
+"""Columns that no manifest has and every table of results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,13 @@ def read_reference(manifest: Path, *, split: str | None = None, unseen_patients:
     """
     if unseen_patients and split is None:
         raise BadRequest("--unseen-patients: expected --split beside it, got none. Say which split is evaluated.")
-    listed = check_manifest(read_table(manifest), path=manifest).drop(columns=["fold", "release"], errors="ignore")
+    listed = check_manifest(read_table(manifest), path=manifest)
+    if OF_RESULTS.issubset(listed.columns) and "grade" in listed:
+        note(
+            f"{manifest}: looks like a table of results: its column grade is taken for reference grades. Where they "
+            "are a system's own answers, all figures are of that system's agreement with itself."
+        )
+    listed = listed.drop(columns=["fold", "release"], errors="ignore")
     if split is None:
         return Reference(manifest, listed, listed)
     splits = listed["split"].fillna("").tolist() if "split" in listed else []
@@ -135,17 +146,23 @@ def pair_with(predictions: Path, reference: Reference) -> Pair:
     """Read predictions and join them with a manifest that has been read; there may be no match.
 
     Raises:
-        BadTable: If the predictions are not usable, or contradict themselves on a photograph.
+        BadTable: If the predictions are not usable, contradict themselves on a photograph, or are the manifest.
     """
     answers = check_predictions(read_table(predictions), path=predictions)
+    hashes = {"predictions_sha256": sha256_of(predictions), "manifest_sha256": sha256_of(reference.path)}
+    if len(set(hashes.values())) == 1:
+        raise BadTable(
+            f"{reference.path}: expected a manifest with reference grades, got the table of predictions itself "
+            f"({predictions}). Name the manifest whose grades people gave."
+        )
     answers = check_signs(answers, map(str, reference.listed.columns), path=predictions)
     inside = reference.listed.index.isin(reference.chosen.index).tolist()
     joined = join(answers, reference.listed, chosen=inside, predictions_path=predictions, manifest_path=reference.path)
     data: dict[str, str | int] = {
         "predictions": predictions.name,
-        "predictions_sha256": sha256_of(predictions),
+        "predictions_sha256": hashes["predictions_sha256"],
         "manifest": reference.path.name,
-        "manifest_sha256": sha256_of(reference.path),
+        "manifest_sha256": hashes["manifest_sha256"],
         "only_predicted": len(joined.only_predicted),
         "only_listed": len(joined.only_listed),
     }
