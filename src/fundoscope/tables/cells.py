@@ -120,6 +120,7 @@ def _separator(text: str, path: Path) -> str:
 
     A column of somebody's own may well be called `drusen;size;number`.
     """
+    # The pattern matches any text, if only nothing of it.
     line = _LINE.match(text.lstrip("\r\n"))[0]  # type: ignore[index]
     header = re.sub(r'"[^"]*"', "", line)
     by_count = sorted(_SEPARATORS, key=header.count, reverse=True)
@@ -172,6 +173,7 @@ def _cell_text(value: object) -> str | None:
 
 def _header(cells: Sequence[Hashable], path: Path, *, repeated: bool) -> list[str]:
     """Return column names without surrounding blanks; a column without a name is numbered."""
+    # A cell of a workbook may be of any type, which the stubs of `isna` leave out.
     names = [f"column {at + 1}" if pd.isna(cell) else str(cell).strip() for at, cell in enumerate(cells)]  # type: ignore[call-overload]
     counts = Counter(names)
     twice = sorted(name for name, count in counts.items() if count > 1)
