@@ -10,9 +10,8 @@ from typer.testing import CliRunner
 from fundoscope.cli import app
 from fundoscope.errors import BadCheckpoint, BadExperiment, BadRequest
 
-pytest.importorskip(
-    "torch", reason="needs the train extra"
-)  # the clinic's install passes all tests but those of training
+# The clinic's install, which has no torch on purpose, passes all tests but those of training.
+pytest.importorskip("torch", reason="needs the train extra")
 
 run = CliRunner().invoke
 

@@ -25,7 +25,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from fundoscope.arrays import Photo
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.photo.decoding.dicom import read_dicom
-from fundoscope.photo.decoding.header import is_dicom, read_header
+from fundoscope.photo.decoding.header import Header, is_dicom, read_header
 from fundoscope.photo.decoding.kinds import EXPECTED, HEAD_BYTES, convert_words, kind_of
 from fundoscope.photo.decoding.picture import decode_picture
 
@@ -55,8 +55,8 @@ LIMITS: Final = Limits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Photograph:
-    """A decoded photograph and what its file says of it."""
+class Photograph(Header):
+    """A decoded photograph, beside what its file says of it."""
 
     pixels: Photo
     path: str
@@ -69,16 +69,6 @@ class Photograph:
     height: int
     reduced: int = 1
     """By how much the picture was reduced while it was decoded: 1, 2, 4 or 8."""
-    patient: str | None = None
-    """DICOM's PatientID, and what else its header says (`decoding.header.Header`)."""
-    patient_raw: str | None = None
-    issuer: str | None = None
-    eye: str | None = None
-    """left or right, as DICOM says."""
-    taken: str | None = None
-    """When, ISO 8601, as DICOM or EXIF says."""
-    study_uid: str | None = None
-    sop_uid: str | None = None
     notes: tuple[str, ...] = ()
     """Sentences about what was done to the pixels, such as colours converted."""
 
@@ -110,7 +100,7 @@ def read_photo(path: Path | str, *, target_px: int | None = None, limits: Limits
 
 
 def _read_dicom(data: bytes, path: str, limits: Limits) -> Photograph:
-    header: dict[str, Any] = read_header(data).to_dict()
+    header: dict[str, Any] = read_header(data).header()
     try:
         pixels = read_dicom(data, path, max_pixels=limits.max_pixels)
     except UnreadablePhotograph as problem:
@@ -129,7 +119,7 @@ def _bytes_of(path: Path | str, limits: Limits) -> bytes:
             raise UnreadablePhotograph(
                 f"{path}: expected a photograph of at most {limits.max_bytes >> 20} MiB, got {size >> 20} MiB. "
                 "Export it smaller.",
-                header=read_header(path).to_dict(),
+                header=read_header(path).header(),
             )
         data = Path(path).read_bytes()
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a zero in the name, which no file has

@@ -197,8 +197,7 @@ def with_header(reading: Reading, photograph: Photograph | Photo) -> Reading:
     """Return the reading with what the photograph's file says of it; of pixels alone nothing is known."""
     if isinstance(photograph, np.ndarray):
         return reading
-    header = {name: getattr(photograph, name) for name in HEADER_FIELDS}
-    return replace(reading, sha256=photograph.sha256, **known_fields(header))
+    return replace(reading, sha256=photograph.sha256, **known_fields(photograph.header()))
 
 
 def known_fields(header: Mapping[str, str | None]) -> dict[str, Any]:

@@ -30,7 +30,6 @@ LARGEST_WIDTH: Final = 16_384
 
 _KNOWN: Final = frozenset({*MANIFEST_COLUMNS, *PREDICTION_COLUMNS})
 _SEPARATORS: Final = ",;\t|"
-_LINE: Final = re.compile(r"[^\r\n]*")
 _DECLARED: Final = re.compile(r"\s*\"?sep=(.)\"?\s*(?:\r\n|\r|\n)", re.IGNORECASE)
 """The first line by which Excel is told how cells are parted."""
 
@@ -120,8 +119,7 @@ def _separator(text: str, path: Path) -> str:
 
     A column of somebody's own may well be called `drusen;size;number`.
     """
-    # The pattern matches any text, if only nothing of it.
-    line = _LINE.match(text.lstrip("\r\n"))[0]  # type: ignore[index]
+    line = re.split(r"[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0]
     header = re.sub(r'"[^"]*"', "", line)
     by_count = sorted(_SEPARATORS, key=header.count, reverse=True)
     known = (sign for sign in by_count if _KNOWN & {cell.strip(' "') for cell in line.split(sign)} and sign in header)
@@ -173,8 +171,8 @@ def _cell_text(value: object) -> str | None:
 
 def _header(cells: Sequence[Hashable], path: Path, *, repeated: bool) -> list[str]:
     """Return column names without surrounding blanks; a column without a name is numbered."""
-    # A cell of a workbook may be of any type, which the stubs of `isna` leave out.
-    names = [f"column {at + 1}" if pd.isna(cell) else str(cell).strip() for at, cell in enumerate(cells)]  # type: ignore[call-overload]
+    blank = pd.Series(list(cells), dtype=object).isna()
+    names = [f"column {at + 1}" if blank[at] else str(cell).strip() for at, cell in enumerate(cells)]
     counts = Counter(names)
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice and not repeated:

@@ -49,7 +49,21 @@ def test_a_number_outside_its_bounds_is_refused_by_its_key_and_as_it_was_typed(s
 
 @pytest.mark.parametrize(
     "name",
-    ["../../x", "..", "a/../b", "/tmp/x", "a//b", "", " ", "a\\\\b", ".hidden", "x" * 101, "a\\u0000b", "a\\nb", "c:d"],
+    [
+        "../../x",
+        "..",
+        "a/../b",
+        "/absolute",
+        "a//b",
+        "",
+        " ",
+        "a\\\\b",
+        ".hidden",
+        "x" * 101,
+        "a\\u0000b",
+        "a\\nb",
+        "c:d",
+    ],
 )
 def test_a_name_that_is_no_plain_name_is_refused(tmp_path: Path, name: str):
     path = tmp_path / "file.toml"

@@ -195,7 +195,7 @@ def _cannot_decode(dataset: Dataset, path: str) -> UnreadablePhotograph:
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
         available = get_decoder(syntax).is_available
-    except NotImplementedError:
+    except NotImplementedError:  # what pydicom raises for a compression that it does not know
         available = False
     if not available and syntax in _GDCM_ONLY:
         return UnreadablePhotograph(

@@ -176,8 +176,9 @@ def _first(value: object) -> float | None:
     """The first of a tag's values, which may be one or several."""
     if value is None or value == "":
         return None
-    # pydicom gives its own numbers, of which nothing but their behaviour is typed.
-    return float(value[0] if isinstance(value, Sequence) else value)  # type: ignore[arg-type]
+    first = value[0] if isinstance(value, Sequence) and not isinstance(value, str) else value
+    # By its text: pydicom gives numbers of its own kinds, and untyped.
+    return float(str(first))
 
 
 def _words(window: Window) -> str:

@@ -12,7 +12,7 @@ import unicodedata
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -50,7 +50,7 @@ _EYE_CODES: Final = {"7771000": "left", "G-A101": "left", "24028007": "right", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What a file says of its photograph; None where it says nothing."""
+    """What a file says of its photograph, DICOM's tags or EXIF's; None where it says nothing."""
 
     patient: str | None = None
     """PatientID without the blanks around it, which mean nothing (PS3.5, 6.2)."""
@@ -67,9 +67,9 @@ class Header:
     sop_uid: str | None = None
     """SOPInstanceUID."""
 
-    def to_dict(self) -> dict[str, str | None]:
-        """As keywords of `photo.read.Photograph`."""
-        return asdict(self)
+    def header(self) -> dict[str, str | None]:
+        """Return these fields by name, also of a photograph, which has others besides."""
+        return {field.name: getattr(self, field.name) for field in fields(Header)}
 
 
 def is_dicom(data: bytes) -> bool:

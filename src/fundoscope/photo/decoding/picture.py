@@ -255,8 +255,7 @@ def _to_rgb(opened: _Opened, path: str) -> tuple[Image.Image, str | None]:
 
 def _deep_enough(rgb: Image.Image, opened: _Opened, path: str) -> Image.Image:
     """Refuse colours of 16 bits, cut to 8 by Pillow, whose brightest value may be the white of fewer bits."""
-    # Pillow's type allows for pictures of one channel, whose extrema are one pair.
-    brightest = max(int(high) for _, high in rgb.getextrema()) if opened.deep else 255  # type: ignore[misc]
+    brightest = int(np.asarray(rgb).max()) if opened.deep else 255
     if 0 < brightest < LEAST_WHITE // 256:
         raise UnreadablePhotograph(_shallow(path, f"no value above {256 * brightest + 255}"))
     return rgb

@@ -312,7 +312,7 @@ def _check_folds(table: Path, folds: int) -> None:
 
 def _text(value: object) -> str:
     """Return a cell as text: whole numbers without a decimal point, blanks as nothing."""
-    if pd.isna(value):  # type: ignore[call-overload]  # a cell may be of any type, which the stubs leave out
+    if value is None or value is pd.NA or value != value:  # NaN, which a blank becomes in a table that was read
         return ""
     text = str(value)
     # A table that was read from CSV holds as text what one from Parquet holds as a number.
