@@ -26,7 +26,6 @@ from typing import Any
 import cv2
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from PIL import Image
 
@@ -216,6 +215,8 @@ def print_heatmap_cost(opened: OpenRelease, repeats: int = 60) -> None:
 
 def session(model: bytes) -> Any:
     """An onnxruntime session on one thread."""
+    import onnxruntime  # after fundoscope, which switches its reports off first
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3

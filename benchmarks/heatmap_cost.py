@@ -21,7 +21,6 @@ from typing import Any
 import fundoscope.training.torchvision_shim
 
 import numpy as np
-import onnxruntime
 import torch
 
 from fundoscope.photo.recipe import Recipe
@@ -110,6 +109,8 @@ def measure(case: Case, rounds: int) -> dict[str, Any]:
 
 
 def _runner(model: bytes, photographs: np.ndarray) -> Callable[[], object]:
+    import onnxruntime  # after fundoscope, which switches its reports off first
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
