@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-FILES = ("runtime/backends/test_openvino_session.py", "runtime/test_openvino_transformer.py", "cli/test_backend.py")
+FILES = (
+    "runtime/backends/test_openvino_session.py",
+    "runtime/test_openvino_transformer.py",
+    "cli/grading/test_backend.py",
+)
 
 
 @pytest.mark.skipif(find_spec("openvino") is None, reason="needs the openvino extra")

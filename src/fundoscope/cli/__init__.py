@@ -9,21 +9,10 @@ import traceback
 
 import typer
 
-from fundoscope.cli import (
-    audit,
-    calibrate,
-    certify,
-    commission,
-    compare,
-    data,
-    evaluate,
-    explain,
-    grade,
-    monitor,
-    prototypes,
-    train,
-    verify,
-)
+from fundoscope.cli.evaluation import certify, compare, evaluate
+from fundoscope.cli.grading import explain, grade, verify
+from fundoscope.cli.sites import calibrate, commission, monitor
+from fundoscope.cli.training import audit, data, prototypes, train
 from fundoscope.errors import FundoscopeError, UnreadablePhotograph
 from fundoscope.offline import disable_lookups
 

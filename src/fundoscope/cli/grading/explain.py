@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundoscope.cli.console import answers, needs_extra, troubles
-from fundoscope.cli.grade import Backend, ByBackend, printable
+from fundoscope.cli.grading.grade import Backend, ByBackend, printable
 from fundoscope.errors import BadRequest
 from fundoscope.grades import NOT_A_DEVICE
 

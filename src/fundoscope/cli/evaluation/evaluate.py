@@ -83,7 +83,7 @@ def evaluate(
 
     Exit status: 0 evaluated, 2 a table is not usable or nothing matched.
     """
-    from fundoscope.cli.evaluate_words import print_evaluation, print_preset
+    from fundoscope.cli.evaluation.evaluate_words import print_evaluation, print_preset
     from fundoscope.evaluation.evaluate import EvaluationOptions, evaluate_tables
     from fundoscope.evaluation.report.page import to_json, write_evaluation
 

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from fundoscope.cli.console import answers, needs_extra, troubles
-from fundoscope.cli.evaluate import IntervalMethod
+from fundoscope.cli.evaluation.evaluate import IntervalMethod
 from fundoscope.errors import BadRequest
 
 if TYPE_CHECKING:

@@ -295,7 +295,7 @@ def test_a_papers_table_is_printed_instead_of_ours(run, clinic):
 
 
 def test_the_words_of_the_command_line_are_the_presets():
-    from fundoscope.cli.evaluate import PresetName
+    from fundoscope.cli.evaluation.evaluate import PresetName
     from fundoscope.evaluation.presets import PRESETS
 
     assert [each.value for each in PresetName] == list(PRESETS)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fundoscope.cli.console import answers, troubles
-from fundoscope.cli.grade import Backend, ByBackend
+from fundoscope.cli.grading.grade import Backend, ByBackend
 from fundoscope.grades import NOT_A_DEVICE
 
 Place = Annotated[

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from fundoscope.cli import main
-from fundoscope.cli.grade import printable
+from fundoscope.cli.grading.grade import printable
 from fundoscope.files import locked_folder
 from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.painting import RetinaSpec, paint_retina
 
-_TINY = runpy.run_path(str(Path(__file__).parents[1] / "tiny_release.py"))
+_TINY = runpy.run_path(str(Path(__file__).parents[2] / "tiny_release.py"))
 tiny_release = _TINY["tiny_release"]
 pair_release = _TINY["pair_release"]
 

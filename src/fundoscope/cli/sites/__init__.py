@@ -1,0 +1,1 @@
+"""Verbs that fit a release to a site and watch it there."""

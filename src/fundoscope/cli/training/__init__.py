@@ -1,0 +1,1 @@
+"""Verbs that prepare data and train."""
