@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fundoscope.arrays import Canvas
-from fundoscope.training.augmentation.fundus import (
+from fundoscope.photo.disturbances.fundus_aug import (
     SIDE,
     Halo,
     Hole,

@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageEnhance, ImageOps
 
 from fundoscope.arrays import Canvas
-from fundoscope.training.augmentation.background import keep_surround
+from fundoscope.photo.disturbances.background import keep_surround
 from fundoscope.training.experiment.ranges import Augment
 
 FULL = 10.0

@@ -4,9 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="needs torch (the train extra)")
-
-from fundoscope.training.augmentation.background import keep_surround, surround
+from fundoscope.photo.disturbances.background import keep_surround, surround
 
 
 def photograph(rng: np.random.Generator) -> np.ndarray:

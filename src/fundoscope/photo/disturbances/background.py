@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Bool
 
-from fundoscope.arrays import Canvas
+from fundoscope.arrays import Mask, Photo
 
 DARK = 16
 """Brightest level of a surround; a camera's black frame has a few levels of noise, and more from JPEG at its rim."""
 
 
-def surround(canvas: Canvas) -> Bool[np.ndarray, "side side"]:
+def surround(canvas: Photo) -> Mask:
     """True where dark pixels reach the frame's edge without a gap. Dark lesions within the field do not."""
     dark = canvas.max(axis=2) <= DARK
     _, regions = cv2.connectedComponents(dark.astype(np.uint8), connectivity=4)
@@ -21,7 +20,7 @@ def surround(canvas: Canvas) -> Bool[np.ndarray, "side side"]:
     return np.asarray(dark & edge[regions])
 
 
-def keep_surround(before: Canvas, after: np.ndarray) -> Canvas:
+def keep_surround(before: Photo, after: np.ndarray) -> Photo:
     """The changed photograph with the surround as it was: its edge must not tell what was done."""
     kept = np.array(after, dtype=np.uint8)
     around = surround(before)

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from fundoscope.arrays import Canvas
-from fundoscope.training.augmentation.background import keep_surround, surround
+from fundoscope.photo.disturbances.background import keep_surround, surround
 
 SIDE = 256
 """Side of the pictures that the published lengths are of."""

@@ -7,9 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="needs torch (the train extra)")
-
-from fundoscope.training.augmentation.fundus import (
+from fundoscope.photo.disturbances.fundus_aug import (
     Halo,
     Hole,
     Spot,
