@@ -19,7 +19,13 @@ def told(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return probabilities("softmax", 4 * logits), grades
 
 
-@pytest.mark.parametrize("method", METHODS)
+def test_the_method_none_changes_nothing(told):
+    given, grades = told
+
+    assert fit_calibrator("none", given, grades) is None
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "none"])
 def test_every_method_gives_probabilities_and_comes_back_from_its_file(told, method):
     given, grades = told
     fitted = fit_calibrator(method, given, grades)
@@ -82,5 +88,5 @@ def test_without_a_calibrator_nothing_is_touched(told):
 
 
 def test_a_method_that_is_not_known_is_refused(told):
-    with pytest.raises(ValueError, match="method must be one of temperature, vector"):
+    with pytest.raises(ValueError, match="method must be one of none, temperature, vector"):
         fit_calibrator("magic", *told)

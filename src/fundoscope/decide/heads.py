@@ -42,15 +42,26 @@ def regression_probabilities(raw: RawOutput, temperature: float) -> Probabilitie
     return _from_exceedances(ndtr((raw - np.array(REGRESSION_CUTS)) / temperature))
 
 
-def cut_probabilities(raw: RawOutput, temperature: float) -> Probabilities:
+def cut_probabilities(raw: RawOutput, temperature: float, referral: Scores | None = None) -> Probabilities:
     """Convert four cut logits: column k is the logit of `grade > k` (Cao, Mirjalili, Raschka 2020).
 
     P(grade = k) = s[k-1] - s[k] with s[-1] = 1 and s[4] = 0. CORAL's one shared weight vector
     gives falling s by itself; where independent cuts give a rising pair, the later cut is lowered to the
     earlier one (cumulative minimum), so that no probability is negative, and each falls by a share of `SEPARATION`
     at least, so that none is 0.
+
+    Args:
+        raw: Cut logits (photo, 4).
+        temperature: Divides them.
+        referral: Logit of referable disease of each photograph, calibrated, in place of the second cut's. The earlier
+            cut is raised to it where it lies below, the later ones lowered.
     """
-    return _from_exceedances(_falling(expit(raw / temperature)))
+    above = expit(raw / temperature)
+    if referral is not None:
+        at = REFERABLE - 1  # column k is P(grade > k)
+        above[:, at] = expit(referral)
+        above[:, :at] = np.maximum(above[:, :at], above[:, at, None])
+    return _from_exceedances(_falling(above))
 
 
 def conditional_probabilities(raw: RawOutput, temperature: float) -> Probabilities:
@@ -86,7 +97,13 @@ HEADS: Final[dict[str, Head]] = {
 }
 
 
-def probabilities(head: str, raw: RawOutput, *, temperature: float = 1.0) -> Probabilities:
+CUT_HEADS: Final = tuple(name for name, head in HEADS.items() if head.read is cut_probabilities)
+"""Heads whose raw outputs are logits of `grade > k`, each of its own."""
+
+
+def probabilities(
+    head: str, raw: RawOutput, *, temperature: float = 1.0, referral: Scores | None = None
+) -> Probabilities:
     """Compute the probability of each grade, in double precision.
 
     Args:
@@ -94,10 +111,12 @@ def probabilities(head: str, raw: RawOutput, *, temperature: float = 1.0) -> Pro
         raw: The head's output, one row for each photograph; every value finite.
         temperature: Above 0. Softmax, prototype scores and cut logits: 1 leaves the logits as they are, more
             makes the answer less sure. Regression: the standard deviation in grades.
+        referral: Logit of referable disease of each photograph, which then replaces the second cut (`CUT_HEADS` only;
+            `readout.ReferralScore`).
 
     Raises:
         ValueError: If the head is unknown, the shape does not fit it, the temperature is not above
-            0, or a value is not finite.
+            0, a value is not finite, or a referral score is given for a head without cuts.
 
     Example:
         >>> probabilities("softmax", np.zeros((1, 5))).round(2)
@@ -112,7 +131,11 @@ def probabilities(head: str, raw: RawOutput, *, temperature: float = 1.0) -> Pro
     if not np.isfinite(values).all():
         rows = np.flatnonzero(~np.isfinite(values).all(axis=1))
         raise ValueError(f"raw output must be finite, got {values[rows[0]].tolist()} in row {rows[0]}")
-    return HEADS[head].read(values, temperature)
+    if referral is None:
+        return HEADS[head].read(values, temperature)
+    if head not in CUT_HEADS:
+        raise ValueError(f"a referral score needs a head with cuts ({', '.join(CUT_HEADS)}), got {head!r}")
+    return cut_probabilities(values, temperature, referral)
 
 
 def outputs_of(head: str) -> int:

@@ -50,12 +50,16 @@ class HeldOut:
     """Fold that each was held out in, `NO_FOLD` where blank; None: no column `fold`."""
     cuts: Float[np.ndarray, "photo cut"] | None = None
     """Logits of the cuts beside the head; None where the table has not all of them."""
+    answers: Grades | None = None
+    """The grades that the system answered, the likeliest where it answered none; None: not known."""
 
     def __post_init__(self) -> None:
         count = len(self.grades)
         lengths = {"probabilities": len(self.probabilities), "patients": len(self.patients)}
         lengths |= {"groups": len(self.groups)} if self.groups else {}
-        lengths |= {name: len(each) for name in ("raw", "folds", "cuts") if (each := getattr(self, name)) is not None}
+        lengths |= {
+            name: len(each) for name in ("raw", "folds", "cuts", "answers") if (each := getattr(self, name)) is not None
+        }
         if set(lengths.values()) != {count}:
             came = ", ".join(f"{length} {name}" for name, length in lengths.items())
             raise ValueError(f"every photograph needs one of each, got {count} grades and {came}")
@@ -102,6 +106,7 @@ class HeldOut:
             raw=_filled(rows_answered, RAW_COLUMNS),
             folds=rows_answered[fold].fillna(NO_FOLD).to_numpy(dtype=np.int64) if fold in rows_answered else None,
             cuts=cuts if cuts is not None and cuts.shape[1] == len(CUT_COLUMNS) else None,
+            answers=_grades_answered(rows_answered),
         )
 
 
@@ -156,6 +161,14 @@ def _filled(rows: pd.DataFrame, names: Sequence[str]) -> RawOutput | None:
     numbers = {name: pd.to_numeric(rows[name], errors="coerce") for name in names if name in rows}
     filled = [column.to_numpy(dtype=np.float64) for column in numbers.values() if column.notna().all()]
     return np.column_stack(filled) if filled else None
+
+
+def _grades_answered(rows: pd.DataFrame) -> Grades:
+    likeliest = rows[list(PROBABILITIES)].to_numpy(np.float64).argmax(axis=1)
+    if "predicted_grade" not in rows:
+        return np.asarray(likeliest)
+    grades = rows["predicted_grade"].fillna(-1).to_numpy(dtype=np.int64)
+    return np.where(grades >= 0, grades, likeliest)
 
 
 def _groups(rows: pd.DataFrame, by: str) -> tuple[str, ...]:

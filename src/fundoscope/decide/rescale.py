@@ -54,8 +54,8 @@ def calibrated(probabilities: Probabilities, calibrator: Calibrator | None) -> P
             return _shared_out(probabilities, calibrator.apply(log_odds(exceedance(probabilities, REFERABLE))))
 
 
-def fit_calibrator(method: str, probabilities: Probabilities, grades: Grades) -> Calibrator:
-    """Fit the calibrator of a method by maximum likelihood (isotonic: least squares).
+def fit_calibrator(method: str, probabilities: Probabilities, grades: Grades) -> Calibrator | None:
+    """Fit the calibrator of a method by maximum likelihood (isotonic: least squares); None of the method none.
 
     Args:
         method: A name in `METHODS`.
@@ -68,7 +68,7 @@ def fit_calibrator(method: str, probabilities: Probabilities, grades: Grades) ->
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    return _FITS[method](probabilities, grades)
+    return None if method == "none" else _FITS[method](probabilities, grades)
 
 
 def log_probabilities(probabilities: Probabilities) -> RawOutput:
@@ -82,6 +82,7 @@ def cut_log_odds(probabilities: Probabilities) -> RawOutput:
 
 
 METHODS: Final = {
+    "none": "nothing is changed",
     "temperature": "one number for all grades",
     "vector": "a factor and an offset for each grade's log-probability",
     "platt": "a sigmoid of the log-odds of referable",

@@ -54,7 +54,8 @@ class Release:
     """What the probabilities are of, in order: the names of the grades, signs or classes."""
     calibration: dict[str, Any]
     """How raw output becomes probabilities. Task dr-grade: `temperature` (> 0), `grade_cuts` (rising, of the expected
-    grade; none: the median is answered) and, only where there is one, the `calibrator` of what the temperature gives
+    grade; none: the median is answered) and, only where there are such, the `referral_score` that gives the
+    probability of referable disease (`decide.readout`) and the `calibrator` of what these give
     (`decide.calibrators.calibrator_from_dict`). Signs: `temperatures`, one for each. Classes: `temperature`."""
     operating_point: dict[str, Any]
     """How probabilities become a decision. Task dr-grade: when a photograph is referred
@@ -92,11 +93,6 @@ class Release:
     """What its heatmap was tested on: `certificate.Certificate.to_dict()`; empty: it was not tested."""
     column: str = ""
     """The manifest's column that it answers, where the task leaves it open (classes); else empty."""
-
-    @property
-    def temperature(self) -> float:
-        """Temperature of a head that has one (all but signs'), or a regression's standard deviation in grades."""
-        return float(self.calibration["temperature"])
 
     @property
     def grade_cuts(self) -> tuple[float, ...]:

@@ -126,7 +126,7 @@ def test_a_calibrated_copy_verifies_and_grades_with_what_was_fitted(run, tables,
     assert copy.release.grade_cuts == tuple(written["grade_cuts"])
     assert copy.operating_point.threshold == written["threshold"]
     assert (copy.calibrator is None) == (method == "temperature")
-    assert copy.release.temperature == (written["temperature"] or 1.0)
+    assert copy.release.calibration["temperature"] == (written["temperature"] or 1.0)
     assert copy.grade_sets.thresholds.threshold == written["conformal"]["threshold"]
     assert any("networks of folds" in limit for limit in copy.release.limits)
     assert "Calibrated anew" in copy.card
@@ -142,7 +142,8 @@ def test_a_calibrated_copy_verifies_and_grades_with_what_was_fitted(run, tables,
 
 
 def test_threshold_and_cuts_are_points_of_the_new_scale(run, tables, release, tmp_path):
-    status, out, _ = run(*tables, "--release", release, "--json", "--sensitivity", 0.8)
+    arguments = ("--release", release, "--json", "--sensitivity", 0.8, "--method", "temperature")
+    status, out, _ = run(*tables, *arguments)
     written = json.loads(out)
     raw, grades = pd.read_csv(tables[0]).filter(like="raw").to_numpy(), pd.read_csv(tables[1])["grade"].to_numpy()
     given = probabilities("coral", raw, temperature=written["temperature"])
@@ -152,7 +153,8 @@ def test_threshold_and_cuts_are_points_of_the_new_scale(run, tables, release, tm
     scores = exceedance(given, 2)
     assert np.isclose(scores, written["threshold"] + SCORE_TOLERANCE, rtol=1e-9).any()
     assert (scores[grades >= 2] >= written["threshold"] - 1e-12).mean() == pytest.approx(0.8, abs=0.02)
-    assert expected_grade(given).min() < written["grade_cuts"][0] < written["grade_cuts"][3] < 4
+    cuts = written["grade_cuts"]
+    assert not cuts or expected_grade(given).min() < cuts[0] < cuts[3] < 4
 
 
 def test_a_threshold_by_risk_control_says_what_it_promises_and_grades_in_the_copy(run, tables, release, tmp_path):
@@ -177,9 +179,10 @@ def test_calibrating_again_starts_from_the_head_and_leaves_nothing_stale(run, ta
     second = run(*tables, "--release", tmp_path / "first", "--out", tmp_path / "second", "--method", "temperature")
     assert second[0] == 0
 
-    again, straight = open_release(tmp_path / "second"), run(*tables, "--release", release, "--json")[1]
+    arguments = ("--release", release, "--json", "--method", "temperature")
+    again, straight = open_release(tmp_path / "second"), run(*tables, *arguments)[1]
     assert again.calibrator is None
-    assert again.release.temperature == json.loads(straight)["temperature"]
+    assert again.release.calibration["temperature"] == json.loads(straight)["temperature"]
     assert sum("networks of folds" in limit for limit in again.release.limits) == 1
 
 
@@ -211,3 +214,48 @@ def test_retinascans_preset_is_written_and_names_its_columns(run, tables, tmp_pa
     assert "which changes no grade" in out
     assert "Thresholds of the cut logits" in out
     assert len(json.loads((tmp_path / "calibration.json").read_text())["thresholds"]) == 4
+
+
+def test_by_default_the_method_with_the_least_loss_on_other_patients_is_taken_and_said(run, tables):
+    status, out, err = run(*tables, "--json")
+    written = json.loads(out)
+
+    assert status == 0, err
+    losses = written["log_loss_by_method"]
+    assert set(losses) == {"none", "temperature", "vector", "platt", "isotonic", "cuts"}
+    assert losses[written["method"]] == min(losses.values())
+    named = {
+        method: json.loads(run(*tables, "--json", "--method", method)[1])["figures_cross_fitted"]["log_loss"]["after"]
+        for method in losses
+    }
+    for method, loss in losses.items():
+        assert named[method]["estimate"] == pytest.approx(loss), method
+    assert "Chosen by the log loss on other patients: none" in run(*tables)[1]
+
+
+def test_a_release_can_be_read_by_the_mean_of_its_cuts_and_grades_so(run, tables, release, tmp_path):
+    arguments = ("--release", release, "--out", tmp_path / "copy", "--method", "temperature", "--score", "mean")
+    status, out, err = run(*tables, *arguments, "--json")
+    written = json.loads(out)
+
+    assert status == 0, err
+    copy = open_release(tmp_path / "copy")
+    score = copy.grading.readout.referral
+    assert score.to_dict() == written["referral_score"] == copy.release.calibration["referral_score"]
+    raw = pd.read_csv(tables[0]).filter(like="raw").to_numpy()
+    mean = 1 / (1 + np.exp(-(raw @ score.weights + score.offset)))
+    assert exceedance(copy.grading.head_probabilities(raw), 2) == pytest.approx(mean, abs=1e-9)
+    assert run("--help", verb="calibrate")[0] == 0
+    # Calibrated again, it keeps its score.
+    again = run(*tables, "--release", tmp_path / "copy", "--json", "--method", "temperature")[1]
+    assert json.loads(again)["referral_score"] == written["referral_score"]
+
+
+def test_a_score_that_nothing_would_read_is_refused(run, tables, release):
+    for arguments in (
+        ("--method", "temperature"),
+        ("--release", release),
+        ("--release", release, "--method", "vector"),
+    ):
+        status, _, err = run(*tables, *arguments, "--score", "mean")
+        assert (status, "--score mean: expected it with --release and --method temperature" in err) == (2, True), err

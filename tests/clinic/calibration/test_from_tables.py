@@ -87,8 +87,8 @@ def test_a_release_is_calibrated_on_its_own_predictions_of_other_patients_and_it
     copy = write_calibrated(release, tmp_path / "copy", calibrated)
 
     assert (calibrated.record["basis"], calibrated.record["data"]["release"]) == (OWN, release.name)
-    assert calibrated.calibration.fit.temperature == pytest.approx(2, abs=0.5)
-    assert copy.release.calibration["temperature"] == calibrated.calibration.fit.temperature
+    assert calibrated.calibration.fit.readout.temperature == pytest.approx(2, abs=0.5)
+    assert copy.release.calibration["temperature"] == calibrated.calibration.fit.readout.temperature
     assert verify_release(copy.path).passed
 
 

@@ -165,9 +165,9 @@ def test_a_copy_carries_the_calibration_its_threshold_and_its_figures(held, open
     copy = recalibrate_release(opened, tmp_path / "copy", calibration, record)
 
     assert copy.release.calibration == {
-        "temperature": calibration.fit.temperature, "grade_cuts": list(calibration.fit.cuts)
+        "temperature": calibration.fit.readout.temperature, "grade_cuts": list(calibration.fit.cuts)
     }  # fmt: skip
-    assert calibration.fit.temperature == pytest.approx(2, abs=0.6)
+    assert calibration.fit.readout.temperature == pytest.approx(2, abs=0.6)
     point = copy.operating_point
     assert (point.threshold, point.sensitivity) == (calibration.threshold, 0.75)
     assert point.name == "2031-02-03, calibrated anew: finds 75% of the referable photographs that it was set on"

@@ -130,6 +130,8 @@ OPTIONS = [
     ("release.neighbour_metric=cosine", "", "release.neighbours=3"),
     ("release.neighbour_metric=cosine", "", "fit.compare_modes=true"),
     ("release.neighbour_weights=distance", "", "release.neighbours=3"),
+    ("release.score=mean", "network.head=softmax loss.name=cross_entropy", "network.head=cumulative loss.name=coral"),
+    ("release.score=mean", "release.neighbours=3", ""),
     ("release.heatmap_layers=['a']", "release.heatmap=none", "release.heatmap=layer-cam"),
     ("domains.targets=['a']", "", "domains.protocol=leave_one_out"),
     ("domains.never_train=['a']", "", "domains.protocol=leave_one_out"),

@@ -16,13 +16,22 @@ if TYPE_CHECKING:
 
 
 class Method(StrEnum):
-    """Ways to calibrate; what each is, `decide.rescale.METHODS` says."""
+    """Ways to calibrate; what each is, `decide.rescale.METHODS` says. auto: the best of them on other patients."""
 
+    auto = "auto"
+    none = "none"
     temperature = "temperature"
     vector = "vector"
     platt = "platt"
     isotonic = "isotonic"
     cuts = "cuts"
+
+
+class Score(StrEnum):
+    """What referable disease is read from: the names in `decide.readout.SCORES`."""
+
+    cut = "cut"
+    mean = "mean"
 
 
 class Unit(StrEnum):
@@ -55,7 +64,20 @@ def calibrate(
             help="Folder for a calibrated copy of the release; without one, for calibration.json (default: here).",
         ),
     ] = None,
-    method: Annotated[Method, typer.Option(help="How to calibrate.")] = Method.temperature,
+    method: Annotated[
+        Method,
+        typer.Option(
+            help="How to calibrate; auto: by the method with the least log loss on patients that it was not fitted on, "
+            "which may be none."
+        ),
+    ] = Method.auto,
+    score: Annotated[
+        Score | None,
+        typer.Option(
+            help="With --release and --method temperature: what the probability of referable disease is read from, the "
+            "cut between grades 1 and 2 or the mean of all cut logits. Default: as the release does."
+        ),
+    ] = None,
     alpha: Annotated[
         float, typer.Option(min=0.001, max=0.5, help="Share of the prediction sets that may miss the reference grade.")
     ] = 0.1,
@@ -106,11 +128,17 @@ def calibrate(
 
     from fundoscope.clinic.calibration import from_tables
     from fundoscope.clinic.calibration.calibration import Settings
+    from fundoscope.clinic.calibration.choice import AUTO
     from fundoscope.clinic.calibration.recalibration import check_copy, to_json
     from fundoscope.runtime.release import open_release
     from fundoscope.tables.pair import read_pair
 
     _check(preset, release, sensitivity, max_missed)
+    if score is not None and (release is None or method != Method.temperature):
+        raise BadRequest(
+            f"--score {score}: expected it with --release and --method temperature, which alone read it, got "
+            f"{'no --release' if release is None else f'--method {method}'}. Add them, or leave --score out."
+        )
     opened = None if release is None else open_release(release)
     if opened is not None and out is not None:
         check_copy(opened, out, by=by)
@@ -121,11 +149,13 @@ def calibrate(
     else:
         settings = Settings(
             method=str(method),
+            score=str(score or ""),
             alpha=alpha,
             by=by,
             sensitivity=sensitivity or from_tables.default_sensitivity(opened),
             max_missed=max_missed,
             missed_unit=str(missed_unit),
+            cutter=AUTO,
         )
         calibrated = from_tables.calibrate_tables(
             pair, settings, release=opened, held_out=held_out, seed=seed, day=datetime.now(UTC).date()

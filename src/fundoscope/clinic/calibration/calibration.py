@@ -7,23 +7,24 @@ handed on is then fitted on all of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from fundoscope.arrays import Grades, Probabilities, RawOutput
-from fundoscope.decide.calibrate import CUTTERS, Cuts, answered_grades, fit_temperature
+from fundoscope.decide.calibrate import CUTTERS, Cuts, answered_grades
 from fundoscope.decide.calibrators import Calibrator, cross_fit_predict
 from fundoscope.decide.conformal import Conformal, Sets, fit_conformal
-from fundoscope.decide.heads import exceedance, expected_grade, probabilities
+from fundoscope.decide.heads import exceedance, expected_grade
 from fundoscope.decide.held_out import NO_FOLD, HeldOut
+from fundoscope.decide.readout import Readout, fit_readout
 from fundoscope.decide.referral import fit_threshold
 from fundoscope.decide.rescale import calibrated, fit_calibrator
 from fundoscope.decide.risk_control import RiskControl, fit_risk_control
 from fundoscope.errors import BadTable
-from fundoscope.evaluation.statistics.agreement import Values
+from fundoscope.evaluation.statistics.agreement import Values, agreement_statistics, confusions
 from fundoscope.evaluation.statistics.interval import Interval, Weights, patient_intervals
 from fundoscope.evaluation.statistics.rates import wilson
 from fundoscope.evaluation.statistics.reliability import (
@@ -38,6 +39,23 @@ from fundoscope.grades import GRADES, REFERABLE
 FOLDS: Final = 5
 """Folds that patients are divided into where the predictions have none that keep them together."""
 
+FIGURE_NAMES: Final = {
+    "log_loss": "log loss",
+    "calibration_error": "calibration error of the likeliest grade",
+    "brier": "Brier score",
+    "accuracy": "accuracy of the grade answered",
+    "quadratic_kappa": "quadratic kappa of the grade answered",
+}
+"""What is measured before and after, and in words."""
+
+HIGHER_IS_BETTER: Final = ("accuracy", "quadratic_kappa")
+
+UNCHANGED: Final = 1e-9
+"""Changes up to this are of arithmetic."""
+
+Folds = tuple[Int[np.ndarray, " photo"], bool]
+"""Number of each photograph's fold, and whether the folds are the predictions' own."""
+
 Scores = Float[np.ndarray, "photo score"]
 """Input of a calibration: raw outputs of a head, or probabilities."""
 
@@ -47,7 +65,7 @@ class Settings:
     """How to calibrate."""
 
     method: str
-    """A name in `rescale.METHODS`."""
+    """A name in `rescale.METHODS`, or `choice.AUTO`."""
     alpha: float = 0.1
     """Share of sets that may miss the reference grade."""
     by: str = ""
@@ -59,15 +77,17 @@ class Settings:
     on average, in (0, 1). None: by `sensitivity`."""
     missed_unit: str = "patient"
     """With `max_missed`: what counts as missed, a name in `risk_control.LOSSES`."""
+    score: str = ""
+    """What a release's readout reads referable disease from: a name in `decide.readout.SCORES`; blank: as it does."""
     cutter: str = "kappa"
-    """How the cuts of the expected grade are set: a name in `decide.calibrate.CUTTERS`."""
+    """How the cuts of the expected grade are set: a name in `decide.calibrate.CUTTERS`, or `choice.AUTO`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
     """What was fitted on one set of photographs."""
 
-    temperature: float | None
+    readout: Readout | None
     """Of the head, where that is what is calibrated."""
     calibrator: Calibrator | None
     cuts: Cuts
@@ -82,9 +102,13 @@ class Source:
     base: Probabilities
     """What a calibrator reads: probabilities before any other calibrator."""
     head: str = ""
-    """Of a release whose temperature is fitted anew: a name in `decide.heads.HEADS`; blank: `base` is calibrated."""
+    """Of a release whose readout is fitted anew: a name in `decide.heads.HEADS`; blank: `base` is calibrated."""
     raw: RawOutput | None = None
     """Raw outputs, where `head` is given."""
+    score: str = "cut"
+    """What the readout reads referable disease from: a name in `decide.readout.SCORES`."""
+    cuts: Cuts | None = None
+    """The system's own cuts, which stay where nothing is changed; None: not known."""
 
     @property
     def scores(self) -> Scores:
@@ -92,18 +116,18 @@ class Source:
         return self.base if self.raw is None else self.raw
 
     def fit(self, scores: Scores, grades: Grades, settings: Settings) -> Fit:
-        """Fit temperature or calibrator, and the cuts of the calibrated expected grade."""
+        """Fit readout or calibrator, and the cuts of the calibrated expected grade."""
         if self.head:
-            blank = Fit(fit_temperature(self.head, scores, grades), None, (0.0,) * 4)
+            blank = Fit(fit_readout(self.head, scores, grades, score=self.score), None, ())
         else:
-            blank = Fit(None, fit_calibrator(settings.method, scores, grades), (0.0,) * 4)
+            blank = Fit(None, fit_calibrator(settings.method, scores, grades), ())
+        if settings.method == "none" and self.cuts is not None:
+            return replace(blank, cuts=self.cuts)
         return replace(blank, cuts=CUTTERS[settings.cutter](expected_grade(self.apply(blank, scores)), grades))
 
     def apply(self, fit: Fit, scores: Scores) -> Probabilities:
         """Calibrate scores."""
-        if fit.temperature is not None:
-            return probabilities(self.head, scores, temperature=fit.temperature)
-        return calibrated(scores, fit.calibrator)
+        return calibrated(scores, fit.calibrator) if fit.readout is None else fit.readout.probabilities(scores)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +164,8 @@ class Calibration:
     folds: int
     own_folds: bool
     """The folds are the predictions' own; otherwise patients were divided into folds here."""
+    losses: dict[str, float] = field(default_factory=dict)
+    """Cross-fitted log loss of every method that was tried, where the method was chosen by it; else empty."""
 
     def warnings(self) -> tuple[str, ...]:
         """Return what a user of the calibration has to know."""
@@ -154,16 +180,40 @@ class Calibration:
                 f"Calibrated by {self.settings.method}, the log loss on other patients is not better than before (see "
                 "change): these photographs give no reason to change the probabilities so."
             )
+        if self.lowered:
+            listed = ", ".join(
+                f"{FIGURE_NAMES[name]} from {of['before'].estimate:.3f} to {of['after'].estimate:.3f}"
+                for name, of in self.lowered.items()
+            )
+            warnings.append(f"On other patients this calibration makes worse: {listed}.")
         return tuple(warnings)
 
     @property
     def worse(self) -> bool:
-        """Whether other patients' log loss rose, or stayed."""
-        return bool(self.figures["log_loss"]["change"].estimate >= 0)
+        """Whether other patients' log loss rose, or stayed although something was changed."""
+        change = self.figures["log_loss"]["change"].estimate
+        return bool(change > 0 or (change == 0 and self.settings.method != "none"))
+
+    @property
+    def lowered(self) -> dict[str, dict[str, Interval]]:
+        """The figures but for the log loss that are worse than before, by their estimates."""
+        # Written so that an undefined figure is not called worse.
+        signs = {name: -1 if name in HIGHER_IS_BETTER else 1 for name in self.figures if name != "log_loss"}
+        return {
+            name: self.figures[name]
+            for name, sign in signs.items()
+            if sign * self.figures[name]["change"].estimate > UNCHANGED
+        }
 
 
 def calibrate(
-    held: HeldOut, source: Source, settings: Settings, *, rng: np.random.Generator, resamples: int = 2000
+    held: HeldOut,
+    source: Source,
+    settings: Settings,
+    *,
+    rng: np.random.Generator,
+    resamples: int = 2000,
+    folds: Folds | None = None,
 ) -> Calibration:
     """Fit on held-out photographs, and measure on each fold what was fitted on the others.
 
@@ -173,6 +223,7 @@ def calibrate(
         settings: How.
         rng: Divides patients into folds where there are none, and draws bootstrap samples.
         resamples: Bootstrap samples for each interval.
+        folds: As `folds_of` gave them; None: they are made here.
 
     Raises:
         BadTable: If there are too few patients, or a fold lacks what the method needs.
@@ -183,9 +234,36 @@ def calibrate(
             f"predictions: expected photographs of grade {REFERABLE} or above, which set the referral threshold, got "
             f"none of {len(held.grades)}. Add some."
         )
-    folds, own = folds_of(held, rng)
+    parts, own = folds_of(held, rng) if folds is None else folds
+    after, answers = cross_fitted_answers(held, source, settings, parts)
+    fit = source.fit(source.scores, held.grades, settings)
+    cross_fitted = replace(held, probabilities=after)
+    sets = cross_sets(cross_fitted, answers, parts, settings)
+    risk = _risk(cross_fitted, settings)
+    return Calibration(
+        settings=settings,
+        fit=fit,
+        threshold=_threshold(source.apply(fit, source.scores), held, settings) if risk is None else risk.threshold,
+        risk=risk,
+        conformal=fit_conformal(cross_fitted, alpha=settings.alpha, by=settings.by, answers=answers),
+        figures=_figures(source.given, after, held, answers, rng=rng, resamples=resamples),
+        coverage=coverage_of(sets, cross_fitted, rng=rng, resamples=resamples),
+        photographs=len(held.grades),
+        patients=len(np.unique(held.patients)),
+        folds=len(np.unique(parts)),
+        own_folds=own,
+    )
+
+
+def cross_fitted_answers(
+    held: HeldOut, source: Source, settings: Settings, folds: Int[np.ndarray, " photo"]
+) -> tuple[Probabilities, Grades]:
+    """Return probabilities and answered grades of each fold, by what was fitted on the other folds.
+
+    Raises:
+        BadTable: If a fold lacks what the method needs.
+    """
     try:
-        fit = source.fit(source.scores, held.grades, settings)
         crossed = cross_fit_predict(
             lambda scores, grades: source.fit(scores, grades, settings),
             lambda fitted, scores: _answers(source, fitted, scores),
@@ -198,24 +276,7 @@ def calibrate(
             f"predictions: expected photographs enough to fit {settings.method} on each part of "
             f"{len(np.unique(folds))} folds, got too few: {problem}. Add photographs, or choose --method temperature."
         ) from None
-    # (photo, 6): calibrated probabilities by what was fitted on the other folds, and the grade answered
-    after, answers = crossed[:, :GRADES], crossed[:, GRADES].astype(np.int64)
-    cross_fitted = replace(held, probabilities=after)
-    sets = cross_sets(cross_fitted, answers, folds, settings)
-    risk = _risk(cross_fitted, settings)
-    return Calibration(
-        settings=settings,
-        fit=fit,
-        threshold=_threshold(source.apply(fit, source.scores), held, settings) if risk is None else risk.threshold,
-        risk=risk,
-        conformal=fit_conformal(cross_fitted, alpha=settings.alpha, by=settings.by, answers=answers),
-        figures=_figures(source.given, after, held, rng=rng, resamples=resamples),
-        coverage=coverage_of(sets, cross_fitted, rng=rng, resamples=resamples),
-        photographs=len(held.grades),
-        patients=len(np.unique(held.patients)),
-        folds=len(np.unique(folds)),
-        own_folds=own,
-    )
+    return crossed[:, :GRADES], crossed[:, GRADES].astype(np.int64)
 
 
 def _threshold(calibrated_on_all: Probabilities, held: HeldOut, settings: Settings) -> float:
@@ -231,7 +292,7 @@ def _risk(cross_fitted: HeldOut, settings: Settings) -> RiskControl | None:
     return fit_risk_control(cross_fitted, alpha=settings.max_missed, unit=settings.missed_unit)
 
 
-def folds_of(held: HeldOut, rng: np.random.Generator) -> tuple[Int[np.ndarray, " photo"], bool]:
+def folds_of(held: HeldOut, rng: np.random.Generator) -> Folds:
     """Return a fold for each photograph, a patient's all in one, and whether they are the predictions' own.
 
     Raises:
@@ -292,26 +353,43 @@ def _part(held: HeldOut, mine: np.ndarray) -> HeldOut:
 
 
 def _figures(
-    before: Probabilities, after: Probabilities, held: HeldOut, *, rng: np.random.Generator, resamples: int
+    before: Probabilities,
+    after: Probabilities,
+    held: HeldOut,
+    answers: Grades,
+    *,
+    rng: np.random.Generator,
+    resamples: int,
 ) -> dict[str, dict[str, Interval]]:
     measured: dict[str, Callable[[Weights, Probabilities, Grades], Values]] = {
         "log_loss": log_losses,
         "calibration_error": calibration_errors,
         "brier": brier_scores,
     }
+    # What was answered before is compared only where it is known.
+    earlier = held.answers
+    answered = () if earlier is None else ("accuracy", "quadratic_kappa")
 
     def statistics(weights: Weights) -> dict[str, Values]:
         values: dict[str, Values] = {}
         for name, compute in measured.items():
             old, new = compute(weights, before, held.grades), compute(weights, after, held.grades)
             values |= {f"{name} before": old, f"{name} after": new, f"{name} change": new - old}
+        if earlier is not None:
+            of_old, of_new = (
+                agreement_statistics(confusions(weights, held.grades, grades)) for grades in (earlier, answers)
+            )
+            for name in answered:
+                old, new = of_old[name], of_new[name]
+                values |= {f"{name} before": old, f"{name} after": new, f"{name} change": new - old}
         return values
 
+    names = (*measured, *answered)
     intervals = patient_intervals(statistics, held.patients, rng=rng, resamples=resamples)
     intervals |= {
         name: without_interval(own) for name, own in intervals.items() if name.startswith("calibration_error")
     }
-    return {name: {when: intervals[f"{name} {when}"] for when in ("before", "after", "change")} for name in measured}
+    return {name: {when: intervals[f"{name} {when}"] for when in ("before", "after", "change")} for name in names}
 
 
 def _share(

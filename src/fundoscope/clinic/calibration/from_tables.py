@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fundoscope.clinic.calibration.calibration import Calibration, Settings, calibrate
+from fundoscope.clinic.calibration.calibration import Calibration, Settings, Source
+from fundoscope.clinic.calibration.choice import calibrate_by_choice
 from fundoscope.clinic.calibration.recalibration import (
     calibration_to_dict,
     cutter_of,
@@ -72,10 +73,13 @@ def calibrate_tables(
         BadRequest: If the release is calibrated in a way that a table cannot undo.
     """
     held, basis = _held_out(pair, release, by=settings.by, held_out=held_out)
-    source = source_of(held, release, method=settings.method, path=pair.predictions)
     if release is not None:
         settings = replace(settings, cutter=cutter_of(release))
-    calibration = calibrate(held, source, settings, rng=np.random.default_rng(seed))
+
+    def source(method: str) -> Source:
+        return source_of(held, release, method=method, path=pair.predictions, score=settings.score)
+
+    calibration = calibrate_by_choice(held, source, settings, rng=np.random.default_rng(seed))
     record = calibration_to_dict(
         calibration,
         data=pair.data if release is None else pair.data | {"release": release.name},

@@ -14,7 +14,7 @@ from fundoscope.clinic.commissioning.protocol import PROTOCOL, READABLE
 from fundoscope.clinic.documents import card_of_copy, earlier_figures
 from fundoscope.decide.calibrate import CUTTERS, cuts_words
 from fundoscope.decide.conformal import GROUPED_BY, GradeSets
-from fundoscope.decide.heads import outputs_of, probabilities
+from fundoscope.decide.heads import outputs_of
 from fundoscope.decide.held_out import HeldOut
 from fundoscope.decide.referral import OperatingPoint
 from fundoscope.decide.risk_control import PROMISE
@@ -31,8 +31,15 @@ SCHEMA: Final = 1
 NO_LONGER: Final = "The guarantee of its commissioning was for the earlier scores and is gone: commission the copy."
 
 
-def source_of(held: HeldOut, opened: OpenRelease | None, *, method: str, path: Path) -> Source:
+def source_of(held: HeldOut, opened: OpenRelease | None, *, method: str, path: Path, score: str = "") -> Source:
     """Choose what is calibrated: a release's raw outputs as it reads them, or the probabilities of a table.
+
+    Args:
+        held: The photographs.
+        opened: The release that answered; None: only the table is known.
+        method: A name in `rescale.METHODS`.
+        path: Of the table; named in messages.
+        score: What referable disease is to be read from, with the method temperature; blank: as the release does.
 
     Raises:
         BadTable: If the table lacks the raw outputs of the release's head.
@@ -47,7 +54,8 @@ def source_of(held: HeldOut, opened: OpenRelease | None, *, method: str, path: P
                 f"{opened.path}: expected a release whose votes are not calibrated yet, got one with a calibrator. "
                 "Calibrate the release that it was made from."
             )
-        return Source(held.probabilities, held.probabilities)
+        cuts = release.grade_cuts if method == "none" else None
+        return Source(held.probabilities, held.probabilities, cuts=cuts)
     outputs = outputs_of(opened.grading.release.head)
     if held.raw is None or held.raw.shape[1] != outputs:
         came = "none" if held.raw is None else f"{held.raw.shape[1]} columns"
@@ -56,8 +64,12 @@ def source_of(held: HeldOut, opened: OpenRelease | None, *, method: str, path: P
             f"{came}. Give the table as the release or its run wrote it."
         )
     now = head_probabilities(opened, held.raw)
-    base = probabilities(release.head, held.raw, temperature=release.temperature)
-    return Source(now, base, release.head, held.raw) if method == "temperature" else Source(now, base)
+    if method == "none":
+        return Source(now, now, cuts=release.grade_cuts)
+    readout = opened.grading.readout
+    if method == "temperature":
+        return Source(now, now, release.head, held.raw, score=score or readout.score)
+    return Source(now, readout.probabilities(held.raw))
 
 
 def cutter_of(opened: OpenRelease | None) -> str:
@@ -95,7 +107,11 @@ def calibration_to_dict(
         "folds": calibration.folds,
         "folds_are_the_predictions_own": calibration.own_folds,
         "method": calibration.settings.method,
-        "temperature": fit.temperature,
+        "log_loss_by_method": calibration.losses,
+        "temperature": None if fit.readout is None else fit.readout.temperature,
+        "referral_score": None
+        if fit.readout is None or fit.readout.referral is None
+        else fit.readout.referral.to_dict(),
         "calibrator": None if fit.calibrator is None else fit.calibrator.to_dict(),
         "grade_cuts": list(fit.cuts),
         "threshold": calibration.threshold,
@@ -167,12 +183,12 @@ def was_commissioned(opened: OpenRelease) -> bool:
 
 def _described(opened: OpenRelease, calibration: Calibration, written: Mapping[str, Any]) -> Release:
     original, fit = opened.release, calibration.fit
-    parameters: dict[str, Any] = {
-        "temperature": original.temperature if fit.temperature is None else fit.temperature,
-        "grade_cuts": list(fit.cuts),
-    }
-    if fit.calibrator is not None:
-        parameters["calibrator"] = fit.calibrator.to_dict()
+    # A calibrator reads what the release's own readout gives; a new readout takes the place of both.
+    readout = opened.grading.readout if fit.readout is None else fit.readout
+    parameters = readout.to_dict() | {"grade_cuts": list(fit.cuts)}
+    calibrator = opened.calibrator if calibration.settings.method == "none" else fit.calibrator
+    if calibrator is not None:
+        parameters["calibrator"] = calibrator.to_dict()
     point = OperatingPoint(
         name=f"{written['date']}, calibrated anew: finds {calibration.settings.sensitivity:.0%} of the referable "
         "photographs that it was set on",

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from fundoscope.clinic.calibration.calibration import FIGURE_NAMES
 from fundoscope.decide.calibrate import cuts_words
 from fundoscope.decide.rescale import METHODS
 from fundoscope.pages import stored_interval_words
 
-_NAMES: Final = {
-    "log_loss": "log loss",
-    "calibration_error": "calibration error of the likeliest grade",
-    "brier": "Brier score",
-    "quadratic_kappa": "quadratic kappa",
+_NAMES: Final = FIGURE_NAMES | {
     "prototypes_log_loss": "prototypes' log loss",
     "prototypes_calibration_error": "prototypes' calibration error",
     "prototypes_brier": "prototypes' Brier score",
@@ -39,6 +36,9 @@ def details(written: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _fitted(written: Mapping[str, Any]) -> Iterator[str]:
+    if losses := written["log_loss_by_method"]:
+        listed = ", ".join(f"{method} {loss:.4f}" for method, loss in losses.items())
+        yield f"Chosen by the log loss on other patients: {listed}."
     if written["temperature"] is not None:
         yield f"Temperature {written['temperature']:.4f}."
     else:

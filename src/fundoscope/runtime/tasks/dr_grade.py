@@ -14,8 +14,9 @@ from fundoscope.arrays import Grades, Probabilities, RawOutput, Scores
 from fundoscope.decide.calibrate import Cuts, answered_grades, cuts_words
 from fundoscope.decide.calibrators import Calibrator, calibrator_from_dict
 from fundoscope.decide.conformal import UNITS, GradeSets
-from fundoscope.decide.heads import HEADS, exceedance, outputs_of, probabilities
+from fundoscope.decide.heads import CUT_HEADS, HEADS, exceedance, outputs_of, probabilities
 from fundoscope.decide.neighbours import Neighbours, Voting, neighbour_probabilities
+from fundoscope.decide.readout import SCORES, Readout, ReferralScore
 from fundoscope.decide.referral import (
     CANNOT_GRADE,
     DECISION_WORDS,
@@ -102,12 +103,13 @@ class GradeAnswerer(Answerer):
     """How a release grades: head or votes, calibration, cuts of the expected grade, referral threshold."""
 
     release: Release
-    temperature: float
+    readout: Readout
+    """How raw outputs become probabilities."""
     cuts: Cuts
     """Expected grades at which the reported grade steps up; none where the median grade is reported."""
     operating_point: OperatingPoint
     calibrator: Calibrator | None
-    """What corrects the head's probabilities; None: its temperature alone."""
+    """What corrects the probabilities that are read out; None: nothing."""
     grade_sets: GradeSets | None
     neighbours: Neighbours | None
     """Graded photographs that vote on the grade, where the release grades so."""
@@ -118,8 +120,8 @@ class GradeAnswerer(Answerer):
         return GradeAnswer()
 
     def head_probabilities(self, raw: RawOutput) -> Probabilities:
-        """Return probabilities of the head, by its temperature and corrected by its calibrator."""
-        return calibrated(probabilities(self.release.head, raw, temperature=self.temperature), self.calibrator)
+        """Return probabilities of the head, as they are read out and corrected by the calibrator."""
+        return calibrated(self.readout.probabilities(raw), self.calibrator)
 
     def answer(self, evidence: Evidence) -> GradeAnswer:
         """Grade one photograph (`calibrate.answered_grades`); a referable grade is referred, whatever the threshold."""
@@ -208,10 +210,11 @@ class GradeAnswerer(Answerer):
         }
 
     def facts(self) -> dict[str, str]:
-        """Return temperature, cuts, threshold, votes, calibrator and sets."""
+        """Return readout, cuts, threshold, votes, calibrator and sets."""
         release, sets = self.release, self.grade_sets
         return {
-            "head": f"{release.head}, temperature {self.temperature:.3f}",
+            "head": f"{release.head}, temperature {self.readout.temperature:.3f}",
+            "referable by": SCORES[self.readout.score],
             "grade cuts": cuts_words(self.cuts, ".2f"),
             "referred": f"from a probability of {self.operating_point.threshold:.3f} that the grade is {REFERABLE} or "
             f"higher ({self.operating_point.name}), and with such a grade",
@@ -283,7 +286,7 @@ class DrGrade(Task):
         return outputs_of(head)
 
     def answerer(self, release: Release, refuse: Refusal, *, neighbours: Neighbours | None = None) -> GradeAnswerer:
-        """Read temperature, cuts, calibrator, threshold and sets."""
+        """Read readout, cuts, calibrator, threshold and sets."""
         calibrator = _calibrator(release.calibration, refuse)
         part = "operating_point"
         try:
@@ -296,7 +299,7 @@ class DrGrade(Task):
             raise refuse("operating_point.cut", "referable", point.cut)
         return GradeAnswerer(
             release=release,
-            temperature=checked_temperature(release.calibration["temperature"], "calibration.temperature", refuse),
+            readout=_readout(release, refuse),
             cuts=tuple(float(cut) for cut in release.calibration["grade_cuts"]),
             operating_point=point,
             calibrator=calibrator,
@@ -361,9 +364,23 @@ def _set_words(grades: str, alpha: float) -> str:
     return f"{percent(1 - alpha)} prediction set: {listed}."
 
 
+def _readout(release: Release, refuse: Refusal) -> Readout:
+    temperature = checked_temperature(release.calibration["temperature"], "calibration.temperature", refuse)
+    if "referral_score" not in release.calibration:
+        return Readout(head=release.head, temperature=temperature)
+    if release.head not in CUT_HEADS:
+        raise refuse("calibration.referral_score", f"none with the head {release.head}, which has no cuts", "one")
+    try:
+        referral = ReferralScore.from_dict(release.calibration["referral_score"])
+    except FAULTS as problem:
+        raise refuse("calibration.referral_score", "one that this version can run", str(problem)) from None
+    return Readout(head=release.head, temperature=temperature, referral=referral)
+
+
 def _calibrator(calibration: dict[str, Any], refuse: Refusal) -> Calibrator | None:
-    if set(calibration) - {"calibrator"} != {"temperature", "grade_cuts"}:
-        raise refuse("calibration", "temperature and grade_cuts (and a calibrator)", sorted(calibration))
+    if set(calibration) - {"calibrator", "referral_score"} != {"temperature", "grade_cuts"}:
+        expected = "temperature and grade_cuts (and a calibrator or a referral_score)"
+        raise refuse("calibration", expected, sorted(calibration))
     cuts = calibration["grade_cuts"]
     numbers = isinstance(cuts, list | tuple) and len(cuts) in (0, GRADES - 1)
     # Written so that NaN, which is neither above nor below anything, is none of these.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from fundoscope.decide.heads import CUT_HEADS
 from fundoscope.errors import BadExperiment
 from fundoscope.photo.recipe import Recipe
 from fundoscope.training.experiment.bounds import Bounds, check_bounds, check_name
@@ -240,6 +241,10 @@ READERS: Final[dict[str, tuple[Read, str]]] = {
     "fit.patience": (lambda e: _watched(e), "held-out photographs: data.validate, data.folds or a domains.protocol"),
     "release.neighbour_metric": (lambda e: _votes(e), "release.neighbours or fit.compare_modes"),
     "release.neighbour_weights": (lambda e: _votes(e), "release.neighbours or fit.compare_modes"),
+    "release.score": (
+        lambda e: e.network.head in CUT_HEADS and not e.release.neighbours,
+        f"network.head {' or '.join(CUT_HEADS)}, whose grades are not votes",
+    ),
     "release.heatmap_layers": (lambda e: e.release.heatmap != "none", "a release.heatmap"),
     "domains.targets": (lambda e: e.domains.protocol != "none", "a domains.protocol"),
     "domains.never_train": (lambda e: e.domains.protocol != "none", "a domains.protocol"),

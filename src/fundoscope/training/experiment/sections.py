@@ -297,6 +297,9 @@ class Release:
     """Out-of-fold sensitivity for referable retinopathy that the referral threshold is set to."""
     cuts: Literal["kappa", "rounded", "median"] = "kappa"
     """The grade answered: the expected one by cuts fitted for quadratic kappa, or rounded; or the median."""
+    score: Literal["cut", "mean"] = "cut"
+    """What the probability of referable disease is read from: the cut between grades 1 and 2, or the mean of all four
+    cut logits (heads coral and cumulative only)."""
     neighbours: int = 0
     """Grade by so many nearest training photographs instead of by the head; 0: by the head. RetinaScan: 10."""
     neighbour_metric: Literal["euclidean", "cosine"] = "euclidean"

@@ -12,11 +12,12 @@ from jaxtyping import Float, Int
 
 from fundoscope.arrays import Grades, Probabilities
 from fundoscope.decide.binary import fit_class_temperature, fit_sign
-from fundoscope.decide.calibrate import CUTTERS, Cuts, answered_grades, fit_temperature
+from fundoscope.decide.calibrate import CUTTERS, Cuts, answered_grades
 from fundoscope.decide.calibrators import cross_fit_predict
 from fundoscope.decide.conformal import GradeSets, fit_conformal
-from fundoscope.decide.heads import expected_grade, probabilities
+from fundoscope.decide.heads import expected_grade
 from fundoscope.decide.held_out import NO_FOLD, HeldOut
+from fundoscope.decide.readout import Readout, fit_readout
 from fundoscope.decide.referral import OperatingPoint, fit_threshold
 from fundoscope.errors import BadRelease
 from fundoscope.runtime.tasks.dr_grade import REFERABLE_GRADES, referable, referable_probability
@@ -65,11 +66,18 @@ def _calibrate_grades(finished: Finished) -> Calibrated:
         )
     votes = voting_of(experiment.release) is not None
     scores = answers[list(PROBABILITIES)].to_numpy(np.float64) if votes else _raw(finished)
-    reader = Calibrating(None if votes else experiment.network.head, experiment.release.cuts)
-    temperature, cuts = fitted = reader.fit(scores, grades)
+    release = experiment.release
+    reader = Calibrating(None if votes else experiment.network.head, release.cuts, release.score)
+    try:
+        readout, cuts = fitted = reader.fit(scores, grades)
+    except ValueError as problem:
+        raise BadRelease(
+            f"{finished.where}: expected held-out predictions that the release can be calibrated on, got: {problem}. "
+            "Add photographs, or train longer"
+        ) from None
     by_grade = reader.apply(fitted, scores)[:, :-1]
     sets = fit_grade_sets(reader, scores, finished.reference, answers)
-    sensitivity = experiment.release.sensitivity
+    sensitivity = release.sensitivity
     point = OperatingPoint(
         name=_point_name(finished),
         cut="referable",
@@ -77,7 +85,7 @@ def _calibrate_grades(finished: Finished) -> Calibrated:
         sensitivity=sensitivity,
     )
     return Calibrated(
-        calibration={"temperature": temperature, "grade_cuts": list(cuts)},
+        calibration={"temperature": 1.0} | ({} if readout is None else readout.to_dict()) | {"grade_cuts": list(cuts)},
         operating_point=point.to_dict(),
         conformal=sets.to_dict(),
         warnings=tuple(sets.thresholds.warnings()),
@@ -130,31 +138,34 @@ def _point_name(finished: Finished) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Calibrating:
-    """How held-out scores become grades: a temperature, then cuts."""
+    """How held-out scores become grades: a readout, then cuts."""
 
     head: str | None
-    """The scores are this head's raw outputs; None: they are probabilities, which have no temperature."""
+    """The scores are this head's raw outputs; None: they are probabilities, which are read as they are."""
     cutter: str
     """A name in `decide.calibrate.CUTTERS`."""
+    score: str = "cut"
+    """What referable disease is read from: a name in `decide.readout.SCORES`."""
 
-    def fit(self, scores: Scores, grades: Grades) -> tuple[float, Cuts]:
-        """Return the temperature (1 of probabilities) and cuts of held-out photographs."""
-        temperature = 1.0 if self.head is None else fit_temperature(self.head, scores, grades)
-        return temperature, CUTTERS[self.cutter](expected_grade(self._probabilities(temperature, scores)), grades)
+    def fit(self, scores: Scores, grades: Grades) -> tuple[Readout | None, Cuts]:
+        """Return the readout (None of probabilities) and cuts of held-out photographs."""
+        readout = None if self.head is None else fit_readout(self.head, scores, grades, score=self.score)
+        return readout, CUTTERS[self.cutter](expected_grade(_read(readout, scores)), grades)
 
-    def apply(self, fitted: tuple[float, Cuts], scores: Scores) -> Float[np.ndarray, "photo 6"]:
+    def apply(self, fitted: tuple[Readout | None, Cuts], scores: Scores) -> Float[np.ndarray, "photo 6"]:
         """Return probabilities and, behind them, the grade answered."""
-        by_grade = self._probabilities(fitted[0], scores)  # (photo, 5)
+        by_grade = _read(fitted[0], scores)  # (photo, 5)
         return np.column_stack([by_grade, answered_grades(by_grade, fitted[1])])
 
-    def _probabilities(self, temperature: float, scores: Scores) -> Probabilities:
-        return scores if self.head is None else probabilities(self.head, scores, temperature=temperature)
+
+def _read(readout: Readout | None, scores: Scores) -> Probabilities:
+    return scores if readout is None else readout.probabilities(scores)
 
 
 def fit_grade_sets(
     calibrating: Calibrating, scores: Scores, reference: pd.DataFrame, answers: pd.DataFrame
 ) -> GradeSets:
-    """Return sets that begin with the answered grade, from scores whose temperature and cuts are of other patients.
+    """Return sets that begin with the answered grade, from scores whose readout and cuts are of other patients.
 
     Args:
         calibrating: How the release reads scores.

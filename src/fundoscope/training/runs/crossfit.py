@@ -10,8 +10,9 @@ from jaxtyping import Int
 
 from fundoscope.arrays import Grades, RawOutput
 from fundoscope.decide.binary import class_probabilities, fit_class_temperature, fit_sign, sign_probabilities
-from fundoscope.decide.calibrate import CUTTERS, answered_grades, fit_temperature
-from fundoscope.decide.heads import expected_grade, outputs_of, probabilities
+from fundoscope.decide.calibrate import CUTTERS, answered_grades
+from fundoscope.decide.heads import expected_grade, outputs_of
+from fundoscope.decide.readout import fit_readout
 from fundoscope.decide.referral import decide_photo, fit_threshold
 from fundoscope.runtime.tasks.dr_grade import referable, referable_probability
 from fundoscope.runtime.tasks.signs import UNCALIBRATED_THRESHOLD, sign_columns
@@ -37,7 +38,9 @@ def cross_fit_answers(frame: pd.DataFrame, reference: Values, experiment: Experi
     if target.kind == "classes":
         return cross_fit_classes(frame, reference, target.names)
     votes, head = release.neighbours > 0, experiment.network.head
-    return cross_fit(frame, reference, head, sensitivity=release.sensitivity, cuts=release.cuts, votes=votes)
+    return cross_fit(
+        frame, reference, head, sensitivity=release.sensitivity, cuts=release.cuts, score=release.score, votes=votes
+    )
 
 
 def cross_fit_signs(
@@ -89,11 +92,18 @@ def _raw(frame: pd.DataFrame, outputs: int) -> RawOutput:
 
 
 def cross_fit(
-    frame: pd.DataFrame, grades: Grades, head: str, *, sensitivity: float, cuts: str = "kappa", votes: bool = False
+    frame: pd.DataFrame,
+    grades: Grades,
+    head: str,
+    *,
+    sensitivity: float,
+    cuts: str = "kappa",
+    score: str = "cut",
+    votes: bool = False,
 ) -> pd.DataFrame:
     """Calibrate out-of-fold predictions without letting a fold see its own grades.
 
-    Temperature, grade cuts and referral threshold are those a release would be given, but fitted
+    Readout, grade cuts and referral threshold are those a release would be given, but fitted
     for each fold on the other folds: figures computed from the result flatter nobody.
 
     Args:
@@ -102,7 +112,8 @@ def cross_fit(
         head: The head that gave the raw outputs.
         sensitivity: For referable retinopathy, that the threshold is fitted to.
         cuts: How the cuts of the expected grade are set: a name in `decide.calibrate.CUTTERS`.
-        votes: p0..p4 are the votes of neighbours: no temperature is fitted, they stay as they are.
+        score: What referable disease is read from: a name in `decide.readout.SCORES`.
+        votes: p0..p4 are the votes of neighbours: nothing is fitted to them, they stay as they are.
 
     Returns:
         The table with p0..p4, p_referable, grade and decision. A single fold has no others: it is
@@ -116,8 +127,7 @@ def cross_fit(
     answered = frame.assign(decision="")
     for fold in np.unique(folds):
         of_fold, others = folds == fold, folds != fold
-        temperature = 1.0 if votes else fit_temperature(head, raw[others], grades[others])
-        calibrated = voted if votes else probabilities(head, raw, temperature=temperature)
+        calibrated = voted if votes else fit_readout(head, raw[others], grades[others], score=score).probabilities(raw)
         fitted, held_out = calibrated[others], calibrated[of_fold]
         passes = CUTTERS[cuts](expected_grade(fitted), grades[others])
         positive = referable(grades[others])

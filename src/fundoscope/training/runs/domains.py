@@ -35,7 +35,7 @@ from fundoscope.training.experiment.bounds import LONGEST_NAME
 from fundoscope.training.experiment.photographs import Domains
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.networks.grading import GradingNetwork
-from fundoscope.training.runs.crossfit import cross_fit
+from fundoscope.training.runs.crossfit import cross_fit_answers
 from fundoscope.training.runs.fits import fit_network
 from fundoscope.training.runs.folder import write_place
 from fundoscope.training.runs.held_out import check_sources
@@ -263,8 +263,4 @@ def _out_of_fold(experiment: Experiment, frame: pd.DataFrame, answers: pd.DataFr
     """Each source's photographs, with what the others' set temperature, cuts and threshold to."""
     grade = dict(zip(frame["image"], frame["grade"], strict=True))
     grades = np.array([int(grade[image]) for image in answers["image"]], dtype=np.int64)
-    release, head = experiment.release, experiment.network.head
-    fitted = cross_fit(
-        answers, grades, head, sensitivity=release.sensitivity, cuts=release.cuts, votes=release.neighbours > 0
-    )
-    write_table(fitted, RunFolder(run).out_of_fold)
+    write_table(cross_fit_answers(answers, grades, experiment), RunFolder(run).out_of_fold)
