@@ -41,7 +41,9 @@ def test_the_score_is_the_probability_of_referable_disease_whatever_the_cuts_say
 def test_cuts_that_agree_with_the_score_stay_where_they_are():
     raw = np.array([[3.0, 1.0, -1.0, -3.0]])
 
-    shares = Readout(head="cumulative", temperature=1.0, referral=ReferralScore((0, 1, 0, 0), 0)).probabilities(raw)
+    shares = Readout(
+        head="cumulative", temperature=1.0, referral=ReferralScore((0.0, 1.0, 0.0, 0.0), 0.0)
+    ).probabilities(raw)
 
     np.testing.assert_allclose(shares, probabilities("cumulative", raw), atol=1e-12)
 
@@ -93,9 +95,7 @@ def test_what_cannot_be_read_so_is_refused(noisy):
         fit_readout("coral", -raw, grades, score="mean")
     with pytest.raises(ValueError, match="photographs of yes and of no are needed"):
         fit_readout("coral", raw, np.zeros(len(raw), np.int64), score="mean")
-    with pytest.raises(
-        ValueError, match=r"a referral score needs a head with cuts \(coral, cumulative\), got 'softmax'"
-    ):
+    with pytest.raises(ValueError, match=r"a referral score needs a head with cuts .*'softmax'"):
         probabilities("softmax", np.zeros((1, 5)), referral=np.zeros(1))
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from fundoscope.clinic.calibration.calibration import Settings, Source
 from fundoscope.clinic.calibration.choice import AUTO, calibrate_by_choice
+from fundoscope.decide.calibrate import answered_grades
 from fundoscope.decide.heads import probabilities
 from fundoscope.decide.held_out import HeldOut
 from fundoscope.decide.rescale import METHODS
@@ -18,7 +19,7 @@ def photographs(rng: np.random.Generator, patients: int = 150, *, sharpened: flo
     grades = np.array([rng.choice(5, p=row) for row in probabilities("softmax", logits)])
     shares = probabilities("softmax", sharpened * logits)
     owner = np.repeat(np.arange(patients), 2)
-    return HeldOut(shares, grades, owner, answers=shares.argmax(axis=1), folds=owner % folds if folds else None)
+    return HeldOut(shares, grades, owner, answers=answered_grades(shares, ()), folds=owner % folds if folds else None)
 
 
 def chosen(held: HeldOut, rng: np.random.Generator, **settings: object):
