@@ -13,13 +13,13 @@ from fundoscope.photo.disturbances.fundus_aug import (
     Spot,
     add_halo,
     add_spots,
-    defocus,
     dig_hole,
     draw_halo,
     draw_hole,
     draw_spots,
     sharpen,
 )
+from fundoscope.photo.disturbances.optics import defocus
 
 SIDE = 256  # of the published code
 

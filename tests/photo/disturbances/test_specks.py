@@ -14,7 +14,7 @@ def grey(height: int = 100, width: int = 150, level: int = 160) -> np.ndarray:
 
 def test_a_speck_darkens_its_centre_by_its_depth_and_half_of_that_at_its_radius():
     picture = grey(200, 300)
-    field = Field(row=100, column=150, radius=100, confidence=1.0)
+    field = Field(row=100.0, column=150.0, radius=100.0, confidence=1.0)
 
     painted = paint_specks(picture, [Speck(100.5 / 200, 150.5 / 300, 0.05, 0.4)], field)
 
@@ -28,7 +28,7 @@ def test_without_a_field_sizes_are_shares_of_the_shorter_side():
     speck = Speck(0.5, 0.5, 0.1, 0.5)
 
     alone = paint_specks(grey(100, 150), [speck])
-    with_field = paint_specks(grey(100, 150), [speck], Field(row=50, column=75, radius=50, confidence=1.0))
+    with_field = paint_specks(grey(100, 150), [speck], Field(row=50.0, column=75.0, radius=50.0, confidence=1.0))
 
     assert np.array_equal(alone, with_field)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from fundoscope.arrays import Mask, Photo
 
@@ -11,18 +12,26 @@ DARK = 16
 """Brightest level of a surround; a camera's black frame has a few levels of noise, and more from JPEG at its rim."""
 
 
-def surround(canvas: Photo) -> Mask:
-    """True where dark pixels reach the frame's edge without a gap. Dark lesions within the field do not."""
-    dark = canvas.max(axis=2) <= DARK
-    _, regions = cv2.connectedComponents(dark.astype(np.uint8), connectivity=4)
+def brightest(picture: Photo) -> UInt8[np.ndarray, "height width"]:
+    """Return the brightest channel of each pixel."""
+    red, green, blue = cv2.split(picture)
+    return np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
+
+
+def surround(picture: Photo) -> Mask:
+    """Return True where dark pixels reach the frame's edge without a gap. Dark lesions within the field do not."""
+    dark = (brightest(picture) <= DARK).astype(np.uint8)
+    _, regions = cv2.connectedComponents(dark, connectivity=4, ltype=cv2.CV_32S)
     edge = np.zeros(regions.max() + 1, dtype=bool)
     edge[np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])] = True
-    return np.asarray(dark & edge[regions])
+    edge[0] = False  # what is lit
+    return np.asarray(edge[regions])
 
 
 def keep_surround(before: Photo, after: np.ndarray) -> Photo:
-    """The changed photograph with the surround as it was: its edge must not tell what was done."""
+    """Return the changed photograph with the surround as it was, so that its edge does not reveal the change."""
     kept = np.array(after, dtype=np.uint8)
     around = surround(before)
-    kept[around] = before[around]
+    if around.any():
+        cv2.copyTo(before, around.astype(np.uint8), kept)
     return kept

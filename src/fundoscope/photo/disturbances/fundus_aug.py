@@ -139,7 +139,7 @@ def add_halo(canvas: Canvas, halo: Halo) -> Canvas:
     ring = _disc(halo.right, halo.down, halo.outer, LAYER_PX) - _disc(halo.right, halo.down, halo.inner, LAYER_PX)
     furthest = 2 * max(halo.right, 1 - halo.right, halo.down, 1 - halo.down)
     width = abs(furthest - halo.inner)
-    layer = _blurred(np.abs(ring) * brightness * halo.strength, width, width, 2 / 3 * width)
+    layer = _blurred(np.abs(ring) * brightness * halo.strength, width, width, 2 / 3 * width, LAYER_PX)
     return _lit(canvas, layer, halo.colour)
 
 
@@ -151,39 +151,50 @@ def dig_hole(canvas: Canvas, hole: Hole) -> Canvas:
         return canvas
     disc = _disc(hole.right, hole.down, hole.diameter, LAYER_PX) * (hole.base + hole.slope * brightness)
     wide, high = hole.blur_wide * hole.diameter, hole.blur_high * hole.diameter
-    return _lit(canvas, _blurred(disc, wide, high, 0.8 * max(wide, high)), (1.0, 1.0, 1.0))
+    return _lit(canvas, _blurred(disc, wide, high, 0.8 * max(wide, high), LAYER_PX), (1.0, 1.0, 1.0))
 
 
 def add_spots(canvas: Canvas, spots: tuple[Spot, ...]) -> Canvas:
     """Add the spots one after the other; a larger one is fainter at its disc's edge and softer."""
-    lit = canvas
+    lit = canvas.copy()
     for spot in spots:
-        share = spot.radius * SIDE / 25
-        strength = (14 / 25 + 1 - share) * (1 - math.exp(-(0.5 + share) * 0.3 * share))
-        deviation = 2 * (5 + 20 * share) / SIDE
-        disc = _disc(spot.right, spot.down, spot.radius, canvas.shape[0]) * strength
-        layer = _blurred(disc, spot.blur_wide * deviation, spot.blur_high * deviation, deviation)
-        lit = _lit(lit, layer, (1.0, 1.0, 1.0))
-    return lit
+        _light_spot(lit, spot)
+    return keep_surround(canvas, lit)
 
 
-def defocus(canvas: Canvas, deviation: float) -> Canvas:
-    """Blur by a Gaussian whose standard deviation is a share of the side."""
-    return keep_surround(canvas, cv2.GaussianBlur(canvas, (0, 0), deviation * canvas.shape[0]))
+def _light_spot(lit: Canvas, spot: Spot) -> None:
+    """Add one spot in place, computed on the part of the canvas that it reaches."""
+    side = lit.shape[0]
+    share = spot.radius * SIDE / 25
+    strength = (14 / 25 + 1 - share) * (1 - math.exp(-(0.5 + share) * 0.3 * share))
+    deviation = 2 * (5 + 20 * share) / SIDE
+    reach = math.ceil((spot.radius / 2 + max(spot.blur_wide, spot.blur_high) * deviation) * side) + 2
+    rows, columns = (
+        slice(max(0, int(centre * side) - reach), min(side, int(centre * side) + reach + 1))
+        for centre in (spot.down, spot.right)
+    )
+    disc = _disc(spot.right, spot.down, spot.radius, side, rows, columns) * strength
+    layer = _blurred(disc, spot.blur_wide * deviation, spot.blur_high * deviation, deviation, side)
+    part = lit[rows, columns] + 255 * layer[..., None]
+    lit[rows, columns] = np.clip(np.rint(part), 0, 255).astype(np.uint8)
 
 
-def _disc(right: float, down: float, diameter: float, side: int) -> Layer:
-    """1 within a circle whose place and diameter are shares of the side, else 0."""
+def _disc(
+    right: float, down: float, diameter: float, side: int, rows: slice = slice(None), columns: slice = slice(None)
+) -> Layer:
+    """Return 1 within a circle whose place and diameter are shares of the side, else 0; on some rows and columns."""
     places = (np.arange(side, dtype=np.float32) + 0.5) / side
-    distance = (places[None, :] - right) ** 2 + (places[:, None] - down) ** 2
+    distance = (places[None, columns] - right) ** 2 + (places[rows, None] - down) ** 2
     return (distance <= (diameter / 2) ** 2).astype(np.float32)
 
 
-def _blurred(layer: Layer, wide: float, high: float, deviation: float) -> Layer:
-    """Gaussian blur whose kernel widths and standard deviation are shares of the side."""
-    side = layer.shape[0]
+def _blurred(layer: Layer, wide: float, high: float, deviation: float, side: int) -> Layer:
+    """Blur by a Gaussian whose kernel widths and standard deviation are shares of the side."""
     # An odd number of pixels, at least one, and no wider than a reflected layer can give.
-    wide_px, high_px = (min(int(share * side) // 2 * 2 + 1, 2 * side - 1) for share in (wide, high))
+    wide_px, high_px = (
+        min(int(share * side) // 2 * 2 + 1, 2 * length - 1)
+        for share, length in ((wide, layer.shape[1]), (high, layer.shape[0]))
+    )
     return np.asarray(cv2.GaussianBlur(layer, (wide_px, high_px), max(deviation * side, 1e-3)), dtype=np.float32)
 
 
@@ -192,5 +203,5 @@ def _lit(canvas: Canvas, layer: Layer, colour: tuple[float, float, float]) -> Ca
     side = canvas.shape[0]
     if layer.shape[0] != side:
         layer = np.asarray(cv2.resize(layer, (side, side), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
-    light = layer[..., None] * (255 * np.asarray(colour, dtype=np.float32))
-    return keep_surround(canvas, np.clip(np.rint(canvas + light), 0, 255).astype(np.uint8))
+    light = cv2.merge([layer * np.float32(255 * gain) for gain in colour])
+    return keep_surround(canvas, cv2.add(canvas, light, dtype=cv2.CV_8U))

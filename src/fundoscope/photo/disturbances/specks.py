@@ -73,17 +73,14 @@ def draw_specks(
         radius: Smallest and largest radius, as shares of the field's diameter, log-uniform.
         depth: Least and largest share of light lost, uniform.
     """
-    number = round(math.exp(rng.uniform(*np.log(count))))
+    number = round(_log_uniform(rng, float(count[0]), float(count[1])))
     places = rng.uniform(0.0, 1.0, size=(number, 2))
-    radii = np.exp(rng.uniform(*np.log(radius), size=number))
+    radii = np.array([_log_uniform(rng, *radius) for _ in range(number)])
     depths = rng.uniform(*depth, size=number)
-    kinds = rng.random(number)
-    large = kinds < LARGE_SHARE
-    radii, depths = (
-        np.where(large, radii * rng.uniform(2.0, 4.0, size=number), radii),
-        np.where(large, depths / 3, depths),
-    )
-    depths = np.where(kinds > 1 - BRIGHT_SHARE, -depths, depths)
+    kinds, widening = rng.random(number), rng.uniform(2.0, 4.0, size=number)
+    large, bright = kinds < LARGE_SHARE, kinds > 1 - BRIGHT_SHARE
+    radii = np.where(large, radii * widening, radii)
+    depths = np.where(large, depths / 3, np.where(bright, -depths, depths))
     return tuple(
         Speck(float(row), float(column), float(size), float(loss))
         for (row, column), size, loss in zip(places, radii, depths, strict=True)
@@ -110,3 +107,7 @@ def _paint(painted: Photo, speck: Speck, diameter: float) -> None:
     changed = part * (1 - depth * profile) if depth >= 0 else part - depth * profile * (255 - part)
     lit = part.max(axis=2, keepdims=True) > DARK
     painted[top:bottom, left:right] = np.where(lit, np.rint(changed), part).astype(np.uint8)
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return math.exp(rng.uniform(math.log(low), math.log(high)))
