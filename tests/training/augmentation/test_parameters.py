@@ -32,6 +32,7 @@ EVERYTHING = Augment(
     turn_probability=0.9, flip_down=0.5, stretch=0.1, crop_area=(0.7, 1.0), crop_ratio=(0.8, 1.25), side_padding=0.9,
     hue_degrees=10.0, colour_probability=0.9, grey=0.3, rand_augment=2, rand_probability=1.0, sharpness=0.9, halo=0.9,
     hole=0.9, spot=0.9, blur=0.9, erase=0.9, mixup=0.5, cutmix=0.5,
+    vignette=0.9, motion=0.9, specks=0.9, dust=0.9, noise=0.9, gain=0.3, gamma=0.3, jpeg=0.9,
 )  # fmt: skip
 
 VERSION_ONE = {
@@ -177,6 +178,7 @@ def test_switching_one_augmentation_off_changes_no_other_draw(name):
     part = {
         "scale": {"zoom"}, "shift": {"shift_right", "shift_down"}, "crop_area": {"window"}, "spot": {"spots"},
         "rand_augment": {"operations"}, "erase": {"erased"}, "mixup": set(), "cutmix": set(),
+        **{key: {"camera"} for key in ("vignette", "motion", "specks", "dust", "noise", "gain", "gamma", "jpeg")},
     }.get(name, {name})  # fmt: skip
     if name == "flip":  # version 1's coin, which is not drawn where no flip is asked for: all that follows moves on
         assert "flip" in changed
@@ -359,6 +361,9 @@ def test_black_surroundings_stay_black_under_everything(rng):
         ({"crop_area": [1.0, 0.7]}, "augment.crop_area: expected two numbers from 0.01 to 2, the smaller first, got"),
         ({"erase_area": [0.0, 0.3]}, "augment.erase_area: expected two numbers from 0.001 to 0.99, the smaller"),
         ({"crop_ratio": [1.2, 1.5]}, "augment.crop_ratio: expected a span that holds 1, for a crop that does not fit"),
+        ({"jpeg_quality": [0, 50]}, "augment.jpeg_quality: expected two numbers from 1 to 100, the smaller first, got"),
+        ({"speck_cameras": 0}, "augment.speck_cameras: expected a whole number from 1 to 1000000, got 0. Change"),
+        ({"specks": 2}, "augment.specks: expected a number from 0 to 1, got 2. Change augment.specks"),
         ({"mixup": float("nan")}, "augment.mixup: expected a number from 0 to 100, got nan. Change augment.mixup"),
     ],
 )  # fmt: skip

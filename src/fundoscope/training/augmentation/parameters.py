@@ -1,7 +1,8 @@
 """Augmentation: draw parameters, then apply them. The record can be stored, replayed and looked at.
 
 One after the other: a movement of the plane, a change of colours, RandAugment's operations, what the
-camera spoils (FundusAug), a box of noise. Each part has a generator of its own, so that switching one
+optics spoil (FundusAug between cut field and motion), dust, noise and rendering of another camera
+(`camera.py`), a box of noise. Each part has a generator of its own, so that switching one
 on changes no other's draws.
 """
 
@@ -9,13 +10,15 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from fundoscope.arrays import Canvas
+from fundoscope.arrays import Canvas, Mask
+from fundoscope.photo.disturbances.background import brightest
+from fundoscope.photo.disturbances.framing import FieldCut, hidden_by, inscribed_field
 from fundoscope.photo.disturbances.fundus_aug import (
     SIDE,
     Halo,
@@ -23,12 +26,24 @@ from fundoscope.photo.disturbances.fundus_aug import (
     Spot,
     add_halo,
     add_spots,
-    defocus,
     dig_hole,
     draw_halo,
     draw_hole,
     draw_spots,
     sharpen,
+)
+from fundoscope.photo.disturbances.optics import defocus
+from fundoscope.training.augmentation.camera import (
+    PARTS as CAMERA_PARTS,
+)
+from fundoscope.training.augmentation.camera import (
+    CameraParams,
+    TightFrame,
+    apply_optics,
+    apply_sensor,
+    draw_camera,
+    draw_tight_frame,
+    hide_lesions,
 )
 from fundoscope.training.augmentation.rand_augment import Operation, apply_operation, draw_operations, move_by_operation
 from fundoscope.training.experiment.ranges import Augment
@@ -102,6 +117,11 @@ class AugmentParams:
     blur: float = 0.0
     """Standard deviation, as a share of the side."""
     erased: Erased | None = None
+    masked: bool = False
+    """Black outside the circle that the canvas has room for, once moved: another angle of view has its own edge."""
+    tight: TightFrame | None = None
+    """A square cut out after all other movement."""
+    camera: CameraParams = field(default_factory=CameraParams)
 
     def to_json(self) -> str:
         """The parameters as one line of JSON."""
@@ -119,16 +139,24 @@ class AugmentParams:
             values["halo"] = Halo(**{**values["halo"], "colour": tuple(values["halo"]["colour"])})
         values["hole"] = Hole(**values["hole"]) if values["hole"] else None
         values["erased"] = Erased(**values["erased"]) if values["erased"] else None
+        values["tight"] = TightFrame(**values["tight"]) if values["tight"] else None
+        values["camera"] = CameraParams.from_dict(values["camera"])
         return cls(**values)
 
 
 PARTS = ("how_often", "flip_down", "stretch", "side_padding", "window", "hue", "grey", "operations", "sharpness",
-         "halo", "hole", "spots", "blur", "erased")  # fmt: skip
+         "halo", "hole", "spots", "blur", "erased", "zoom", "tight", *CAMERA_PARTS)  # fmt: skip
 """Parts of the parameters with a generator of their own, in the order their seeds are drawn; new ones go to the end."""
 
 
-def draw_params(rng: np.random.Generator, ranges: Augment) -> AugmentParams:
-    """Draw parameters from the ranges; the same generator state gives the same parameters."""
+def draw_params(rng: np.random.Generator, ranges: Augment, *, run_seed: int = 0) -> AugmentParams:
+    """Draw parameters from the ranges; the same generator state gives the same parameters.
+
+    Args:
+        rng: Of the photograph and its place in the run.
+        ranges: How often and how far.
+        run_seed: Gives the patterns of the run's virtual cameras, which many photographs share.
+    """
     first = AugmentParams(
         turn_degrees=_around(rng, ranges.turn_degrees),
         flip=bool(ranges.flip and rng.random() < 0.5),
@@ -143,7 +171,10 @@ def draw_params(rng: np.random.Generator, ranges: Augment) -> AugmentParams:
     seeds = dict(zip(PARTS, rng.integers(0, 2**63, size=len(PARTS)).tolist(), strict=True))
     own = {part: np.random.default_rng(seed) for part, seed in seeds.items()}
     params = _draw_colours(own, ranges, _draw_plane(own, ranges, first))
-    return _sometimes(own["how_often"], ranges, _draw_spoiling(own, ranges, params))
+    params = replace(
+        _draw_spoiling(own, ranges, _draw_view(own, ranges, params)), camera=draw_camera(own, ranges, seed=run_seed)
+    )
+    return _sometimes(own["how_often"], ranges, params)
 
 
 def _sometimes(rng: np.random.Generator, ranges: Augment, params: AugmentParams) -> AugmentParams:
@@ -164,6 +195,18 @@ def _draw_plane(own: dict[str, np.random.Generator], ranges: Augment, params: Au
         stretch=_factor(own["stretch"], ranges.stretch),
         side_padding=float(own["side_padding"].uniform(*ranges.side_padding_share)) if padded else 0.0,
         window=_draw_window(own["window"], ranges),
+    )
+
+
+def _draw_view(own: dict[str, np.random.Generator], ranges: Augment, params: AugmentParams) -> AugmentParams:
+    """Draw another angle of view, and a tight crop."""
+    zooms = ranges.zoom != (1.0, 1.0) and own["zoom"].random() < ranges.zoom_probability
+    tight = own["tight"].random() < ranges.tight
+    return replace(
+        params,
+        zoom=params.zoom * float(own["zoom"].uniform(*ranges.zoom)) if zooms else params.zoom,
+        masked=bool(zooms and not tight),
+        tight=draw_tight_frame(own["tight"], ranges) if tight else None,
     )
 
 
@@ -221,10 +264,39 @@ def apply_params(canvas: Canvas, params: AugmentParams) -> Canvas:
     moved = cv2.warpAffine(
         canvas, plane(params, side), (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
     )
+    hidden = _hidden(params, side)
+    if hidden is not None:
+        moved[hidden] = 0
     changed = _recolour(moved, params)
     for operation in params.operations:
         changed = apply_operation(changed, operation)
-    return _erase(_spoil(changed, params), params.erased)
+    changed = _spoil(apply_optics(changed, params.camera), params)
+    return _erase(apply_sensor(changed, params.camera), params.erased)
+
+
+def movement_of(params: AugmentParams) -> AugmentParams:
+    """Return the parameters that move the canvas and decide what of it is shown, without any that change its look."""
+    return AugmentParams(
+        turn_degrees=params.turn_degrees,
+        flip=params.flip,
+        zoom=params.zoom,
+        shift_right=params.shift_right,
+        shift_down=params.shift_down,
+        flip_down=params.flip_down,
+        stretch=params.stretch,
+        side_padding=params.side_padding,
+        window=params.window,
+        masked=params.masked,
+        tight=params.tight,
+    )
+
+
+def _hidden(params: AugmentParams, side: int) -> Mask | None:
+    """Return what lies outside the field of another angle of view, or outside a tight crop."""
+    if params.tight is not None:
+        margin = (1 - params.tight.shown) / 2
+        return hidden_by(FieldCut(margin, margin, margin, margin), side, side)
+    return ~inscribed_field(side, side).mask(side, side) if params.masked else None
 
 
 def move_mask(mask: UInt8[np.ndarray, "side side kind"], params: AugmentParams) -> UInt8[np.ndarray, "side side kind"]:
@@ -235,8 +307,12 @@ def move_mask(mask: UInt8[np.ndarray, "side side kind"], params: AugmentParams) 
     side = mask.shape[0]
     moved = cv2.warpAffine(mask, plane(params, side), (side, side), flags=cv2.INTER_NEAREST)
     moved = moved.reshape(mask.shape).astype(np.uint8)
+    hidden = _hidden(params, side)
+    if hidden is not None:
+        moved[hidden] = 0
     for operation in params.operations:
         moved = move_by_operation(moved, operation)
+    moved = hide_lesions(moved, params.camera)
     if params.erased is not None:
         top, bottom, left, right = params.erased.box_px(side)
         moved[top:bottom, left:right] = 0
@@ -259,6 +335,8 @@ def plane(params: AugmentParams, side: int) -> np.ndarray:
         moved = moved @ np.vstack([_shown((-bar, 0.0, 1 + 2 * bar, 1.0), side), [0, 0, 1]])
     if params.window != WHOLE:
         moved = _shown(params.window, side) @ np.vstack([moved, [0, 0, 1]])
+    if params.tight is not None:
+        moved = _shown(params.tight.window(), side) @ np.vstack([moved, [0, 0, 1]])
     return moved
 
 
@@ -282,9 +360,10 @@ def _recolour(canvas: Canvas, params: AugmentParams) -> Canvas:
     if params.grey:
         coloured = cv2.cvtColor(cv2.cvtColor(coloured, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     # What lies outside the photograph stays black: its edge must not tell how it was brightened.
-    outside = canvas.max(axis=2) == 0
-    coloured[outside] = 0
-    return coloured
+    inside = brightest(canvas)
+    kept = np.zeros_like(coloured)
+    cv2.copyTo(coloured, inside, kept)
+    return kept
 
 
 def _hue(degrees: float) -> np.ndarray:

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from fundoscope.arrays import Canvas
 from fundoscope.tables.fellows import NO_FELLOW
 from fundoscope.training.augmentation.mixing import draw_mixture, mix, own_share
-from fundoscope.training.augmentation.parameters import AugmentParams, apply_params, draw_params, move_mask
+from fundoscope.training.augmentation.parameters import AugmentParams, apply_params, draw_params, move_mask, movement_of
 from fundoscope.training.batches.rows import Rows
 from fundoscope.training.experiment.ranges import Augment
 
@@ -27,7 +27,8 @@ fellow or, where there is none, zeros; `grade` (photo), where other things are l
 (photo, sign); where lesions are asked for also `lesions` (photo, side, side, 2) uint8 and `lesions_known` (photo);
 where photographs are mixed also `grade_partner` and `share` (photo), for share * loss(grade) + (1 - share) *
 loss(grade_partner); where rows are weighed `weight` (photo), and `weight_partner`; where second views are
-shown `second_view`, as `canvas`, the same under FundusAug."""
+shown `second_view`, as `canvas`, the same under FundusAug; where teachers look at it `plain_view`, as `canvas`, without
+what changes more than its position."""
 
 
 class Item(TypedDict, total=False):
@@ -42,6 +43,7 @@ class Item(TypedDict, total=False):
     weight: float
     weight_partner: float
     second_view: np.ndarray
+    plain_view: np.ndarray
 
 
 class Shown(NamedTuple):
@@ -101,6 +103,8 @@ class SupervisedViews:
     seed: int
     second_view: bool = False
     """Also show each photograph under FundusAug, as `second_view`; `canvas` is then without."""
+    plain_view: bool = False
+    """Also show each photograph in the same position without any change of its look, as `plain_view`."""
     fellow_dropout: float = 0.0
     """Of rows of both eyes: share of the photographs that are shown without the other eye."""
 
@@ -134,11 +138,13 @@ class SupervisedViews:
 
     def _alone(self, rows: Rows, epoch: int, row: int, repeat: int) -> Item:
         """Return a photograph unmixed; where both eyes are shown with its fellow, which has draws of its own."""
-        params = draw_params(self._generator(Shown(epoch, row, repeat), AUGMENTATION), self.augment)
+        params = draw_params(self._generator(Shown(epoch, row, repeat), AUGMENTATION), self.augment, run_seed=self.seed)
         canvas = rows.stored[row].canvas()
         item = Item(canvas=apply_params(canvas, params), grade=rows.targets[row])
         if self.second_view:
             item |= Item(canvas=apply_params(canvas, without_fundus_aug(params)), second_view=item["canvas"])
+        if self.plain_view:
+            item["plain_view"] = apply_params(canvas, movement_of(params))
         if rows.weights is not None:
             item["weight"] = float(rows.weights[row])
         if rows.lesions is not None:
@@ -153,7 +159,8 @@ class SupervisedViews:
     def _fellow(self, rows: Rows, epoch: int, row: int, repeat: int) -> Canvas:
         """Return the other eye under draws of its own; zeros where there is none, or it is not to be shown."""
         rng = self._generator(Shown(epoch, row, repeat), FELLOW)
-        hidden, params = rng.random() < self.fellow_dropout, draw_params(rng, self.augment)
+        hidden = rng.random() < self.fellow_dropout
+        params = draw_params(rng, self.augment, run_seed=self.seed)
         fellow = fellow_canvas(rows, row)
         return np.zeros_like(fellow) if hidden or not fellow.any() else apply_params(fellow, params)
 

@@ -10,16 +10,22 @@ from fundoscope.errors import BadExperiment
 PROBABILITIES = (
     "flip_down", "turn_probability", "colour_probability", "grey", "crop_probability", "side_padding",
     "rand_probability", "erase", "sharpness", "halo", "hole", "spot", "blur", "mix_probability",
+    "zoom_probability", "tight", "cut", "crescent", "vignette", "motion", "specks", "dust", "noise", "tone_probability",
+    "jpeg",
 )  # fmt: skip
 REACHES = {
     "turn_degrees": 360.0, "scale": 10.0, "stretch": 10.0, "shift": 1.0, "brightness": 1.0, "contrast": 10.0,
     "saturation": 10.0, "tint": 10.0, "hue_degrees": 180.0, "rand_augment": 15.0, "rand_magnitude": 10.0,
-    "rand_magnitude_std": 10.0, "mixup": 100.0, "cutmix": 100.0,
+    "rand_magnitude_std": 10.0, "mixup": 100.0, "cutmix": 100.0, "gain": 10.0, "gamma": 10.0,
 }  # fmt: skip
 """Largest value of each; the smallest is 0."""
 
 SPANS = {
-    "crop_area": (0.01, 2.0), "crop_ratio": (0.1, 10.0), "side_padding_share": (0.0, 1.0), "erase_area": (0.001, 0.99)
+    "crop_area": (0.01, 2.0), "crop_ratio": (0.1, 10.0), "side_padding_share": (0.0, 1.0), "erase_area": (0.001, 0.99),
+    "zoom": (0.2, 5.0), "tight_share": (0.1, 1.0), "tight_shown": (0.1, 1.0), "cut_depth": (0.0, 0.49),
+    "crescent_width": (0.0, 0.49), "vignette_strength": (0.0, 1.0), "motion_length": (0.0, 0.2),
+    "speck_count": (1.0, 500.0), "speck_radius": (0.0001, 0.1), "speck_depth": (0.0, 1.0), "noise_level": (0.0, 0.5),
+    "jpeg_quality": (1.0, 100.0),
 }  # fmt: skip
 """Smallest and largest end of each span."""
 
@@ -94,6 +100,58 @@ class Augment:
     """CutMix: alpha likewise; 0: off. With both on, half of the mixed photographs get either."""
     mix_probability: float = 1.0
     """Share of the photographs that are mixed with another one."""
+    zoom: tuple[float, float] = (1.0, 1.0)
+    """Magnification, uniform, on top of `scale`: another angle of view, black outside the circle of the canvas."""
+    zoom_probability: float = 1.0
+    """Share of the photographs that are magnified so."""
+    tight: float = 0.0
+    """Probability of a square cut out of the field, as by who crops photographs until no surround is seen."""
+    tight_share: tuple[float, float] = (0.5, 0.7)
+    """Side of that square, uniform, as a share of the canvas's."""
+    tight_shown: tuple[float, float] = (0.70, 1.0)
+    """Side that it is shown at, uniform, as a share of the canvas's: 0.71 where a recipe puts it into the circle."""
+    cut: float = 0.0
+    """Probability of a field that the frame cuts straight on one side, two opposite ones or all."""
+    cut_depth: tuple[float, float] = (0.02, 0.15)
+    """Share of the canvas that is cut off a side, uniform."""
+    crescent: float = 0.0
+    """Probability of a dark crescent at the rim, as where the pupil's edge covers part of the field."""
+    crescent_width: tuple[float, float] = (0.03, 0.2)
+    """Widest part of the crescent, uniform, as a share of the side."""
+    vignette: float = 0.0
+    """Probability of light that falls off towards the edge, from a centre near the middle."""
+    vignette_strength: tuple[float, float] = (0.2, 0.8)
+    """Share of the light that is lost at the edge, uniform."""
+    motion: float = 0.0
+    """Probability of blur along a straight path in any direction."""
+    motion_length: tuple[float, float] = (0.004, 0.02)
+    """Length of the path, uniform, as a share of the side."""
+    specks: float = 0.0
+    """Probability of the fixed dust of one of the run's virtual cameras: the same whenever that camera is drawn."""
+    speck_cameras: int = 64
+    """Virtual cameras of a run."""
+    dust: float = 0.0
+    """Probability of dust that is drawn for this photograph alone."""
+    speck_count: tuple[float, float] = (4.0, 40.0)
+    """Number of specks of a camera or of free dust, log-uniform."""
+    speck_radius: tuple[float, float] = (0.001, 0.006)
+    """Radius at which a speck's effect is half, log-uniform, as a share of the side. Some are larger and fainter."""
+    speck_depth: tuple[float, float] = (0.05, 0.4)
+    """Share of the light that is lost in the middle of a speck, uniform. Some specks are brighter instead."""
+    noise: float = 0.0
+    """Probability of a sensor's noise."""
+    noise_level: tuple[float, float] = (0.01, 0.06)
+    """Standard deviation of shot noise at full light, uniform, as a share of full range; read noise has up to half."""
+    gain: float = 0.0
+    """White balance: gain of each channel, log-uniform between 1/(1+gain) and 1+gain, drawn apart."""
+    gamma: float = 0.0
+    """Exponent on the light, log-uniform between 1/(1+gamma) and 1+gamma."""
+    tone_probability: float = 1.0
+    """Share of the photographs whose gains and gamma change."""
+    jpeg: float = 0.0
+    """Probability of compression as a JPEG."""
+    jpeg_quality: tuple[float, float] = (30.0, 90.0)
+    """Quality of that JPEG, uniform."""
 
     def __post_init__(self) -> None:
         for name in PROBABILITIES:
@@ -107,6 +165,11 @@ class Augment:
                     f"augment.{name}: expected two numbers from {smallest:g} to {largest:g}, the smaller first, "
                     f"got ({low:g}, {high:g}). Change augment.{name}"
                 )
+        if not 1 <= self.speck_cameras <= 1_000_000:
+            raise BadExperiment(
+                f"augment.speck_cameras: expected a whole number from 1 to 1000000, got {self.speck_cameras}. "
+                "Change augment.speck_cameras"
+            )
         if not self.crop_ratio[0] <= 1 <= self.crop_ratio[1]:
             raise BadExperiment(
                 f"augment.crop_ratio: expected a span that holds 1, for a crop that does not fit falls back to the "
@@ -175,5 +238,17 @@ COMPANIONS: dict[str, tuple[str, ...]] = {
     "erase": ("erase_area",),
     "mixup": ("mix_probability",),
     "cutmix": ("mix_probability",),
+    "zoom": ("zoom_probability",),
+    "tight": ("tight_share", "tight_shown"),
+    "cut": ("cut_depth",),
+    "crescent": ("crescent_width",),
+    "vignette": ("vignette_strength",),
+    "motion": ("motion_length",),
+    "specks": ("speck_cameras", "speck_count", "speck_radius", "speck_depth"),
+    "dust": ("speck_count", "speck_radius", "speck_depth"),
+    "noise": ("noise_level",),
+    "gain": ("tone_probability",),
+    "gamma": ("tone_probability",),
+    "jpeg": ("jpeg_quality",),
 }
 """The key that turns each augmentation on, and the keys that only say how."""
