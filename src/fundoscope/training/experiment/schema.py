@@ -13,6 +13,7 @@ from fundoscope.decide.heads import CUT_HEADS
 from fundoscope.errors import BadExperiment
 from fundoscope.photo.recipe import Recipe
 from fundoscope.training.experiment.bounds import Bounds, check_bounds, check_name
+from fundoscope.training.experiment.distillation import Distil
 from fundoscope.training.experiment.photographs import Data, Domains, Sampling
 from fundoscope.training.experiment.ranges import Augment
 from fundoscope.training.experiment.sections import LOSSES_OF, Contrast, Fit, Lesions, Loss, Network, Optimiser, Release
@@ -33,6 +34,7 @@ class Experiment:
     lesions: Lesions = field(default_factory=Lesions)
     loss: Loss = field(default_factory=Loss)
     contrast: Contrast = field(default_factory=Contrast)
+    distil: Distil = field(default_factory=Distil)
     optimiser: Optimiser = field(default_factory=Optimiser)
     fit: Fit = field(default_factory=Fit)
     release: Release = field(default_factory=Release)
@@ -95,6 +97,7 @@ def check_supervised(experiment: Experiment) -> None:
     check_unused(experiment)
     experiment.domains.check(data, fit)
     experiment.contrast.check(experiment.augment)
+    experiment.distil.check(network, experiment.contrast, experiment.augment)
     if network.eyes == 2:
         _check_eyes(experiment)
     if data.target == "grade" and network.head == "signs":
@@ -232,6 +235,9 @@ READERS: Final[dict[str, tuple[Read, str]]] = {
     "loss.focal_gamma": (lambda e: "focal" in (e.loss.name, e.loss.second), "a focal loss"),
     "loss.second_weight": (lambda e: e.loss.second != "none", "a loss.second"),
     "contrast.temperature": (lambda e: e.contrast.weight > 0, "contrast.weight above 0"),
+    "distil.weight": (lambda e: bool(e.distil.teachers), "distil.teachers"),
+    "distil.temperature": (lambda e: bool(e.distil.teachers), "distil.teachers"),
+    "distil.view": (lambda e: bool(e.distil.teachers), "distil.teachers"),
     "optimiser.milestones": (lambda e: e.optimiser.schedule == "steps", "optimiser.schedule = 'steps'"),
     "optimiser.milestone_factor": (lambda e: e.optimiser.schedule == "steps", "optimiser.schedule = 'steps'"),
     "optimiser.momentum": (lambda e: e.optimiser.name == "sgd", "optimiser.name = 'sgd'"),

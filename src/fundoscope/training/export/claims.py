@@ -6,7 +6,7 @@ started from. What is not known is said to be unknown.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -89,14 +89,27 @@ def training_sources(rows: pd.DataFrame, target: Target, experiment: Experiment)
     return [_source(name, rows[names == name], target, experiment) for name in sorted(set(names))]
 
 
-def origins(sources: Sequence[TrainingSource], experiment: Experiment) -> list[Origin]:
-    """Return everything whose licence binds a release: its training data and what training started from."""
+def origins(
+    sources: Sequence[TrainingSource], experiment: Experiment, teachers: Sequence[Mapping[str, Any]] = ()
+) -> list[Origin]:
+    """Return everything whose licence binds a release: its training data and what training started from.
+
+    Args:
+        sources: Its training data, which is also that of its teachers.
+        experiment: Says what training started from.
+        teachers: Records of the runs that it learnt from (`runs.teachers.teacher_records`).
+    """
     data = [Origin(what=source.name, licence=licence) for source in sources for licence in source.licences]
     network = experiment.network
     if network.weights:
         data.append(Origin(what=f"the starting weights of {network.backbone}", licence=network.weights_licence))
     if network.prototypes:
         data.append(Origin(what="the starting prototypes", licence=""))
+    data += [
+        Origin(what=f"the starting weights of the teacher {record['backbone']}", licence=record["weights_licence"])
+        for record in teachers
+        if record["started_from_weights"]
+    ]
     return data
 
 

@@ -32,6 +32,7 @@ from fundoscope.training.export.traced import heatmap_graph
 from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.runs.ensemble import Finished, read_finished
 from fundoscope.training.runs.predict import voting_of
+from fundoscope.training.runs.teachers import teacher_records
 from fundoscope.version import __version__
 
 GOLDEN_PHOTOGRAPHS = 2
@@ -115,7 +116,8 @@ def _describe(finished: Finished, graph: PlainGraph, evaluation: dict[str, Any])
     target, calibrated = target_of(experiment.data), calibrate(finished)
     words, rows = target.task.words, finished.training_rows
     sources = training_sources(rows, target, experiment)
-    made_from = origins(sources, experiment)
+    teachers = teacher_records(experiment)
+    made_from = origins(sources, experiment, teachers)
     return Release(
         id=experiment.release.id,
         version=experiment.release.version,
@@ -137,6 +139,7 @@ def _describe(finished: Finished, graph: PlainGraph, evaluation: dict[str, Any])
             "backbone": experiment.network.backbone,
             **_started_from(experiment.network),
             "networks": finished.runs,
+            **({"teachers": teachers} if teachers else {}),
             "data": [source.to_dict() for source in sources],
             "licences": [asdict(origin) for origin in made_from],
             "training_sha256": finished.photographs,
@@ -162,6 +165,7 @@ def _without_folders(experiment: Experiment) -> dict[str, Any]:
     values["data"]["cache"] = ""
     for section, key in (("data", "manifest"), ("network", "weights"), ("network", "prototypes"), ("release", "card")):
         values[section][key] = Path(values[section][key]).name
+    values["distil"]["teachers"] = [Path(run).name for run in values["distil"]["teachers"]]
     return values
 
 

@@ -16,6 +16,7 @@ from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.experiment.sections import Loss
 from fundoscope.training.networks.grading import GradingNetwork, Output
 from fundoscope.training.networks.normalisation import Normalise
+from fundoscope.training.objectives.distillation import Teachers
 from fundoscope.training.objectives.losses import LOSSES, class_weights, cut_weights, lesion_loss, nt_xent
 from fundoscope.training.objectives.objective import Objective, Optimisation, Outputs, Progress
 from fundoscope.training.objectives.optimiser import build_optimiser, rate_factor, side_at
@@ -28,13 +29,16 @@ class Supervised(Objective):
     network: GradingNetwork
     weights: Tensor
 
-    def __init__(self, experiment: Experiment, network: GradingNetwork, grades: Tensor) -> None:
+    def __init__(
+        self, experiment: Experiment, network: GradingNetwork, grades: Tensor, *, teachers: Teachers | None = None
+    ) -> None:
         """Prepare the losses.
 
         Args:
             experiment: The whole experiment.
             network: The network that is trained.
             grades: What the training rows are learnt as; frequencies are counted on them.
+            teachers: Trained networks to learn from besides (`experiment.distil`).
         """
         super().__init__()
         self.network = network
@@ -42,12 +46,16 @@ class Supervised(Objective):
         self.optimiser, self.fit = experiment.optimiser, experiment.fit
         self.head, self.target = experiment.network.head, target_of(experiment.data)
         self.monitor = MONITORS[self.target.kind]
+        plain_view = teachers is not None and experiment.distil.view == "plain"
         self.views = SupervisedViews(
             experiment.augment,
             experiment.seed,
             second_view=experiment.contrast.weight > 0,
             fellow_dropout=experiment.network.fellow_dropout,
+            plain_view=plain_view,
         )
+        self.taught_on = "plain_view" if plain_view else "canvas"
+        self.teachers, self.taught = teachers, experiment.distil.weight
         self.normalise = Normalise(experiment.recipe)
         self.lesions = experiment.lesions
         self.loss = GradeLoss(experiment.loss.name, experiment.loss, grades)
@@ -112,7 +120,7 @@ class Supervised(Objective):
 
     def _supervised(self, output: Output, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Losses by name of what is known of the photographs: their grades and, where marked, their lesions."""
-        losses = self._graded(output, batch)
+        losses = self._taught(output, batch, self._graded(output, batch))
         if output.lesions is None or "lesions" not in batch:
             return losses
         target = lesion_cells(batch["lesions"], tuple(output.lesions.shape[-2:]))
@@ -121,6 +129,15 @@ class Supervised(Objective):
         lesion = cells.sum() / is_marked.sum().clamp_min(1)
         total = losses["loss"] + self.lesions.weight * lesion
         return {**losses, "loss": total, "lesion_loss": lesion.detach()}
+
+    def _taught(self, output: Output, batch: Mapping[str, Tensor], losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the losses with the teachers' share in their sum; as they are where there are no teachers."""
+        if self.teachers is None:
+            return losses
+        answers = self.teachers.answers(batch[self.taught_on])
+        distil = self.teachers.loss(output.raw.float(), answers).mean()
+        total = (1 - self.taught) * losses["loss"] + self.taught * distil
+        return {**losses, "loss": total, "distil_loss": distil.detach()}
 
     def _graded(self, output: Output, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Means over the batch of the grade's losses by name, and `loss`, their weighted sum.

@@ -23,6 +23,7 @@ from fundoscope.training.networks.checkpoints import load_weights, read_safetens
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.objectives.supervised import Supervised
 from fundoscope.training.runs.folder import check_fit, claim_fit
+from fundoscope.training.runs.teachers import read_teachers
 
 
 def fit_network(
@@ -41,7 +42,8 @@ def fit_network(
         The trained network in evaluation mode.
 
     Raises:
-        BadCheckpoint: If a checkpoint in the folder cannot be continued from, or is of another experiment.
+        BadCheckpoint: If a checkpoint in the folder cannot be continued from, or is of another experiment; as
+            `read_teachers`.
         BadTable: If both eyes are to be shown and no row has the other eye of its patient.
     """
     claim_fit(experiment, folder)
@@ -53,7 +55,9 @@ def fit_network(
         return load_network(experiment, folder)
     network = build_network(experiment)
     check_fellows(train)
-    objective = Supervised(experiment, network, torch.tensor(train.targets))
+    photographs = [stored.sha256 for stored in train.stored]
+    teachers = read_teachers(experiment, folder.name, photographs, load=load_network)
+    objective = Supervised(experiment, network, torch.tensor(train.targets), teachers=teachers)
     data = TrainingDataset(train, objective.views)
     loader = ResumableLoader(data, batch=settings.batch, workers=settings.workers, sampling=experiment.sampling)
     validation = None if held_out is None or not len(held_out) else evaluation_loader(held_out, batch=settings.batch)

@@ -31,6 +31,7 @@ from fundoscope.training.runs.record import (
     usable_rows,
 )
 from fundoscope.training.runs.retinascan_modes import check_modes, grade_by_modes, write_modes
+from fundoscope.training.runs.teachers import check_teachers
 
 
 def train_supervised(experiment: Experiment, run: Path, *, say: Report, progress: bool) -> None:
@@ -39,14 +40,16 @@ def train_supervised(experiment: Experiment, run: Path, *, say: Report, progress
     The network is built once before any photograph is prepared, which takes hours where there are many.
 
     Raises:
-        BadCheckpoint: If the weights that training starts from are not there or do not fit.
-        BadExperiment: If the manifest is not given or has no rows of the splits asked for.
+        BadCheckpoint: If the weights that training starts from are not there or do not fit, or a teacher is no run.
+        BadExperiment: If a teacher answers something else, or the manifest is not given or has no rows of the splits
+            asked for.
         BadTable: If the manifest or a photograph cannot be read.
     """
     if experiment.fit.compare_modes:
         check_modes(experiment)
     if not RunFolder(run).final.weights.is_file():
         build_network(experiment)
+        check_teachers(experiment)
     if experiment.domains.protocol != "none":
         train_domains(experiment, run, say=say, progress=progress)
     else:
