@@ -47,6 +47,18 @@ def test_an_eyelid_over_the_field_does_not_move_it():
     assert_found(photo, made.field)
 
 
+def test_light_around_the_field_is_not_taken_for_it():
+    """A bright photograph shows what the camera scatters past the edge of its aperture."""
+    made = painted(side_px=480, framing="full")
+    row, column, radius = made.field
+    away = np.hypot(*np.ogrid[0.5 - row : 480 - row, 0.5 - column : 640 - column]) / radius
+    halo = np.where(away < 1, 0, np.clip(70 - 25 * (away - 1), 0, None) * (away < 1.35))
+    bright = np.rint(255 * (made.photo / 255) ** 0.6)
+
+    field = assert_found(np.maximum(bright, halo[..., None]).astype(np.uint8), made.field)
+    assert field.confidence > 0.9
+
+
 def test_the_field_is_found_whatever_the_black_level():
     made = painted(framing="cropped")
 

@@ -2,7 +2,8 @@
 
 Vessels are dark lines, long and sparse: along them the second derivative across stays high where in a texture it
 averages out, and most of the retina has none. They run neither all one way, as grain does, nor all towards the
-middle, as the fibres of an iris do.
+middle, as the fibres of an iris do. And they are blood, which takes away green and hardly red: fur, wood and cracks are
+shadows, which take away both alike, in whatever light.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from jaxtyping import Bool, Float32, Int
 from fundoscope.arrays import Photo
 from fundoscope.photo.disc import find_disc
 from fundoscope.photo.fov import Field
-from fundoscope.photo.quality import relative_green, ridges
+from fundoscope.photo.quality import GREEN, RED, relative_brightness, ridges
 
 LINE_PX: Final = 15
 """Length of the lines that are averaged along, on a copy of half the working size."""
@@ -48,8 +49,15 @@ PUPIL: Final = 0.6
 """Share of strong lines that point to the middle, and brightness of the middle as a share of its surroundings': an iris
 has more of the one and less of the other. Vessels run to the middle too where the disc lies there, and is bright."""
 
+BLOOD: Final = 0.74
+"""Strength of strong lines in red, as a share of that in green, from which they are no vessels. It is at most 0.62 on
+IDRiD's training photographs, 0.71 with seven tenths of their colour removed, at least 0.76 in a ginger cat's fur."""
+
 DISC: Final = 0.9
 """Confidence from which an optic disc is evidence of its own."""
+
+SHADOW: Final = 0.95
+"""Strength of strong lines in red, as a share of that in green, from which a bright spot is no disc either."""
 
 Plane = Float32[np.ndarray, "rows columns"]
 Inside = Bool[np.ndarray, "rows columns"]
@@ -69,12 +77,15 @@ class Lines:
     """Each as the constant of the same name measures it."""
     middle: float
     """Brightness of the middle as a share of its surroundings'."""
+    red: float
+    """Strength of the strong lines in red, as a share of that in green."""
 
     @property
     def are_vessels(self) -> bool:
         """Whether they look like vessels rather than a texture."""
         strong = self.coherent >= COHERENT and self.sparse >= SPARSE and self.long >= LONG
-        return strong and self.parallel < PARALLEL and not (self.radial >= RADIAL and self.middle < PUPIL)
+        blood = self.red < BLOOD and self.parallel < PARALLEL
+        return strong and blood and not (self.radial >= RADIAL and self.middle < PUPIL)
 
 
 def shows_retina(photo: Photo, field: Field) -> bool:
@@ -87,18 +98,17 @@ def shows_retina(photo: Photo, field: Field) -> bool:
     lines = measure_lines(photo, field)
     if lines.are_vessels:
         return True
-    return lines.parallel < PARALLEL and _disc_confidence(photo, field) >= DISC
+    return lines.parallel < PARALLEL and lines.red < SHADOW and _disc_confidence(photo, field) >= DISC
 
 
 def measure_lines(photo: Photo, field: Field) -> Lines:
     """Measure the strongest dark lines in a field of view."""
-    relative, inside = relative_green(photo, field)
-    half = max(1, relative.shape[1] // 2), max(1, relative.shape[0] // 2)
-    small = cv2.resize(relative, half, interpolation=cv2.INTER_AREA)
-    within = cv2.resize(inside.astype(np.uint8), half, interpolation=cv2.INTER_NEAREST)
+    relative, inside = relative_brightness(photo, field, GREEN)
+    small = _half(relative)
+    within = cv2.resize(inside.astype(np.uint8), small.shape[::-1], interpolation=cv2.INTER_NEAREST)
     within = cv2.erode(within, np.ones((2 * RIM_PX + 1, 2 * RIM_PX + 1), np.uint8)).astype(bool)
     if not within.any():
-        return Lines(coherent=0.0, sparse=0.0, long=0.0, parallel=1.0, radial=1.0, middle=0.0)
+        return Lines(coherent=0.0, sparse=0.0, long=0.0, parallel=1.0, radial=1.0, middle=0.0, red=1.0)
     strength, direction, spread = _dark_lines(small, within)
     median, high = (float(value) for value in np.quantile(strength[within], [0.5, STRONG]))
     strong = np.logical_and(within, strength >= high)
@@ -110,13 +120,13 @@ def measure_lines(photo: Photo, field: Field) -> Lines:
         parallel=_share_of_one_way(turns),
         radial=_share_towards_middle(strong, turns),
         middle=_brightness_of_middle(photo, field),
+        red=_share_in_red(_half(relative_brightness(photo, field, RED)[0]), strong, direction, strength),
     )
 
 
 def _dark_lines(small: Plane, within: Inside) -> tuple[Plane, Turns, float]:
     """Second derivative across the darkest line through each pixel, the line's direction, the derivative's spread."""
-    smooth = cv2.GaussianBlur(small, (0, 0), 1.0)
-    across, down, mixed = (cv2.Sobel(smooth, cv2.CV_32F, *order, ksize=3) for order in ((2, 0), (0, 2), (1, 1)))
+    across, down, mixed = _second_derivatives(small)
     responses = np.stack(
         [
             cv2.filter2D(across * sine**2 + down * cosine**2 - 2 * mixed * sine * cosine, -1, kernel)
@@ -125,6 +135,30 @@ def _dark_lines(small: Plane, within: Inside) -> tuple[Plane, Turns, float]:
     )  # (direction, row, column)
     spread = float(np.sqrt(((across[within] ** 2).mean() + (down[within] ** 2).mean()) / 2))
     return responses.max(axis=0), responses.argmax(axis=0), spread
+
+
+def _second_derivatives(small: Plane) -> tuple[Plane, Plane, Plane]:
+    smooth = cv2.GaussianBlur(small, (0, 0), 1.0)
+    across, down, mixed = (cv2.Sobel(smooth, cv2.CV_32F, *order, ksize=3) for order in ((2, 0), (0, 2), (1, 1)))
+    return across, down, mixed
+
+
+def _half(plane: Plane) -> Float32[np.ndarray, "half_rows half_columns"]:
+    size = max(1, plane.shape[1] // 2), max(1, plane.shape[0] // 2)
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
+
+
+def _share_in_red(red: Plane, strong: Inside, direction: Turns, strength: Plane) -> float:
+    """Strength of the strong lines in red over that in green, across the same directions; 1 where there are none."""
+    across, down, mixed = _second_derivatives(red)
+    in_red = 0.0
+    for number, (cosine, sine, kernel) in enumerate(_kernels()):
+        members = strong & (direction == number)
+        if members.any():
+            curvature = across * sine**2 + down * cosine**2 - 2 * mixed * sine * cosine
+            in_red += float(cv2.filter2D(curvature, -1, kernel)[members].sum())
+    in_green = float(strength[strong].sum())
+    return in_red / in_green if in_green > 0 else 1.0
 
 
 @cache

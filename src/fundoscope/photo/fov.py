@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, Shaped, UInt8
+from jaxtyping import Float32, Shaped
 
 from fundoscope.arrays import Mask, Photo
 from fundoscope.photo.circles import boundary, explained, robust_circle, seen_turn
+from fundoscope.photo.tint import SmallPhoto, is_possible, is_retina_throughout, is_typical
 
 WORKING_PX = 320
 """Longest side of the copy that is searched."""
@@ -23,6 +24,12 @@ SMALLEST_PX = 32
 
 DARK_SHARE = 0.15
 """How far from the background to the field's mean brightness the edge of the field is drawn."""
+
+HALO_SHARE = 0.4
+"""The same on a photograph in which the light around the field is so bright that it was taken for the field."""
+
+FAINT_STEP = 0.25
+"""Step at the edge of a circle, as a share of its brightness, below which it may be that of such light."""
 
 LIT_CORNER = 20.0
 """Brightness up to which a corner is dark, whatever the rest."""
@@ -36,10 +43,12 @@ LIGHT_TINT = 16.0
 LEAST_CONFIDENCE = 0.5
 """Below this a circle is not believed."""
 
+CLEAR_CONFIDENCE = 0.75
+"""From this confidence on a circle is a field of view in whatever light it was taken."""
+
 UNSEEN_CONFIDENCE = 0.25
 """Confidence of a field whose edge lies outside the frame."""
 
-SmallPhoto = UInt8[np.ndarray, "small_height small_width 3"]
 Brightness = Float32[np.ndarray, "height width"]
 
 
@@ -74,8 +83,10 @@ def find_field(photo: Photo) -> Field | None:
 
     A circle is fitted to the boundary between the field and its surround, leaving out what lies on the frame's edge
     (fields cut off at top and bottom) and, robustly, what does not lie on a circle (the camera's notch, an eyelid).
-    The surround is dark; only where no field is found against a dark one is a white or grey one tried. A picture
-    without a surround counts as a field that covers the frame only if its colours are a retina's.
+    The surround is dark; only where no field is found against a dark one is a white or grey one tried. A circle that
+    fits well is a field in any light that is neither grey nor blue; one that fits less well needs a retina's typical
+    colours, and a picture without a surround counts as a field that covers the frame if its colours are a retina's
+    throughout. Whether vessels can be seen is not asked here (`gradability`).
 
     Returns:
         The circle in pixels of `photo`; None if nothing in it looks like a colour fundus photograph.
@@ -84,8 +95,8 @@ def find_field(photo: Photo) -> Field | None:
         return None
     small, factor = working_copy(photo)
     bright = largest_part(lit_mask(small))
-    fields = [] if bright is None else [_fit_field(bright), _unseen_field(bright, small)]
-    field = next((field for field in fields if field is not None and is_retina_coloured(small, field)), None)
+    fields = [] if bright is None else [_field_in_dark(small, bright), _unseen_field(bright, small)]
+    field = next((field for field in fields if field is not None and _is_believed(small, field)), None)
     if field is None:
         field = _field_on_light(small)
     return None if field is None else field.scaled(1 / factor)
@@ -108,8 +119,12 @@ def lit_mask(small: SmallPhoto) -> Mask | None:
 
     Everything where even the darkest corner is lit; None on a dark frame.
     """
+    return _above_surround(_brightness(small))
+
+
+def _brightness(small: SmallPhoto) -> Brightness:
     red, green, blue = cv2.split(cv2.GaussianBlur(small, (3, 3), 0))
-    return _above_surround(cv2.max(cv2.max(red, green), blue).astype(np.float32))
+    return np.asarray(cv2.max(cv2.max(red, green), blue), np.float32)
 
 
 def mask_on_light(small: SmallPhoto) -> Mask | None:
@@ -149,13 +164,18 @@ def _field_on_light(small: SmallPhoto) -> Field | None:
     darkened = np.where(within[..., None], small, np.uint8(0))
     bright = largest_part(lit_mask(darkened))
     field = None if bright is None else _fit_field(bright)
-    if field is None or not is_retina_coloured(small, field):
+    if field is None or not _is_believed(small, field):
         return None
     return replace(field, light_surround=True)
 
 
-def _above_surround(brightness: Brightness) -> Mask | None:
-    """What is brighter than the surround; everything where that is lit itself, None where nothing is."""
+def _above_surround(brightness: Brightness, share: float = DARK_SHARE) -> Mask | None:
+    """What is brighter than the surround; everything where that is lit itself, None where nothing is.
+
+    Args:
+        brightness: Of the small copy.
+        share: How far from the surround to the mean of what is bright the threshold lies.
+    """
     surround, noise = _surround(brightness)
     level, _ = cv2.threshold(np.rint(brightness).astype(np.uint8), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     above = brightness[brightness > level]
@@ -163,7 +183,7 @@ def _above_surround(brightness: Brightness) -> Mask | None:
         return np.ones(brightness.shape, bool)
     if not above.size or above.mean() - surround < 2.5:
         return None
-    threshold = surround + max(1.5, 4 * noise, DARK_SHARE * (float(above.mean()) - surround))
+    threshold = surround + max(1.5, 4 * noise, share * (float(above.mean()) - surround))
     mask = (brightness > threshold).astype(np.uint8)
     return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)).astype(bool))
 
@@ -219,27 +239,44 @@ def _fit_field(bright: Mask) -> Field | None:
     return replace(field, confidence=confidence) if confidence >= LEAST_CONFIDENCE else None
 
 
+def _field_in_dark(small: SmallPhoto, bright: Mask) -> Field | None:
+    """The circle round the bright part, or round a brighter one within it if the former is only the light around it."""
+    field = _fit_field(bright)
+    if field is None:
+        return None
+    brightness = _brightness(small)
+    step = _edge_step(brightness, field)
+    if step >= FAINT_STEP:
+        return field
+    brighter = largest_part(_above_surround(brightness, HALO_SHARE))
+    inner = None if brighter is None else _fit_field(brighter)
+    return inner if inner is not None and _edge_step(brightness, inner) > max(FAINT_STEP, step) else field
+
+
+def _edge_step(brightness: Brightness, field: Field) -> float:
+    """How much darker it is just outside a circle than just inside, as a share of the circle's brightness."""
+    height, width = brightness.shape
+    rows = np.arange(height)[:, None] + 0.5 - field.row
+    columns = np.arange(width)[None, :] + 0.5 - field.column
+    away = (rows * rows + columns * columns) / field.radius**2  # square of the distance in radii
+    inside, outside = (away > 0.93) & (away < 0.985), (away > 1.05) & (away < 1.15)
+    if outside.sum() < 20 or not inside.any():
+        return 1.0
+    step = float(np.median(brightness[inside]) - np.median(brightness[outside]))
+    return step / max(1.0, float(np.median(brightness[away < 1])))
+
+
 def _unseen_field(bright: Mask, small: SmallPhoto) -> Field | None:
     """A field cut so tightly that its edge lies outside: the circle round the frame, if all of it is retina."""
     height, width = bright.shape
-    if bright.mean() < 0.97 or max(height, width) > 1.6 * min(height, width) or not _is_all_retina(small):
+    if bright.mean() < 0.97 or max(height, width) > 1.6 * min(height, width) or not is_retina_throughout(small):
         return None
     return Field(height / 2, width / 2, float(np.hypot(height, width) / 2), UNSEEN_CONFIDENCE)
 
 
-def is_retina_coloured(small: SmallPhoto, field: Field) -> bool:
-    """Return whether the field is red before green before blue on the whole: grey scans and blue skies are not."""
-    red, green, blue, _ = cv2.mean(small, mask=field.mask(*small.shape[:2]).astype(np.uint8))
-    return bool(red > 1.1 * green and green > 0.9 * blue and red > 1.25 * blue)
-
-
-def retina_colours(small: SmallPhoto) -> Mask:
-    """Return which pixels are red before green before blue, as `is_retina_coloured` asks of the whole."""
-    red, green, blue = (small[..., channel].astype(np.int16) for channel in range(3))
-    return np.asarray((red > 1.1 * green) & (green > 0.9 * blue) & (red > 1.25 * blue))
-
-
-def _is_all_retina(small: SmallPhoto) -> bool:
-    """Whether nearly every pixel has the order of a retina's colours."""
-    red, green, blue = (small[..., channel].astype(np.int16) for channel in range(3))
-    return bool(((red > 1.15 * green) & (green > blue)).mean() > 0.9)
+def _is_believed(small: SmallPhoto, field: Field) -> bool:
+    """Whether a circle is a retina by its shape and its colours: the better the one, the less is asked of the other."""
+    inside = field.mask(*small.shape[:2])
+    # A field that covers the frame has no shape; its pixels were looked at one by one.
+    clear = field.confidence >= CLEAR_CONFIDENCE or field.confidence == UNSEEN_CONFIDENCE
+    return is_typical(small, inside) or (clear and is_possible(small, inside))

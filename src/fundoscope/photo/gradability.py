@@ -10,7 +10,7 @@ from fundoscope.photo.evidence import shows_retina
 from fundoscope.photo.fov import Field, find_field
 from fundoscope.photo.montage import shows_several_retinas
 from fundoscope.photo.no_field import squashed_words, why_no_field
-from fundoscope.photo.quality import NOTHING, Gate, Quality, Verdict, judge, measure_quality
+from fundoscope.photo.quality import NOTHING, Gate, Quality, Verdict, is_bright, judge, measure_quality
 
 SEVERAL: Final = Verdict(
     False, "reject", "more than one retina in the picture: expected a photograph of one. Crop it to one retina."
@@ -58,7 +58,7 @@ def assess_gradability(photo: Photo, gate: Gate, *, requires_field: bool = True)
     if field is None:
         return Gradability(field=None, quality=NOTHING, verdict=Verdict(False, "reject", why_no_field(photo)))
     quality = measure_quality(photo, field)
-    verdict = judge(quality, gate)
+    verdict = judge(quality, gate, bright=is_bright(photo, field))
     if verdict.gradable and not shows_retina(photo, field):
         verdict = NO_EVIDENCE
     if verdict.gradable and field.light_surround:

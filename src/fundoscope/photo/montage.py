@@ -28,12 +28,10 @@ from fundoscope.photo.circles import (
 from fundoscope.photo.fov import (
     SMALLEST_PX,
     Field,
-    SmallPhoto,
     foreground_mask,
-    is_retina_coloured,
-    retina_colours,
     working_copy,
 )
+from fundoscope.photo.tint import SmallPhoto, as_typical, is_typical, typical_pixels
 
 LEAST_POINTS: Final = 24
 """Points of an outline below which it is not searched for circles."""
@@ -127,6 +125,9 @@ def shows_several_retinas(photo: Photo, field: Field | None) -> bool:
     if lit is None:
         return False
     first = None if field is None else field.scaled(factor)
+    if first is not None:
+        # Other pictures were taken in the same light.
+        small = as_typical(small, first.mask(*lit.shape))
     return _has_second_disc(small, lit, first) or _has_ground_outside(small, lit, first) or _has_seam(small, lit)
 
 
@@ -196,7 +197,7 @@ def _disc(small: SmallPhoto, lit: Mask, points: Points, circle: Circle) -> _Disc
     if pixels < LEAST_IN_FRAME * np.pi * field.radius**2:
         return None
     clear = turn >= CLEAR[0] and filled >= CLEAR[1]
-    return _Disc(row, column, radius, inside, clear=clear, coloured=is_retina_coloured(small, field))
+    return _Disc(row, column, radius, inside, clear=clear, coloured=is_typical(small, inside))
 
 
 def _is_another(disc: _Disc, retinas: list[_Disc]) -> bool:
@@ -224,7 +225,7 @@ def _is_same(disc: _Disc, retina: _Disc) -> bool:
 
 def _has_ground_outside(small: SmallPhoto, lit: Mask, first: Field | None) -> bool:
     """Whether retina-coloured ground lies outside the field, or in two parts where there is no field."""
-    ground = lit & retina_colours(small)
+    ground = lit & typical_pixels(small)
     if first is not None:
         ground &= ~Field(first.row, first.column, RIM * first.radius + 1, 0.0).mask(*lit.shape)
     width = max(3, round(GROUND_WIDTH * max(lit.shape)))

@@ -9,16 +9,11 @@ import numpy as np
 
 from fundoscope.arrays import Mask, Photo
 from fundoscope.photo.circles import boundary
-from fundoscope.photo.fov import SMALLEST_PX, SmallPhoto, foreground_mask, largest_part, retina_colours, working_copy
+from fundoscope.photo.fov import SMALLEST_PX, foreground_mask, largest_part, working_copy
+from fundoscope.photo.tint import missing_colour, typical_pixels
 
 DARK_LEVEL: Final = 24
 """Brightness that a hundredth of the pixels must reach in a picture that is not too dark."""
-
-COLOURLESS: Final = 12
-"""Largest spread between the channels, on nine tenths of what is lit, of a picture without colour."""
-
-ONE_CHANNEL: Final = 0.12
-"""Brightness of the other two channels, as a share of the brightest, of a picture in one colour."""
 
 ROUND: Final = 0.93
 """Shorter over longer axis from which an ellipse is a circle."""
@@ -43,9 +38,9 @@ def why_no_field(photo: Photo) -> str:
     lit = foreground_mask(small)
     if lit is None:
         return NOT_RETINA
-    if colour := _missing_colour(small, lit):
+    if colour := missing_colour(small, lit):
         return f"no retina found: {colour}, and a colour photograph is needed (red-free and angiograms are not graded)"
-    if lit.all() and retina_colours(small).mean() < 0.5:
+    if lit.all() and typical_pixels(small).mean() < 0.5:
         return f"{NOT_RETINA}, or one whose surround is neither black nor white nor grey"
     return NOT_RETINA
 
@@ -62,15 +57,6 @@ def squashed_words(photo: Photo) -> str:
         f"no retina found: the field is an ellipse, {axes[0] / axes[1]:.2f} times as wide as high: the picture was "
         "squashed or stretched. Export it in its own proportions"
     )
-
-
-def _missing_colour(small: SmallPhoto, lit: Mask) -> str:
-    """What is said of a picture whose lit part is grey, or of one colour alone; empty if it has colours."""
-    pixels = small[lit].astype(np.int16)
-    if np.quantile(np.ptp(pixels, axis=1), 0.9) <= COLOURLESS:
-        return "the picture has no colour"
-    means = np.sort(pixels.mean(axis=0))
-    return "the picture has only one colour" if means[1] <= ONE_CHANNEL * means[2] else ""
 
 
 def _squashed(lit: Mask) -> tuple[float, float] | None:

@@ -53,6 +53,9 @@ EXPOSURE = (8.0, 48.0)
 VESSELS = (0.0, 0.08)
 """Where each ramp begins and ends; set on IDRiD's training photographs and on blurred and darkened copies."""
 
+RED, GREEN = 0, 1
+"""Numbers of channels; vessels are seen best in green."""
+
 Plane = Float32[np.ndarray, "rows columns"]
 Inside = Bool[np.ndarray, "rows columns"]
 
@@ -91,7 +94,7 @@ def measure_quality(photo: Photo, field: Field | None) -> Quality:
     """
     if field is None or field.radius < 8:
         return NOTHING
-    relative, inside = relative_green(photo, field)
+    relative, inside = relative_brightness(photo, field)
     if inside.mean() < LEAST_PART:
         return NOTHING
     inside = cv2.erode(inside.astype(np.uint8), np.ones((11, 11), np.uint8)).astype(bool)
@@ -157,55 +160,71 @@ class Verdict:
 
 _COMPLAINTS = {
     "field_size": "too little of the retina in the picture",
-    "exposure": "too dark or washed out",
+    "exposure": "too dark",
     "sharpness": "out of focus",
     "contrast": "too little contrast",
     "vessels": "no vessels to be seen",
 }
 
+_OF_BRIGHT = {"too dark": "washed out", "rather dark": "rather pale"}
+"""What is said instead of a photograph that is bright."""
+
 _RESERVATIONS = {
     "field_size": "part of the retina is missing",
-    "exposure": "rather dark or pale",
+    "exposure": "rather dark",
     "sharpness": "rather soft",
     "contrast": "little contrast",
     "vessels": "vessels are hard to see",
 }
 
 
-def judge(quality: Quality, gate: Gate) -> Verdict:
-    """Compare a photograph's measures with the gate; the worst shortfall comes first in the reason."""
+def judge(quality: Quality, gate: Gate, *, bright: bool = False) -> Verdict:
+    """Compare a photograph's measures with the gate; the worst shortfall comes first in the reason.
+
+    Args:
+        quality: As `measure_quality` gave it.
+        gate: What must be reached.
+        bright: Whether it is light that lowers the exposure (`is_bright`).
+    """
     if quality == NOTHING:
-        return Verdict(False, "reject", "no retina found: not a fundus photograph, or too dark")
+        return Verdict(False, "reject", "no retina found: not a fundus photograph")
     measured, needed = asdict(quality), asdict(gate)
     missed = [name for name in _COMPLAINTS if measured[name] < needed[name]]
     if missed:
         missed.sort(key=lambda name: measured[name] / needed[name])
-        return Verdict(False, "reject", "; ".join(_complaint(name, measured[name], needed[name]) for name in missed))
+        return Verdict(
+            False, "reject", "; ".join(_complaint(name, measured[name], needed[name], bright) for name in missed)
+        )
     weak = [name for name in _COMPLAINTS if measured[name] < gate.good]
     if weak:
         worst = min(weak, key=lambda name: measured[name])
-        return Verdict(True, "usable", f"{_RESERVATIONS[worst]} ({worst.replace('_', ' ')} {measured[worst]:.2f})")
+        said = _of_light(_RESERVATIONS[worst], bright)
+        return Verdict(True, "usable", f"{said} ({worst.replace('_', ' ')} {measured[worst]:.2f})")
     return Verdict(True, "good", "")
 
 
-def _complaint(name: str, came: float, needed: float) -> str:
-    return f"{_COMPLAINTS[name]} ({name.replace('_', ' ')} {came:.2f}, at least {needed:.2f} needed)"
+def _of_light(words: str, bright: bool) -> str:
+    return _OF_BRIGHT.get(words, words) if bright else words
 
 
-def relative_green(photo: Photo, field: Field) -> tuple[Plane, Inside]:
-    """Return the green channel of the field's box at the working size against its surroundings, and what is inside.
+def _complaint(name: str, came: float, needed: float, bright: bool) -> str:
+    return f"{_of_light(_COMPLAINTS[name], bright)} ({name.replace('_', ' ')} {came:.2f}, at least {needed:.2f} needed)"
+
+
+def relative_brightness(photo: Photo, field: Field, channel: int = GREEN) -> tuple[Plane, Inside]:
+    """Return a channel of the field's box at the working size against its surroundings, and what is inside.
 
     0 where a pixel is as bright as its surroundings, -0.1 where it is a tenth darker.
     """
-    green, inside = _green_copy(photo, field)
-    background = np.maximum(_local_mean(green, inside), 4.0)
-    relative = np.clip(green / background - 1, -0.6, 0.6)
+    plane, inside = _channel_copy(photo, field, channel)
+    background = np.maximum(_local_mean(plane, inside), 4.0)
+    relative = np.clip(plane / background - 1, -0.6, 0.6)
     relative[~inside] = 0
     return relative, inside
 
 
-def _green_copy(photo: Photo, field: Field) -> tuple[Plane, Inside]:
-    """Green channel of the field's box at the working size, and what of it is inside field and frame."""
+def _channel_copy(photo: Photo, field: Field, channel: int) -> tuple[Plane, Inside]:
+    """One channel of the field's box at the working size, and what of it is inside field and frame."""
     height, width = photo.shape[:2]
     top, bottom = max(0, int(field.row - field.radius)), min(height, int(field.row + field.radius) + 1)
     left, right = max(0, int(field.column - field.radius)), min(width, int(field.column + field.radius) + 1)
@@ -213,8 +232,8 @@ def _green_copy(photo: Photo, field: Field) -> tuple[Plane, Inside]:
         return np.zeros((1, 1), np.float32), np.zeros((1, 1), bool)
     scale = WORKING_PX / (2 * field.radius)
     size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
-    green = np.ascontiguousarray(photo[top:bottom, left:right, 1])
-    small = cv2.resize(green, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    plane = np.ascontiguousarray(photo[top:bottom, left:right, channel])
+    small = cv2.resize(plane, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     inner = Field((field.row - top) * scale, (field.column - left) * scale, INNER * WORKING_PX / 2, 1.0)
     inside = inner.mask(size[1], size[0])
     inside[:EDGE_PX] = inside[-EDGE_PX:] = inside[:, :EDGE_PX] = inside[:, -EDGE_PX:] = False
@@ -251,15 +270,29 @@ def _sharpness(relative: Plane, inside: Inside) -> float:
 
 def _exposure(photo: Photo, field: Field) -> float:
     """Ramp over the median luminance, less the share of washed-out pixels."""
-    step = max(1, int(field.radius // 64))
-    small = photo[::step, ::step]
-    inside = field.scaled(1 / step).mask(*small.shape[:2])
-    luminance = small[inside] @ np.array([0.299, 0.587, 0.114])
-    if not luminance.size:
+    pixels = _pixels(photo, field)
+    if not len(pixels):
         return 0.0
     # Red is often saturated on a good photograph; green only on the disc and on exudates.
-    washed_out = float((small[inside][:, 1] > 235).mean())
-    return _ramp(float(np.median(luminance)), *EXPOSURE) * (1 - _ramp(washed_out, 0.05, 0.5))
+    washed_out = float((pixels[:, GREEN] > 235).mean())
+    return _ramp(_median_luminance(pixels), *EXPOSURE) * (1 - _ramp(washed_out, 0.05, 0.5))
+
+
+def is_bright(photo: Photo, field: Field) -> bool:
+    """Return whether a photograph is so bright that darkness lowers nothing of its exposure."""
+    pixels = _pixels(photo, field)
+    return bool(len(pixels)) and _median_luminance(pixels) >= EXPOSURE[1]
+
+
+def _pixels(photo: Photo, field: Field) -> UInt8[np.ndarray, "pixel 3"]:
+    """Some thousands of the pixels inside the field."""
+    step = max(1, int(field.radius // 64))
+    small = photo[::step, ::step]
+    return np.asarray(small[field.scaled(1 / step).mask(*small.shape[:2])])
+
+
+def _median_luminance(pixels: UInt8[np.ndarray, "pixel 3"]) -> float:
+    return float(np.median(pixels @ np.array([0.299, 0.587, 0.114])))
 
 
 def _vessels(relative: Plane, inside: Inside) -> float:
