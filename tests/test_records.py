@@ -15,6 +15,7 @@ from fundoscope.records import (
     is_whole_number,
     null_if_nan,
     parse_record,
+    seal_of,
     without_nan,
 )
 
@@ -85,3 +86,11 @@ def test_a_record_may_be_nested_as_deeply_as_is_said_and_no_deeper():
     assert parse_record("[" * DEEPEST + "]" * DEEPEST)
     with pytest.raises(ValueError, match="nested deeper"):
         parse_record("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1))
+
+
+def test_a_seal_is_of_all_that_a_record_says_in_whatever_order_and_not_of_itself():
+    record = {"a": 1, "b": {"c": [1.5, None]}}
+    seal = seal_of(record)
+
+    assert seal_of({"b": {"c": [1.5, None]}, "a": 1, "seal": seal}) == seal
+    assert seal_of(record | {"a": 2}) != seal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -100,6 +101,14 @@ def check_keys(values: Mapping[str, Any], kind: type[DataclassInstance]) -> None
     names = {field.name for field in fields(kind)}
     if set(values) != names:
         raise ValueError(f"expected the keys {', '.join(sorted(names))}, got {', '.join(sorted(values))}")
+
+
+def seal_of(record: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a record as canonical JSON, its own `seal` left out."""
+    # Through JSON and back first: in a file every key is a text, and texts sort otherwise than numbers.
+    plain = json.loads(json.dumps(record, allow_nan=False))
+    plain.pop("seal", None)
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

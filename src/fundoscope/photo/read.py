@@ -71,6 +71,10 @@ class Photograph(Header):
     """By how much the picture was reduced while it was decoded: 1, 2, 4 or 8."""
     notes: tuple[str, ...] = ()
     """Sentences about what was done to the pixels, such as colours converted."""
+    orientation: int = 1
+    """How the camera wrote the picture that is upright here: EXIF's number, 1 to 8; 1: as it is."""
+    camera: str | None = None
+    """Make and model, where the file names them."""
 
 
 def read_photo(path: Path | str, *, target_px: int | None = None, limits: Limits = LIMITS) -> Photograph:
@@ -162,6 +166,8 @@ def _read_picture(data: bytes, path: str, target_px: int | None, limits: Limits)
         reduced=decoded.reduced,
         taken=decoded.taken,
         notes=decoded.notes,
+        orientation=decoded.orientation,
+        camera=decoded.camera,
     )
 
 

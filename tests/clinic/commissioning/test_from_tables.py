@@ -9,10 +9,11 @@ import pytest
 
 from fundoscope.clinic.commissioning.commission import Terms
 from fundoscope.clinic.commissioning.from_tables import commission_tables
-from fundoscope.clinic.commissioning.protocol import commission_release, seal_of
+from fundoscope.clinic.commissioning.protocol import commission_release
 from fundoscope.clinic.commissioning.provenance import OWN, UNCHECKED
 from fundoscope.decide.referral import threshold_at
 from fundoscope.errors import BadTable
+from fundoscope.records import seal_of
 from fundoscope.runtime.batch import predictions_frame
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.release import OpenRelease, open_release

@@ -15,12 +15,12 @@ from fundoscope.clinic.commissioning.protocol import (
     commission_release,
     protocol_of,
     read_protocol,
-    seal_of,
     write_protocol,
 )
 from fundoscope.clinic.commissioning.provenance import OWN
 from fundoscope.clinic.commissioning.words import to_markdown
 from fundoscope.errors import BadRelease, BadRequest
+from fundoscope.records import seal_of
 from fundoscope.runtime.release import open_release
 from fundoscope.runtime.verification import verify_release
 

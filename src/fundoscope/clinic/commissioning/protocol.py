@@ -6,7 +6,6 @@ can seal it anew.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -22,7 +21,7 @@ from fundoscope.decide.referral import OperatingPoint
 from fundoscope.errors import BadRelease, BadRequest
 from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.files import write_text
-from fundoscope.records import null_if_nan, parse_record
+from fundoscope.records import null_if_nan, parse_record, seal_of
 from fundoscope.runtime.copies import check_unused, copy_release
 from fundoscope.runtime.description import CARD
 from fundoscope.runtime.release import OpenRelease
@@ -86,13 +85,6 @@ def protocol_of(
         "positives_for_80_percent_power": dict(result.plan),
     }
     return written | {"seal": seal_of(written)}
-
-
-def seal_of(protocol: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a protocol as canonical JSON, its own seal left out."""
-    plain = json.loads(json.dumps(protocol, allow_nan=False))
-    plain.pop("seal", None)
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def to_json(protocol: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from fundoscope.errors import UnreadablePhotograph
 from fundoscope.photo.decoding.dicom_pixels import to_photo
 from fundoscope.photo.decoding.header import QUIET, deflated_part
 from fundoscope.photo.decoding.jpeg import read_frame
-from fundoscope.photo.decoding.picture import check_pixels
+from fundoscope.photo.decoding.picture import camera_name, check_pixels
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -68,7 +68,14 @@ def read_dicom(data: bytes, path: str, *, max_pixels: int) -> dict[str, Any]:
         ) from None
     except Exception as error:  # so do its decoders
         raise _cannot_decode(dataset, path) from error
-    return {"pixels": pixels, "height": pixels.shape[0], "width": pixels.shape[1], "notes": notes}
+    camera = camera_name(dataset.get("Manufacturer"), dataset.get("ManufacturerModelName"))
+    return {
+        "pixels": pixels,
+        "height": pixels.shape[0],
+        "width": pixels.shape[1],
+        "notes": notes,
+        "camera": camera,
+    }
 
 
 def _check_inflated_size(data: bytes, path: str) -> None:

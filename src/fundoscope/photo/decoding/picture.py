@@ -56,6 +56,10 @@ class Decoded:
     taken: str | None
     notes: tuple[str, ...]
     """Sentences about what was done to the pixels."""
+    orientation: int
+    """How the camera wrote the picture that is upright here: EXIF's number, 1 to 8."""
+    camera: str | None
+    """Make and model, where the file names them."""
 
 
 @dataclass(slots=True)
@@ -68,6 +72,8 @@ class _Opened:
     note: str | None
     deep: bool
     """Whether it has 16 bits a channel."""
+    orientation: int
+    """EXIF's, before anything was turned."""
 
 
 Plugin = Callable[[io.BytesIO], ImageFile.ImageFile]
@@ -126,7 +132,23 @@ def decode_picture(
         reduced=reduced,
         taken=taken,
         notes=tuple(sentence for sentence in (opened.note, note) if sentence),
+        orientation=opened.orientation,
+        camera=camera_name(opened.exif.get(ExifTags.Base.Make), opened.exif.get(ExifTags.Base.Model)),
     )
+
+
+def camera_name(make: object, model: object) -> str | None:
+    """Return a camera's name from what a file says of its make and model; a model that begins with the make says both.
+
+    Example:
+        >>> camera_name("Topcon ", "TRC-NW400")
+        'Topcon TRC-NW400'
+    """
+    words = [" ".join(part.replace("\0", " ").split()) if isinstance(part, str) else "" for part in (make, model)]
+    if words[0] and words[1].lower().startswith(words[0].lower()):
+        words = words[1:]
+    name = " ".join(filter(None, words))
+    return "".join(sign for sign in name if sign.isprintable()) or None
 
 
 def check_pixels(width: int, height: int, path: str, max_pixels: int) -> None:
@@ -169,7 +191,15 @@ def _open(picture: ImageFile.ImageFile, data: bytes, kind: str, pages: list[Page
     exif = picture.getexif()
     profile, note = profile_of(picture, exif, data)
     bits = next((page.bits for page in pages if page.is_picture), data[24] if kind == "PNG" else 8)
-    return _Opened(picture=picture, exif=exif, profile=profile, note=note, deep=bits == 16)
+    orientation = exif.get(ExifTags.Base.Orientation, 1)
+    return _Opened(
+        picture=picture,
+        exif=exif,
+        profile=profile,
+        note=note,
+        deep=bits == 16,
+        orientation=orientation if orientation in _TURNS else 1,
+    )
 
 
 def _check_single(picture: ImageFile.ImageFile, data: bytes, path: str, pages: list[Page]) -> None:
