@@ -41,6 +41,17 @@ REFERABLE_DME: Final = 2
 OR_DME: Final = {"referable_or_dme": REFERABLE, "sight_threatening_or_dme": SIGHT_THREATENING}
 """The questions that count macular oedema, too: `grade >= OR_DME[name] or dme >= REFERABLE_DME`."""
 
+REFER: Final = "refer"
+CANNOT_GRADE_REFER: Final = "cannot grade, refer"
+CANNOT_GRADE: Final = "cannot grade"
+RESCREEN: Final = "rescreen"
+
+DECISIONS: Final = (REFER, CANNOT_GRADE_REFER, CANNOT_GRADE, RESCREEN)
+"""All answers there are to a photograph, an eye or a patient, most urgent first."""
+
+GRADED_DECISIONS: Final = (REFER, RESCREEN)
+"""The answers to what was graded."""
+
 QUALITY_NAMES: Final = ("good", "usable", "reject")
 """Image quality classes as in EyeQ (Fu et al., MICCAI 2019)."""
 

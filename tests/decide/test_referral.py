@@ -8,11 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fundoscope.decide.referral import (
-    CANNOT_GRADE,
     DECISION_WORDS,
-    DECISIONS,
-    REFER,
-    RESCREEN,
     SCORE_TOLERANCE,
     OperatingPoint,
     decide_eye,
@@ -21,6 +17,7 @@ from fundoscope.decide.referral import (
     fit_threshold,
     threshold_at,
 )
+from fundoscope.grades import CANNOT_GRADE, CANNOT_GRADE_REFER, DECISIONS, REFER, RESCREEN
 
 decision_lists = st.lists(st.sampled_from(DECISIONS), min_size=1, max_size=5)
 shares = st.floats(0, 1)
@@ -28,8 +25,10 @@ shares = st.floats(0, 1)
 
 @given(p_referable=shares, threshold=shares)
 def test_a_photograph_that_cannot_be_graded_is_never_sent_home(p_referable, threshold):
-    assert decide_photo(p_referable, False, threshold) == CANNOT_GRADE
-    assert decide_eye([decide_photo(p_referable, False, threshold)]) == CANNOT_GRADE
+    decision = decide_photo(p_referable, False, threshold)
+
+    assert decision == (CANNOT_GRADE_REFER if p_referable >= threshold else CANNOT_GRADE)
+    assert decide_eye([decision]) == decide_patient([RESCREEN, decision]) == decision
 
 
 @given(p_referable=shares, threshold=shares)
@@ -73,8 +72,24 @@ def test_one_good_photograph_is_enough_for_an_eye_but_one_eye_not_for_a_patient(
 def test_refuses_no_decision_and_words_it_does_not_know(decide):
     with pytest.raises(ValueError, match=r"at least one (photograph|eye) is needed, got none"):
         decide([])
-    with pytest.raises(ValueError, match=r"decisions must be among refer, rescreen, cannot grade, got 'healthy'"):
+    with pytest.raises(ValueError, match=r"decisions must be among 'refer', 'cannot grade, refer', .*, got 'healthy'"):
         decide(["healthy"])
+
+
+def test_what_a_refused_photograph_shows_outweighs_good_ones_but_no_grade_that_is_referred():
+    assert decide_eye([CANNOT_GRADE_REFER, RESCREEN, CANNOT_GRADE]) == CANNOT_GRADE_REFER
+    assert decide_eye([CANNOT_GRADE_REFER, REFER]) == REFER
+    assert decide_patient([CANNOT_GRADE, CANNOT_GRADE_REFER, RESCREEN]) == CANNOT_GRADE_REFER
+
+
+@given(eyes=st.lists(decision_lists, min_size=1, max_size=3))
+def test_no_patient_is_answered_healthier_than_without_the_answer_cannot_grade_refer(eyes):
+    """What older versions answered: each such photograph was "cannot grade"."""
+    older = [[CANNOT_GRADE if decision == CANNOT_GRADE_REFER else decision for decision in eye] for eye in eyes]
+
+    now, before = (decide_patient([decide_eye(eye) for eye in patient]) for patient in (eyes, older))
+
+    assert DECISIONS.index(now) <= DECISIONS.index(before)
 
 
 def test_every_decision_is_explained():

@@ -122,6 +122,21 @@ def test_every_figure_asked_for_is_there_with_an_interval(rng):
     assert sum(map(sum, summary.confusion)) == 120
 
 
+def test_refused_photographs_that_are_referred_are_counted_as_such_and_not_as_graded(rng):
+    rows = clinic_rows(rng)
+    referable = rows.index[rows["grade"] >= 2][:3].tolist()
+    refused = refuse(rows, referable)
+    refused.loc[referable, "decision"] = "cannot grade, refer"
+
+    summary, otherwise = quick(refused), quick(refuse(rows, referable))
+
+    assert summary.decisions["referable"]["cannot grade, refer"] == 3
+    assert summary.decisions["referable"]["cannot grade"] == 0
+    assert summary.counts["with_grade"] == 117
+    # Of those graded nothing changes, and ungradable was taken for referred before.
+    assert summary.to_dict()["statistics"] == otherwise.to_dict()["statistics"]
+
+
 def test_photographs_that_cannot_be_graded_are_counted_and_shown_but_no_grade_is_made_up_for_them(rng):
     rows = clinic_rows(rng)
     referable = rows.index[rows["grade"] >= 2][:3].tolist()

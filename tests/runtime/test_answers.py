@@ -26,6 +26,14 @@ def test_an_eye_that_cannot_be_graded_is_not_healthy():
     assert answer.decision == "cannot grade"
 
 
+def test_an_eye_whose_refused_photograph_shows_disease_is_referred_whatever_the_other_photographs_say():
+    rows = [row("P", "left", "rescreen"), row("P", "left", "cannot grade, refer"), row("P", "right", "cannot grade")]
+    (answer,) = answer_patients(rows)
+
+    assert [eye.decision for eye in answer.eyes] == ["cannot grade, refer", "cannot grade"]
+    assert answer.decision == "cannot grade, refer"
+
+
 def test_one_good_photograph_of_an_eye_is_enough():
     (answer,) = answer_patients([row("P", "left", "cannot grade"), row("P", "left", "rescreen")])
 

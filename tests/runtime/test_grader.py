@@ -107,12 +107,25 @@ def test_a_black_frame_is_ungradable_and_the_network_is_not_asked(grader):
     assert reading.raw == ()
 
 
+@pytest.mark.parametrize(("threshold", "decision"), [(1e-6, "cannot grade, refer"), (1.0, "cannot grade")])
+def test_a_refused_picture_is_referred_from_the_releases_own_threshold_on(tiny, tmp_path, retinas, threshold, decision):
+    strict = dict.fromkeys(tiny["tiny_description"]().gate, 1.0)
+    point = tiny["OperatingPoint"](name="test", threshold=threshold).to_dict()
+    release = tiny["write_tiny_release"](tmp_path / "strict", gate=strict, operating_point=point)
+
+    reading = Grader.open(release).grade(retinas[0])
+
+    assert (reading.status, reading.grade, reading.decision) == ("ungradable", None, decision)
+    assert (reading.p_referable >= threshold) == (decision == "cannot grade, refer")
+    assert reading.row()["decision"] == decision
+
+
 def test_a_refused_picture_of_a_retina_keeps_its_probabilities_but_has_no_grade(tiny, tmp_path, retinas):
     """An evaluation may want to count it in; a clinic must not see a grade."""
     strict = dict.fromkeys(tiny["tiny_description"]().gate, 1.0)
     reading = Grader.open(tiny["write_tiny_release"](tmp_path / "strict", gate=strict)).grade(retinas[0])
 
-    assert (reading.status, reading.decision, reading.grade) == ("ungradable", "cannot grade", None)
+    assert (reading.status, reading.grade, reading.grades_set) == ("ungradable", None, None)
     assert reading.quality == "reject"
     assert "at least 1.0" in reading.reason
     assert len(reading.raw) == 4

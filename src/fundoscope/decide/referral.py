@@ -1,7 +1,8 @@
 """What is to be done: refer, rescreen, or say that it cannot be graded.
 
 From photograph to eye to patient the worst answer wins, and a photograph that cannot be graded
-never counts as a healthy one.
+never counts as a healthy one. One that cannot be graded but would be referred if it could be is referred for that:
+national screening programmes refer what is ungradable, and a retina full of blood shows no vessels to a gate.
 """
 
 from __future__ import annotations
@@ -14,22 +15,27 @@ import numpy as np
 from jaxtyping import Bool
 
 from fundoscope.arrays import Scores
-from fundoscope.grades import CUTS, REFERABLE
+from fundoscope.grades import (
+    CANNOT_GRADE,
+    CANNOT_GRADE_REFER,
+    CUTS,
+    DECISIONS,
+    REFER,
+    REFERABLE,
+    RESCREEN,
+)
 from fundoscope.records import is_number
-
-REFER: Final = "refer"
-RESCREEN: Final = "rescreen"
-CANNOT_GRADE: Final = "cannot grade"
-
-DECISIONS: Final = (REFER, RESCREEN, CANNOT_GRADE)
-"""All answers there are, to a photograph, an eye or a patient."""
 
 DECISION_WORDS: Final = {
     REFER: "Signs of referable retinopathy (moderate or worse): to be seen by an eye specialist.",
-    RESCREEN: "No sign of referable retinopathy: back at the next regular screening.",
+    CANNOT_GRADE_REFER: (
+        "Not good enough to be graded, but what the network makes of it would be referred: to be seen by an eye "
+        "specialist. Its probability is not calibrated on such photographs."
+    ),
     CANNOT_GRADE: (
         "Not good enough to be graded: to be photographed again or seen by a person. This is not a healthy result."
     ),
+    RESCREEN: "No sign of referable retinopathy: back at the next regular screening.",
 }
 """What each decision means, for the reader of a report."""
 
@@ -128,16 +134,17 @@ def decide_photo(p_referable: float, gradable: bool, threshold: float, grade: in
     A photograph that is answered "moderate" and "no sign of referable retinopathy" would be read by the healthier half.
 
     Args:
-        p_referable: Probability that it is referable, in [0, 1].
+        p_referable: Probability that it is referable, in [0, 1]. Of a photograph that is not gradable it is not
+            calibrated: it may add a referral, and takes none back. NaN where the network was not run on it.
         gradable: Whether it is good enough.
-        threshold: Refer from this probability on.
+        threshold: Refer from this probability on, gradable or not.
         grade: The grade answered; None: none is.
 
     Raises:
         ValueError: If the photograph is gradable and the probability no number in [0, 1].
     """
     if not gradable:
-        return CANNOT_GRADE
+        return CANNOT_GRADE_REFER if p_referable >= threshold else CANNOT_GRADE
     if not 0 <= p_referable <= 1:
         raise ValueError(f"p_referable must lie between 0 and 1, got {p_referable}")
     return REFER if p_referable >= threshold or (grade is not None and grade >= REFERABLE) else RESCREEN
@@ -146,29 +153,31 @@ def decide_photo(p_referable: float, gradable: bool, threshold: float, grade: in
 def decide_eye(decisions: Sequence[str]) -> str:
     """Decide for an eye from the decisions for its photographs.
 
-    Refer if any refers; else rescreen if any could be graded; else it cannot be graded.
+    Refer if any refers, with a grade or, if none has one, without; else rescreen if any could be graded; else it cannot
+    be graded.
 
     Raises:
         ValueError: If there are none, or one is not in `DECISIONS`.
     """
-    return _first_of((REFER, RESCREEN, CANNOT_GRADE), decisions, "photograph")
+    return _first_of((REFER, CANNOT_GRADE_REFER, RESCREEN, CANNOT_GRADE), decisions, "photograph")
 
 
 def decide_patient(decisions: Sequence[str]) -> str:
     """Decide for a patient from the decisions for the eyes: the worst eye's.
 
-    Refer if any refers; else it cannot be graded if any eye cannot; else rescreen.
+    Refer if any refers, with a grade or, if none has one, without; else it cannot be graded if any eye cannot; else
+    rescreen.
 
     Raises:
         ValueError: As `decide_eye`.
     """
-    return _first_of((REFER, CANNOT_GRADE, RESCREEN), decisions, "eye")
+    return _first_of(DECISIONS, decisions, "eye")
 
 
 def _first_of(order: Sequence[str], decisions: Sequence[str], what: str) -> str:
     unknown = sorted(set(decisions) - set(DECISIONS))
     if unknown:
-        raise ValueError(f"decisions must be among {', '.join(DECISIONS)}, got {unknown[0]!r}")
+        raise ValueError(f"decisions must be among {', '.join(map(repr, DECISIONS))}, got {unknown[0]!r}")
     if not decisions:
         raise ValueError(f"at least one {what} is needed, got none")
     return next(decision for decision in order if decision in decisions)

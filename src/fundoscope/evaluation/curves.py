@@ -19,7 +19,7 @@ from fundoscope.evaluation.statistics.interval import Interval, Weights, patient
 from fundoscope.evaluation.statistics.rates import Rate, rate_interval
 from fundoscope.evaluation.statistics.reliability import equal_mass_bins
 from fundoscope.evaluation.statistics.sums import ratio
-from fundoscope.grades import CUTS, OR_DME, REFERABLE
+from fundoscope.grades import CUTS, GRADED_DECISIONS, OR_DME, REFERABLE
 from fundoscope.records import null_if_nan, without_nan
 
 GRID: Final = tuple(round(step / 50, 2) for step in range(51))
@@ -246,7 +246,7 @@ def _referrals(cases: Cases, counted: Mask) -> Referrals | None:
     """Photographs decided on (else graded), and whether they were referred; None for none."""
     decision = np.array(cases.decision, dtype=object)
     if any(cases.decision):
-        inside = np.flatnonzero(counted & np.isin(decision, ["refer", "rescreen"]))
+        inside = np.flatnonzero(counted & np.isin(decision, GRADED_DECISIONS))
         return (inside, np.asarray(decision[inside] == "refer", dtype=bool)) if len(inside) else None
     inside = np.flatnonzero(counted & (cases.answered >= 0))
     return (inside, cases.answered[inside] >= REFERABLE) if len(inside) else None

@@ -35,7 +35,7 @@ from fundoscope.evaluation.statistics.detection import (
 from fundoscope.evaluation.statistics.rates import Rate
 from fundoscope.evaluation.statistics.reliability import of_brier_parts, of_calibration, of_classwise, of_proper_scores
 from fundoscope.evaluation.statistics.sums import Sums, Together, one_by_one, ratio
-from fundoscope.grades import CUTS, GRADES, OR_DME, REFERABLE
+from fundoscope.grades import CUTS, GRADED_DECISIONS, GRADES, OR_DME, REFERABLE
 
 DECISION: Final = "decision"
 INCLUDING: Final = "decision_cannot_grade_as_refer"
@@ -90,7 +90,7 @@ def _deciding(cases: Cases) -> dict[str, Mask]:
     """Return the photographs on which the decision is measured: those decided on, and all that could be read."""
     decision = np.array(cases.decision, dtype=object)
     return {
-        DECISION: np.isin(decision, ["refer", "rescreen"]),
+        DECISION: np.isin(decision, GRADED_DECISIONS),
         INCLUDING: np.asarray((decision != "") & (np.array(cases.status, dtype=object) != UNREADABLE), dtype=bool),
     }
 

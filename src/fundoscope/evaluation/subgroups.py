@@ -21,7 +21,7 @@ from fundoscope.evaluation.statistics.interval import PATIENT_BLOCK, Interval, p
 from fundoscope.evaluation.statistics.rates import Rate, widened
 from fundoscope.evaluation.statistics.reliability import BIASED, of_calibration, without_interval
 from fundoscope.evaluation.statistics.sums import Found, Sums, Together, Totals, ratio
-from fundoscope.grades import REFERABLE
+from fundoscope.grades import GRADED_DECISIONS, REFERABLE
 from fundoscope.records import null_if_nan
 
 STATISTICS: Final = {
@@ -250,7 +250,7 @@ def _decided(cases: Cases, counted: Mask) -> tuple[Mask, Mask]:
     """Return whether each photograph was decided on and counts, and whether it was referred."""
     decision = np.array(cases.decision, dtype=object)
     if any(cases.decision):
-        inside = np.isin(decision, ["refer", "rescreen"])
+        inside = np.isin(decision, GRADED_DECISIONS)
         return inside & counted, np.asarray(decision == "refer", dtype=bool)
     return counted & (cases.answered >= 0), np.asarray(cases.answered >= REFERABLE)
 

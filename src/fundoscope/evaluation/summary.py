@@ -21,7 +21,7 @@ from fundoscope.evaluation.statistics.detection import predictive_values
 from fundoscope.evaluation.statistics.interval import INTERVALS, Interval, patient_intervals, proportion_interval
 from fundoscope.evaluation.statistics.rates import widened
 from fundoscope.evaluation.statistics.reliability import BIASED, BINS, without_interval
-from fundoscope.grades import CUTS, OR_DME, REFERABLE
+from fundoscope.grades import CUTS, DECISIONS, OR_DME, REFERABLE
 from fundoscope.records import null_if_nan
 
 SCHEMA: Final = 1
@@ -249,7 +249,7 @@ def _questions(cases: Cases) -> Iterator[tuple[str, Bool[np.ndarray, " photo"], 
 def _decisions(cases: Cases) -> dict[str, dict[str, int]]:
     decision = np.array([text or "none" for text in cases.decision], dtype=object)
     return {
-        side: {name: int((decision[mask] == name).sum()) for name in ("refer", "rescreen", "cannot grade", "none")}
+        side: {name: int((decision[mask] == name).sum()) for name in (*DECISIONS, "none")}
         for question, positive, negative in _questions(cases)
         for side, mask in ((question, positive), (f"not_{question}", negative))
     }

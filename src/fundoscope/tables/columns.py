@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fundoscope.grades import EYES, GRADES, QUALITY_NAMES
+from fundoscope.grades import DECISIONS, EYES, GRADES, QUALITY_NAMES
 from fundoscope.tables.words import EYE_WORDS, SEX_WORDS
 
 
@@ -109,8 +109,12 @@ PREDICTION_COLUMNS: Final[dict[str, Column]] = {
     **{f"p{k}": Column("share", note=f"probability of grade {k}") for k in range(GRADES)},
     "p_referable": Column("share", note="probability of grade 2 or above"),
     "grade": Column("whole", _GRADE, "the answer"),
-    "decision": Column(allowed=("refer", "rescreen", "cannot grade")),
+    "decision": Column(allowed=DECISIONS),
     "grades_set": Column(note="the set of grades that cannot be excluded"),
+    "dust_map": Column(
+        "hash", note="seal of the site's dust map that its specks were retouched by; blank: not retouched"
+    ),
+    "retouched": Column("whole", note="specks of the sensor that were retouched"),
     "patient_note": Column(note="what is to be known of the patient's answer: one eye only, an eye not known"),
     "fold": Column("whole", note="fold in which it was held out; blank: not out-of-fold"),
     "release": Column(note="what answered"),

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from fundoscope.clinic.commissioning.cohort import answers_of, patients_of
+from fundoscope.decide.referral import decide_photo
 from fundoscope.runtime.answers import answer_patients
 from fundoscope.tables import check_manifest, check_predictions, join
 
@@ -75,6 +76,33 @@ def test_at_every_threshold_the_patients_referred_are_those_that_grading_refers(
             for each in listed
         ]
         expected = [answer.decision != "rescreen" for answer in answer_patients(told)]
+        assert (patients.answered(ungradable_refers=True) >= threshold).tolist() == expected
+
+
+def test_at_every_threshold_refused_photographs_count_as_a_release_refers_them(rng):
+    """A release refers a photograph that it could not grade from the threshold of gradable ones on."""
+    listed = [
+        {
+            "patient": f"p{at // 3}",
+            "eye": "left",
+            "grade": 0,
+            "p_referable": round(float(rng.uniform()), 2),
+            "status": "ungradable" if rng.uniform() < 0.4 else "graded",
+        }
+        for at in range(90)
+    ]
+    rows = rows_of(*listed)
+    patients, _ = patients_of(rows, answers_of(rows, grade_refers=True))
+    for threshold in (0.0, 0.31, 0.5, 0.9):
+        answered = [
+            row
+            | {
+                "source": None,
+                "decision": decide_photo(row["p_referable"], row["status"] == "graded", threshold),
+            }
+            for row in listed
+        ]
+        expected = [answer.decision != "rescreen" for answer in answer_patients(answered)]
         assert (patients.answered(ungradable_refers=True) >= threshold).tolist() == expected
 
 

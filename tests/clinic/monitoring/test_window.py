@@ -69,6 +69,20 @@ def test_the_worst_eye_refers_and_so_does_an_eye_that_cannot_be_graded():
     assert [window.decided_otherwise(threshold) for threshold in (0.15, 0.5, 0.7, 0.8)] == [1, 0, 0, 1]
 
 
+def test_a_refused_photograph_that_was_referred_is_counted_as_referred_and_as_not_graded():
+    window = gathered(
+        patient=["seen", "seen", "lost", "well"],
+        eye=["left", "left", "left", "left"],
+        p_referable=[0.1, 0.9, 0.8, 0.2],
+        status=["graded", "ungradable", "ungradable", "graded"],
+        decision=["rescreen", "cannot grade, refer", "cannot grade, refer", "rescreen"],
+    )
+    assert window.refused_and_referred.tolist() == [True, True, False]
+    assert window.referred(0.5).tolist() == window.referred(None).tolist() == [True, True, False]
+    assert window.ungradable.tolist() == [False, True, False]
+    assert window.scores.tolist() == [0.1, -np.inf, 0.2]
+
+
 def test_grades_bring_their_threshold_and_scores_without_a_decision_have_none():
     assert gathered(patient=["a", "b"], grade=[2, 1]).referred(None).tolist() == [True, False]
     assert gathered(patient=["a", "b"], p_referable=[0.9, 0.1]).referred(None) is None

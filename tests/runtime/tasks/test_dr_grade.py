@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fundoscope.decide.heads import probabilities
-from fundoscope.decide.referral import DECISIONS, OperatingPoint
+from fundoscope.decide.referral import OperatingPoint
 from fundoscope.errors import BadRelease
+from fundoscope.grades import DECISIONS
 from fundoscope.runtime.runnable import runnable
 from fundoscope.runtime.tasks import DR_GRADE, TASKS
 from fundoscope.runtime.tasks.task import Bar, Evidence, Task, percent_apart
@@ -47,13 +48,21 @@ def test_the_report_draws_every_grade_and_the_referral_threshold(answerer):
     assert "Referred from 50 % (the mark on the last bar), or with grade 2 or higher." in shown.note
 
 
-def test_what_is_not_gradable_has_probabilities_that_decide_nothing(answerer):
-    answer = answerer.answer(evidence(6.0, 5.0, -5.0, -6.0, gradable=False))
+@pytest.mark.parametrize(
+    ("raw", "decision", "caution"),
+    [
+        ((6.0, -5.0, -5.5, -6.0), "cannot grade", "these probabilities do not make it healthy"),
+        ((6.0, 5.0, -5.0, -6.0), "cannot grade, refer", "they are enough to refer it"),
+    ],
+)
+def test_what_is_not_gradable_has_no_grade_but_may_be_referred(answerer, raw, decision, caution):
+    answer = answerer.answer(evidence(*raw, gradable=False))
     shown = answerer.present(answer.columns())
 
-    assert (answer.grade, answer.decision) == (None, "cannot grade")
+    assert (answer.grade, answer.grades_set, answer.decision) == (None, None, decision)
     assert (shown.heading, shown.brief) == ("Not graded", "not graded")
-    assert "these probabilities decide nothing" in shown.caution
+    assert caution in shown.caution
+    assert answer.words().endswith(decision)
     assert len(shown.bars) == 6
     assert answerer.present(answerer.unanswered.columns()).bars == ()
 

@@ -69,6 +69,13 @@ def grade(
     release: Annotated[
         Path | None, typer.Option(help="Release to grade with: a folder or .zip. Default: the one that ships.")
     ] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a commissioned site: dust on its camera's sensor is retouched before grading. If it is a "
+            "commissioned copy of a release, that is graded with."
+        ),
+    ] = None,
     features: Annotated[
         bool, typer.Option("--features", help="Also write each photograph's features beside the table.")
     ] = False,
@@ -98,7 +105,10 @@ def grade(
     listing = list_photographs(paths or [], manifest=manifest)
     for sentence in (*listing.notes, *listing.troubles):
         troubles.print(printable(sentence), soft_wrap=True)
-    grader = Grader.open(release, threads=threads, backend=backend.value)
+    if site is None:
+        grader = Grader.open(release, threads=threads, backend=backend.value)
+    else:
+        grader = _open_at(site, release, threads=threads, backend=backend)
     if grader.opened.release.eyes == 2 and (
         alone := sum(photograph.fellow is None for photograph in listing.photographs)
     ):
@@ -116,6 +126,19 @@ def grade(
     _answer(grader, rows, written=written, as_json=as_json)
     if listing.troubles or any(row["status"] == "unreadable" for row in rows):
         raise typer.Exit(1)
+
+
+def _open_at(folder: Path, release: Path | None, *, threads: int | None, backend: Backend) -> Grader:
+    """Open a release for a site, and print what is to be known of its commissioning."""
+    from fundoscope.clinic.commissioning.site import check_site, open_site
+    from fundoscope.runtime.grader import Grader
+
+    site = open_site(folder)
+    meant = folder if release is None and site.release is not None else release
+    grader = Grader.open(meant, threads=threads, backend=backend.value, dust=site.dust)
+    for sentence in check_site(site, grader.opened):
+        troubles.print(f"Note: {sentence}", markup=False, soft_wrap=True)
+    return grader
 
 
 def _grade(
@@ -174,8 +197,10 @@ def _photograph_table(rows: Sequence[dict[str, Any]], opened: OpenRelease) -> Ta
     table = Table(box=None, pad_edge=False)
     titles = list(opened.answerer.console(rows[0]))
     for title in ("photograph", "eye", *titles, "decision", "quality"):
-        number, short = title.startswith("P("), title.startswith("P(") or title in ("eye", "decision", "quality")
-        table.add_column(title, justify="right" if number else "left", no_wrap=short, overflow="fold")
+        number, short = title.startswith("P("), title.startswith("P(") or title in ("eye", "quality")
+        # Long decisions may wrap between words, and never within one.
+        least = len("cannot grade,") if title == "decision" else None
+        table.add_column(title, justify="right" if number else "left", no_wrap=short, overflow="fold", min_width=least)
     names = Counter(Path(row["image"]).name for row in rows)
     for row in rows:
         name = Path(row["image"]).name
@@ -199,7 +224,7 @@ def _patient_table(patients: Sequence[PatientAnswer], task: Task) -> Table:
     lists_labels = any(answer.finding.labels is not None for answer in patients)
     table = Table("patient", "answer", *(["found"] if lists_labels else []), "eyes", "note", box=None, pad_edge=False)
     for answer in patients:
-        eyes = ", ".join(f"{eye.eye or 'eye not stated'}: {eye.decision}" for eye in answer.eyes)
+        eyes = "; ".join(f"{eye.eye or 'eye not stated'}: {eye.decision}" for eye in answer.eyes)
         labels = [printable(", ".join(answer.finding.labels or ()))] if lists_labels else []
         note = printable(" ".join(answer.notes))
         table.add_row(printable(str(answer.patient)), _decision(answer.decision, task), *labels, eyes, note)
@@ -218,6 +243,8 @@ def _counted(rows: Sequence[dict[str, Any]], patients: Sequence[PatientAnswer], 
             f"{unnamed} with a placeholder in place of the patient ({', '.join(names[:SHOWN_NAMES])}), each answered "
             "alone"
         )
+    if retouched := sum(bool(row["retouched"]) for row in rows):
+        sentences.append(f"specks of the camera's sensor were retouched in {retouched}")
     unreadable = sum(row["status"] == "unreadable" for row in rows)
     if unreadable:
         sentences.append(f"{unreadable} could not be read")
@@ -227,7 +254,8 @@ def _counted(rows: Sequence[dict[str, Any]], patients: Sequence[PatientAnswer], 
 def _count_words(noun: str, decisions: Sequence[str], task: Task) -> str:
     counts = Counter(decisions)
     plural = "" if len(decisions) == 1 else "s"
-    listed = ", ".join(f"{counts[name]} {name}" for name in task.words.decisions if counts[name])
+    told = [f"{counts[name]} {name}" for name in task.words.decisions if counts[name]]
+    listed = ("; " if any("," in words for words in told) else ", ").join(told)
     return f"{len(decisions)} {noun}{plural}: {listed}"
 
 

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from fundoscope.clinic.commissioning.commission import Patients
 from fundoscope.data.split import units_of
 from fundoscope.decide.heads import exceedance
-from fundoscope.evaluation.cases import GRADED
+from fundoscope.evaluation.cases import GRADED, UNGRADABLE
 from fundoscope.grades import REFERABLE, REFERABLE_DME, SIGHT_THREATENING
 from fundoscope.tables import PROBABILITIES
 from fundoscope.tables.patients import texts
@@ -37,6 +37,9 @@ class Answers:
     """A name in `SCORES`."""
     grade_refers: bool = False
     """Whether a referable grade is referred whatever the threshold."""
+    refused: Float[np.ndarray, " photo"] | None = None
+    """Scores of photographs that the system could not grade and refers from the same threshold on, NaN elsewhere; None
+    for a system that refers none of them for its score."""
 
     @property
     def fixed(self) -> float | None:
@@ -70,7 +73,8 @@ def answers_of(rows: pd.DataFrame, *, grade_refers: bool = False) -> Answers:
     Args:
         rows: `Joined.rows` of a checked manifest and checked predictions.
         grade_refers: The system refers a referable grade whatever the threshold, as releases do
-            (`referral.decide_photo`): such a photograph has the score +inf. Not where there are only grades.
+            (`referral.decide_photo`): such a photograph has the score +inf. Not where there are only grades. Releases
+            also refer a photograph that they could not grade from the same threshold on.
     """
     columns = (_numbers(rows, "p_referable"), _exceedance(rows), _numbers(rows, "predicted_grade"))
     candidates = list(zip(SCORES, columns, strict=True))
@@ -80,7 +84,8 @@ def answers_of(rows: pd.DataFrame, *, grade_refers: bool = False) -> Answers:
     if grade_refers:
         scores = np.where(columns[-1] >= REFERABLE, np.inf, scores)  # comparing with NaN says no
     status = np.array([text or GRADED for text in texts(rows, "status")], dtype=object)
-    return Answers(np.where(status == GRADED, scores, np.nan), read_from, grade_refers)
+    refused = np.where(status == UNGRADABLE, scores, np.nan) if grade_refers else None
+    return Answers(np.where(status == GRADED, scores, np.nan), read_from, grade_refers, refused)
 
 
 def patients_of(rows: pd.DataFrame, answers: Answers, *, oedema: bool = False) -> tuple[Patients, Flow]:
@@ -102,7 +107,8 @@ def patients_of(rows: pd.DataFrame, answers: Answers, *, oedema: bool = False) -
     eyes = _eyes(units, rows)
     unread, unknown = (_any_eye(eyes, np.isnan(values)) for values in (answers.scores, grades))
     kept = [unit for unit, photos in members.items() if referable[photos].any() or unit not in unknown]
-    highest = np.where(np.isnan(answers.scores), -np.inf, answers.scores)
+    scores = answers.scores if answers.refused is None else np.fmax(answers.scores, answers.refused)
+    highest = np.where(np.isnan(scores), -np.inf, scores)
     patients = Patients(
         scores=np.array([highest[members[unit]].max() for unit in kept], dtype=np.float64),
         ungradable=np.array([unit in unread for unit in kept], dtype=bool),

@@ -284,5 +284,6 @@ def _counts(window: Window, referred: Bool[np.ndarray, " patient"]) -> dict[str,
         "not_graded": int(np.isnan(window.photographs).sum()),
         "patients": len(window.members),
         "ungradable": int(window.ungradable.sum()),
+        "refused_and_referred": int(window.refused_and_referred.sum()),
         "referred": int(referred.sum()),
     }

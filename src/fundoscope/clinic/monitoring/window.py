@@ -18,9 +18,8 @@ from jaxtyping import Bool, Float, Shaped
 from fundoscope.clinic.commissioning.cohort import answers_of, patients_of
 from fundoscope.clinic.monitoring.kernel import Vectors
 from fundoscope.data.split import units_of
-from fundoscope.decide.referral import REFER, RESCREEN
 from fundoscope.errors import BadTable
-from fundoscope.grades import REFERABLE
+from fundoscope.grades import CANNOT_GRADE_REFER, REFER, REFERABLE, RESCREEN
 from fundoscope.tables.columns import row_number
 from fundoscope.tables.patients import texts
 
@@ -74,12 +73,18 @@ class Window:
         cut = self.fixed if threshold is None else threshold
         if cut is not None:
             by_grade = np.array([self.referred_by_grade[list(rows)].any() for rows in self.members], dtype=bool)
-            return np.asarray((self.scores >= cut) | self.ungradable | by_grade, dtype=bool)
+            return np.asarray((self.scores >= cut) | self.ungradable | by_grade | self.refused_and_referred, dtype=bool)
         decisions = np.array(texts(self.rows, "decision"), dtype=object)
         if not np.isin(decisions[~np.isnan(self.photographs)], (REFER, RESCREEN)).all():
             return None
         sent = [bool((decisions[list(rows)] == REFER).any()) for rows in self.members]
-        return np.asarray(np.array(sent, dtype=bool) | self.ungradable, dtype=bool)
+        return np.asarray(np.array(sent, dtype=bool) | self.ungradable | self.refused_and_referred, dtype=bool)
+
+    @property
+    def refused_and_referred(self) -> Bool[np.ndarray, " patient"]:
+        """Which patients have a photograph that could not be graded and was referred for what could be seen."""
+        refused = np.array(texts(self.rows, "decision"), dtype=object) == CANNOT_GRADE_REFER
+        return np.array([refused[list(rows)].any() for rows in self.members], dtype=bool)
 
     @property
     def referred_by_grade(self) -> Bool[np.ndarray, " photo"]:

@@ -40,7 +40,7 @@ def details(report: MonitoringReport) -> Iterator[str]:
     for words, counts in (("Reference", report["reference"]), ("Now", report["now"])):
         yield (
             f"{words} ({counts['table']}): {came(counts['patients'], counts)}, {counts['ungradable']} with an eye that "
-            "cannot be graded, "
+            f"cannot be graded, {_refused(counts)}"
             f"{counts['referred']} referred ({counts['referred'] / counts['patients']:.1%})."
         )
     days = "" if report["first_day"] is None else f", {report['first_day']} to {report['last_day']}"
@@ -55,6 +55,12 @@ def details(report: MonitoringReport) -> Iterator[str]:
         f"one false alarm in {report['rules']['false_alarm_after']:,} patients, if every table is looked at once."
     )
     yield from report["notes"]
+
+
+def _refused(counts: Mapping[str, Any]) -> str:
+    """Count the patients referred for a photograph that was not graded; reports of older versions do not."""
+    refused = counts.get("refused_and_referred", 0)
+    return f"{refused} referred for what could be seen of a photograph that was not graded, " if refused else ""
 
 
 def _reasons(report: MonitoringReport) -> str:

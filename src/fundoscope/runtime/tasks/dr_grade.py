@@ -18,17 +18,24 @@ from fundoscope.decide.heads import CUT_HEADS, HEADS, exceedance, outputs_of, pr
 from fundoscope.decide.neighbours import Neighbours, Voting, neighbour_probabilities
 from fundoscope.decide.readout import SCORES, Readout, ReferralScore
 from fundoscope.decide.referral import (
-    CANNOT_GRADE,
     DECISION_WORDS,
-    REFER,
-    RESCREEN,
     OperatingPoint,
     decide_eye,
     decide_patient,
     decide_photo,
 )
 from fundoscope.decide.rescale import calibrated
-from fundoscope.grades import GRADE_NAMES, GRADES, NOT_A_DEVICE, REFERABLE
+from fundoscope.grades import (
+    CANNOT_GRADE,
+    CANNOT_GRADE_REFER,
+    DECISIONS,
+    GRADE_NAMES,
+    GRADES,
+    NOT_A_DEVICE,
+    REFER,
+    REFERABLE,
+    RESCREEN,
+)
 from fundoscope.records import is_number
 from fundoscope.runtime.description import Release
 from fundoscope.runtime.tasks.task import (
@@ -44,6 +51,7 @@ from fundoscope.runtime.tasks.task import (
     Table,
     Task,
     TaskWords,
+    Tone,
     checked_temperature,
     percent,
     percent_apart,
@@ -158,7 +166,7 @@ class GradeAnswerer(Answerer):
             heading=f"Grade {grade}: {GRADE_NAMES[grade]}" if graded else "Not graded",
             brief=f"grade {grade}" if graded else "not graded",
             sentences=tuple(sentences),
-            caution="" if graded else UNGRADED_CAUTION,
+            caution="" if graded else _caution(row),
             bars=() if row["p0"] is None else self._bars(row),
             note=self._note(row),
         )
@@ -202,11 +210,12 @@ class GradeAnswerer(Answerer):
         return descriptions[max(range(len(descriptions)), key=lambda grade: float(row[f"raw{grade}"]))]
 
     def console(self, row: Row) -> dict[str, str]:
-        """Grade and probability of referable disease."""
+        """Grade and probability of referable disease; that of a refused photograph only where it is referred for it."""
         grade, referable = row["grade"], row["p_referable"]
+        shown = referable is not None and (grade is not None or row["decision"] == CANNOT_GRADE_REFER)
         return {
             "grade": "" if grade is None else f"{grade} {GRADE_NAMES[grade]}",
-            "P(referable)": "" if referable is None or grade is None else f"{referable:.2f}",
+            "P(referable)": f"{referable:.2f}" if shown else "",
         }
 
     def facts(self) -> dict[str, str]:
@@ -245,8 +254,22 @@ class GradeAnswerer(Answerer):
         return {"grade": "Int64"}
 
 
-UNGRADED_CAUTION: Final = "Shown for completeness: the picture did not pass, so these probabilities decide nothing."
+UNGRADED_CAUTION: Final = "The picture did not pass: it has no grade, and these probabilities do not make it healthy."
 """What the report says of the bars of a photograph that was not graded."""
+
+
+REFUSED_CAUTION: Final = (
+    "The picture did not pass: it has no grade. Its probabilities are not calibrated on such pictures; "
+    "they are enough to refer it, and would not have been enough to call it healthy."
+)
+"""The same of one that is referred all the same."""
+
+TONES: Final[dict[str, Tone]] = {
+    REFER: "alert",
+    CANNOT_GRADE_REFER: "alert",
+    CANNOT_GRADE: "unknown",
+    RESCREEN: "clear",
+}
 
 
 class DrGrade(Task):
@@ -259,12 +282,11 @@ class DrGrade(Task):
     words = TaskWords(
         title="Diabetic retinopathy report",
         done="Graded",
-        decisions={
-            REFER: DecisionWords(meaning=DECISION_WORDS[REFER], tone="alert"),
-            RESCREEN: DecisionWords(meaning=DECISION_WORDS[RESCREEN], tone="clear"),
-            CANNOT_GRADE: DecisionWords(meaning=DECISION_WORDS[CANNOT_GRADE], tone="unknown"),
-        },
-        patient_rule=("The worst eye decides for a patient. An eye that cannot be graded is never counted as healthy."),
+        decisions={name: DecisionWords(meaning=DECISION_WORDS[name], tone=TONES[name]) for name in DECISIONS},
+        patient_rule=(
+            "The worst eye decides for a patient. An eye that cannot be graded is never counted as healthy, and is "
+            "referred where its probability of referable retinopathy reaches the threshold of gradable ones."
+        ),
         scale=(
             "The grades",
             "International Clinical Diabetic Retinopathy scale, 0 to 4. Macular oedema and other diseases are not "
@@ -355,6 +377,10 @@ def grade_columns(by_grade: Probabilities) -> Table:
         "p_referable": referable_probability(by_grade),
         "grade": by_grade.argmax(axis=1),
     }
+
+
+def _caution(row: Row) -> str:
+    return REFUSED_CAUTION if row["decision"] == CANNOT_GRADE_REFER else UNGRADED_CAUTION
 
 
 def _set_words(grades: str, alpha: float) -> str:
