@@ -8,7 +8,13 @@ from dataclasses import replace
 import pytest
 
 from fundoscope.errors import BadRelease, BadRequest
-from fundoscope.runtime.copies import check_unused, copy_release, copy_with_golden_photograph
+from fundoscope.runtime.copies import (
+    check_unused,
+    copy_release,
+    copy_with_golden_photograph,
+    copy_with_stress,
+    with_section,
+)
 from fundoscope.runtime.golden_photograph import GOLDEN_CANVAS, GOLDEN_PHOTOGRAPH
 from fundoscope.runtime.release import open_release
 from fundoscope.runtime.verification import verify_release
@@ -66,3 +72,29 @@ def test_an_old_release_is_given_a_golden_photograph_and_keeps_everything_else(t
     changed = {name for name in new.release.files if new.release.files[name] != old.release.files.get(name)}
     assert changed == {*photograph, "release.json"}
     assert replace(new.release, files={}) == replace(old.release, files={})
+
+
+def test_figures_under_stress_stand_in_the_sealed_description_and_in_the_card(tiny_release, tmp_path):
+    opened = open_release(tiny_release)
+    before = opened.release.evaluation
+
+    copied = copy_with_stress(opened, tmp_path / "first", {"criterion": 0.9}, "- all: 0.9")
+    again = copy_with_stress(copied, tmp_path / "second", {"criterion": 0.8}, "- all: 0.8")
+
+    assert copied.release.evaluation == {**before, "stress": {"criterion": 0.9}}
+    assert again.release.evaluation["stress"] == {"criterion": 0.8}
+    assert again.card.count("## Under stress") == 1
+    assert "- all: 0.8" in again.card
+    assert "0.9" not in again.card
+    assert again.model == opened.model
+
+
+def test_a_section_replaces_an_earlier_one_and_leaves_the_heatmaps_last():
+    card = "# Card\n\nText.\n\n## Limits\n\n- one\n\n## Heatmap\n\ncertified\n"
+
+    first = with_section(card, "Under stress", "- a: 1")
+    second = with_section(first, "Under stress", "- a: 2\n")
+
+    assert first == ("# Card\n\nText.\n\n## Limits\n\n- one\n\n## Under stress\n\n- a: 1\n\n## Heatmap\n\ncertified\n")
+    assert second == first.replace("1", "2")
+    assert with_section("# Card", "Under stress", "x") == "# Card\n\n## Under stress\n\nx\n"
