@@ -20,6 +20,7 @@ from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.fit import fit
 from fundoscope.training.networks.backbone import takes_one_side
 from fundoscope.training.networks.checkpoints import load_weights, read_safetensors
+from fundoscope.training.networks.depthwise import speed_up_depthwise
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.objectives.supervised import Supervised
 from fundoscope.training.runs.folder import check_fit, claim_fit
@@ -54,6 +55,7 @@ def fit_network(
     if FitFolder(folder).weights.is_file():
         return load_network(experiment, folder)
     network = build_network(experiment)
+    speed_up_depthwise(network)
     check_fellows(train)
     photographs = [stored.sha256 for stored in train.stored]
     teachers = read_teachers(experiment, folder.name, photographs, load=load_network)
