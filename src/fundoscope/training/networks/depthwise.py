@@ -37,10 +37,10 @@ class _Depthwise(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         (gradient,) = gradients
         pictures, weight = ctx.saved_tensors
-        stride, padding = ctx.shape
+        shape = (*ctx.shape, 1, weight.shape[0])  # stride, padding, dilation, groups
         of_pictures = of_weight = None
         if ctx.needs_input_grad[0]:
-            of_pictures = GRADIENTS.conv2d_input(pictures.shape, weight, gradient, stride, padding, 1, weight.shape[0])
+            of_pictures = GRADIENTS.conv2d_input(pictures.shape, weight, gradient, *shape)
         if ctx.needs_input_grad[1]:
             wide = GRADIENTS.conv2d_weight(
                 pictures.float(), weight.shape, gradient.float(), stride, padding, 1, weight.shape[0]
