@@ -42,9 +42,7 @@ class _Depthwise(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             of_pictures = GRADIENTS.conv2d_input(pictures.shape, weight, gradient, *shape)
         if ctx.needs_input_grad[1]:
-            wide = GRADIENTS.conv2d_weight(
-                pictures.float(), weight.shape, gradient.float(), stride, padding, 1, weight.shape[0]
-            )
+            wide = GRADIENTS.conv2d_weight(pictures.float(), weight.shape, gradient.float(), *shape)
             of_weight = wide.to(weight.dtype)
         return of_pictures, of_weight, None, None
 
