@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fundoscope.arrays import Photo
 from fundoscope.painting import RetinaSpec, paint_retina
+from fundoscope.photo.disturbances.specks import Speck, paint_specks
 
 # Test files cannot import one another; pytest finds fixtures by the names in this module.
 _TINY = runpy.run_path(str(Path(__file__).with_name("tiny_release.py")))
@@ -24,6 +26,15 @@ save = runpy.run_path(str(Path(__file__).with_name("disguises.py")))["save"]
 
 APART = "FUNDOSCOPE_TEST_OPENVINO"
 """Set in the process that `tests/runtime/test_openvino_apart.py` starts."""
+
+DUST = (
+    Speck(row=0.35, column=0.4, radius=0.008, depth=0.3),
+    Speck(row=0.62, column=0.58, radius=0.006, depth=0.4),
+    Speck(row=0.75, column=0.42, radius=0.01, depth=0.25),
+)
+
+
+"""Specks of a sensor; radii in shares of the picture's shorter side."""
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -63,6 +74,34 @@ def retinas(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         painted = paint_retina(RetinaSpec(side_px=320, grade=number % 5), rng=rng)
         paths.append(folder / f"painted_{number}.jpg")
         Image.fromarray(painted.photo).save(paths[-1], quality=92)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def dust() -> tuple[Speck, ...]:
+    """Three specks of a sensor."""
+    return DUST
+
+
+@pytest.fixture(scope="session")
+def clean_retinas() -> list[Photo]:
+    """Twenty-four retinas of different eyes, of all grades, 384 x 288 px, none looking quite the same way."""
+    rng = np.random.default_rng(5)
+    retinas = []
+    for at in range(24):
+        spec = RetinaSpec(side_px=316, grade=at % 5, eye=("left", "right")[at % 2], notch=False, brightness=0.9)
+        top, left = (int(place) for place in rng.integers(0, (28, 37)))
+        retinas.append(np.ascontiguousarray(paint_retina(spec, rng=rng).photo[top : top + 288, left : left + 384]))
+    return retinas
+
+
+@pytest.fixture(scope="session")
+def dusty_photographs(clean_retinas: list[Photo], dust: tuple[Speck, ...], tmp_path_factory) -> list[Path]:
+    """The retinas as JPEG files of a camera with dust on its sensor."""
+    folder = tmp_path_factory.mktemp("dusty")
+    paths = [folder / f"{at:02d}.jpg" for at in range(len(clean_retinas))]
+    for path, pixels in zip(paths, clean_retinas, strict=True):
+        Image.fromarray(paint_specks(pixels, dust)).save(path, quality=95)
     return paths
 
 

@@ -126,7 +126,8 @@ def test_a_signs_release_grades_a_manifest_into_its_own_columns(
         *("image", "sha256", "source", "patient", "patient_raw", "eye", "taken", "study_uid", "sop_uid", "graded_at"),
         *("status", "reason", "quality"),
         *("q_field_size", "q_sharpness", "q_exposure", "q_contrast", "q_vessels", "raw0", "raw1"),
-        *("p_haemorrhage", "p_exudate", "sign_haemorrhage", "sign_exudate", "patient_note", "fold", "release"),
+        *("p_haemorrhage", "p_exudate", "sign_haemorrhage", "sign_exudate"),
+        *("dust_map", "retouched", "patient_note", "fold", "release"),
     ]
     assert set(table["status"]) == {"graded", "ungradable"}
     graded = table[table["status"] == "graded"]

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fundoscope.painting import RetinaSpec, paint_retina
+from fundoscope.photo.artefacts.retouch import Spot
+from fundoscope.photo.disturbances.specks import paint_specks
 from fundoscope.photo.fov import Field
 from fundoscope.photo.read import read_photo
 from fundoscope.photo.recipe import CROPS, ENHANCEMENTS, Placement, Recipe, lit_rows, normalise, prepare, shown_retina
@@ -266,3 +268,17 @@ def test_a_field_that_the_frame_cuts_off_ends_where_the_photograph_ends():
     assert everything.sum() == pytest.approx(100 * 50, abs=100)
     coarse = shown_retina(whole.placement, None, size=(60, 120), side=100, grid=(4, 10))
     assert coarse.tolist() == [[False] * 10, [True] * 10, [True] * 10, [False] * 10]
+
+
+def test_specks_are_painted_over_before_the_photograph_is_reduced(clean_retinas, dust):
+    clean, dusty = clean_retinas[0], paint_specks(clean_retinas[0], dust)
+    recipe = Recipe(side=144)
+    spots = [Spot(speck.row * 288, speck.column * 384, 2.2 * speck.radius * 288) for speck in dust]
+
+    canvases = [prepare(photo, recipe).canvas.astype(int) for photo in (clean, dusty)]
+    prepared = prepare(dusty, recipe, specks=[*spots, Spot(2.0, 2.0, 2.0)])
+
+    errors = [np.abs(canvas - canvases[0]).sum() for canvas in (canvases[1], prepared.canvas)]
+    assert errors[1] < 0.4 * errors[0]
+    assert prepared.retouched == tuple(spots)
+    assert prepare(dusty, recipe).retouched == ()

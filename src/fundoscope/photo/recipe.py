@@ -8,7 +8,7 @@ places on the photograph to the canvas and back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from fundoscope.arrays import Canvas, Canvases, Mask, Photo
+from fundoscope.photo.artefacts.retouch import Spot, retouch
 from fundoscope.photo.enhance import ben_graham, clahe
 from fundoscope.photo.fov import Field, find_field
 from fundoscope.photo.quality import WORKING_PX as QUALITY_PX
@@ -161,19 +162,23 @@ class Prepared:
     field: Field | None
     """The field of view in pixels of the canvas; None if none was found, or none given where the recipe needs none."""
     placement: Placement
+    retouched: tuple[Spot, ...] = ()
+    """Specks of the sensor that were painted over, in pixels of the photograph."""
 
 
-def prepare(photo: Photo, recipe: Recipe, *, field: Field | None = None) -> Prepared:
-    """Crop, resize and enhance a photograph as the recipe says.
+def prepare(photo: Photo, recipe: Recipe, *, field: Field | None = None, specks: Sequence[Spot] = ()) -> Prepared:
+    """Paint over the sensor's specks, crop, resize and enhance a photograph as the recipe says.
 
     Args:
         photo: Upright 8-bit RGB of any size.
         recipe: What to do.
         field: The field of view, in pixels of `photo`; looked for if None. Where a recipe crops to
             the field and there is none, the whole picture is padded to a square instead.
+        specks: Where the camera's dust map has specks, in pixels of `photo`; those outside the field are left alone.
     """
     needed = recipe.crop in ("circle", "radius") or recipe.enhance == "ben_graham"
     field = find_field(photo) if field is None and needed else field
+    photo, retouched = retouch(photo, specks, field)
     if field is not None and field.light_surround:
         # Networks have seen no other surround than black.
         photo = _clear_outside(photo, field)
@@ -183,7 +188,7 @@ def prepare(photo: Photo, recipe: Recipe, *, field: Field | None = None) -> Prep
     laid = _field_on_canvas(field, placement)
     if recipe.crop == "circle" and laid is not None:
         canvas = _clear_outside(canvas, laid)
-    return Prepared(_enhance(canvas, recipe, laid), laid, placement)
+    return Prepared(_enhance(canvas, recipe, laid), laid, placement, retouched)
 
 
 def shown_retina(

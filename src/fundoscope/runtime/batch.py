@@ -144,6 +144,8 @@ def _header(grader: Grader, *, features: bool) -> dict[str, Any]:
     if not grader.program.startswith(DEFAULT_BACKEND):
         # What another program computed agrees within a tolerance only: one table is of one program.
         header["computed_by"] = grader.program
+    if grader.dust is not None:
+        header["dust_map"] = grader.dust.seal
     return header
 
 
@@ -211,7 +213,7 @@ def predictions_frame(grader: Grader, rows: Iterable[dict[str, Any]]) -> pd.Data
         image="", status="", reason="", release="", graded_at="", raw=raw, answer=opened.answerer.unanswered
     )
     frame = pd.DataFrame(list(rows), columns=list(blank.row()))
-    return frame.astype({**opened.answerer.dtypes, "fold": "Int64"})
+    return frame.astype({**opened.answerer.dtypes, "retouched": "Int64", "fold": "Int64"})
 
 
 def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:

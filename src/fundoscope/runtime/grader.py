@@ -23,6 +23,8 @@ import numpy as np
 from fundoscope.arrays import Canvas, Photo
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.parallel import available_cores, in_order
+from fundoscope.photo.artefacts.dust_map import DustMap, spots_on, why_not_mapped
+from fundoscope.photo.artefacts.retouch import Spot
 from fundoscope.photo.decoding.header import Header
 from fundoscope.photo.gradability import assess_gradability
 from fundoscope.photo.quality import Gate
@@ -50,16 +52,23 @@ class Grader:
         'refer'
     """
 
-    def __init__(self, opened: OpenRelease, network: Network, *, threads: int) -> None:
+    def __init__(self, opened: OpenRelease, network: Network, *, threads: int, dust: DustMap | None = None) -> None:
         self.opened = opened
         self.threads = threads
+        self.dust = dust
+        """Map of the site's camera, by which specks of its sensor are retouched; None: nothing is."""
         self.program = network.program
         """Name and version of what computes the release's network."""
         self._network = network
 
     @classmethod
     def open(
-        cls, release: Path | str | None = None, *, threads: int | None = None, backend: str = DEFAULT_BACKEND
+        cls,
+        release: Path | str | None = None,
+        *,
+        threads: int | None = None,
+        backend: str = DEFAULT_BACKEND,
+        dust: DustMap | None = None,
     ) -> Grader:
         """Open a release.
 
@@ -68,6 +77,7 @@ class Grader:
             threads: Photographs worked on side by side; None for as many as there are cores.
             backend: What computes the network, one of `network.BACKENDS`; it must first give the release's golden
                 outputs (`network.open_network`).
+            dust: Map of the site's camera (`photo.artefacts.dust_map`): what lies under its specks is retouched.
 
         Raises:
             BadRelease: If it is damaged or cannot be run by this version, or not by this backend.
@@ -79,7 +89,8 @@ class Grader:
             raise ValueError(f"threads must be at least 1, got {threads}")
         opened = open_release(default_release() if release is None else release)
         side_by_side = threads or available_cores()
-        return cls(opened, open_network(opened, callers=side_by_side, backend=backend), threads=side_by_side)
+        network = open_network(opened, callers=side_by_side, backend=backend)
+        return cls(opened, network, threads=side_by_side, dust=dust)
 
     def grade(self, photo: Path | str | Photo, fellow: Path | str | Photo | None = None) -> Reading:
         """Read and grade one photograph: a file, or upright 8-bit RGB pixels.
@@ -143,7 +154,12 @@ class Grader:
     ) -> tuple[Reading, Photo]:
         opened = self.opened
         reading, pixels, canvas = assess(
-            reading, photograph, opened.recipe, opened.gate, requires_field=opened.task.requires_field
+            reading,
+            photograph,
+            opened.recipe,
+            opened.gate,
+            requires_field=opened.task.requires_field,
+            dust=self.dust,
         )
         if canvas is None:
             return reading, pixels
@@ -187,7 +203,9 @@ class Grader:
             assessment = assess_gradability(pixels, self.opened.gate)
             if assessment.field is None or assessment.verdict is None or not assessment.verdict.gradable:
                 return "ungradable", None, sha256
-            return "used", prepare(pixels, self.opened.recipe, field=assessment.field).canvas, sha256
+            specks, _ = _specks_on(photograph, self.dust)
+            prepared = prepare(pixels, self.opened.recipe, field=assessment.field, specks=specks)
+            return "used", prepared.canvas, sha256
         except Exception:
             # Whatever is wrong with it must not cost its fellow the grade; its own row, if any, says what it is.
             return "unreadable", None, None
@@ -217,7 +235,13 @@ def known_fields(header: Mapping[str, str | None]) -> dict[str, Any]:
 
 
 def assess(
-    reading: Reading, photograph: Photograph | Photo, recipe: Recipe, gate: Gate, *, requires_field: bool = True
+    reading: Reading,
+    photograph: Photograph | Photo,
+    recipe: Recipe,
+    gate: Gate,
+    *,
+    requires_field: bool = True,
+    dust: DustMap | None = None,
 ) -> tuple[Reading, Photo, Canvas | None]:
     """Assess and prepare a photograph.
 
@@ -228,6 +252,7 @@ def assess(
         gate: What counts as gradable.
         requires_field: Whether a picture without one circular field of view is ungradable (`Task.requires_field`). If
             not, such a picture has no quality and passes.
+        dust: Map of the camera: its specks are retouched before the photograph is prepared, not before it is assessed.
 
     Returns:
         The reading with `status` graded or ungradable, its pixels, and its canvas: None where a field is required and
@@ -257,5 +282,24 @@ def assess(
         )
         if assessment.field is None:
             return reading, pixels, None
-    prepared = prepare(pixels, recipe, field=assessment.field)
-    return replace(reading, placement=prepared.placement, side=len(prepared.canvas)), pixels, prepared.canvas
+    specks, why_not = _specks_on(photograph, dust)
+    prepared = prepare(pixels, recipe, field=assessment.field, specks=specks)
+    reading = replace(
+        reading,
+        reason=" ".join(filter(None, (reading.reason, why_not))),
+        placement=prepared.placement,
+        side=len(prepared.canvas),
+        dust_map=None if dust is None or why_not else dust.seal,
+        retouched=prepared.retouched,
+    )
+    return reading, pixels, prepared.canvas
+
+
+def _specks_on(photograph: Photograph | Photo, dust: DustMap | None) -> tuple[tuple[Spot, ...], str]:
+    """Return a map's specks on a photograph, and a sentence where the map says nothing of it."""
+    if dust is None:
+        return (), ""
+    if isinstance(photograph, np.ndarray):
+        return (), "Dust was not retouched: of pixels alone the camera's frame is not known."
+    why_not = why_not_mapped(dust, photograph)
+    return ((), why_not) if why_not else (spots_on(dust, photograph), "")

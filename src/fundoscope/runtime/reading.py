@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from fundoscope.arrays import Heatmap
+from fundoscope.photo.artefacts.retouch import Spot
 from fundoscope.photo.fov import Field
 from fundoscope.photo.quality import Quality
 from fundoscope.photo.recipe import Placement
@@ -84,6 +85,10 @@ class Reading:
     """The task's answer: `tasks.dr_grade.GradeAnswer`, `tasks.signs.SignsAnswer` or `tasks.classes.ClassAnswer`."""
     field: Field | None = None
     """Where the retina lies on the photograph as it was decoded, in px."""
+    dust_map: str | None = None
+    """Seal of the dust map that the sensor's specks were retouched by; None: nothing was."""
+    retouched: tuple[Spot, ...] = ()
+    """Specks that were retouched, on the photograph as it was decoded, in px."""
     features: Float32[np.ndarray, " feature"] | None = None
     heatmap: Heatmap | None = None
     """Where the network looked, on its own grid, which covers the prepared canvas."""
@@ -131,6 +136,8 @@ class Reading:
             row[f"q_{part}"] = None if self.parts is None else _stored(getattr(self.parts, part))
         row |= {f"raw{i}": _exact(value) for i, value in enumerate(self.raw)}
         row |= {name: _not_nothing(value, _stored(value)) for name, value in self.answer.columns().items()}
+        retouched = None if self.dust_map is None else len(self.retouched)
+        row |= {"dust_map": self.dust_map, "retouched": retouched}
         return row | {"patient_note": None, "fold": None, "release": self.release}
 
 

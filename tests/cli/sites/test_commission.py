@@ -228,3 +228,62 @@ def test_a_copy_needs_something_to_copy(run, clinic, tmp_path):
     status, _, err = run(*written(tmp_path, *clinic), "--out", tmp_path / "copy")
 
     assert (status, "--out: expected --release beside it, got none" in err) == (2, True)
+
+
+def test_a_site_is_mapped_graded_again_and_commissioned_with_its_dust_map(
+    run, tiny_release, dusty_photographs, tmp_path
+):
+    """Commission makes the map, grade --site uses it, commission again seals it into the copy, which grades alike."""
+    folder = dusty_photographs[0].parent
+    manifest = pd.DataFrame({"image": [path.name for path in dusty_photographs]})
+    manifest["patient"] = [f"p{at}" for at in range(24)]
+    manifest["grade"] = np.where(np.arange(24) < 20, 2, 0)
+    write_table(manifest, folder / "site.csv")
+    site, asked = tmp_path / "site", ("--sensitivity", 0.5, "--release", tiny_release, "--report", tmp_path / "site")
+    run(folder, "--manifest", folder / "site.csv", "--release", tiny_release, "--out", tmp_path / "1.csv", verb="grade")
+
+    _, _, said = run(tmp_path / "1.csv", folder / "site.csv", *asked)
+    assert "3 specks on the sensor in 24 photographs of 384 x 288 px" in said
+    assert "grade again with --site" in said
+    again = ("--site", site, "--release", tiny_release, "--out", tmp_path / "2.csv")
+    status, out, said = run(folder, "--manifest", folder / "site.csv", *again, verb="grade")
+    assert status == 0
+    assert "specks of the camera's sensor were retouched in 24" in out
+    assert "what it guarantees does not hold" in said
+
+    status, _, _ = run(tmp_path / "2.csv", folder / "site.csv", *asked, "--out", tmp_path / "copy")
+    assert status == 0
+    seal = json.loads((site / "dust_map.json").read_text())["seal"]
+    assert json.loads((site / "protocol.json").read_text())["data"]["dust_map"] == seal
+    assert json.loads((tmp_path / "copy" / "dust_map.json").read_text())["seal"] == seal
+    status, _, said = run(
+        folder,
+        "--manifest",
+        folder / "site.csv",
+        "--site",
+        tmp_path / "copy",
+        "--out",
+        tmp_path / "3.csv",
+        verb="grade",
+    )
+    assert (status, "does not hold" in said) == (0, False)
+    second, third = (pd.read_csv(tmp_path / name) for name in ("2.csv", "3.csv"))
+    assert list(second["raw0"]) == list(third["raw0"])
+    assert set(third["dust_map"]) == {seal}
+    assert third["release"].iloc[0] == open_release(tmp_path / "copy").name
+
+
+def test_no_map_is_made_where_none_is_wanted_and_the_copy_asks_for_the_one_in_use(run, clinic, tiny_release, tmp_path):
+    predictions, manifest = clinic
+    name = open_release(tiny_release).name
+    paths = written(tmp_path, predictions.assign(release=name, dust_map="a" * 64), manifest)
+
+    status, _, said = run(*paths, "--release", tiny_release, "--out", tmp_path / "copy")
+    assert status == 2
+    assert "--out: expected --report beside it, the site's folder with the dust map aaaaaaaaaaaa" in said
+    assert not (tmp_path / "copy").exists()
+
+    paths = written(tmp_path, predictions, manifest)
+    _, _, said = run(*paths, "--report", tmp_path / "site", "--no-dust-map")
+    assert "ust map" not in said
+    assert not (tmp_path / "site" / "dust_map.json").exists()

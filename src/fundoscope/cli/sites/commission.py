@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fundoscope.cli.console import say, troubles
 from fundoscope.errors import BadRequest
@@ -43,7 +46,17 @@ def commission(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for a copy of the release with the new threshold.")
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Folder to write protocol.json and protocol.md into.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="The site's folder: protocol.json, protocol.md and the camera's dust_map.json go into it."),
+    ] = None,
+    dust_map: Annotated[
+        bool,
+        typer.Option(
+            "--dust-map/--no-dust-map",
+            help="Map the dust on the camera's sensor from the manifest's photographs, for grade --site.",
+        ),
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the protocol as JSON.")] = False,
 ) -> None:
     """Choose the threshold whose sensitivity is guaranteed for a site, from patients graded there.
@@ -55,6 +68,8 @@ def commission(
     from fundoscope.clinic.commissioning.commission import Terms
     from fundoscope.clinic.commissioning.from_tables import commission_tables
     from fundoscope.clinic.commissioning.protocol import commission_release, to_json, write_protocol
+    from fundoscope.clinic.commissioning.site import dust_of_site, shots_of, used_dust_map
+    from fundoscope.parallel import available_cores
     from fundoscope.runtime.release import open_release
     from fundoscope.tables.pair import read_pair
 
@@ -65,20 +80,45 @@ def commission(
     terms = Terms(sensitivity=sensitivity, confidence=confidence, looks=looks)
     day = datetime.now(UTC).date()
     protocol = commission_tables(pair, terms, release=opened, prevalence=prevalence, oedema=dme, day=day).protocol
+    used = used_dust_map(pair.rows, pair.predictions)
+    with _progress() as progress:
+        site = dust_of_site(
+            report if dust_map or used is not None else None,
+            lambda: shots_of(pair.listed, pair.manifest),
+            used,
+            threads=available_cores(),
+            progress=progress,
+        )
     if report is not None:
         for path in write_protocol(report, protocol):
             troubles.print(f"written: {path}", markup=False, soft_wrap=True)
     copy = None
     if opened is not None and out is not None and protocol["guaranteed"]:
-        copy = commission_release(opened, out, protocol)
+        if used is not None and not site.agrees:
+            raise BadRequest(
+                f"--out: expected --report beside it, the site's folder with the dust map {used[:12]} that the "
+                "predictions were made with, got none. Name the folder that grade --site was given."
+            )
+        copy = commission_release(opened, out, protocol, dust=site.dust if site.agrees else None)
     if as_json:
         print(to_json(protocol), end="")
     else:
         _print(protocol)
+    for sentence in site.sentences if dust_map else ():
+        troubles.print(sentence, markup=False, soft_wrap=True)
     if copy is not None:
         troubles.print(f"written: {out} ({copy.name})", markup=False, soft_wrap=True)
     if not protocol["guaranteed"]:
         raise typer.Exit(NOT_GUARANTEED)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that shows how many photographs were searched for dust."""
+    columns = (TextColumn("looking for dust"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=troubles, transient=True, disable=not troubles.is_terminal) as bar:
+        task = bar.add_task("dust", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _print(protocol: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from fundoscope.clinic.commissioning.cohort import Flow, answers_of, patients_of
 from fundoscope.clinic.commissioning.commission import CommissioningResult, Terms, commission
 from fundoscope.clinic.commissioning.protocol import protocol_of
 from fundoscope.clinic.commissioning.provenance import UNCHECKED, held_against
+from fundoscope.clinic.commissioning.site import used_dust_map
 from fundoscope.errors import BadTable
 from fundoscope.runtime.release import OpenRelease
 from fundoscope.tables.pair import Pair
@@ -47,8 +48,8 @@ def commission_tables(
         day: Of the commissioning.
 
     Raises:
-        BadTable: If the predictions are not the release's, are of patients that it was trained on, give no scores, or
-            no patient is referable.
+        BadTable: If the predictions are not the release's, were made with several dust maps, are of patients that it
+            was trained on, give no scores, or no patient is referable.
     """
     rows, basis = pair.rows, UNCHECKED
     if release is not None:
@@ -65,11 +66,13 @@ def commission_tables(
             f"{pair.manifest}: expected referable patients (grade 2 or above), got none among {flow.patients}. "
             "A sensitivity can only be estimated on patients who have the disease: add some."
         )
+    data = pair.data if release is None else pair.data | {"release": release.name}
+    dust = used_dust_map(pair.rows, pair.predictions)
     result = commission(patients, terms, fixed=answers.fixed, prevalence=prevalence)
     protocol = protocol_of(
         result,
         flow,
-        data=pair.data if release is None else pair.data | {"release": release.name},
+        data=data if dust is None else data | {"dust_map": dust},
         answers=answers,
         basis=basis,
         oedema=oedema,

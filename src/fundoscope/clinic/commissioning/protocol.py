@@ -21,6 +21,7 @@ from fundoscope.decide.referral import OperatingPoint
 from fundoscope.errors import BadRelease, BadRequest
 from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.files import write_text
+from fundoscope.photo.artefacts.dust_map import DUST_MAP, DustMap
 from fundoscope.records import null_if_nan, parse_record, seal_of
 from fundoscope.runtime.copies import check_unused, copy_release
 from fundoscope.runtime.description import CARD
@@ -137,13 +138,16 @@ def write_protocol(folder: Path, protocol: Mapping[str, Any]) -> tuple[Path, Pat
     return written
 
 
-def commission_release(opened: OpenRelease, target: Path, protocol: Mapping[str, Any]) -> OpenRelease:
+def commission_release(
+    opened: OpenRelease, target: Path, protocol: Mapping[str, Any], *, dust: DustMap | None = None
+) -> OpenRelease:
     """Copy a release with the commissioned operating point and the protocol in it; the original stays as it is.
 
     Args:
         opened: What was commissioned.
         target: Folder for the copy, new or empty.
         protocol: Of `protocol_of`; guaranteed, with a threshold that was chosen.
+        dust: The site's map, by which the photographs were retouched that the protocol is of; None: by none.
 
     Returns:
         The copy, opened again.
@@ -165,6 +169,8 @@ def commission_release(opened: OpenRelease, target: Path, protocol: Mapping[str,
         readable.replace("# ", "## ", 1),
     )
     changed = {CARD: card.encode(), PROTOCOL: to_json(protocol).encode(), READABLE: readable.encode()}
+    if dust is not None:
+        changed[DUST_MAP] = dust.to_json().encode()
     terms = protocol["terms"]
     point = OperatingPoint(
         name=f"commissioned {protocol['date']}: sensitivity {terms['sensitivity']:.1%} guaranteed with "

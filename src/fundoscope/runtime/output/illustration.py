@@ -11,6 +11,7 @@ from jaxtyping import Float32, UInt8
 
 from fundoscope.arrays import Photo
 from fundoscope.pages import picture_uri
+from fundoscope.photo.artefacts.retouch import Spot
 from fundoscope.runtime.reading import Reading
 
 PICTURE_PX: Final = 800
@@ -18,6 +19,9 @@ PICTURE_PX: Final = 800
 
 OVERLAY_PX: Final = 400
 """Longer side of a heatmap on a page: it comes from a coarse grid and is smooth."""
+
+LEAST_RING_PX: Final = 5.0
+"""Least radius of the rings round what was retouched."""
 
 Overlay = UInt8[np.ndarray, "height width 4"]
 """RGB in viridis's colours, which a retina has not; opacity follows the relevance and is 0 outside the retina."""
@@ -32,6 +36,8 @@ class Illustration:
     """None where the network was not asked, exports no heatmap, or its heatmap is not certified."""
     width: int
     height: int
+    retouched: tuple[Spot, ...] = ()
+    """Where specks of the sensor were retouched, in pixels of the picture."""
 
 
 def illustrate(pixels: Photo, reading: Reading, *, overlaid: bool = True) -> Illustration:
@@ -50,6 +56,18 @@ def illustrate(pixels: Photo, reading: Reading, *, overlaid: bool = True) -> Ill
         None if overlay is None else picture_uri(overlay, "webp", quality=70),
         width,
         height,
+        _shown_spots(reading, height),
+    )
+
+
+def _shown_spots(reading: Reading, height: int) -> tuple[Spot, ...]:
+    """Return the retouched spots on a picture of that height, each large enough to be seen."""
+    if reading.decoded is None:
+        return ()
+    factor = height / reading.decoded[0]
+    return tuple(
+        Spot(spot.row * factor, spot.column * factor, max(LEAST_RING_PX, spot.radius * factor))
+        for spot in reading.retouched
     )
 
 
