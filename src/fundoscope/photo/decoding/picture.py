@@ -18,21 +18,27 @@ from fundoscope.arrays import Photo
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.photo.decoding.colour import profile_of, to_srgb
 from fundoscope.photo.decoding.header import QUIET, checked_time
-from fundoscope.photo.decoding.jpeg import count_pictures, read_frame
+from fundoscope.photo.decoding.jpeg import count_pictures, decode_colour, read_frame
 from fundoscope.photo.decoding.tiff import Page, read_pages
 
-_TURNS: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_TURNS: Final[dict[int, Callable[[Photo], Photo]]] = {
+    2: np.fliplr,
+    3: lambda pixels: np.rot90(pixels, 2),
+    4: np.flipud,
+    5: lambda pixels: pixels.transpose(1, 0, 2),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(pixels, 2).transpose(1, 0, 2),
+    8: np.rot90,
 }
 """EXIF orientation to what makes the picture upright."""
 
-_ON_ITS_SIDE: Final = {_TURNS[orientation] for orientation in (5, 6, 7, 8)}
+_ON_ITS_SIDE: Final = (5, 6, 7, 8)
+
+DAMAGE: Final = (
+    "The file's picture data are damaged (the decoder says: {warning}): part of the picture may show what the camera "
+    "did not see. Copy it again from the camera."
+)
+"""Note on a JPEG that can be decoded all the same."""
 
 LEAST_WHITE: Final = 2**14
 """Value that some pixel of a 16-bit picture must reach: below it, 14 or fewer bits may be stored in 16."""
@@ -111,10 +117,12 @@ def decode_picture(
             _check_single(image, data, path, pages)
         with opened.picture as picture:
             reduced = _draft(picture, target_px)
-            picture.load()
+            pixels, warning = decode_colour(data, picture.size) if picture.format == "JPEG" else (None, None)
+            if pixels is None:
+                picture.load()
             # Asked after loading: a TIFF is turned upright while it is loaded.
-            turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
-            rgb, note = _to_rgb(opened, path)
+            turn = picture.getexif().get(ExifTags.Base.Orientation, 1)
+            pixels, note = _to_srgb_pixels(opened, path, pixels)
     except UnreadablePhotograph as problem:
         raise UnreadablePhotograph(str(problem), header={"taken": taken}) from problem
     except MemoryError:
@@ -125,13 +133,14 @@ def decode_picture(
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         raise UnreadablePhotograph(_failure(data, path, kind, pages), header={"taken": taken}) from error
     on_its_side = turn in _ON_ITS_SIDE
+    damage = None if warning is None else DAMAGE.format(warning=warning.rstrip("."))
     return Decoded(
-        pixels=np.asarray(rgb if turn is None else rgb.transpose(turn)),
+        pixels=np.ascontiguousarray(_TURNS[turn](pixels)) if turn in _TURNS else pixels,
         width=height if on_its_side else width,
         height=width if on_its_side else height,
         reduced=reduced,
         taken=taken,
-        notes=tuple(sentence for sentence in (opened.note, note) if sentence),
+        notes=tuple(sentence for sentence in (opened.note, note, damage) if sentence),
         orientation=opened.orientation,
         camera=camera_name(opened.exif.get(ExifTags.Base.Make), opened.exif.get(ExifTags.Base.Model)),
     )
@@ -260,6 +269,14 @@ def _draft(picture: ImageFile.ImageFile, target_px: int | None) -> int:
     # Pillow's draft keeps both sides at least as long as asked for.
     picture.draft(None, (target_px, target_px))  # None keeps the mode
     return max(1, round(before / picture.size[0]))
+
+
+def _to_srgb_pixels(opened: _Opened, path: str, decoded: Photo | None) -> tuple[Photo, str | None]:
+    """Pixels in sRGB, of the picture or of what was decoded already, and a sentence if its colours were changed."""
+    if decoded is not None and opened.profile is None:
+        return decoded, None
+    rgb, note = _to_rgb(opened, path) if decoded is None else to_srgb(Image.fromarray(decoded), opened.profile)
+    return np.asarray(rgb), note
 
 
 def _to_rgb(opened: _Opened, path: str) -> tuple[Image.Image, str | None]:
