@@ -9,7 +9,7 @@ import traceback
 
 import typer
 
-from fundoscope.cli.evaluation import certify, compare, evaluate
+from fundoscope.cli.evaluation import certify, compare, evaluate, stress
 from fundoscope.cli.grading import explain, grade, verify
 from fundoscope.cli.sites import calibrate, commission, monitor
 from fundoscope.cli.training import audit, data, prototypes, train
@@ -47,6 +47,7 @@ app.command("prototypes")(prototypes.prototypes)
 app.command("evaluate")(evaluate.evaluate)
 app.command("certify")(certify.certify)
 app.command("compare")(compare.compare)
+app.command("stress")(stress.stress)
 app.command("calibrate")(calibrate.calibrate)
 app.command("commission")(commission.commission)
 app.command("monitor")(monitor.monitor)

@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 
 from fundoscope.arrays import Photo
-from fundoscope.errors import BadRequest
+from fundoscope.errors import BadRelease, BadRequest
 from fundoscope.files import sha256_of
 from fundoscope.run_folder import RunFolder
 from fundoscope.runtime.description import Release
@@ -154,5 +154,11 @@ def _grader(
     side = experiment.recipe.side
     canvases = np.random.default_rng(fold).integers(0, 256, (1, side, side, 3)).astype(np.uint8)
     with tempfile.TemporaryDirectory() as folder:
-        write_release(folder, release, model=model, card="", golden={"canvases": canvases, **run_onnx(model, canvases)})
-        return Grader.open(folder, threads=threads)
+        try:
+            write_release(
+                folder, release, model=model, card="", golden={"canvases": canvases, **run_onnx(model, canvases)}
+            )
+            return Grader.open(folder, threads=threads)
+        except BadRelease as problem:
+            reason = str(problem).removeprefix(f"{folder}: ")
+            raise BadRelease(f"{runs.folders[0]}, fold {fold}: {reason}") from None

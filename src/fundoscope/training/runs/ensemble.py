@@ -83,7 +83,7 @@ def read_finished(runs: Sequence[Path]) -> Finished:
     if any(each != photographs[0] for each in photographs):
         raise BadRequest("export: expected runs on the same photographs, got others. Train them on one manifest")
     tables = [read_table(path) for path in tables_of]
-    reference = _reference(experiment, folders[0], tables[0])
+    reference = held_out_reference(experiment, folders[0], tables[0])
     return Finished(
         experiment=experiment,
         networks=[load_network(read_run(folder.path), folder.final.path) for folder in folders],
@@ -196,8 +196,8 @@ def _comparable(experiment: Experiment) -> dict[str, Any]:
     return flat
 
 
-def _reference(experiment: Experiment, run: RunFolder, answers: pd.DataFrame) -> pd.DataFrame:
-    """What each held-out prediction was to be learnt as, in the manifest's columns, and its patient's number `unit`."""
+def held_out_reference(experiment: Experiment, run: RunFolder, answers: pd.DataFrame) -> pd.DataFrame:
+    """Return what each held-out prediction was to be learnt as, in the manifest's columns, and its patient's `unit`."""
     rows, table = _held_out_rows(experiment, run)
     strangers = sorted(set(answers["image"]) - set(rows["image"]))
     if strangers:
