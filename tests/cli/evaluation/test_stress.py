@@ -187,6 +187,23 @@ def test_requests_that_cannot_be_met_are_refused_before_anything_is_graded(
     assert message in err
 
 
+def test_figures_of_another_stress_set_or_of_too_few_photographs_are_refused_before_anything_is_graded(
+    stress, tiny_release, manifest, tmp_path, monkeypatch
+):
+    stress(tiny_release, manifest, "--out", tmp_path / "other", *ONE)
+    table = pd.read_csv(tmp_path / "other" / "stress.csv").assign(stress_set="stress-0@abc")
+    table.to_csv(tmp_path / "other" / "stress.csv", index=False)
+    pd.read_csv(manifest).iloc[:12].to_csv(manifest.with_name("few.csv"), index=False)
+    monkeypatch.setattr("fundoscope.evaluation.stress.measure.measure", None)  # whatever is graded now is a fault
+
+    status, _, err = stress(tiny_release, manifest, "--against", tmp_path / "other", *ONE)
+    assert status == 2
+    assert "expected two of one stress set, got stress-1@" in err
+    status, _, err = stress(tiny_release, manifest.with_name("few.csv"), *ONE)
+    assert status == 2
+    assert "few.csv: expected at least 10 photographs with and 10 without referable disease, got 6 and 6" in err
+
+
 def test_a_release_alone_or_of_both_eyes_is_refused(stress, tiny_release, pair_release, manifest):
     status, _, err = stress(tiny_release)
     assert status == 2

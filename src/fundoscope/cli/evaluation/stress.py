@@ -71,14 +71,18 @@ def stress(
     Exit status: 0 measured, 2 a system or table is not usable, 130 interrupted (the same command goes on).
     """
     from fundoscope.evaluation.report.stress import to_json
-    from fundoscope.evaluation.stress.compare import compare_stress
+    from fundoscope.evaluation.stress.compare import check_same_set, compare_stress
+    from fundoscope.evaluation.stress.stress_set import set_name
     from fundoscope.evaluation.stress.summary import read_stress, summarise_stress
     from fundoscope.runtime.copies import check_unused
 
     if copy is not None:
         check_unused(copy)
+    shown_again = len(systems) == 1 and (systems[0] / "stress.csv").is_file()
     other = None if against is None else read_stress(_read_table(against))
-    if len(systems) == 1 and (systems[0] / "stress.csv").is_file():
+    if other is not None and not shown_again:
+        check_same_set(set_name(), other.stress_set)  # now, not after hours of grading
+    if shown_again:
         _refuse_options({"--out": out, "--copy": copy, "--photographs": photographs})
         about: dict[str, Any] = {"from": str(systems[0])}
         tested = Tested(_read_table(systems[0]), about, None)
@@ -147,6 +151,7 @@ class ReleaseSystem:
 def _test(paths: Sequence[Path], options: Options) -> Tested:
     """Open the system, list the photographs, and grade them under every condition."""
     from fundoscope.evaluation.stress.measure import cases_from
+    from fundoscope.evaluation.stress.summary import check_enough
     from fundoscope.files import sha256_of
     from fundoscope.parallel import available_cores
     from fundoscope.tables.pair import read_reference
@@ -169,6 +174,7 @@ def _test(paths: Sequence[Path], options: Options) -> Tested:
         carrier = opened_system.grader.opened
     reference = read_reference(manifest, split=options.split)
     cases = cases_from(reference, sha256_of, folds=system.folds, most=options.photographs, seed=options.seed)
+    check_enough(manifest, [case.reference for case in cases])
     about = _about(manifest, options, cases, carrier if not runs else None, runs)
     for line in _warnings(about):
         troubles.print(line, style="yellow", markup=False, soft_wrap=True)
@@ -219,7 +225,8 @@ def _about(
     sample = f"{options.photographs} drawn with seed {options.seed}" if options.photographs is not None else "all"
     learnt = set() if opened is None else set(opened.release.training.get("training_sha256", ()))
     seen = sum(case.sha256 in learnt for case in cases)
-    about: dict[str, Any] = {"manifest": manifest.name, "split": options.split or "all", "sample": sample}
+    split = options.split or ("all photographs of the folds" if runs else "all")
+    about: dict[str, Any] = {"manifest": manifest.name, "split": split, "sample": sample}
     if runs:
         names = ", ".join(run.name for run in runs)
         about["graded by"] = f"the networks of the folds of {names}, each photograph by those that never saw it"

@@ -63,11 +63,7 @@ def compare_stress(
         BadTable: If they are of different stress sets, contradict one another on a photograph, or share too few
             photographs or conditions.
     """
-    if first.stress_set != second.stress_set:
-        raise BadTable(
-            f"stress tables: expected two of one stress set, got {first.stress_set} and {second.stress_set}. Run the "
-            "older one again."
-        )
+    check_same_set(first.stress_set, second.stress_set)
     of_first, of_second = _shared_photographs(first, second)
     positive, patients = first.positive[of_first], first.patients[of_first]
     if not np.array_equal(positive, second.positive[of_second]):
@@ -110,6 +106,18 @@ def compare_stress(
         seed=seed,
         level=level,
     )
+
+
+def check_same_set(first: str, second: str) -> None:
+    """Refuse to compare figures of different stress sets.
+
+    Raises:
+        BadTable: If the names differ.
+    """
+    if first != second:
+        raise BadTable(
+            f"stress tables: expected two of one stress set, got {first} and {second}. Run the older one again."
+        )
 
 
 def _shared_photographs(first: StressTable, second: StressTable) -> tuple[list[int], list[int]]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from fundoscope.errors import BadTable
+from fundoscope.errors import BadRequest, BadTable
 from fundoscope.evaluation.cases import GRADED
 from fundoscope.evaluation.statistics.detection import of_auroc
 from fundoscope.evaluation.statistics.interval import Interval, patient_intervals
@@ -90,6 +91,20 @@ class StressTable:
 def enough(positive: Mask, inside: Mask) -> bool:
     """Return whether there are enough photographs of both kinds."""
     return int((positive & inside).sum()) >= FEWEST and int((~positive & inside).sum()) >= FEWEST
+
+
+def check_enough(manifest: Path, references: Sequence[int]) -> None:
+    """Refuse photographs among which too few have, or too few have not, referable disease.
+
+    Raises:
+        BadRequest: If so.
+    """
+    referable = sum(grade >= REFERABLE for grade in references)
+    if min(referable, len(references) - referable) < FEWEST:
+        raise BadRequest(
+            f"{manifest}: expected at least {FEWEST} photographs with and {FEWEST} without referable disease, got "
+            f"{referable} and {len(references) - referable}. Use more photographs."
+        )
 
 
 def read_stress(frame: pd.DataFrame) -> StressTable:
