@@ -18,8 +18,8 @@ from jaxtyping import Bool, Float32, Int
 
 from fundoscope.arrays import Photo
 from fundoscope.photo.disc import find_disc
+from fundoscope.photo.field_copy import RED, FieldCopy
 from fundoscope.photo.fov import Field
-from fundoscope.photo.quality import GREEN, RED, relative_brightness, ridges
 
 LINE_PX: Final = 15
 """Length of the lines that are averaged along, on a copy of half the working size."""
@@ -88,24 +88,25 @@ class Lines:
         return strong and blood and not (self.radial >= RADIAL and self.middle < PUPIL)
 
 
-def shows_retina(photo: Photo, field: Field) -> bool:
+def shows_retina(photo: Photo, field: Field, copy: FieldCopy | None = None) -> bool:
     """Return whether vessels or an optic disc can be seen in the field of view of a gradable photograph.
 
     Args:
         photo: Upright 8-bit RGB.
         field: As `find_field` gave it.
+        copy: Of the field; made here if None.
     """
-    lines = measure_lines(photo, field)
+    lines = measure_lines(photo, field, copy)
     if lines.are_vessels:
         return True
     return lines.parallel < PARALLEL and lines.red < SHADOW and _disc_confidence(photo, field) >= DISC
 
 
-def measure_lines(photo: Photo, field: Field) -> Lines:
+def measure_lines(photo: Photo, field: Field, copy: FieldCopy | None = None) -> Lines:
     """Measure the strongest dark lines in a field of view."""
-    relative, inside = relative_brightness(photo, field, GREEN)
-    small = _half(relative)
-    within = cv2.resize(inside.astype(np.uint8), small.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    copy = FieldCopy(photo, field) if copy is None else copy
+    small = _half(copy.green)
+    within = cv2.resize(copy.inside.astype(np.uint8), small.shape[::-1], interpolation=cv2.INTER_NEAREST)
     within = cv2.erode(within, np.ones((2 * RIM_PX + 1, 2 * RIM_PX + 1), np.uint8)).astype(bool)
     if not within.any():
         return Lines(coherent=0.0, sparse=0.0, long=0.0, parallel=1.0, radial=1.0, middle=0.0, red=1.0)
@@ -116,11 +117,11 @@ def measure_lines(photo: Photo, field: Field) -> Lines:
     return Lines(
         coherent=high / max(spread, 1e-9),
         sparse=high / max(median, 1e-9),
-        long=_longest(relative, inside),
+        long=_longest(copy),
         parallel=_share_of_one_way(turns),
         radial=_share_towards_middle(strong, turns),
         middle=_brightness_of_middle(photo, field),
-        red=_share_in_red(_half(relative_brightness(photo, field, RED)[0]), strong, direction, strength),
+        red=_share_in_red(_half(copy.relative(RED)), strong, direction, strength),
     )
 
 
@@ -149,14 +150,24 @@ def _half(plane: Plane) -> Float32[np.ndarray, "half_rows half_columns"]:
 
 
 def _share_in_red(red: Plane, strong: Inside, direction: Turns, strength: Plane) -> float:
-    """Strength of the strong lines in red over that in green, across the same directions; 1 where there are none."""
+    """Strength of the strong lines in red over that in green, across the same directions; 1 where there are none.
+
+    As `_dark_lines` averages along a line, but at the strong pixels alone.
+    """
     across, down, mixed = _second_derivatives(red)
+    rows, columns = np.nonzero(strong)
+    turns = direction[rows, columns]
     in_red = 0.0
     for number, (cosine, sine, kernel) in enumerate(_kernels()):
-        members = strong & (direction == number)
-        if members.any():
-            curvature = across * sine**2 + down * cosine**2 - 2 * mixed * sine * cosine
-            in_red += float(cv2.filter2D(curvature, -1, kernel)[members].sum())
+        members = turns == number
+        if not members.any():
+            continue
+        curvature = across * sine**2 + down * cosine**2 - 2 * mixed * sine * cosine
+        taps = np.argwhere(kernel > 0) - LINE_PX // 2  # (tap, 2): rows and columns from the pixel
+        # (pixel, tap); no strong pixel lies so near the edge that a tap falls outside.
+        at_rows = (rows[members, None] + taps[:, 0]).clip(0, red.shape[0] - 1)
+        at_columns = (columns[members, None] + taps[:, 1]).clip(0, red.shape[1] - 1)
+        in_red += float(curvature[at_rows, at_columns].mean(axis=1).sum())
     in_green = float(strength[strong].sum())
     return in_red / in_green if in_green > 0 else 1.0
 
@@ -175,11 +186,11 @@ def _kernels() -> tuple[tuple[float, float, Float32[np.ndarray, "_ _"]], ...]:
     return tuple(kernels)
 
 
-def _longest(relative: Plane, inside: Inside) -> float:
+def _longest(copy: FieldCopy) -> float:
     """Extent of the longest dark ridge as a share of the field's width."""
-    _, _, parts, _ = cv2.connectedComponentsWithStats(ridges(relative, inside), connectivity=8)
+    _, _, parts, _ = cv2.connectedComponentsWithStats(copy.ridges * copy.inside, connectivity=8)
     extents = parts[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
-    return float(extents.max(initial=0) / max(relative.shape))
+    return float(extents.max(initial=0) / max(copy.inside.shape))
 
 
 def _share_of_one_way(turns: Turns) -> float:

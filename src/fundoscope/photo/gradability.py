@@ -7,6 +7,7 @@ from typing import Final
 
 from fundoscope.arrays import Photo
 from fundoscope.photo.evidence import shows_retina
+from fundoscope.photo.field_copy import FieldCopy
 from fundoscope.photo.fov import Field, find_field
 from fundoscope.photo.montage import shows_several_retinas
 from fundoscope.photo.no_field import squashed_words, why_no_field
@@ -57,9 +58,10 @@ def assess_gradability(photo: Photo, gate: Gate, *, requires_field: bool = True)
         return Gradability(field=None, quality=None, verdict=SEVERAL)
     if field is None:
         return Gradability(field=None, quality=NOTHING, verdict=Verdict(False, "reject", why_no_field(photo)))
-    quality = measure_quality(photo, field)
+    copy = FieldCopy(photo, field)
+    quality = measure_quality(photo, field, copy)
     verdict = judge(quality, gate, bright=is_bright(photo, field))
-    if verdict.gradable and not shows_retina(photo, field):
+    if verdict.gradable and not shows_retina(photo, field, copy):
         verdict = NO_EVIDENCE
     if verdict.gradable and field.light_surround:
         verdict = LIGHT_SURROUND

@@ -13,32 +13,15 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import UInt8
 
 from fundoscope.arrays import Photo
+from fundoscope.photo.field_copy import GREEN, WORKING_PX, FieldCopy, Inside, Plane
 from fundoscope.photo.fov import Field
 from fundoscope.records import is_number
 
-WORKING_PX = 384
-"""Diameter of the field of view on the copy that is measured."""
-
-INNER = 0.92
-"""Share of the field's radius that is measured; the rim is glare and shadow."""
-
 LEAST_PART = 0.05
 """Share of the working square that must lie inside field and frame for anything to be measured."""
-
-EDGE_PX = 3
-"""Rows and columns along the frame's edge of the copy that are left out."""
-
-BACKGROUND_SIGMA_PX = 24.0
-"""Width of the surroundings whose mean a pixel is compared with."""
-
-VESSEL_SIGMA_PX = 2.5
-"""Half the width, about, of the vessels that are looked for."""
-
-RIDGE = 0.03
-"""Least depth of a vessel, as a share of its surroundings' brightness."""
 
 NOISE_SHARE = 0.35
 """Noise between 1 and 2 px over noise below 1 px: 0.22 for white noise, more where it was averaged while reducing."""
@@ -52,12 +35,6 @@ WILD = (0.75, 1.1)
 EXPOSURE = (8.0, 48.0)
 VESSELS = (0.0, 0.08)
 """Where each ramp begins and ends; set on IDRiD's training photographs and on blurred and darkened copies."""
-
-RED, GREEN = 0, 1
-"""Numbers of channels; vessels are seen best in green."""
-
-Plane = Float32[np.ndarray, "rows columns"]
-Inside = Bool[np.ndarray, "rows columns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +62,18 @@ class Quality:
 NOTHING = Quality(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-def measure_quality(photo: Photo, field: Field | None) -> Quality:
+def measure_quality(photo: Photo, field: Field | None, copy: FieldCopy | None = None) -> Quality:
     """Measure a photograph inside its field of view.
 
     Args:
         photo: Upright 8-bit RGB.
         field: As `find_field` gave it; None gives zeros.
+        copy: Of the field; made here if None.
     """
     if field is None or field.radius < 8:
         return NOTHING
-    relative, inside = relative_brightness(photo, field)
+    copy = FieldCopy(photo, field) if copy is None else copy
+    relative, inside = copy.green, copy.inside
     if inside.mean() < LEAST_PART:
         return NOTHING
     inside = cv2.erode(inside.astype(np.uint8), np.ones((11, 11), np.uint8)).astype(bool)
@@ -106,7 +85,7 @@ def measure_quality(photo: Photo, field: Field | None) -> Quality:
         sharpness=_sharpness(relative, inside),
         exposure=_exposure(photo, field),
         contrast=_ramp(float(high - low), *CONTRAST) * (1 - _ramp(float(high - low), *WILD)),
-        vessels=_vessels(relative, inside),
+        vessels=_vessels(copy, inside),
     )
 
 
@@ -211,46 +190,6 @@ def _complaint(name: str, came: float, needed: float, bright: bool) -> str:
     return f"{_of_light(_COMPLAINTS[name], bright)} ({name.replace('_', ' ')} {came:.2f}, at least {needed:.2f} needed)"
 
 
-def relative_brightness(photo: Photo, field: Field, channel: int = GREEN) -> tuple[Plane, Inside]:
-    """Return a channel of the field's box at the working size against its surroundings, and what is inside.
-
-    0 where a pixel is as bright as its surroundings, -0.1 where it is a tenth darker.
-    """
-    plane, inside = _channel_copy(photo, field, channel)
-    background = np.maximum(_local_mean(plane, inside), 4.0)
-    relative = np.clip(plane / background - 1, -0.6, 0.6)
-    relative[~inside] = 0
-    return relative, inside
-
-
-def _channel_copy(photo: Photo, field: Field, channel: int) -> tuple[Plane, Inside]:
-    """One channel of the field's box at the working size, and what of it is inside field and frame."""
-    height, width = photo.shape[:2]
-    top, bottom = max(0, int(field.row - field.radius)), min(height, int(field.row + field.radius) + 1)
-    left, right = max(0, int(field.column - field.radius)), min(width, int(field.column + field.radius) + 1)
-    if bottom - top < 8 or right - left < 8:
-        return np.zeros((1, 1), np.float32), np.zeros((1, 1), bool)
-    scale = WORKING_PX / (2 * field.radius)
-    size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
-    plane = np.ascontiguousarray(photo[top:bottom, left:right, channel])
-    small = cv2.resize(plane, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    inner = Field((field.row - top) * scale, (field.column - left) * scale, INNER * WORKING_PX / 2, 1.0)
-    inside = inner.mask(size[1], size[0])
-    inside[:EDGE_PX] = inside[-EDGE_PX:] = inside[:, :EDGE_PX] = inside[:, -EDGE_PX:] = False
-    return small.astype(np.float32), inside
-
-
-def _local_mean(values: Plane, inside: Inside) -> Plane:
-    """Mean of the surroundings, of what is inside only; blurred on a copy of a quarter's side."""
-    size = max(1, values.shape[1] // 4), max(1, values.shape[0] // 4)
-    weight = inside.astype(np.float32)
-    sums = cv2.resize(values * weight, size, interpolation=cv2.INTER_AREA)
-    counts = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
-    sigma = BACKGROUND_SIGMA_PX / 4
-    mean = cv2.GaussianBlur(sums, (0, 0), sigma) / np.maximum(cv2.GaussianBlur(counts, (0, 0), sigma), 1e-3)
-    return np.asarray(cv2.resize(mean, values.shape[::-1], interpolation=cv2.INTER_LINEAR))
-
-
 def _field_size(photo: Photo, field: Field) -> float:
     """Share of the circle inside the frame times a ramp over its width in pixels."""
     step = max(1, int(field.radius // 64))
@@ -295,28 +234,12 @@ def _median_luminance(pixels: UInt8[np.ndarray, "pixel 3"]) -> float:
     return float(np.median(pixels @ np.array([0.299, 0.587, 0.114])))
 
 
-def _vessels(relative: Plane, inside: Inside) -> float:
+def _vessels(copy: FieldCopy, inside: Inside) -> float:
     """Share of the field on dark ridges that are long."""
-    _, _, parts, _ = cv2.connectedComponentsWithStats(ridges(relative, inside), connectivity=8)
+    _, _, parts, _ = cv2.connectedComponentsWithStats(copy.ridges * inside, connectivity=8)
     lengths = parts[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1, initial=0)
     covered = parts[1:, cv2.CC_STAT_AREA][lengths > WORKING_PX / 8].sum()
     return _ramp(float(covered) / max(1, int(inside.sum())), *VESSELS)
-
-
-def ridges(relative: Plane, inside: Inside) -> UInt8[np.ndarray, "rows columns"]:
-    """Return 1 on dark ridges: where the larger eigenvalue of the Hessian exceeds the smaller one.
-
-    As in Frangi et al. (MICCAI 1998), a vessel bends sharply across and hardly along itself.
-    """
-    smooth = cv2.GaussianBlur(relative, (0, 0), VESSEL_SIGMA_PX)
-    # A kernel of 3 pixels measures second derivatives four times too large.
-    across, down, mixed = (
-        cv2.Sobel(smooth, cv2.CV_32F, *order, ksize=3, scale=0.25 * VESSEL_SIGMA_PX**2)
-        for order in ((2, 0), (0, 2), (1, 1))
-    )
-    half = (across + down) / 2
-    turn = cv2.magnitude((across - down) / 2, mixed)
-    return np.asarray((half + turn - np.abs(half - turn) > RIDGE) & inside, np.uint8)
 
 
 def _ramp(value: float, low: float, high: float) -> float:

@@ -19,8 +19,8 @@ from jaxtyping import Float32
 from fundoscope.arrays import Canvas, Canvases, Mask, Photo
 from fundoscope.photo.artefacts.retouch import Spot, retouch
 from fundoscope.photo.enhance import ben_graham, clahe
+from fundoscope.photo.field_copy import WORKING_PX as QUALITY_PX
 from fundoscope.photo.fov import Field, find_field
-from fundoscope.photo.quality import WORKING_PX as QUALITY_PX
 from fundoscope.records import is_number
 
 CROPS = ("none", "rows", "square", "circle", "radius")
