@@ -203,5 +203,5 @@ def _lit(canvas: Canvas, layer: Layer, colour: tuple[float, float, float]) -> Ca
     side = canvas.shape[0]
     if layer.shape[0] != side:
         layer = np.asarray(cv2.resize(layer, (side, side), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
-    light = cv2.merge([layer * np.float32(255 * gain) for gain in colour])
+    light = cv2.merge([layer * gain for gain in 255 * np.asarray(colour, dtype=np.float32)])
     return keep_surround(canvas, cv2.add(canvas, light, dtype=cv2.CV_8U))
