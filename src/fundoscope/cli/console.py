@@ -6,10 +6,11 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fundoscope.errors import MissingExtra
 from fundoscope.grades import NOT_A_DEVICE
@@ -78,3 +79,12 @@ def needs_extra(what: str, extra: str = "train") -> Iterator[None]:
         if error.name and error.name.startswith("fundoscope"):
             raise
         raise MissingExtra(what, extra) from error
+
+
+@contextmanager
+def dust_progress() -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that shows how many photographs were searched for dust."""
+    columns = (TextColumn("looking for dust"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=troubles, transient=True, disable=not troubles.is_terminal) as bar:
+        task = bar.add_task("dust", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

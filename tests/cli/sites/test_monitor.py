@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from fundoscope.photo.artefacts.dust_map import write_dust_map
+from fundoscope.photo.artefacts.make import Shot, make_dust_map
 from fundoscope.runtime.release import open_release
 from fundoscope.tables import write_table
 
@@ -180,3 +183,29 @@ def test_decisions_at_another_threshold_are_named(run, tables, commissioned):
         status, out, _ = run(tables["now"], "--reference", tables["then"], "--protocol", commissioned)
         assert status == expected
         assert ("The threshold was changed" in out) == bool(expected)
+
+
+def test_dust_that_has_come_since_the_commissioning_is_an_alarm(run, tables, rng, dusty_photographs, dust, tmp_path):
+    """The site's map lacks one of the specks that are on the sensor now."""
+    dust_map = make_dust_map([Shot(path=path) for path in dusty_photographs])
+    fewer = replace(dust_map, specks=dust_map.specks[:2])
+    (tmp_path / "site").mkdir()
+    write_dust_map(tmp_path / "site" / "dust_map.json", fewer)
+    now = patients(rng, 12, first=1000).drop(columns="reference")
+    now = now.assign(image=[path.name for path in dusty_photographs], eye=["left", "right"] * 12, dust_map=fewer.seal)
+    now_csv = tmp_path / "new.csv"
+    write_table(now.assign(decision="rescreen"), now_csv)
+    then = pd.read_csv(tables["then"]).assign(decision="rescreen")
+    write_table(then, tables["then"])
+    arguments = (now_csv, "--reference", tables["then"], "--site", tmp_path / "site")
+
+    status, out, _ = run(*arguments, "--photographs", dusty_photographs[0].parent, "--report", tmp_path / "report")
+
+    assert status == 1
+    assert "1 speck has come (row, column in px: 216, 16" in out
+    record = json.loads((tmp_path / "report" / "monitor.json").read_text())["dust"]
+    assert (record["map"], record["photographs"], len(record["come"]), record["gone"]) == (fewer.seal, 24, 1, [])
+    assert "Clean the sensor" in (tmp_path / "report" / "monitor.md").read_text()
+    assert "Dust was not compared" in run(*arguments)[1]
+    status, _, said = run(now_csv, "--reference", tables["then"], "--photographs", tmp_path)
+    assert (status, "--photographs: expected --site beside it" in said) == (2, True)

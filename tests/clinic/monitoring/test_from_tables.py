@@ -116,9 +116,9 @@ def test_features_that_are_absent_are_noted_and_half_of_them_refused(tables, com
     report = monitor_tables(tables[1], tables[0], RULES, protocol=commissioned.path, day=DAY)
     assert report["notes"] == ["Features were not compared: there is no then.features.npz and no now.features.npz."]
     with pytest.raises(BadRequest, match="expected the features of both tables, got those of one"):
-        monitor_tables(tables[1], tables[0], RULES, features=now, day=DAY)
+        monitor_tables(tables[1], tables[0], RULES, features=(now, None), day=DAY)
     with pytest.raises(BadRequest, match=r"nowhere\.npz: expected features \(\.npz\), got nothing: there is no such"):
-        monitor_tables(tables[1], tables[0], RULES, features=now.with_name("nowhere.npz"), day=DAY)
+        monitor_tables(tables[1], tables[0], RULES, features=(now.with_name("nowhere.npz"), None), day=DAY)
 
 
 def test_the_reference_itself_is_no_later_table(tables):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fundoscope.cli.console import say, troubles
+from fundoscope.cli.console import dust_progress, say, troubles
 from fundoscope.errors import BadRequest
 
 NOT_GUARANTEED = 1
@@ -81,7 +78,7 @@ def commission(
     day = datetime.now(UTC).date()
     protocol = commission_tables(pair, terms, release=opened, prevalence=prevalence, oedema=dme, day=day).protocol
     used = used_dust_map(pair.rows, pair.predictions)
-    with _progress() as progress:
+    with dust_progress() as progress:
         site = dust_of_site(
             report if dust_map or used is not None else None,
             lambda: shots_of(pair.listed, pair.manifest),
@@ -110,15 +107,6 @@ def commission(
         troubles.print(f"written: {out} ({copy.name})", markup=False, soft_wrap=True)
     if not protocol["guaranteed"]:
         raise typer.Exit(NOT_GUARANTEED)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that shows how many photographs were searched for dust."""
-    columns = (TextColumn("looking for dust"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=troubles, transient=True, disable=not troubles.is_terminal) as bar:
-        task = bar.add_task("dust", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _print(protocol: dict[str, Any]) -> None:

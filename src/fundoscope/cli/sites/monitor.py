@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fundoscope.cli.console import say, troubles
+from fundoscope.cli.console import dust_progress, say, troubles
 from fundoscope.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -31,33 +31,51 @@ def monitor(
     features_reference: Annotated[
         Path | None, typer.Option(help="Features of the reference. Default: NAME.features.npz beside it.")
     ] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the site, with dust_map.json: say whether specks on the sensor have come or gone."
+        ),
+    ] = None,
+    photographs: Annotated[
+        Path | None,
+        typer.Option(help="Folder that the table's photographs lie in. Default: this one, else the table's."),
+    ] = None,
     false_alarms: Annotated[
         str, typer.Option(help="Rate of false alarms to allow: 'one in N patients', or N.")
     ] = "one in 2000 patients",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     report: Annotated[Path | None, typer.Option(help="Folder to write monitor.json and monitor.md into.")] = None,
 ) -> None:
-    """Test whether gradability, scores, features and referral rate have changed since the commissioning.
+    """Test whether gradability, scores, features and referral rate, and dust, have changed since the commissioning.
 
     Exit status: 0 no change found, 1 alarm, 2 a table or the protocol is not usable.
     """
     import json
     from datetime import UTC, datetime
 
-    from fundoscope.clinic.monitoring.from_tables import monitor_tables
+    from fundoscope.clinic.commissioning.site import open_site
+    from fundoscope.clinic.monitoring.from_tables import Camera, monitor_tables
     from fundoscope.clinic.monitoring.watch import Rules
     from fundoscope.clinic.monitoring.words import to_markdown
     from fundoscope.files import write_text
+    from fundoscope.parallel import available_cores
 
-    result = monitor_tables(
-        predictions,
-        reference,
-        Rules(false_alarm_after=_patients(false_alarms)),
-        protocol=protocol,
-        features=features,
-        features_reference=features_reference,
-        day=datetime.now(UTC).date(),
-    )
+    if photographs is not None and site is None:
+        raise BadRequest("--photographs: expected --site beside it, got none. Name the folder with dust_map.json.")
+    dust = None if site is None else open_site(site).dust
+    with dust_progress() as progress:
+        result = monitor_tables(
+            predictions,
+            reference,
+            Rules(false_alarm_after=_patients(false_alarms)),
+            protocol=protocol,
+            features=(features, features_reference),
+            camera=None
+            if dust is None
+            else Camera(dust=dust, folder=photographs, threads=available_cores(), progress=progress),
+            day=datetime.now(UTC).date(),
+        )
     text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if report is not None:
         for name, content in (("monitor.json", text), ("monitor.md", to_markdown(result))):

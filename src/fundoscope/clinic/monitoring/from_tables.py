@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -12,11 +12,13 @@ import numpy as np
 
 from fundoscope.clinic.commissioning.protocol import PROTOCOL, parse_protocol, read_protocol
 from fundoscope.clinic.commissioning.provenance import held_against
+from fundoscope.clinic.monitoring.dust import DustReport, monitor_dust
 from fundoscope.clinic.monitoring.kernel import Vectors
 from fundoscope.clinic.monitoring.watch import Comparison, MonitoringReport, Rules, watch
 from fundoscope.clinic.monitoring.window import Window, features_of, window_of
 from fundoscope.errors import BadRequest
 from fundoscope.files import sha256_of
+from fundoscope.photo.artefacts.dust_map import DustMap
 from fundoscope.runtime.archive import reader
 from fundoscope.runtime.batch import features_path
 from fundoscope.runtime.description import DESCRIPTION
@@ -55,14 +57,31 @@ class SiteProtocol:
         return cls(parse_protocol(reader(release.path)(PROTOCOL), path / PROTOCOL), release)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Camera:
+    """A site's camera, whose dust is monitored."""
+
+    dust: DustMap
+    folder: Path | None = None
+    """Where the photographs are that the table of those who came since names (`dust.monitor_dust`)."""
+    threads: int = 1
+    progress: Callable[[int, int], None] | None = None
+
+    def monitor(self, now: Window) -> DustReport:
+        """Compare the photographs of a window with the map."""
+        return monitor_dust(
+            self.dust, now.rows, now.path, folder=self.folder, threads=self.threads, progress=self.progress
+        )
+
+
 def monitor_tables(
     predictions: Path,
     reference: Path,
     rules: Rules,
     *,
     protocol: Path | None = None,
-    features: Path | None = None,
-    features_reference: Path | None = None,
+    features: tuple[Path | None, Path | None] = (None, None),
+    camera: Camera | None = None,
     day: date,
 ) -> MonitoringReport:
     """Compare the patients of a table with those of the commissioning.
@@ -72,8 +91,9 @@ def monitor_tables(
         reference: Table of predictions of the patients of the commissioning.
         rules: What counts as an alarm.
         protocol: As `SiteProtocol.read`; None: compare with the reference only.
-        features: Features of `predictions`; None: `NAME.features.npz` beside it, where there is one.
-        features_reference: The same of `reference`.
+        features: Features of `predictions` and of `reference`; None: `NAME.features.npz` beside the table, where there
+            is one.
+        camera: The site's dust map and where the photographs are; None: dust is not looked for.
         day: Of the report.
 
     Raises:
@@ -88,7 +108,7 @@ def monitor_tables(
         )
     site = None if protocol is None else SiteProtocol.read(protocol)
     before, now = _read_window(reference, site), _read_window(predictions, site)
-    vectors, notes = _read_features((before, now), (features_reference, features), rules.seed)
+    vectors, notes = _read_features((before, now), (features[1], features[0]), rules.seed)
     if site is not None:
         notes += _protocol_notes(site.protocol, before)
     comparison = Comparison(
@@ -96,6 +116,7 @@ def monitor_tables(
         releases=frozenset() if site is None else _release_names(site),
         features=vectors,
         notes=tuple(notes),
+        dust=None if camera is None else camera.monitor(now),
     )
     return watch(before, now, rules, comparison, day=day)
 

@@ -27,6 +27,7 @@ from fundoscope.clinic.monitoring.changes import (
     design_cusum,
     run_length,
 )
+from fundoscope.clinic.monitoring.dust import DustReport
 from fundoscope.clinic.monitoring.kernel import Vectors, compare_features
 from fundoscope.clinic.monitoring.reasons import notes, rate_changed, system_changed, window_changed
 from fundoscope.clinic.monitoring.window import Window
@@ -107,6 +108,8 @@ class MonitoringReport(TypedDict):
     level: float
     """Of the tests together."""
     tests: list[dict[str, Any]]
+    dust: dict[str, Any] | None
+    """What has become of the dust on the camera's sensor (`dust.DustReport.to_dict`); None: it was not asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +123,8 @@ class Comparison:
     """Of each patient of the reference, and of each of the window."""
     notes: tuple[str, ...] = ()
     """Sentences for the reader of the report."""
+    dust: DustReport | None = None
+    """What has become of the dust on the camera's sensor."""
 
 
 def watch(reference: Window, now: Window, rules: Rules, comparison: Comparison, *, day: date) -> MonitoringReport:
@@ -152,6 +157,7 @@ def watch(reference: Window, now: Window, rules: Rules, comparison: Comparison, 
         *system_changed(reference, now, protocol=comparison.protocol, releases=comparison.releases),
         *(rate_changed(chart, now) for chart in charts if chart["alarm"] is not None),
         *(window_changed(test) for test in tests if test["alarm"]),
+        *(() if comparison.dust is None else comparison.dust.reasons),
     ]
     return {
         "schema": SCHEMA,
@@ -160,7 +166,11 @@ def watch(reference: Window, now: Window, rules: Rules, comparison: Comparison, 
         "fundoscope": __version__,
         "holds": not reasons,
         "reasons": reasons,
-        "notes": [*notes(reference, now, charts), *comparison.notes],
+        "notes": [
+            *notes(reference, now, charts),
+            *comparison.notes,
+            *(() if comparison.dust is None else comparison.dust.notes),
+        ],
         "protocol": None if comparison.protocol is None else comparison.protocol["seal"],
         "rules": asdict(rules),
         "threshold": threshold,
@@ -172,6 +182,7 @@ def watch(reference: Window, now: Window, rules: Rules, comparison: Comparison, 
         "charts": charts,
         "level": level,
         "tests": tests,
+        "dust": None if comparison.dust is None else comparison.dust.to_dict(),
     }
 
 

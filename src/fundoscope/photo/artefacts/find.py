@@ -219,6 +219,12 @@ def _is_in_most(stack: Stack, speck: FoundSpeck) -> bool:
     return shown >= MOST_SHOW and (shown - 0.5) * 2 * math.sqrt(seen.sum()) >= SIGNS
 
 
+def depths_of(stack: Stack, specks: Sequence[FoundSpeck]) -> list[float]:
+    """Return how deep known specks are in a stack, of their sign; around 0 or less where they are gone."""
+    above = _outstanding(trimmed_mean(stack)).above
+    return [_depth_at(above, speck) for speck in specks]
+
+
 def share_seen(stack: Stack) -> Float32[np.ndarray, "height width"]:
     """Return the share of the photographs that show each place."""
     return np.asarray((stack > UNSEEN).mean(axis=0), np.float32)

@@ -45,6 +45,10 @@ STEADY: Final = 0.05
 """Largest standard deviation of the field's centre, as a share of the longer side, where no speck is found."""
 
 
+class TooMuchDust(BadRequest):
+    """A sensor so dirty that too much of each photograph would be retouched."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
     """A photograph that a map may be made from, and what is known of it beside its file."""
@@ -83,8 +87,22 @@ def make_dust_map(
         progress: Called with how many were looked at, and of how many.
 
     Raises:
-        BadRequest: If there are too few, they are not in a camera's own frame, what is found is no better than chance,
-            or the sensor is so dirty that too much would be retouched.
+        BadRequest: If there are too few, they are not in a camera's own frame, or what is found is no better than
+            chance.
+        TooMuchDust: If the sensor is so dirty that too much would be retouched.
+    """
+    return dust_map_of(*gather(shots, threads=threads, progress=progress))
+
+
+def gather(
+    shots: Sequence[Shot], *, threads: int = 1, progress: Callable[[int, int], None] | None = None
+) -> tuple[list[Seen], Counter[str]]:
+    """Read photographs of one camera; return what a map needs of them, and how many were left out for what.
+
+    Arguments as of `make_dust_map`.
+
+    Raises:
+        BadRequest: If most have another frame than the commonest.
     """
     chosen, repeated = _one_of_each_eye(shots)
     chosen = _spread(chosen)
@@ -97,7 +115,7 @@ def make_dust_map(
         else:
             left_out[item] += 1
     usable, later = _of_one_camera(seen)
-    return dust_map_of(usable, left_out + later)
+    return usable, left_out + later
 
 
 def look_at(shot: Shot) -> Seen | str:
@@ -130,11 +148,7 @@ def see(photograph: Photograph, shot: Shot) -> Seen | None:
 
 def dust_map_of(seen: Sequence[Seen], left_out: Counter[str] | None = None) -> DustMap:
     """Map the dust of photographs of one camera; arguments and refusals as of `make_dust_map`."""
-    seen, repeated = _distinct(seen)
-    counts = (left_out or Counter()) + repeated
-    _check_number(seen, counts)
-    timed = all(item.shot.taken for item in seen)
-    ordered = sorted(seen, key=lambda item: item.shot.taken or "") if timed else list(seen)
+    ordered, counts, timed = in_time(seen, left_out or Counter())
     stack: Stack = np.stack([item.plane for item in ordered])
     windows = windows_of(len(ordered))
     found = find_specks(stack, windows)
@@ -161,6 +175,21 @@ def dust_map_of(seen: Sequence[Seen], left_out: Counter[str] | None = None) -> D
         notes=tuple(_notes(counts, timed=timed)),
         specks=specks,
     )
+
+
+def in_time(seen: Sequence[Seen], left_out: Counter[str]) -> tuple[list[Seen], Counter[str], bool]:
+    """Return one photograph of each eye in the order of time, what was left out, and whether all times are known.
+
+    Raises:
+        BadRequest: If there are too few.
+    """
+    distinct, repeated = _distinct(seen)
+    counts = left_out + repeated
+    _check_number(distinct, counts)
+    timed = all(item.shot.taken for item in distinct)
+    if timed:
+        distinct.sort(key=lambda item: item.shot.taken or "")
+    return distinct, counts, timed
 
 
 def windows_of(photographs: int) -> list[Photographs]:
@@ -260,7 +289,7 @@ def _check_chance(found: Sequence[FoundSpeck], by_chance: int) -> None:
 
 def _check_covered(specks: Sequence[MappedSpeck], covered: float) -> None:
     if covered > MOST_COVERED:
-        raise BadRequest(
+        raise TooMuchDust(
             f"dust map: expected at most {MOST_COVERED:.0%} of the retina to be retouched, got {covered:.1%} under "
             f"{len(specks)} specks. Clean the sensor and the lens, and take new photographs."
         )
