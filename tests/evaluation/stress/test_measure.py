@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fundoscope.errors import BadRequest
-from fundoscope.evaluation.stress.measure import COLUMNS, StressCase, StressPlan, cases_from, measure
+from fundoscope.evaluation.stress.measure import COLUMNS, RAW, StressCase, StressPlan, cases_from, measure
 from fundoscope.evaluation.stress.stress_set import DISTURBANCES
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.tables.pair import read_reference
@@ -32,7 +32,8 @@ class Redness:
             return {"status": "ungradable", "reason": "too small", "decision": "cannot grade", "release": self.name}
         score = float(pixels[..., 0].mean()) / 255
         decision = "refer" if score > 0.3 else "rescreen"
-        return {"status": "graded", "p_referable": score, "grade": 2, "decision": decision, "release": self.name}
+        answer = {"status": "graded", "p_referable": score, "grade": 2, "decision": decision, "release": self.name}
+        return answer | {"raw0": 2 * score}
 
 
 class Journal:
@@ -72,7 +73,9 @@ def test_there_is_one_row_for_each_photograph_and_condition_in_order(manifest):
     frame = measure(Redness(), cases_of(manifest), PLAN)
 
     conditions = [("clean", 0), ("gamma", 1), ("gamma", 5), ("tight_crop", 1), ("tight_crop", 5)]
-    assert list(frame.columns) == list(COLUMNS)
+    assert list(frame.columns) == [*COLUMNS, *RAW]
+    assert (frame["raw0"] == 2 * frame["p_referable"])[frame["status"] == "graded"].all()
+    assert frame["raw1"].isna().all()
     assert list(zip(frame["image"], frame["disturbance"], frame["dose"], strict=True)) == [
         (f"{number}.png", *condition) for number in range(6) for condition in conditions
     ]

@@ -21,6 +21,7 @@ from fundoscope.evaluation.stress.stress_set import (
     disturb,
     set_name,
 )
+from fundoscope.grades import GRADES
 from fundoscope.parallel import in_order
 from fundoscope.photo.fov import find_field
 from fundoscope.photo.read import read_photo
@@ -34,6 +35,9 @@ COLUMNS: Final = (
     "image", "sha256", "source", "patient", "reference", "disturbance", "dose", "amount", *ANSWERED, "fold",
     "stress_set",
 )  # fmt: skip
+
+RAW: Final = tuple(f"raw{output}" for output in range(GRADES))
+"""Columns of the head's raw outputs, blank where it has fewer: by them another readout can be tried on the table."""
 
 UNREADABLE: Final = "unreadable"
 
@@ -198,8 +202,8 @@ def measure(
         progress: Called with the number of photographs that are done.
 
     Returns:
-        One row for each photograph and condition, in the order of the cases, columns `COLUMNS`. A photograph that
-        cannot be read has one row of dose 0, which says why.
+        One row for each photograph and condition, in the order of the cases, columns `COLUMNS` and `RAW`. A photograph
+        that cannot be read has one row of dose 0, which says why.
     """
     done = _finished(cases, journal)
     remaining = [case for case in cases if case.image not in done]
@@ -211,8 +215,8 @@ def measure(
             journal.append({"row": {"image": case.image}, "rows": rows})
         done[case.image] = rows
         progress(len(done))
-    frame = pd.DataFrame([row for case in cases for row in done[case.image]], columns=list(COLUMNS))
-    return frame.astype({"grade": "Int64", "fold": "Int64", "p_referable": "float64"})
+    frame = pd.DataFrame([row for case in cases for row in done[case.image]], columns=[*COLUMNS, *RAW])
+    return frame.astype({"grade": "Int64", "fold": "Int64", "p_referable": "float64", **dict.fromkeys(RAW, "float64")})
 
 
 def _finished(cases: Sequence[StressCase], journal: Journal | None) -> dict[str, list[Row]]:
@@ -265,4 +269,6 @@ def _row(case: StressCase, disturbance: str, dose: int, amount: float | None, an
         "dose": dose,
         "amount": amount,
     }
-    return about | {name: answer.get(name) for name in ANSWERED} | {"fold": case.fold, "stress_set": set_name()}
+    return (
+        about | {name: answer.get(name) for name in (*ANSWERED, *RAW)} | {"fold": case.fold, "stress_set": set_name()}
+    )
