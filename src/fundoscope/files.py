@@ -164,6 +164,27 @@ def write_bytes(path: Path | str, data: bytes) -> None:
         fresh.write_bytes(data)
 
 
+USER_CACHE: Final = "FUNDOSCOPE_CACHE"
+"""Environment variable that names the user's cache folder."""
+
+
+def user_cache() -> Path:
+    """Return the folder for what is kept for speed alone; it need not exist.
+
+    Raises:
+        RuntimeError: If the user has no home folder.
+    """
+    if chosen := os.environ.get(USER_CACHE):
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "fundoscope"
+
+
 def _umask() -> int:
     # The only portable way to read the mask is to set it; temporary files are made 0600.
     mask = os.umask(0o022)

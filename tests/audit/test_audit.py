@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ from fundoscope.audit.audit import Audit, Predictions
 from fundoscope.audit.report import ANSWER_FILE, write_report
 from fundoscope.data.manifest import read_manifest, write_manifest
 from fundoscope.files import sha256_of
+from fundoscope.photo.fov import find_field
 
 
 @pytest.fixture
@@ -178,3 +180,49 @@ def test_a_file_that_is_not_the_one_its_manifest_means_blocks(manifests, tmp_pat
 
     assert by_check["other-file"].severity == "blocks"
     assert by_check["other-file"].images == ("train/0.jpg", "train/1.jpg")
+
+
+def test_fingerprints_are_kept_in_the_users_cache_and_where_none_can_be_written_nothing_is_lost(
+    manifests, tmp_path, monkeypatch
+):
+    def pairs(cache):
+        monkeypatch.setenv("FUNDOSCOPE_CACHE", str(cache))
+        result = auditing.audit(auditing.listed(manifests), cache=None, release=None, threads=1)
+        return result.overlap.pairs
+
+    blocked = tmp_path / "a file"
+    blocked.write_text("no folder")
+
+    kept = pairs(tmp_path / "user")
+    assert len(kept) > 1
+    assert len([*(tmp_path / "user" / "audit").rglob("*.npz")]) == 7
+    assert pairs(blocked / "below") == kept
+    assert blocked.read_text() == "no folder"
+
+
+def test_two_eyes_exchanged_between_patients_are_found_in_both(tmp_path, save):
+    """The right eyes have moved so far that nothing but their fellows leads to them."""
+    rows = []
+    for visit, names in enumerate(["ab", "ba"]):
+        for eye, turn, shift in (("left", 2.0, (6, 4)), ("right", 9.0, (30, -22))):
+            for person, name in enumerate(names):
+                photo = painted(10 + person + 2 * (eye == "right"))
+                if visit:
+                    height, width = photo.shape[:2]
+                    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn, 1.0)
+                    matrix[:, 2] += shift
+                    moved = cv2.warpAffine(photo, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
+                    photo = np.where(find_field(photo).mask(height, width)[..., None], moved, 0).astype(np.uint8)
+                save(f"{name}_{visit}_{eye}.jpg", photo)
+                rows.append((f"{name}_{visit}_{eye}.jpg", name, eye))
+    write_manifest(pd.DataFrame(rows, columns=["image", "patient", "eye"]), tmp_path / "exchanged.csv")
+
+    result = audited([tmp_path / "exchanged.csv"], tmp_path)
+
+    (finding,) = [finding for finding in result.findings if finding.check == "one-eye-two-patients"]
+    assert {(pair["first"], pair["second"]) for pair in finding.evidence["pairs"]} == {
+        ("a_0_left.jpg", "b_1_left.jpg"),
+        ("b_0_left.jpg", "a_1_left.jpg"),
+        ("a_0_right.jpg", "b_1_right.jpg"),
+        ("b_0_right.jpg", "a_1_right.jpg"),
+    }

@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 import shutil
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from tests.disguises import DISGUISES, painted
 
 from fundoscope.audit.repeats import overlap_findings
+from fundoscope.duplicates import search
 from fundoscope.duplicates.fingerprint import Fingerprints, collected, take_fingerprints
 from fundoscope.duplicates.groups import with_groups
 from fundoscope.duplicates.search import Pair, find_overlap, group_names, groups_of
+from fundoscope.photo.fov import find_field
 
 RETINAS = 6
 
@@ -142,3 +145,76 @@ def test_real_photographs_repeat_where_their_files_do(shared_data, tmp_path):
 
     assert [(p.first, p.second, p.relation) for p in overlap.pairs] == [(0, 1, "copy"), (2, 3, "same eye")]
     assert np.isclose(overlap.pairs[0].correlation, 1)
+
+
+def second_view(photo, *, turn, shift):
+    """The same eye photographed again: the retina has moved behind the aperture."""
+    height, width = photo.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn, 1.0)
+    matrix[:, 2] += shift
+    moved = cv2.warpAffine(photo, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
+    return np.where(find_field(photo).mask(height, width)[..., None], moved, 0).astype(np.uint8)
+
+
+@pytest.fixture
+def exchanged(tmp_path, save):
+    """Two patients with two eyes each, photographed twice; the second visits stand under the other's name.
+
+    The left eyes moved little, the right ones so far that they are not among one another's nearest.
+    """
+    paths, patients = [], []
+    for visit, names in enumerate(["ab", "ba"]):
+        for eye, turn, shift in (("left", 2.0, (6, 4)), ("right", 9.0, (30, -22))):
+            for person, name in enumerate(names):
+                photo = painted(10 + person + 2 * (eye == "right"))
+                photo = second_view(photo, turn=turn, shift=shift) if visit else photo
+                # The person's own name at the first visit; the other's at the second.
+                paths.append(save(f"{name}_{visit}_{eye}.jpg", photo))
+                patients.append(name)
+    return paths, patients
+
+
+def test_where_one_eye_of_two_patients_was_exchanged_their_other_eyes_are_compared(exchanged, tmp_path, monkeypatch):
+    """As where the fellow eyes are no candidates by hash or details."""
+    paths, patients = exchanged
+    fingerprints = printed(paths, tmp_path)
+    eyes = [path.name.split("_")[2] for path in paths]
+    close = search.most_alike
+
+    def only_left_eyes(planes, count, **options):
+        kept = planes * np.array([eye == "left.jpg" for eye in eyes], np.float32)[:, None, None]
+        return close(kept, count, **options)
+
+    monkeypatch.setattr(search, "most_alike", only_left_eyes)
+
+    alone = find_overlap(fingerprints, threads=1)
+    together = find_overlap(fingerprints, threads=1, patients=patients)
+
+    def sides(overlap):
+        return sorted((paths[pair.first].name, paths[pair.second].name) for pair in overlap.pairs)
+
+    assert sides(alone) == [("a_0_left.jpg", "b_1_left.jpg"), ("b_0_left.jpg", "a_1_left.jpg")]
+    assert sides(together) == sorted(
+        [*sides(alone), ("a_0_right.jpg", "b_1_right.jpg"), ("b_0_right.jpg", "a_1_right.jpg")]
+    )
+    assert {paths[p.first].name.split("_")[2] for p in together.pairs if p.found_by == "fellow eye"} == {"right.jpg"}
+
+
+def test_nobodys_fellow_eyes_are_looked_at_where_patients_are_not_known(exchanged, tmp_path):
+    paths, _ = exchanged
+    fingerprints = printed(paths, tmp_path)
+
+    unknown = find_overlap(fingerprints, threads=1, patients=[None] * len(paths))
+
+    assert unknown == find_overlap(fingerprints, threads=1)
+
+
+def test_views_that_show_the_eye_of_a_third_are_compared_with_one_another(tmp_path, save):
+    photo = painted(3)
+    paths = [save(f"{at}.jpg", second_view(photo, turn=4.0 * at, shift=(9 * at, 0))) for at in range(3)]
+    paths += [save(f"other_{seed}.jpg", painted(20 + seed)) for seed in range(4)]
+
+    overlap = find_overlap(printed(paths, tmp_path), threads=1)
+
+    assert {(pair.first, pair.second) for pair in overlap.pairs} == {(0, 1), (0, 2), (1, 2)}
+    assert {pair.relation for pair in overlap.pairs} == {"same eye"}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import Any, Final
 import pandas as pd
 
 from fundoscope.audit import agreement, labels, leaks, pictures
+from fundoscope.audit.dust import dust_findings
 from fundoscope.audit.embedder import ReleaseEmbedder
 from fundoscope.audit.findings import Finding
 from fundoscope.audit.laterality import eye_findings, see_eyes
@@ -18,9 +22,10 @@ from fundoscope.audit.repeats import overlap_findings
 from fundoscope.data.manifest import picture_paths, read_manifest, write_manifest
 from fundoscope.duplicates.fingerprint import Fingerprint, Fingerprints, collected, take_fingerprints
 from fundoscope.duplicates.groups import with_groups
-from fundoscope.duplicates.search import Overlap, find_overlap
+from fundoscope.duplicates.search import CORRELATED_UP_TO, Overlap, find_overlap
+from fundoscope.files import user_cache
 from fundoscope.runtime.release import OpenRelease
-from fundoscope.tables import join
+from fundoscope.tables import join, patient_keys
 from fundoscope.tables.patients import texts
 from fundoscope.version import __version__
 
@@ -136,7 +141,7 @@ def listed(manifests: Sequence[Path]) -> Listing:
 def audit(
     listing: Listing,
     *,
-    cache: Path,
+    cache: Path | None,
     release: OpenRelease | None,
     predictions: Predictions | None = None,
     pretrained: Sequence[str] = (),
@@ -147,8 +152,10 @@ def audit(
 
     Args:
         listing: The manifests.
-        cache: Folder for fingerprints; an interrupted audit goes on from it.
-        release: Gives features for the search of repeats, and the photographs it was trained on; None: neither.
+        cache: Folder for fingerprints; an interrupted audit goes on from it. None: one in the user's cache folder or,
+            where nothing can be written there, one that is removed when the program ends.
+        release: Gives the photographs it was trained on and, for more than `CORRELATED_UP_TO` photographs, features for
+            the search of repeats; None: neither.
         predictions: Out-of-fold or otherwise held out, for label suspects; None: none are sought.
         pretrained: Names of published networks (`data.known`) whose pretraining must not meet the evaluation.
         threads: Photographs and pairs worked on side by side.
@@ -162,17 +169,27 @@ def audit(
     def report_to(what: str) -> Callable[[int, int], object] | None:
         return None if progress is None else lambda done, all_: progress(what, done, all_)
 
-    embedder = None if release is None else ReleaseEmbedder.open(release)
+    # Up to so many photographs details bring pairs together that a network's features would, and cost less.
+    few = len(listing.paths) <= CORRELATED_UP_TO
+    embedder = None if release is None or few else ReleaseEmbedder.open(release)
+    cache = _own_folder() if cache is None else cache
     trained = set() if release is None else set(release.release.training["training_sha256"])
     taken = take_fingerprints(listing.paths, cache, embedder=embedder, threads=threads)
     fingerprints = collected(_counted(taken, len(listing.paths), report_to("reading")), cache, embedder)
-    overlap = find_overlap(fingerprints, threads=threads, advance=report_to("comparing"))
+    overlap = find_overlap(
+        fingerprints,
+        threads=threads,
+        patients=[key if key[0] == "patient" else None for key in patient_keys(listing.frame)],
+        searched=report_to("searching"),
+        advance=report_to("comparing"),
+    )
     frame = _with_hashes(with_groups(listing.frame, fingerprints, overlap), fingerprints)
     sightings = see_eyes(frame, fingerprints, threads=threads, advance=report_to("finding discs"))
     rows, suspects = _doubted(frame, predictions, listing, trained)
     findings = [
         *_other_files(listing.frame, fingerprints),
         *pictures.picture_findings(frame, fingerprints),
+        *dust_findings(frame, listing.paths, threads=threads, advance=report_to("looking for dust")),
         *overlap_findings(frame, overlap),
         *leaks.leak_findings(frame, pretrained=pretrained),
         *leaks.trained_on(frame, trained),
@@ -191,6 +208,21 @@ def audit(
         suspects=suspects,
         release=None if release is None else release.name,
     )
+
+
+def _own_folder() -> Path:
+    """Return a folder of the user's own in the cache folder or, where that cannot be written, a temporary one."""
+    try:
+        folder = user_cache() / "audit"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Fingerprints are small pictures of patients' eyes: nobody else's to read.
+        folder.mkdir(mode=0o700, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except (OSError, RuntimeError):
+        temporary = Path(tempfile.mkdtemp(prefix="fundoscope-"))
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+        return temporary
 
 
 def write_groups(audit: Audit) -> tuple[Path, ...]:

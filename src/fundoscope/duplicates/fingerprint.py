@@ -26,7 +26,7 @@ from fundoscope.photo.fov import Field, find_field
 from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.photo.recipe import Recipe, prepare
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Part of the cache's name: another way to make fingerprints must not meet the old ones."""
 
 FRAME_PX: Final = 256

@@ -44,15 +44,16 @@ def audit(
         bool, typer.Option("--write-groups", help="Write duplicate_group and eye_group into the manifests.")
     ] = False,
     release: Annotated[
-        str, typer.Option(help="Release whose features are used to find duplicates: a path, `default` or `none`.")
+        str, typer.Option(help="Release whose training photographs are sought: a path, `default` or `none`.")
     ] = "default",
     pretrained: Annotated[
         list[str] | None,
         typer.Option(help="Published network: warn of test photographs that it was pretrained on. Repeatable."),
     ] = None,
     cache: Annotated[
-        Path, typer.Option(help="Folder for image fingerprints. An interrupted audit continues from it.")
-    ] = Path("runs/audit"),
+        Path | None,
+        typer.Option(help="Folder for image fingerprints, where an audit continues. Default: the user's cache."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Default: all cores.")] = None,
     replace: Annotated[
         bool,
@@ -106,7 +107,7 @@ def audit(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        troubles.print(f"Interrupted. Fingerprints are kept in {cache}: give the same command again to go on.")
+        troubles.print("Interrupted. Fingerprints are kept: give the same command again to go on.")
         raise typer.Exit(130) from None
     check()  # again: what has come to lie there since is not written over either
     _write(result, report, review, write_groups=write_groups)

@@ -76,7 +76,9 @@ def exposures_of(
         rows = pd.concat([own, training_set.frame.assign(taught=True)], ignore_index=True)
         files = [*paths, *picture_paths(training_set.frame, training_set.manifest)]
     fingerprints = collected(take_fingerprints(files, cache, embedder=None, threads=threads), cache, None)
-    rows = with_groups(rows.reset_index(drop=True), fingerprints, find_overlap(fingerprints, threads=threads))
+    rows = with_groups(
+        rows.reset_index(drop=True), fingerprints, find_overlap(fingerprints, threads=threads, by_details=False)
+    )
     # A file's own hash stands before the one that its manifest states.
     hashes = [hashed or stated or "" for hashed, stated in zip(fingerprints.sha256, texts(rows, "sha256"), strict=True)]
     rows = rows.assign(sha256=pd.Series(hashes, index=rows.index, dtype=object).replace("", None))

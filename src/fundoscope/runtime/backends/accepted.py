@@ -17,13 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from fundoscope.files import write_text
+from fundoscope.files import user_cache, write_text
 from fundoscope.runtime.backends.sessions import Network
 from fundoscope.runtime.release import OpenRelease
 from fundoscope.version import __version__
-
-FOLDER: Final = "FUNDOSCOPE_CACHE"
-"""Environment variable that names the folder."""
 
 OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
@@ -55,15 +52,7 @@ def _key(opened: OpenRelease, network: Network) -> str:
 
 
 def _folder() -> Path:
-    if chosen := os.environ.get(FOLDER):
-        return Path(chosen) / "golden"
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "fundoscope" / "golden"
+    return user_cache() / "golden"
 
 
 def _is_own(path: Path) -> bool:
