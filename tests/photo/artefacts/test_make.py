@@ -159,8 +159,7 @@ def test_photographs_of_another_frame_or_camera_are_left_out_and_counted(dusty):
     assert left_out == {"are not 384 x 288 px": 1, "are of another camera": 1}
 
 
-def test_of_many_photographs_as_many_as_are_looked_at_are_spread_over_time(monkeypatch):
-    monkeypatch.setattr(make, "MOST", 3)
+def test_of_many_photographs_as_many_as_are_looked_at_are_spread_over_time():
     shots = [Shot(path=Path(f"{at}"), taken=f"2031-01-{at:02d}") for at in (5, 3, 1, 2, 4)]
 
-    assert [shot.taken for shot in make._spread(shots)] == ["2031-01-01", "2031-01-03", "2031-01-05"]
+    assert [shot.taken for shot in make._spread(shots, 3)] == ["2031-01-01", "2031-01-03", "2031-01-05"]

@@ -25,7 +25,7 @@ FEWEST: Final = 20
 """Photographs of different eyes that a map is made from at least (docs/results/dust.md)."""
 
 MOST: Final = 200
-"""Photographs that are looked at; of more, as many at even distances in time."""
+"""Photographs that a map is made from at most: more find only what is too faint to matter."""
 
 MOST_COVERED: Final = 0.02
 """Largest share of the field that may be retouched."""
@@ -74,7 +74,11 @@ class Seen:
 
 
 def make_dust_map(
-    shots: Sequence[Shot], *, threads: int = 1, progress: Callable[[int, int], None] | None = None
+    shots: Sequence[Shot],
+    *,
+    threads: int = 1,
+    most: int = MOST,
+    progress: Callable[[int, int], object] | None = None,
 ) -> DustMap:
     """Map the dust of a camera.
 
@@ -84,6 +88,7 @@ def make_dust_map(
     Args:
         shots: Photographs of one camera. Where no patient is known, each counts as of an eye of its own.
         threads: Photographs that are read side by side.
+        most: Photographs that are looked at; of more, as many at even distances in time.
         progress: Called with how many were looked at, and of how many.
 
     Raises:
@@ -91,11 +96,15 @@ def make_dust_map(
             chance.
         TooMuchDust: If the sensor is so dirty that too much would be retouched.
     """
-    return dust_map_of(*gather(shots, threads=threads, progress=progress))
+    return dust_map_of(*gather(shots, threads=threads, most=most, progress=progress))
 
 
 def gather(
-    shots: Sequence[Shot], *, threads: int = 1, progress: Callable[[int, int], None] | None = None
+    shots: Sequence[Shot],
+    *,
+    threads: int = 1,
+    most: int = MOST,
+    progress: Callable[[int, int], object] | None = None,
 ) -> tuple[list[Seen], Counter[str]]:
     """Read photographs of one camera; return what a map needs of them, and how many were left out for what.
 
@@ -105,7 +114,7 @@ def gather(
         BadRequest: If most have another frame than the commonest.
     """
     chosen, repeated = _one_of_each_eye(shots)
-    chosen = _spread(chosen)
+    chosen = _spread(chosen, most)
     seen, left_out = [], repeated
     for done, item in enumerate(in_order(look_at, chosen, threads=threads), start=1):
         if progress is not None:
@@ -228,12 +237,12 @@ def _distinct(seen: Sequence[Seen]) -> tuple[list[Seen], Counter[str]]:
     return kept, Counter({FURTHER: len(seen) - len(kept)})
 
 
-def _spread(shots: Sequence[Shot]) -> list[Shot]:
-    """Return at most `MOST` shots, at even distances in time where all times are known."""
-    if len(shots) <= MOST:
+def _spread(shots: Sequence[Shot], most: int) -> list[Shot]:
+    """Return at most `most` shots, at even distances in time where all times are known."""
+    if len(shots) <= most:
         return list(shots)
     ordered = sorted(shots, key=lambda shot: shot.taken or "") if all(shot.taken for shot in shots) else list(shots)
-    return [ordered[int(at)] for at in np.linspace(0, len(ordered) - 1, MOST)]
+    return [ordered[int(at)] for at in np.linspace(0, len(ordered) - 1, most)]
 
 
 def _of_one_camera(seen: Sequence[Seen]) -> tuple[list[Seen], Counter[str]]:
