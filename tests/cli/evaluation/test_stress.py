@@ -58,8 +58,9 @@ def test_a_release_is_stressed_into_a_table_a_summary_and_a_page(stress, tiny_re
     summary = json.loads((tmp_path / "out" / "stress.json").read_text())
     assert summary["photographs"] == 24
     assert summary["conditions"] == 4
-    assert "mean of the two (systems are chosen by it)" in out
-    assert f"{summary['criterion']['estimate']:.3f}" in out
+    assert "AUROC referable, mean of the two" in out
+    assert f"{summary['means']['auroc']['criterion']['estimate']:.3f}" in out
+    assert summary["means"]["overall"]["clean"]["estimate"] is not None
     assert "Note: a part of the stress set" in err
     assert not list((tmp_path / "out").glob("*.part.jsonl"))
 
@@ -136,12 +137,19 @@ def test_a_finished_test_is_shown_again_and_compared_with_another(stress, tiny_r
 
     status, again, err = stress(tmp_path / "out", "--resamples", 100)
     assert status == 0, err
-    figures = "mean of the two (systems are chosen by it)"
+    figures = "AUROC referable, mean of the two"
     assert again.split(figures)[1][:20] == first.split(figures)[1][:20]
     assert again.split("jpeg")[1][:30] == first.split("jpeg")[1][:30]
     status, out, err = stress(tmp_path / "out", "--against", tmp_path / "out", "--json", "--resamples", 100)
     assert status == 0, err
-    assert json.loads(out)["against"]["differences"]["criterion"]["estimate"] == 0.0
+    assert json.loads(out)["against"]["differences"]["auroc criterion"]["estimate"] == 0.0
+    twice = (tmp_path / "out", tmp_path / "out")
+    status, again, err = stress(*twice, "--against", twice[0], "--against", twice[1], "--json", "--resamples", 100)
+    assert status == 0, err
+    assert json.loads(again)["differences"]["overall criterion"]["estimate"] == 0.0
+    status, _, err = stress(*twice, "--resamples", 100)
+    assert status == 2
+    assert "expected --against beside several finished stress tests, got none" in err
     status, _, err = stress(tmp_path / "out", "--copy", tmp_path / "copy")
     assert status == 2
     assert "--copy: expected none with a finished stress test, got one" in err

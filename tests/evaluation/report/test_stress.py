@@ -18,7 +18,8 @@ from fundoscope.evaluation.report.stress import (
     write_summary,
 )
 from fundoscope.evaluation.stress.compare import compare_stress
-from fundoscope.evaluation.stress.summary import StressSummary, read_stress, summarise_stress
+from fundoscope.evaluation.stress.summary import StressSummary, summarise_stress
+from fundoscope.evaluation.stress.table import read_stress
 
 ABOUT = {"manifest": "m.csv", "graded by": "the release"}
 
@@ -76,7 +77,7 @@ def test_the_card_section_has_all_figures_and_what_they_rest_on(summary):
 def test_the_json_holds_the_figures_of_every_dose(summary, tmp_path: Path):
     stored = json.loads(write_summary(tmp_path, summary, ABOUT).read_text())
 
-    assert stored["criterion"]["estimate"] == summary.criterion.estimate
+    assert stored["means"]["auroc"]["criterion"]["estimate"] == summary.means["auroc"]["criterion"].estimate
     assert len(stored["doses"]) == stored["conditions"] == 6
     assert stored["doses"][-1]["auroc"]["estimate"] is None
     assert stored["refusing_dose"] == {"jpeg": None, "crescent": 4}
@@ -85,11 +86,11 @@ def test_the_json_holds_the_figures_of_every_dose(summary, tmp_path: Path):
 
 def test_the_page_shows_every_dose_the_figure_and_the_comparison(summary, rng, tmp_path: Path):
     pytest.importorskip("matplotlib", reason="needs matplotlib (the research extra)")
-    other = compare_stress(summary.table, read_stress(frame_of(rng, "<b>@2")), resamples=100)
+    other = compare_stress([summary.table], [read_stress(frame_of(rng, "<b>@2"))], resamples=100)
 
     page = write_stress_page(tmp_path, summary, ABOUT, other).read_text()
 
-    assert page.count('<tr><th scope="row">crescent</th>') == 6  # five doses, and the comparison
+    assert page.count('<tr><th scope="row">crescent</th>') == 5
     assert 'src="data:image/png;base64,' in page
     assert "Against &lt;b&gt;@2" in page
     for row in comparison_rows(other):

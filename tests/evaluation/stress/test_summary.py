@@ -8,8 +8,9 @@ import pytest
 
 from fundoscope.errors import BadTable
 from fundoscope.evaluation.statistics.detection import auroc
-from fundoscope.evaluation.stress.compare import compare_stress
-from fundoscope.evaluation.stress.summary import StressSummary, read_stress, record_for_release, summarise_stress
+from fundoscope.evaluation.stress.summary import StressSummary, record_for_release, summarise_stress
+from fundoscope.evaluation.stress.table import read_stress
+from fundoscope.tables import PROBABILITIES
 
 PHOTOGRAPHS = 60
 
@@ -41,7 +42,23 @@ def rows(
     return pd.concat(frames, ignore_index=True)
 
 
-NOISE = {("clean", 0): 1.0, ("gamma", 1): 2.0, ("gamma", 5): 6.0, ("jpeg", 2): 3.0}
+def graded_rows(rng: np.random.Generator, noise: dict[tuple[str, int], float]) -> pd.DataFrame:
+    """The same with grades 0 to 4 as references, probabilities of the grades and the likeliest one as the answer."""
+    reference = np.arange(PHOTOGRAPHS) % 5
+    frame = rows(rng, noise=noise)
+    parts = []
+    for spread in noise.values():
+        seen = reference + 0.5 * spread * rng.normal(size=PHOTOGRAPHS)
+        shares = np.exp(-((seen[:, None] - np.arange(5)) ** 2))
+        parts.append(shares / shares.sum(axis=1, keepdims=True))
+    shares = np.concatenate(parts)
+    frame[list(PROBABILITIES)] = shares
+    return frame.assign(
+        reference=np.tile(reference, len(noise)), grade=shares.argmax(axis=1), p_referable=shares[:, 2:].sum(axis=1)
+    )
+
+
+NOISE = {("clean", 0): 2.5, ("gamma", 1): 2.0, ("gamma", 5): 6.0, ("jpeg", 2): 3.0}
 
 
 def summary_of(frame: pd.DataFrame) -> StressSummary:
@@ -68,17 +85,56 @@ def test_the_criterion_is_the_mean_of_clean_and_of_the_mean_over_conditions(rng)
     summary = summary_of(rows(rng, noise=NOISE))
     stressed = np.mean([one.auroc.estimate for one in summary.doses])
 
-    assert len(summary.counted) == 3
-    assert summary.stressed.estimate == pytest.approx(stressed)
-    assert summary.criterion.estimate == pytest.approx((summary.clean.estimate + stressed) / 2)
-    assert summary.criterion.low < summary.criterion.estimate < summary.criterion.high
+    means = summary.means["auroc"]
+    assert len(summary.counted["auroc"]) == 3
+    assert means["stressed"].estimate == pytest.approx(stressed)
+    assert means["criterion"].estimate == pytest.approx((means["clean"].estimate + stressed) / 2)
+    assert means["criterion"].low < means["criterion"].estimate < means["criterion"].high
+    assert list(summary.means) == ["auroc"]  # the table has no probabilities of the grades
+
+
+def test_the_overall_figure_is_the_mean_of_kappa_and_of_the_aurocs_of_three_questions(rng):
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
+    frame = graded_rows(rng, NOISE)
+    summary = summary_of(frame)
+
+    def overall(name: str, dose: int) -> float:
+        of = frame[(frame["disturbance"] == name) & (frame["dose"] == dose)]
+        reference, shares = of["reference"].to_numpy(), of[list(PROBABILITIES)].to_numpy()
+        aurocs = [auroc(reference >= cut, shares[:, cut:].sum(axis=1)) for cut in (1, 2, 3)]
+        return float(np.mean([metrics.cohen_kappa_score(reference, of["grade"], weights="quadratic"), *aurocs]))
+
+    stressed = np.mean([overall(name, dose) for name, dose in NOISE if name != "clean"])
+    means = summary.means["overall"]
+    assert means["clean"].estimate == pytest.approx(overall("clean", 0))
+    assert means["stressed"].estimate == pytest.approx(stressed)
+    assert means["criterion"].estimate == pytest.approx((overall("clean", 0) + stressed) / 2)
+
+
+def test_a_condition_counts_for_the_overall_figure_only_with_enough_of_every_kind(rng):
+    frame = graded_rows(rng, NOISE)
+    threatening = frame["reference"] >= 3
+    gone = (frame["disturbance"] == "gamma") & (frame["dose"] == 5) & threatening & (frame["reference"] == 4)
+    summary = summary_of(frame.assign(status=np.where(gone, "ungradable", frame["status"])))
+
+    assert ("gamma", 5) in summary.counted["auroc"]
+    assert ("gamma", 5) in summary.counted["overall"]
+    summary = summary_of(
+        frame.assign(
+            status=np.where(
+                (frame["disturbance"] == "gamma") & (frame["dose"] == 5) & threatening, "ungradable", frame["status"]
+            )
+        )
+    )
+    assert ("gamma", 5) in summary.counted["auroc"]
+    assert summary.counted["overall"] == (("gamma", 1), ("jpeg", 2))
 
 
 def test_a_condition_that_is_nearly_always_refused_has_no_auroc_and_does_not_count(rng):
     summary = summary_of(rows(rng, noise=NOISE, refused={("gamma", 5): 45, ("jpeg", 2): 30}))
     doses = {(one.disturbance, one.dose): one for one in summary.doses}
 
-    assert summary.counted == (("gamma", 1), ("jpeg", 2))
+    assert summary.counted["auroc"] == (("gamma", 1), ("jpeg", 2))
     assert math.isnan(doses["gamma", 5].auroc.estimate)
     assert doses["gamma", 5].refused.estimate == 0.75
     assert summary.refusing_dose("gamma") == 5
@@ -142,52 +198,8 @@ def test_the_record_for_a_release_is_small_and_its_decisions_are_named_as_such(r
 
     assert record["split"] == "train"
     assert record["stress_set"] == "stress-1@x"
-    assert set(record["criterion"]) == {"estimate", "low", "high", "level"}
+    assert set(record["AUROC referable, mean of the two"]) == {"estimate", "low", "high", "level"}
     assert record["largest_loss"] == f"{worst.disturbance}, dose {worst.dose}: {worst.change.estimate:.4f}"
     assert {name for name in record if "healthier" in name or "misses" in name} == {
         "decision_to_healthier_most", "decision_sure_misses_most"
     }  # fmt: skip
-
-
-def test_systems_are_compared_in_pairs_on_what_both_graded(rng):
-    good = rows(rng, noise=NOISE)
-    bad = rows(rng, noise={key: 3 * spread for key, spread in NOISE.items()}, refused={("gamma", 5): 20}, release="b@2")
-    comparison = compare_stress(read_stress(good), read_stress(bad), resamples=200)
-
-    assert comparison.conditions == (("gamma", 1), ("gamma", 5), ("jpeg", 2))
-    assert set(comparison.differences) == {"clean", "stressed", "criterion", "gamma", "jpeg"}
-    both = (good["disturbance"] == "gamma") & (good["dose"] == 5) & (bad["status"] == "graded")
-    one, other = (
-        auroc((frame[both]["reference"] >= 2).to_numpy(), frame[both]["p_referable"].to_numpy())
-        for frame in (good, bad)
-    )
-    first = [(frame["disturbance"] == "gamma") & (frame["dose"] == 1) for frame in (good, bad)]
-    mild = [
-        auroc((frame[of]["reference"] >= 2).to_numpy(), frame[of]["p_referable"].to_numpy())
-        for frame, of in zip((good, bad), first, strict=True)
-    ]
-    assert comparison.differences["gamma"].estimate == pytest.approx((one - other + mild[0] - mild[1]) / 2)
-    assert comparison.differences["criterion"].low > 0
-    values = comparison.values["criterion"]
-    assert comparison.differences["criterion"].estimate == pytest.approx(values[0].estimate - values[1].estimate)
-
-
-def test_a_system_differs_from_itself_in_nothing_whatever_the_order_of_its_rows(rng):
-    frame = rows(rng, noise=NOISE)
-    shuffled = frame.sample(frac=1, random_state=1).reset_index(drop=True)
-    comparison = compare_stress(read_stress(frame), read_stress(shuffled), resamples=100)
-
-    assert {name: one.estimate for name, one in comparison.differences.items()} == dict.fromkeys(
-        ("clean", "stressed", "criterion", "gamma", "jpeg"), 0.0
-    )
-
-
-def test_other_sets_grades_or_photographs_are_not_compared(rng):
-    table = read_stress(rows(rng, noise=NOISE))
-    frame = rows(rng, noise=NOISE, release="b@2")
-    with pytest.raises(BadTable, match="expected two of one stress set, got stress-1@x and stress-2@y"):
-        compare_stress(table, read_stress(frame.assign(stress_set="stress-2@y")))
-    with pytest.raises(BadTable, match="expected the same reference grades, got others"):
-        compare_stress(table, read_stress(frame.assign(reference=3 - frame["reference"])))
-    with pytest.raises(BadTable, match="got 0 shared ones"):
-        compare_stress(table, read_stress(frame.assign(sha256="x" + frame["sha256"])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -35,7 +36,8 @@ def stress(
         typer.Argument(
             metavar="SYSTEM [MANIFEST]",
             help="A release, or the folders of runs whose fold networks grade out of fold (runs that differ in their "
-            "seed are averaged), then the manifest; or the folder of a finished stress test, to show it again.",
+            "seed are averaged), then the manifest; or folders of finished stress tests: one to show again, or one of "
+            "each seed to compare.",
         ),
     ],
     out: Annotated[
@@ -48,8 +50,11 @@ def stress(
     disturbances: Annotated[str, typer.Option(help="Only these disturbances, comma-separated. Default: all.")] = "",
     doses: Annotated[str, typer.Option(help="Only these doses, e.g. 1,3,5. Default: all five.")] = "",
     against: Annotated[
-        Path | None,
-        typer.Option(help="Folder of another system's stress test: paired differences, this system minus that."),
+        list[Path] | None,
+        typer.Option(
+            help="Folder of another system's finished stress test: paired differences, this system minus that. "
+            "Repeatable: one of each seed."
+        ),
     ] = None,
     release: Annotated[
         Path | None, typer.Option(help="With runs and --copy: the release that was exported from them.")
@@ -70,36 +75,35 @@ def stress(
 
     Exit status: 0 measured, 2 a system or table is not usable, 130 interrupted (the same command goes on).
     """
-    from fundoscope.evaluation.report.stress import to_json
     from fundoscope.evaluation.stress.compare import check_same_set, compare_stress
     from fundoscope.evaluation.stress.stress_set import set_name
-    from fundoscope.evaluation.stress.summary import read_stress, summarise_stress
+    from fundoscope.evaluation.stress.summary import summarise_stress
+    from fundoscope.evaluation.stress.table import read_stress
     from fundoscope.runtime.copies import check_unused
 
     if copy is not None:
         check_unused(copy)
-    shown_again = len(systems) == 1 and (systems[0] / "stress.csv").is_file()
-    other = None if against is None else read_stress(_read_table(against))
-    if other is not None and not shown_again:
-        check_same_set(set_name(), other.stress_set)  # now, not after hours of grading
-    if shown_again:
+    others = [read_stress(_read_table(path)) for path in against or ()]
+    if all((path / "stress.csv").is_file() for path in systems):
         _refuse_options({"--out": out, "--copy": copy, "--photographs": photographs})
-        about: dict[str, Any] = {"from": str(systems[0])}
-        tested = Tested(_read_table(systems[0]), about, None)
+        finished = [_read_table(path) for path in systems]
+        tested = Tested(finished[0], {"from": ", ".join(path.name for path in systems)}, None)
     else:
+        for other in others:
+            check_same_set(set_name(), other.stress_set)  # now, not after hours of grading
         options = Options(out, split, photographs, seed, threads, _plan(disturbances, doses), release, copy)
         tested = _test(systems, options)
-    table = read_stress(tested.frame)
-    summary = summarise_stress(table, resamples=resamples, seed=seed, level=level)
-    comparison = None if other is None else compare_stress(table, other, resamples=resamples, seed=seed, level=level)
+        finished = [tested.frame]
+    tables = [read_stress(frame) for frame in finished]
+    summary = summarise_stress(tables[0], resamples=resamples, seed=seed, level=level)
+    comparison = None
+    if others:
+        comparison = compare_stress(tables, others, resamples=resamples, seed=seed, level=level)
     if out is not None:
         _write_pages(out, summary, tested.about, comparison)
     if copy is not None and tested.carrier is not None:
         _write_copy(tested.carrier, copy, summary, tested.about)
-    if as_json:
-        print(to_json(summary, tested.about, comparison), end="")
-    else:
-        _print(summary, tested.about, comparison)
+    _answer(summary if len(tables) == 1 else None, tested.about, comparison, as_json=as_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ class ReleaseSystem:
 def _test(paths: Sequence[Path], options: Options) -> Tested:
     """Open the system, list the photographs, and grade them under every condition."""
     from fundoscope.evaluation.stress.measure import cases_from
-    from fundoscope.evaluation.stress.summary import check_enough
+    from fundoscope.evaluation.stress.table import check_enough
     from fundoscope.files import sha256_of
     from fundoscope.parallel import available_cores
     from fundoscope.tables.pair import read_reference
@@ -348,25 +352,52 @@ def _write_copy(opened: OpenRelease, folder: Path, summary: StressSummary, about
     troubles.print(f"written: {folder} ({copied.name})", markup=False, soft_wrap=True)
 
 
-def _print(summary: StressSummary, about: Mapping[str, Any], comparison: StressComparison | None) -> None:
+def _answer(
+    summary: StressSummary | None, about: Mapping[str, Any], comparison: StressComparison | None, *, as_json: bool
+) -> None:
+    """Print the figures of a system, and of its comparison with another; of several seeds only that.
+
+    Raises:
+        BadRequest: If there are several and nothing to compare them with.
+    """
+    from fundoscope.evaluation.report.stress import to_json
+
+    if summary is None and comparison is None:
+        raise BadRequest("stress: expected --against beside several finished stress tests, got none. Name one alone.")
+    if as_json and summary is not None:
+        print(to_json(summary, about, comparison), end="")
+    elif as_json and comparison is not None:
+        print(json.dumps(comparison.to_dict(), indent=2, allow_nan=False))
+    else:
+        _print(summary, about, comparison)
+
+
+def _print(summary: StressSummary | None, about: Mapping[str, Any], comparison: StressComparison | None) -> None:
     from fundoscope.evaluation.report import stress as words
 
-    answers.print(summary.table.system, style="bold", markup=False)
-    headlines = Table(box=None, pad_edge=False, show_header=False)
-    for name, value in words.headline_rows(summary).items():
-        headlines.add_row(name, value)
-    answers.print(headlines)
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for at, title in enumerate(words.short_heading()):
-        table.add_column(title, justify="left" if at == 0 else "right", no_wrap=True)
-    for row in words.short_rows(summary):
-        table.add_row(*row)
-    answers.print(table)
+    lines: list[str] = []
+    if summary is not None:
+        answers.print(summary.table.system, style="bold", markup=False)
+        headlines = Table(box=None, pad_edge=False, show_header=False)
+        for name, value in words.headline_rows(summary).items():
+            headlines.add_row(name, value)
+        answers.print(headlines)
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+        for at, title in enumerate(words.short_heading()):
+            table.add_column(title, justify="left" if at == 0 else "right", no_wrap=True)
+        for row in words.short_rows(summary):
+            table.add_row(*row)
+        answers.print(table)
+        lines = [*words.legend_lines(), *words.basis_lines(summary, about)]
     if comparison is not None:
-        answers.print(f"\nAgainst {comparison.second}, {comparison.photographs} photographs:", markup=False)
-        against = Table("", "this", "that", "difference (paired interval)", box=None, pad_edge=False)
-        for row in words.comparison_rows(comparison):
-            against.add_row(*row)
+        answers.print(
+            f"\n{', '.join(comparison.first)} against {words.comparison_title(comparison)}, "
+            f"{comparison.photographs} photographs:",
+            markup=False,
+        )
+        against = Table("", "first", "second", "difference (paired)", box=None, pad_edge=False)
+        for cells in words.comparison_rows(comparison):
+            against.add_row(*cells)
         answers.print(against)
-    for line in (*words.legend_lines(), *words.basis_lines(summary, about)):
+    for line in lines:
         answers.print(line, markup=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,17 +10,16 @@ from typing import Any, Final
 from fundoscope.evaluation.report.page_templates import environment
 from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.evaluation.stress.compare import StressComparison
+from fundoscope.evaluation.stress.figures import FIGURES, MEANS
 from fundoscope.evaluation.stress.stress_set import DISTURBANCES, DOSES
-from fundoscope.evaluation.stress.summary import FEWEST, SURE, DoseFigures, StressSummary
+from fundoscope.evaluation.stress.summary import DoseFigures, StressSummary
+from fundoscope.evaluation.stress.table import FEWEST, SURE
 from fundoscope.files import write_text
 from fundoscope.pages import data_uri, interval_words, number_words, write_page
 
 TABLE: Final = "stress.csv"
 SUMMARY: Final = "stress.json"
 PAGE: Final = "index.html"
-
-LABELS: Final = {"clean": "clean", "stressed": "mean under stress", "criterion": "mean of the two"}
-"""The three figures that systems are compared by."""
 
 COLUMNS: Final = (
     "disturbance", "dose", "amount", "AUROC", "change", "refused", "sensitivity", "specificity", "to healthier",
@@ -36,10 +34,12 @@ def words_of(interval: Interval, *, style: str = ".3f") -> str:
 
 def headline_rows(summary: StressSummary) -> dict[str, str]:
     """Return the figures of the whole set, by their names."""
-    return {
-        "AUROC referable, clean": words_of(summary.clean),
-        "AUROC referable, mean under stress": words_of(summary.stressed),
-        "mean of the two (systems are chosen by it)": words_of(summary.criterion),
+    means = {
+        f"{FIGURES[figure]}, {MEANS[name]}": words_of(mean)
+        for figure, of_figure in summary.means.items()
+        for name, mean in of_figure.items()
+    }
+    return means | {
         "sensitivity, clean": words_of(summary.clean_sensitivity),
         "specificity, clean": words_of(summary.clean_specificity),
     }
@@ -90,8 +90,9 @@ def basis_lines(summary: StressSummary, about: Mapping[str, Any]) -> list[str]:
         f"{len(table.images)} photographs ({int(table.positive.sum())} referable) of {patients} patients; "
         f"{table.refused_clean} more were refused as they are and {table.unreadable} could not be read: they are in no "
         "figure.",
-        f"Stress set {table.stress_set}; {len(summary.doses)} conditions, of which {len(summary.counted)} count: at "
-        f"least {FEWEST} photographs with and {FEWEST} without referable disease were graded.",
+        f"Stress set {table.stress_set}; {len(summary.doses)} conditions, of which {len(summary.counted['auroc'])} "
+        f"count: at least {FEWEST} photographs with and {FEWEST} without referable disease were graded.",
+        *_overall_lines(summary),
         f"Intervals: {summary.level:.0%}, {summary.resamples} bootstrap resamples of patients, seed {summary.seed}.",
         f"Confident: the set of grades lies on one side of the decision; without sets, P(referable) up to {SURE:g} or "
         f"from {1 - SURE:g}.",
@@ -99,6 +100,15 @@ def basis_lines(summary: StressSummary, about: Mapping[str, Any]) -> list[str]:
         "the picture; the reference grade stays that of the whole field.",
     ]
     return [*lines, *(f"{name.replace('_', ' ').capitalize()}: {value}." for name, value in about.items())]
+
+
+def _overall_lines(summary: StressSummary) -> list[str]:
+    if "overall" not in summary.means:
+        return []
+    return [
+        f"{FIGURES['overall']}: the mean of quadratic kappa and of the AUROCs of any, referable and sight-threatening "
+        f"disease; {len(summary.counted['overall'])} conditions have enough photographs on both sides of all three."
+    ]
 
 
 def card_section(summary: StressSummary, about: Mapping[str, Any]) -> str:
@@ -122,21 +132,26 @@ def card_section(summary: StressSummary, about: Mapping[str, Any]) -> str:
 
 
 def comparison_rows(comparison: StressComparison) -> list[tuple[str, str, str, str]]:
-    """Return for each figure both values and the first less the second, then the difference of each disturbance."""
-    rows = [
-        (
-            label,
-            number_words(comparison.values[name][0].estimate),
-            number_words(comparison.values[name][1].estimate),
-            interval_words(*_ends(comparison.differences[name]), style="+.3f"),
-        )
-        for name, label in LABELS.items()
-    ]
-    others = [name for name in comparison.differences if name not in LABELS]
-    return rows + [
-        (name.replace("_", " "), "", "", interval_words(*_ends(comparison.differences[name]), style="+.3f"))
-        for name in others
-    ]
+    """Return for each mean both values and the first less the second, then the difference of each disturbance."""
+    rows = []
+    for figure, label in FIGURES.items():
+        for name, words in MEANS.items() if comparison.conditions[figure] else ():
+            one, other = comparison.values[f"{figure} {name}"]
+            difference = _signed(comparison.differences[f"{figure} {name}"])
+            rows.append((f"{label}, {words}", number_words(one.estimate), number_words(other.estimate), difference))
+    for name in dict.fromkeys(name for name, _ in comparison.conditions["auroc"]):
+        difference = _signed(comparison.differences[f"auroc {name}"])
+        rows.append((f"{FIGURES['auroc']}, {name.replace('_', ' ')}", "", "", difference))
+    return rows
+
+
+def comparison_title(comparison: StressComparison) -> str:
+    """Name the second system; of several seeds all."""
+    return ", ".join(comparison.second)
+
+
+def _signed(interval: Interval) -> str:
+    return interval_words(*_ends(interval), style="+.3f")
 
 
 def _ends(interval: Interval) -> tuple[float, float, float]:
@@ -175,13 +190,13 @@ def write_stress_page(
         rows=[_cells(one) for one in summary.doses],
         units={name.replace("_", " "): one.unit for name, one in DISTURBANCES.items()},
         comparison=None if comparison is None else comparison_rows(comparison),
-        second="" if comparison is None else comparison.second,
+        second="" if comparison is None else comparison_title(comparison),
         basis=basis_lines(summary, about),
     )
 
 
 def _cells(one: DoseFigures) -> tuple[str, ...]:
-    change = "n/a" if math.isnan(one.change.estimate) else interval_words(*_ends(one.change), style="+.3f")
+    change = _signed(one.change)
     return (
         one.disturbance.replace("_", " "),
         str(one.dose),

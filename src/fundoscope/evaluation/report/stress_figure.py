@@ -31,8 +31,8 @@ def dose_response(summary: StressSummary) -> bytes:
 def _panel(axes: Axes, summary: StressSummary, doses: Sequence[DoseFigures], title: str) -> None:
     plain(axes, title)
     axes.bar([one.dose for one in doses], [one.refused.estimate for one in doses], color=LINE, width=0.7)
-    axes.axhline(summary.clean.estimate, color=FAINT, lw=1, ls="--")
-    points = [(0, summary.clean), *((one.dose, one.auroc) for one in doses)]
+    axes.axhline(summary.means["auroc"]["clean"].estimate, color=FAINT, lw=1, ls="--")
+    points = [(0, summary.means["auroc"]["clean"]), *((one.dose, one.auroc) for one in doses)]
     shown = [(dose, interval) for dose, interval in points if not math.isnan(interval.estimate)]
     axes.plot([dose for dose, _ in shown], [interval.estimate for _, interval in shown], "o-", color=ACCENT, ms=4)
     for dose, interval in shown:

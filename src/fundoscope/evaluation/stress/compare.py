@@ -1,8 +1,12 @@
-"""Two systems under the same stress: the difference of their figures on the same photographs, with paired intervals."""
+"""Two systems under the same stress: the difference of their figures on the same photographs, with paired intervals.
+
+A system may be several tables: networks of one recipe that differ in their seed. Their figures are averaged within each
+draw of patients, so that the interval is of the recipe's mean on these photographs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,30 +15,28 @@ from jaxtyping import Float
 
 from fundoscope.errors import BadTable
 from fundoscope.evaluation.statistics.interval import Interval, patient_intervals
-from fundoscope.evaluation.statistics.sums import Found, Together
+from fundoscope.evaluation.statistics.sums import Found, Sums, Together
+from fundoscope.evaluation.stress.figures import FIGURES, MEANS, figure_parts, means_of, measurable
 from fundoscope.evaluation.stress.stress_set import CLEAN
-from fundoscope.evaluation.stress.summary import (
-    Condition,
-    StressTable,
-    auroc_among,
-    criterion_of,
-    enough,
-)
+from fundoscope.evaluation.stress.table import Condition, Mask, StressTable
+
+SIDES = ("first", "second")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StressComparison:
-    """A first system and a second one: AUROC of referable disease, on the photographs that both graded."""
+    """A first system and a second one, on the photographs that all of their tables graded."""
 
-    first: str
-    second: str
+    first: tuple[str, ...]
+    """Names in the tables of the first system; `second` likewise."""
+    second: tuple[str, ...]
     photographs: int
-    conditions: tuple[Condition, ...]
-    """Those that both graded often enough."""
-    values: dict[str, tuple[Interval, Interval]]
-    """`clean`, `stressed` and `criterion` of both."""
-    differences: dict[str, Interval]
-    """First minus second: `clean`, `stressed`, `criterion`, and the mean of each disturbance by its name."""
+    conditions: Mapping[str, tuple[Condition, ...]]
+    """In the means of each of `figures.FIGURES`; empty where one side does not give it."""
+    values: Mapping[str, tuple[Interval, Interval]]
+    """Of both, by `FIGURE MEAN`."""
+    differences: Mapping[str, Interval]
+    """First minus second by `FIGURE MEAN`, and of each disturbance by `FIGURE DISTURBANCE`: the mean of its doses."""
     resamples: int
     seed: int
     level: float
@@ -42,10 +44,10 @@ class StressComparison:
     def to_dict(self) -> dict[str, Any]:
         """Convert to what JSON can represent."""
         return {
-            "first": self.first,
-            "second": self.second,
+            "first": list(self.first),
+            "second": list(self.second),
             "photographs": self.photographs,
-            "conditions": len(self.conditions),
+            "conditions": {figure: len(conditions) for figure, conditions in self.conditions.items()},
             "level": self.level,
             "resamples": self.resamples,
             "seed": self.seed,
@@ -55,52 +57,65 @@ class StressComparison:
 
 
 def compare_stress(
-    first: StressTable, second: StressTable, *, resamples: int = 2000, seed: int = 0, level: float = 0.95
+    first: Sequence[StressTable],
+    second: Sequence[StressTable],
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
 ) -> StressComparison:
-    """Compare two systems by the figure that systems are chosen by, bootstrapped by patient in pairs.
+    """Compare two systems by the means that systems are chosen by, bootstrapped by patient in pairs.
+
+    Args:
+        first: Tables of the first system: one, or one of each seed.
+        second: Those of the other.
+        resamples: Number of resamples.
+        seed: Of the resamples.
+        level: Confidence level of the intervals.
 
     Raises:
         BadTable: If they are of different stress sets, contradict one another on a photograph, or share too few
             photographs or conditions.
     """
-    check_same_set(first.stress_set, second.stress_set)
-    of_first, of_second = _shared_photographs(first, second)
-    positive, patients = first.positive[of_first], first.patients[of_first]
-    if not np.array_equal(positive, second.positive[of_second]):
-        raise BadTable("stress tables: expected the same reference grades, got others. Use one manifest for both.")
-    shared = {
-        condition: one.graded[of_first] & second.answers[condition].graded[of_second]
-        for condition, one in first.answers.items()
-        if condition in second.answers
+    sides = (_aligned([*first, *second])[: len(first)], _aligned([*first, *second])[len(first) :])
+    tables = [*sides[0], *sides[1]]
+    inside = {
+        condition: np.logical_and.reduce([table.answers[condition].graded for table in tables])
+        for condition in tables[0].answers
+        if all(condition in table.answers for table in tables)
     }
-    shared = {condition: inside for condition, inside in shared.items() if enough(positive, inside)}
-    stressed = [condition for condition in shared if condition != (CLEAN, 0)]
-    if (CLEAN, 0) not in shared or not stressed:
+    counted = {figure: _counted(tables, inside, figure) for figure in FIGURES}
+    if not counted["auroc"]:
         raise BadTable(
-            "stress tables: expected enough photographs with and without referable disease that both graded, clean "
-            f"and under stress, got {len(positive)} shared ones. Use more photographs."
+            "stress tables: expected enough photographs with and without referable disease that all graded, clean and "
+            f"under stress, got {len(tables[0].images)} shared ones. Use more photographs."
         )
-    parts = [
-        auroc_among(positive, table.answers[condition].score[places], inside, f"{system} {condition}")
-        for condition, inside in shared.items()
-        for system, table, places in (("first", first, of_first), ("second", second, of_second))
+    parts: list[Sums | Together] = [
+        part
+        for side, of_side in zip(SIDES, sides, strict=True)
+        for number, table in enumerate(of_side)
+        for condition, mask in inside.items()
+        for part in figure_parts(table, condition, mask, f"{side} {number} {condition}")
     ]
+    counts = [len(of_side) for of_side in sides]
     intervals = patient_intervals(
-        Together(tuple(parts), lambda found: _differences(found, stressed)),
-        patients,
+        Together(tuple(parts), lambda found: _differences(found, counted, counts)),
+        tables[0].patients,
         rng=np.random.default_rng(seed),
         resamples=resamples,
         level=level,
     )
-    figures = ("clean", "stressed", "criterion")
+    means = [f"{figure} {name}" for figure, conditions in counted.items() if conditions for name in MEANS]
     return StressComparison(
-        first=first.system,
-        second=second.system,
-        photographs=len(positive),
-        conditions=tuple(stressed),
-        values={name: (intervals[f"first {name}"], intervals[f"second {name}"]) for name in figures},
+        first=tuple(table.system for table in first),
+        second=tuple(table.system for table in second),
+        photographs=len(tables[0].images),
+        conditions=counted,
+        values={name: (intervals[f"first {name}"], intervals[f"second {name}"]) for name in means},
         differences={
-            name: intervals[f"difference {name}"] for name in (*figures, *dict.fromkeys(name for name, _ in stressed))
+            name.removeprefix("difference "): interval
+            for name, interval in intervals.items()
+            if name.startswith("difference ")
         },
         resamples=resamples,
         seed=seed,
@@ -120,22 +135,48 @@ def check_same_set(first: str, second: str) -> None:
         )
 
 
-def _shared_photographs(first: StressTable, second: StressTable) -> tuple[list[int], list[int]]:
-    """Return the places in both tables of the photographs that are in both, in the order of the first."""
-    places = {sha256: at for at, sha256 in enumerate(second.sha256)}
-    of_first = [at for at, sha256 in enumerate(first.sha256) if sha256 in places]
-    return of_first, [places[first.sha256[at]] for at in of_first]
+def _aligned(tables: Sequence[StressTable]) -> list[StressTable]:
+    """Return the tables on the photographs that are in all of them, in the order of the first.
+
+    Raises:
+        BadTable: If they are of different stress sets, or disagree about a reference grade.
+    """
+    shared = set.intersection(*(set(table.sha256) for table in tables))
+    order = [sha256 for sha256 in tables[0].sha256 if sha256 in shared]
+    aligned = []
+    for table in tables:
+        check_same_set(tables[0].stress_set, table.stress_set)
+        places = {sha256: at for at, sha256 in enumerate(table.sha256)}
+        aligned.append(table.take([places[sha256] for sha256 in order]))
+        if not np.array_equal(aligned[0].reference, aligned[-1].reference):
+            raise BadTable("stress tables: expected the same reference grades, got others. Use one manifest for all.")
+    return aligned
 
 
-def _differences(found: Found, stressed: Sequence[Condition]) -> Found:
-    """Return the figures of both and their differences."""
+def _counted(tables: Sequence[StressTable], inside: Mapping[Condition, Mask], figure: str) -> tuple[Condition, ...]:
+    """Return the conditions in which all tables give a figure; none unless they give it clean, too."""
+    fits = [
+        condition
+        for condition, mask in inside.items()
+        if all(measurable(table, condition, figure, mask) for table in tables)
+    ]
+    return tuple(condition for condition in fits if condition != (CLEAN, 0)) if (CLEAN, 0) in fits else ()
+
+
+def _differences(found: Found, counted: Mapping[str, Sequence[Condition]], counts: Sequence[int]) -> Found:
+    """Return the means of both systems, averaged over their tables, and their differences."""
     values: dict[str, Float[np.ndarray, " draw"]] = {}
-    for system in ("first", "second"):
-        clean = found[f"{system} {(CLEAN, 0)}"]
-        figures = {"clean": clean} | criterion_of(clean, [found[f"{system} {condition}"] for condition in stressed])
-        for name in dict.fromkeys(name for name, _ in stressed):
-            of_name = [found[f"{system} {condition}"] for condition in stressed if condition[0] == name]
-            figures[name] = np.mean(np.stack(of_name), axis=0)  # (dose, draw) -> (draw,)
-        values |= {f"{system} {name}": value for name, value in figures.items()}
+    for figure, conditions in counted.items():
+        for side, count in zip(SIDES, counts, strict=True) if conditions else ():
+
+            def of(condition: Condition, side: str = side, count: int = count, figure: str = figure) -> Any:
+                seeds = [found[f"{side} {number} {condition} {figure}"] for number in range(count)]
+                return np.mean(np.stack(seeds), axis=0)  # (seed, draw) -> (draw,)
+
+            means = means_of(of((CLEAN, 0)), [of(condition) for condition in conditions])
+            for name in dict.fromkeys(name for name, _ in conditions):
+                doses = [of(condition) for condition in conditions if condition[0] == name]
+                means[name] = np.mean(np.stack(doses), axis=0)  # (dose, draw) -> (draw,)
+            values |= {f"{side} {figure} {name}": mean for name, mean in means.items()}
     names = [key.removeprefix("first ") for key in values if key.startswith("first ")]
     return values | {f"difference {name}": values[f"first {name}"] - values[f"second {name}"] for name in names}

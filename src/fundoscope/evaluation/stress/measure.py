@@ -25,10 +25,13 @@ from fundoscope.grades import GRADES
 from fundoscope.parallel import in_order
 from fundoscope.photo.fov import find_field
 from fundoscope.photo.read import read_photo
+from fundoscope.tables import PROBABILITIES
 from fundoscope.tables.pair import Reference
 from fundoscope.tables.places import Places
 
-ANSWERED: Final = ("status", "reason", "quality", "p_referable", "grade", "decision", "grades_set", "release")
+ANSWERED: Final = (
+    "status", "reason", "quality", *PROBABILITIES, "p_referable", "grade", "decision", "grades_set", "release"
+)  # fmt: skip
 """Columns of predictions that a row takes over from the system's answer."""
 
 COLUMNS: Final = (

@@ -1,7 +1,9 @@
-"""What a table of stress says: dose-response of AUROC, refusals, changed decisions, confident mistakes, and one figure.
+"""What a table of stress says: dose-response of AUROC, refusals, changed decisions, confident mistakes, and the means.
 
-The figure by which systems are chosen is the mean of the AUROC on clean photographs and of its mean over all conditions
-that were graded often enough. Choosing by clean photographs alone prefers what fits their camera.
+Systems are chosen by the mean of a figure on clean photographs and of its mean over all conditions that were graded
+often enough. Choosing by clean photographs alone prefers what fits their camera. The figure is the AUROC of referable
+disease, which every system gives, and beside it the mean of quadratic kappa and of the AUROCs of any, referable and
+sight-threatening disease, where a system gives probabilities of the grades.
 """
 
 from __future__ import annotations
@@ -9,156 +11,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
-from jaxtyping import Bool, Float
 
-from fundoscope.errors import BadRequest, BadTable
-from fundoscope.evaluation.cases import GRADED
-from fundoscope.evaluation.statistics.detection import of_auroc
+from fundoscope.errors import BadTable
 from fundoscope.evaluation.statistics.interval import Interval, patient_intervals
 from fundoscope.evaluation.statistics.rates import Rate, rate_interval
 from fundoscope.evaluation.statistics.sums import Found, Sums, Together
+from fundoscope.evaluation.stress.figures import FIGURES, MEANS, figure_parts, means_of, measurable
 from fundoscope.evaluation.stress.stress_set import CLEAN, DISTURBANCES
-from fundoscope.grades import REFER, REFERABLE, RESCREEN
+from fundoscope.evaluation.stress.table import FEWEST, Condition, Mask, StressTable, auroc_among
 from fundoscope.records import null_if_nan
-from fundoscope.tables.patients import patient_keys
-
-FEWEST: Final = 10
-"""Photographs with and without referable disease that a condition needs, of each, to have an AUROC."""
-
-SURE: Final = 0.1
-"""Without sets of grades, a probability of referable disease this near to 0 or 1 is a confident answer."""
 
 REFUSED_FROM: Final = 0.5
 """Share of refused photographs from which a gate is said to refuse a dose."""
-
-Mask = Bool[np.ndarray, " photo"]
-
-Condition = tuple[str, int]
-"""Name of a disturbance, and a dose from 1; (`CLEAN`, 0)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """Answers of a system under one condition, photograph by photograph."""
-
-    graded: Mask
-    score: Float[np.ndarray, " photo"]
-    """Probability of referable disease; NaN where it was refused."""
-    refers: Mask
-    rescreens: Mask
-    sure_healthy: Mask
-    """Answered without referable disease, and confidently: its set of grades has none, or the probability is low."""
-    sure_referable: Mask
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StressTable:
-    """A table of stress as arrays: photographs that were read and, clean, were graded."""
-
-    system: str
-    stress_set: str
-    images: tuple[str, ...]
-    sha256: tuple[str, ...]
-    positive: Mask
-    """Whose reference grade is referable."""
-    patients: np.ndarray
-    """Number of each photograph's patient."""
-    answers: Mapping[Condition, Answers]
-    refused_clean: int
-    """Photographs that were refused as they are; they are in no figure."""
-    unreadable: int
-
-    @property
-    def conditions(self) -> list[Condition]:
-        """Of the stress set, without the clean one."""
-        return [condition for condition in self.answers if condition != (CLEAN, 0)]
-
-    @property
-    def clean(self) -> Answers:
-        """Answers to the untouched photographs."""
-        return self.answers[CLEAN, 0]
-
-    def countable(self, condition: Condition) -> bool:
-        """Return whether enough photographs were graded under a condition for an AUROC."""
-        return enough(self.positive, self.answers[condition].graded)
-
-
-def enough(positive: Mask, inside: Mask) -> bool:
-    """Return whether there are enough photographs of both kinds."""
-    return int((positive & inside).sum()) >= FEWEST and int((~positive & inside).sum()) >= FEWEST
-
-
-def check_enough(manifest: Path, references: Sequence[int]) -> None:
-    """Refuse photographs among which too few have, or too few have not, referable disease.
-
-    Raises:
-        BadRequest: If so.
-    """
-    referable = sum(grade >= REFERABLE for grade in references)
-    if min(referable, len(references) - referable) < FEWEST:
-        raise BadRequest(
-            f"{manifest}: expected at least {FEWEST} photographs with and {FEWEST} without referable disease, got "
-            f"{referable} and {len(references) - referable}. Use more photographs."
-        )
-
-
-def read_stress(frame: pd.DataFrame) -> StressTable:
-    """Read the rows that `measure` made.
-
-    Raises:
-        BadTable: If they are of several stress sets or systems, or no photograph was graded clean.
-    """
-    names = {column: sorted(set(frame[column].astype(str))) for column in ("stress_set", "release")}
-    for column, values in names.items():
-        if len(values) != 1:
-            raise BadTable(f"stress table: expected one {column}, got {', '.join(values) or 'none'}. Name another.")
-    clean = frame[frame["disturbance"] == CLEAN].reset_index(drop=True)
-    kept = clean[clean["status"] == GRADED].reset_index(drop=True)
-    if not len(kept):
-        raise BadTable("stress table: expected photographs that are graded when clean, got none. Name others.")
-    keys = patient_keys(kept)
-    number = {key: at for at, key in enumerate(dict.fromkeys(keys))}
-    condition_of = list(zip(frame["disturbance"].astype(str), frame["dose"].astype(int), strict=True))
-    by_condition = {
-        condition: _answers(frame[[one == condition for one in condition_of]], kept["image"])
-        for condition in dict.fromkeys(condition_of)
-    }
-    order = {CLEAN: -1} | {name: at for at, name in enumerate(DISTURBANCES)}
-    return StressTable(
-        system=names["release"][0],
-        stress_set=names["stress_set"][0],
-        images=tuple(kept["image"].astype(str)),
-        sha256=tuple(kept["sha256"].astype(str)),
-        positive=kept["reference"].to_numpy(np.int64) >= REFERABLE,
-        patients=np.array([number[key] for key in keys]),
-        answers=dict(sorted(by_condition.items(), key=lambda item: (order[item[0][0]], item[0][1]))),
-        refused_clean=int((~clean["status"].isin([GRADED, "unreadable"])).sum()),
-        unreadable=int((clean["status"] == "unreadable").sum()),
-    )
-
-
-def _answers(rows: pd.DataFrame, images: pd.Series) -> Answers:
-    of = rows.set_index("image").reindex(images)
-    graded = (of["status"] == GRADED).to_numpy(bool)
-    score = np.where(graded, of["p_referable"].to_numpy(np.float64), np.nan)
-    refers, rescreens = ((of["decision"] == word).to_numpy(bool) & graded for word in (REFER, RESCREEN))
-    sets = [[] if pd.isna(text) else [int(grade) for grade in str(text).split()] for text in of["grades_set"]]
-    has_set = np.array([bool(members) for members in sets])
-    none_referable = np.array([bool(members) and max(members) < REFERABLE for members in sets])
-    all_referable = np.array([bool(members) and min(members) >= REFERABLE for members in sets])
-    return Answers(
-        graded=graded,
-        score=score,
-        refers=refers,
-        rescreens=rescreens,
-        sure_healthy=graded & rescreens & np.where(has_set, none_referable, score <= SURE),
-        sure_referable=graded & refers & np.where(has_set, all_referable, score >= 1 - SURE),
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,17 +68,14 @@ class StressSummary:
     """All figures of one system."""
 
     table: StressTable
-    clean: Interval
-    """AUROC of referable disease on the untouched photographs."""
-    stressed: Interval
-    """Its mean over the conditions that count."""
-    criterion: Interval
-    """Mean of the two: what systems are chosen by."""
+    means: Mapping[str, Mapping[str, Interval]]
+    """For each of `figures.FIGURES` its value `clean`, its mean over the conditions that count (`stressed`) and the
+    mean of the two (`criterion`); only "auroc" where a system gives no probabilities of the grades."""
     clean_sensitivity: Interval
     clean_specificity: Interval
     doses: tuple[DoseFigures, ...]
-    counted: tuple[Condition, ...]
-    """Conditions in `stressed`."""
+    counted: Mapping[str, tuple[Condition, ...]]
+    """Conditions in the means of each figure."""
     resamples: int
     seed: int
     level: float
@@ -237,12 +101,12 @@ class StressSummary:
             "level": self.level,
             "resamples": self.resamples,
             "seed": self.seed,
-            "clean_auroc": self.clean.to_dict(),
-            "stressed_auroc": self.stressed.to_dict(),
-            "criterion": self.criterion.to_dict(),
+            "means": {
+                figure: {name: mean.to_dict() for name, mean in means.items()} for figure, means in self.means.items()
+            },
             "clean_sensitivity": self.clean_sensitivity.to_dict(),
             "clean_specificity": self.clean_specificity.to_dict(),
-            "conditions_counted": len(self.counted),
+            "conditions_counted": {figure: len(conditions) for figure, conditions in self.counted.items()},
             "conditions": len(self.doses),
             "refusing_dose": {name: self.refusing_dose(name) for name in names},
             "doses": [one.to_dict() for one in self.doses],
@@ -255,11 +119,16 @@ def summarise_stress(table: StressTable, *, resamples: int = 1000, seed: int = 0
     Raises:
         BadTable: If there are too few photographs with or without referable disease, or no condition counts.
     """
-    counted = tuple(condition for condition in table.conditions if table.countable(condition))
-    _check_counted(table, counted)
-    parts = [part for condition in table.answers for part in _ranking(table, condition)]
+    counted = {
+        figure: tuple(condition for condition in table.conditions if measurable(table, condition, figure))
+        if measurable(table, (CLEAN, 0), figure)
+        else ()
+        for figure in FIGURES
+    }
+    _check_counted(table, counted["auroc"])
+    parts = [part for condition in table.answers for part in _parts(table, condition)]
     intervals = patient_intervals(
-        Together(tuple(parts), lambda found: _with_criterion(found, counted)),
+        Together(tuple(parts), lambda found: _with_means(found, counted)),
         table.patients,
         rng=np.random.default_rng(seed),
         resamples=resamples,
@@ -269,9 +138,11 @@ def summarise_stress(table: StressTable, *, resamples: int = 1000, seed: int = 0
     clean = table.clean
     return StressSummary(
         table=table,
-        clean=intervals["clean"],
-        stressed=intervals["stressed"],
-        criterion=intervals["criterion"],
+        means={
+            figure: {name: intervals[f"{figure} {name}"] for name in MEANS}
+            for figure, conditions in counted.items()
+            if conditions
+        },
         clean_sensitivity=_rate(table, clean.refers, table.positive, level),
         clean_specificity=_rate(table, clean.rescreens, ~table.positive, level),
         doses=tuple(
@@ -303,36 +174,28 @@ def _key(condition: Condition) -> str:
     return f"{condition[0]} {condition[1]}"
 
 
-def _ranking(table: StressTable, condition: Condition) -> list[Sums]:
-    """Return the AUROC of a condition and, on the photographs graded both clean and so, the two to compare."""
-    answers, key = table.answers[condition], _key(condition)
-    if not table.countable(condition):
-        return []
-    if condition == (CLEAN, 0):
-        return [auroc_among(table.positive, answers.score, answers.graded, "clean")]
-    return [
-        auroc_among(table.positive, answers.score, answers.graded, f"{key} auroc"),
-        auroc_among(table.positive, table.clean.score, answers.graded, f"{key} before"),
-    ]
+def _parts(table: StressTable, condition: Condition) -> list[Sums | Together]:
+    """Return the figures of a condition and, for the change, the AUROC of the same photographs clean."""
+    inside = table.answers[condition].graded
+    parts: list[Sums | Together] = list(figure_parts(table, condition, inside, _key(condition)))
+    if table.countable(condition):
+        clean = table.clean.scores["referable"]
+        parts.append(auroc_among(table.positive, clean, inside, f"{_key(condition)} before"))
+    return parts
 
 
-def auroc_among(positive: Mask, score: Float[np.ndarray, " photo"], inside: Mask, name: str) -> Sums:
-    """Build the AUROC of the photographs inside, of weights on all photographs."""
-    return of_auroc(positive[inside], score[inside], name).among(inside)
-
-
-def _with_criterion(found: Found, counted: Sequence[Condition]) -> Found:
-    keys = [_key(condition) for condition in counted]
-    changes = {f"{key} change": found[f"{key} auroc"] - found[f"{key} before"] for key in keys}
-    return dict(found) | changes | criterion_of(found["clean"], [found[f"{key} auroc"] for key in keys])
-
-
-def criterion_of(
-    clean: Float[np.ndarray, " draw"], stressed: Sequence[Float[np.ndarray, " draw"]]
-) -> dict[str, Float[np.ndarray, " draw"]]:
-    """Return the mean AUROC over conditions, and its mean with the clean one."""
-    mean = np.mean(np.stack(list(stressed)), axis=0)  # (condition, draw) -> (draw,)
-    return {"stressed": mean, "criterion": (clean + mean) / 2}
+def _with_means(found: Found, counted: Mapping[str, Sequence[Condition]]) -> Found:
+    """Add the change of each condition and the means of each figure."""
+    values = dict(found)
+    for condition in counted["auroc"]:
+        key = _key(condition)
+        values[f"{key} change"] = found[f"{key} auroc"] - found[f"{key} before"]
+    for figure, conditions in counted.items():
+        if conditions:
+            keys = [f"{_key(condition)} {figure}" for condition in conditions]
+            means = means_of(found[f"{_key((CLEAN, 0))} {figure}"], [found[key] for key in keys])
+            values |= {f"{figure} {name}": value for name, value in means.items()}
+    return values
 
 
 def _rate(table: StressTable, hits: Mask, among: Mask, level: float) -> Interval:
@@ -360,14 +223,6 @@ def _figures(table: StressTable, condition: Condition, auroc: Interval, change: 
     )
 
 
-def summary_words(summary: StressSummary) -> str:
-    """Return the three figures in one sentence."""
-    return (
-        f"AUROC of referable disease: clean {summary.clean}, mean under stress {summary.stressed}, "
-        f"mean of the two {summary.criterion}"
-    )
-
-
 def record_for_release(summary: StressSummary, about: Mapping[str, Any]) -> dict[str, Any]:
     """Return the few figures that a release carries, with what they are of.
 
@@ -388,10 +243,12 @@ def record_for_release(summary: StressSummary, about: Mapping[str, Any]) -> dict
         **about,
         "photographs": len(table.images),
         "patients": len(np.unique(table.patients)),
-        "conditions_counted": f"{len(summary.counted)} of {len(summary.doses)}",
-        "referable_auroc_clean": ends(summary.clean),
-        "referable_auroc_stressed": ends(summary.stressed),
-        "criterion": ends(summary.criterion),
+        **{
+            f"{FIGURES[figure]}, {MEANS[name]}": ends(mean)
+            for figure, means in summary.means.items()
+            for name, mean in means.items()
+        },
+        "conditions_counted": f"{len(summary.counted['auroc'])} of {len(summary.doses)}",
         "largest_loss": f"{worst.disturbance}, dose {worst.dose}: {null_if_nan(round(worst.change.estimate, 4))}",
         "decision_to_healthier_most": max(one.to_healthier for one in summary.doses),
         "decision_sure_misses_most": max(one.sure_misses for one in summary.doses),
