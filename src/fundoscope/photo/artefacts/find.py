@@ -127,13 +127,13 @@ def specks_of_mean(mean: MeanPlane) -> list[FoundSpeck]:
     allowed = cv2.erode((~np.isnan(mean)).astype(np.uint8), np.ones((2 * RIM_PX + 1,) * 2, np.uint8), borderValue=0)
     specks = []
     for sign in (-1, 1):
-        high = (sign * standing.height > THRESHOLD) & (allowed > 0)
+        high = sign * standing.height > THRESHOLD
         count, labels = cv2.connectedComponents(high.astype(np.uint8))
         for part in range(1, count):
             members = np.argwhere(labels == part)
             peak = members[np.argmax(sign * standing.above[tuple(members.T)])]
             speck = _measure(standing.above, (int(peak[0]), int(peak[1])), sign)
-            if speck is not None:
+            if speck is not None and allowed[tuple(peak)]:
                 specks.append(speck)
     return sorted(_apart(specks), key=lambda speck: (speck.row, speck.column))
 

@@ -46,7 +46,7 @@ SEEN: Final = 0.5
 
 BAND_ROWS: Final = 32
 
-ContrastPlane = Int8[np.ndarray, "height width"]
+ContrastPlane = Int8[np.ndarray, "plane_height plane_width"]
 Stack = Int8[np.ndarray, "photo height width"]
 MeanPlane = Float32[np.ndarray, "height width"]
 
