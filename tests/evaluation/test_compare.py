@@ -15,6 +15,7 @@ from tests.evaluation.test_summary import clinic_rows
 from fundoscope.errors import BadRequest, BadTable
 from fundoscope.evaluation.cases import cases_of
 from fundoscope.evaluation.compare import DME_HEADLINES, Comparison, ComparisonOptions, compare_tables
+from fundoscope.evaluation.report.comparison import basis_lines
 from fundoscope.evaluation.summary import summarise
 from fundoscope.evaluation.systems import DME_STATISTICS, compare_systems
 from fundoscope.tables import write_table
@@ -57,7 +58,7 @@ def test_the_differences_are_those_of_the_cases(comparison):
 
 
 def test_each_system_by_itself_is_evaluated_as_on_its_own(comparison):
-    alone = summarise(cases_of(comparison.cases.rows), include_ungradable=True, resamples=100)
+    alone = summarise(cases_of(comparison.cases.rows), resamples=100)
 
     assert comparison.table[0].summary.to_dict() == alone.to_dict()
 
@@ -148,3 +149,39 @@ def test_a_comparison_of_scores_alone_has_no_dme_figures_of_grades(tables):
     assert statistics["AUROC referable or DME"]["first"] > 0.5
     assert statistics["AUROC sight-threatening or DME"]["first"] is None
     assert statistics["sensitivity referable or DME"]["first"] is None
+
+
+def test_photographs_that_a_system_refused_are_no_grades_of_its_own(tables):
+    """Its network may have answered them; nobody was told a grade."""
+    frame = pd.read_csv(tables[0])
+    refused = frame["image"].isin([f"{at}.jpg" for at in range(10, 17)])
+    frame["status"] = np.where(refused, "ungradable", "graded")
+    frame["grade"] = frame["grade"].astype("Int64").where(~refused)
+    frame["decision"] = frame["decision"].where(~refused, "cannot grade, refer")
+    write_table(frame, tables[0])
+
+    comparison = compare_tables(tables[:2], tables[2], split="test", options=QUICK)
+
+    assert len(comparison.cases.reference) == 51
+    assert not {f"{at}.jpg" for at in range(10, 17)} & set(comparison.cases.rows["image"])
+    assert comparison.refused == {str(tables[0]): 7, str(tables[1]): 0}
+    assert comparison.left_out == {str(tables[0]): 1, str(tables[1]): 7}
+    assert comparison.to_dict()["refused"] == comparison.refused
+    assert any("ours.csv could not grade 7 photographs" in line for line in basis_lines(comparison))
+
+
+def test_identical_systems_are_not_worse_than_one_another_and_it_is_said_so(tables):
+    twin = tables[0].with_name("again.csv")
+    twin.write_bytes(tables[0].read_bytes())
+    margins = {"accuracy": 0.01, "Brier score": 0.01}
+
+    same = compare_tables([tables[0], twin], tables[2], options=replace(QUICK, margins=margins))
+    other = compare_tables(tables[:2], tables[2], options=replace(QUICK, margins=margins))
+
+    assert {(verdict.first, verdict.second) for verdict in same.verdicts(0).values()} == {(True, True)}
+    assert any("answer every photograph alike" in line for line in basis_lines(same))
+    assert "accuracy" in same.to_dict()["comparisons"][0]["identical"]
+    # Theirs has other grades, and the same probabilities.
+    assert "accuracy" not in other.paired.against[0].identical
+    assert "Brier score" in other.paired.against[0].identical
+    assert not any("answer every photograph alike" in line for line in basis_lines(other))

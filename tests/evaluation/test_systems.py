@@ -39,7 +39,8 @@ def compared(*systems: Cases, **options):
 def repeated(cases: Cases) -> Cases:
     """Every photograph twice."""
     arrays = ("reference", "answered", "probabilities", "p_referable", "patients")
-    return replace(cases, **{name: np.concatenate([getattr(cases, name)] * 2) for name in arrays})
+    twice = {name: np.concatenate([getattr(cases, name)] * 2) for name in arrays}
+    return replace(cases, **twice, status=cases.status * 2, decision=cases.decision * 2)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from fundoscope.errors import BadRequest, BadTable
-from fundoscope.evaluation.cases import Cases, cases_of
+from fundoscope.evaluation.cases import UNGRADABLE, UNREADABLE, Cases, cases_of
 from fundoscope.evaluation.runs import Run, read_run_folder, recipe_words, seed_groups, shared_manifest
 from fundoscope.evaluation.statistics.interval import INTERVALS, Interval
 from fundoscope.evaluation.statistics.significance import NotWorse, not_worse
@@ -135,9 +135,11 @@ class Comparison:
     manifest: Path
     split: str | None
     cases: Cases
-    """Photographs that all answered, with the answers of the first."""
+    """Photographs that all graded, with the answers of the first."""
     left_out: dict[str, int]
-    """Photographs that a system answered and others did not, by its path."""
+    """Photographs that a system graded and others did not, by its path."""
+    refused: dict[str, int]
+    """Photographs with a reference grade that a system could not grade, by its path; left out for all systems."""
     paired: PairedDifferences
     table: tuple[System, ...]
     """Each system by itself; empty where it was not asked for."""
@@ -145,9 +147,10 @@ class Comparison:
 
     def verdicts(self, at: int) -> dict[str, NotWorse]:
         """Return whether the first system and further system number `at` are not worse, by the name of the margin."""
-        differences = self.paired.against[at].differences
+        against = self.paired.against[at]
+        differences, same = against.differences, against.identical
         return {
-            name: not_worse(differences[name], margin, lower_is_better=name in LOWER_IS_BETTER)
+            name: not_worse(differences[name], margin, lower_is_better=name in LOWER_IS_BETTER, identical=name in same)
             for name, margin in self.options.margins.items()
         }
 
@@ -163,6 +166,7 @@ class Comparison:
                     for name, test in against.mcnemar.items()
                 },
                 "not_worse": {name: asdict(verdict) for name, verdict in self.verdicts(at).items()},
+                "identical": sorted(against.identical),
             }
             for at, against in enumerate(self.paired.against)
         ]
@@ -178,6 +182,7 @@ class Comparison:
             "manifest": str(self.manifest),
             "split": self.split,
             "left_out": self.left_out,
+            "refused": self.refused,
             "statistics": comparisons[0]["statistics"],
             "systems": [str(path) for path in self.paths],
             "interval": INTERVALS[self.options.method],
@@ -196,7 +201,9 @@ def compare_tables(
     split: str | None = None,
     options: ComparisonOptions | None = None,
 ) -> Comparison:
-    """Compare systems on the photographs that all of them answered, each with the first.
+    """Compare systems on the photographs that all of them graded, each with the first.
+
+    What a system refused is in none of its figures: how many it refused stands beside them (`Comparison.refused`).
 
     Args:
         systems: At least two; each a table of predictions, or the folder of a run.
@@ -219,7 +226,7 @@ def compare_tables(
     runs = [read_run_folder(path) if path.is_dir() else None for path in systems]
     place = _manifest_of(systems, runs) if manifest is None else manifest
     tables = [path if run is None else run.table for path, run in zip(systems, runs, strict=True)]
-    cases, left_out = _shared(systems, tables, place, split)
+    cases, left_out, refused = _shared(systems, tables, place, split)
     resampling: dict[str, Any] = {"resamples": chosen.resamples, "level": chosen.level, "method": chosen.method}
     paired = compare_systems(cases, rng=np.random.default_rng(chosen.seed), **resampling)
     names = _names(systems)
@@ -228,7 +235,7 @@ def compare_tables(
             name=name,
             path=path,
             run=run,
-            summary=summarise(own, include_ungradable=True, seed=chosen.seed, **resampling),
+            summary=summarise(own, seed=chosen.seed, **resampling),
             against=against,
         )
         for name, path, run, own, against in zip(names, systems, runs, cases, (None, *paired.against), strict=True)
@@ -241,6 +248,7 @@ def compare_tables(
         split=split,
         cases=cases[0],
         left_out=left_out,
+        refused=refused,
         paired=paired,
         table=tuple(table),
         options=chosen,
@@ -259,8 +267,8 @@ def _manifest_of(systems: Sequence[Path], runs: Sequence[Run | None]) -> Path:
 
 def _shared(
     systems: Sequence[Path], tables: Sequence[Path], manifest: Path, split: str | None
-) -> tuple[list[Cases], dict[str, int]]:
-    """Return every system's cases on the photographs that all answered, and how many more each answered."""
+) -> tuple[list[Cases], dict[str, int], dict[str, int]]:
+    """Return every system's cases on the photographs that all graded, how many more each graded, and each refused."""
     reference = read_reference(manifest, split=split)
     own = [cases_of(pair_with(table, reference).rows) for table in tables]
     kinds, answered = shared_answers(own)
@@ -280,7 +288,9 @@ def _shared(
         )
     kept = [cases_of(frame[frame["image"].isin(shared)]) for frame in rows]
     counts = zip(systems, rows, kept, strict=True)
-    return kept, {str(path): len(frame) - len(cases.rows) for path, frame, cases in counts}
+    lacking = [sum(status in (UNGRADABLE, UNREADABLE) for status in cases.status) for cases in own]
+    refused = dict(zip(map(str, systems), lacking, strict=True))
+    return kept, {str(path): len(frame) - len(cases.rows) for path, frame, cases in counts}, refused
 
 
 def _names(paths: Sequence[Path]) -> tuple[str, ...]:

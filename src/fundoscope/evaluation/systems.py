@@ -80,6 +80,8 @@ class Against:
     """The same of the AUROCs that can be compared, with DeLong's variance and test."""
     mcnemar: dict[str, McNemar]
     """By what counts as right; one case for each patient. Empty where a system gives no grades."""
+    identical: frozenset[str] = frozenset()
+    """Statistics of which both systems answer every photograph alike: their difference is 0 whoever is sampled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,9 @@ def compare_systems(
             {name: _difference(name, intervals.get(f"{at} {name}", undefined)) for name in names},
             areas[at],
             _mcnemar(first, other) if "grade" in answers else {},
+            frozenset(
+                _identical(first, other) & {name for name in names if not math.isnan(values[0].get(name, math.nan))}
+            ),
         )
         for at, other in enumerate(others)
     )
@@ -155,15 +160,29 @@ def compare_systems(
     return PairedDifferences(against, corrected, family, variance)
 
 
+def _identical(first: Cases, other: Cases) -> set[str]:
+    """Return the statistics that follow from answers in which two systems agree on every photograph."""
+    of_grades = {*OF_GRADES, *(name for name, (figure, _) in DME_STATISTICS.items() if figure != "auroc")}
+    same = of_grades if np.array_equal(first.answered, other.answered) else set()
+    ours, theirs = (np.column_stack([cases.probabilities, cases.p_referable]) for cases in (first, other))
+    if np.array_equal(ours, theirs, equal_nan=True):
+        same = same | ({*STATISTICS, *DME_STATISTICS} - of_grades)
+    return same
+
+
 def _difference(name: str, interval: Interval) -> Interval:
     """Return the interval of a difference; none where chance moves both figures by unlike amounts."""
     return without_interval(interval) if name == CALIBRATION_ERROR else interval
 
 
 def answers_of(cases: Cases) -> dict[str, Bool[np.ndarray, " photo"]]:
-    """For which photographs a system gives each kind of answer in `ANSWERS`."""
-    sure = ~np.isnan(cases.probabilities[:, 0])
-    return dict(zip(ANSWERS, (cases.answered >= 0, ~np.isnan(cases.score("referable")), sure), strict=True))
+    """For which photographs a system gives each kind of answer in `ANSWERS`.
+
+    A photograph that it refused has none, though there may be probabilities: nobody was told a grade.
+    """
+    graded = cases.counted(include_ungradable=False)
+    given = (cases.answered >= 0, ~np.isnan(cases.score("referable")), ~np.isnan(cases.probabilities[:, 0]))
+    return {kind: np.asarray(graded & answers, dtype=bool) for kind, answers in zip(ANSWERS, given, strict=True)}
 
 
 def common_answers(systems: Sequence[Cases]) -> tuple[str, ...]:

@@ -188,8 +188,10 @@ def _print_differences(comparison: Comparison, at: int) -> None:
 def _margin_lines(comparison: Comparison, at: int) -> Iterator[str]:
     words = {True: "yes", False: "not shown", None: "undefined, as there is no interval"}
     first, second = comparison.paths[0], comparison.paths[at + 1]
+    identical = comparison.paired.against[at].identical
     for name, verdict in comparison.verdicts(at).items():
+        alike = " They answer every photograph alike." if name in identical else ""
         yield (
             f"Worse by less than {verdict.margin:g} in {name}: {first} {words[verdict.first]}; "
-            f"{second} {words[verdict.second]}."
+            f"{second} {words[verdict.second]}.{alike}"
         )

@@ -152,6 +152,16 @@ def basis_lines(comparison: Comparison) -> list[str]:
         if count
     ]
     lines += [
+        f"{path} could not grade {count} photographs: they are left out for all, and figures say nothing of them."
+        for path, count in comparison.refused.items()
+        if count
+    ]
+    lines += [
+        f"{comparison.paths[0]} and {path} answer every photograph alike: no difference, whatever the resample."
+        for path, against in zip(comparison.paths[1:], comparison.paired.against, strict=True)
+        if against.identical and against.identical >= {name for name, of in against.values.items() if of[0] == of[0]}
+    ]
+    lines += [
         f"{system.path} kept the weights that were best on the photographs it is evaluated on: its figures are "
         "optimistic."
         for system in comparison.table

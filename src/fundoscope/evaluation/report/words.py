@@ -238,7 +238,7 @@ def decision_lines(summary: Summary) -> list[str]:
     """Count the decisions among the photographs that the reference calls referable, and among the others."""
     return [
         f"Decisions, {_side_words(side)}: "
-        + ", ".join(f"{decision} {count}" for decision, count in counts.items() if count)
+        + "; ".join(f"{decision} {count}" for decision, count in counts.items() if count)
         for side, counts in summary.decisions.items()
         if any(count for decision, count in counts.items() if decision != "none")
     ]

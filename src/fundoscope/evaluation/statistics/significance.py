@@ -64,16 +64,22 @@ class NotWorse:
     second: bool | None
 
 
-def not_worse(difference: Interval, margin: float, *, lower_is_better: bool = False) -> NotWorse:
+def not_worse(
+    difference: Interval, margin: float, *, lower_is_better: bool = False, identical: bool = False
+) -> NotWorse:
     """Non-inferiority of either system, from the bounds of the interval of first minus second.
 
     With a two-sided 95 % interval each verdict has a one-sided error of 2.5 %. False is "not shown", not "worse".
+    Systems that are `identical`, answering every photograph alike, are not worse than one another by any margin,
+    although no interval can be read off differences that are all 0.
 
     Raises:
         ValueError: If the margin is not positive.
     """
     if not 0 < margin < math.inf:
         raise ValueError(f"margin must be a positive number, got {margin}")
+    if identical:
+        return NotWorse(margin, True, True)
     if math.isnan(difference.low):
         return NotWorse(margin, None, None)
     not_far_below, not_far_above = difference.low > -margin, difference.high < margin
