@@ -231,7 +231,7 @@ def test_a_copy_needs_something_to_copy(run, clinic, tmp_path):
 
 
 def test_a_site_is_mapped_graded_again_and_commissioned_with_its_dust_map(
-    run, tiny_release, dusty_photographs, tmp_path
+    run, tiny_release, dusty_photographs, retinas, tmp_path
 ):
     """Commission makes the map, grade --site uses it, commission again seals it into the copy, which grades alike."""
     folder = dusty_photographs[0].parent
@@ -267,6 +267,9 @@ def test_a_site_is_mapped_graded_again_and_commissioned_with_its_dust_map(
         verb="grade",
     )
     assert (status, "does not hold" in said) == (0, False)
+    assert "do not fit the site's dust map" not in out
+    _, out, _ = run(retinas[0], "--site", tmp_path / "copy", verb="grade")
+    assert "1 of 1 graded photographs do not fit the site's dust map and were not retouched." in out
     second, third = (pd.read_csv(tmp_path / name) for name in ("2.csv", "3.csv"))
     assert list(second["raw0"]) == list(third["raw0"])
     assert set(third["dust_map"]) == {seal}

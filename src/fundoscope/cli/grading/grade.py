@@ -188,6 +188,12 @@ def _answer(grader: Grader, rows: list[dict[str, Any]], *, written: Sequence[Pat
     if patients and len(patients) <= SHOWN_ROWS:
         answers.print(_patient_table(patients, opened.task))
     answers.print(_counted(rows, patients, opened.task))
+    seen = [row for row in rows if row["status"] == "graded"]
+    if grader.dust is not None and (spared := sum(row["dust_map"] is None for row in seen)):
+        answers.print(
+            f"{spared} of {len(seen)} graded photographs do not fit the site's dust map and were not retouched.",
+            soft_wrap=True,
+        )
     for path in written:
         answers.print(printable(f"Written: {path}"), soft_wrap=True)
     answers.print(f"Release {opened.name}, computed by {grader.program}. {NOT_A_DEVICE}", markup=False)
