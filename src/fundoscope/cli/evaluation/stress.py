@@ -312,13 +312,13 @@ def _plan(disturbances: str, doses: str) -> StressPlan:
 
 def _read_table(place: Path) -> pd.DataFrame:
     from fundoscope.evaluation.stress.measure import COLUMNS
-    from fundoscope.tables import read_table
+    from fundoscope.tables import PROBABILITIES, read_table
 
     path = place / "stress.csv" if place.is_dir() else place
     if not path.is_file():
         raise BadRequest(f"{place}: expected the folder of a finished stress test, got none. Run fundoscope stress.")
     frame = read_table(path)
-    if missing := [name for name in COLUMNS if name not in frame]:
+    if missing := [name for name in COLUMNS if name not in (*PROBABILITIES, *frame.columns)]:
         raise BadRequest(f"{path}: expected a table of fundoscope stress, got none of {', '.join(missing)}.")
     return frame
 
