@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import sklearn
+from scipy import optimize, special
 from scipy.special import softmax
 from sklearn import metrics
 from threadpoolctl import threadpool_limits
@@ -36,6 +37,7 @@ from fundoscope.evaluation.measures import RATES_WANTED, measures, of_probabilit
 from fundoscope.evaluation.statistics.agreement import Confusions, of_confusions
 from fundoscope.evaluation.statistics.detection import of_auroc
 from fundoscope.evaluation.statistics.interval import Statistics, patient_intervals
+from fundoscope.evaluation.statistics.recalibration import SLOPE_BINS
 from fundoscope.evaluation.statistics.reliability import BINS, equal_mass_bins, equal_width_bins
 from fundoscope.evaluation.statistics.sums import Together
 from fundoscope.evaluation.subgroups import statistics_by_group, statistics_of
@@ -113,7 +115,7 @@ def contests(cases: Cases) -> list[Contest]:
             looped(*scores),
         ),
         Contest("probabilities", of_probabilities(cases, everyone), looped(*probabilities)),
-        Contest("everything", everything, looped(*grades, *scores, *probabilities)),
+        Contest("everything", everything, looped(*grades, *scores, loop_referable_calibration, *probabilities)),
         Contest(
             "subgroups", statistics_by_group([statistics_of(cases, site) for site in sites(cases)]), looped(loop_sites)
         ),
@@ -232,6 +234,30 @@ def loop_brier_parts(cases: Cases, rows: np.ndarray) -> Figures:
         parts["brier"] - parts["brier_reliability"] + parts["brier_resolution"] - parts["brier_uncertainty"]
     )
     return {f"referable_{name}": value for name, value in parts.items()}
+
+
+def loop_referable_calibration(cases: Cases, rows: np.ndarray) -> Figures:
+    """Calibration of P(referable); its slope by scipy's minimiser, on the bins that all photographs make."""
+    every = np.clip(cases.score("referable"), 1e-6, 1 - 1e-6)
+    edges = np.quantile(every, np.arange(1, SLOPE_BINS) / SLOPE_BINS, method="inverted_cdf")
+    cell = np.searchsorted(edges, every, side="left")
+    odds = np.array([special.logit(every[cell == at]).mean() if (cell == at).any() else 0 for at in range(SLOPE_BINS)])
+    positive, score, at = cases.reference[rows] >= REFERABLE, cases.score("referable")[rows], odds[cell[rows]]
+
+    def loss(line: np.ndarray) -> float:
+        return float(np.logaddexp(0, np.where(positive, -1, 1) * (line[0] + line[1] * at)).sum())
+
+    def slope_of(line: np.ndarray) -> np.ndarray:
+        rest = special.expit(line[0] + line[1] * at) - positive
+        return np.array([rest.sum(), (rest * at).sum()])
+
+    root = optimize.root(slope_of, optimize.minimize(loss, [0.0, 1.0], jac=slope_of).x, tol=1e-13)
+    inside = np.clip(np.ceil(score * BINS).astype(int) - 1, 0, BINS - 1)
+    return {
+        "referable_calibration_error": gap(inside, positive, score),
+        "referable_calibration_in_the_large": float(score.mean() - positive.mean()),
+        "referable_calibration_slope": float(root.x[1]),
+    }
 
 
 def gap(inside: np.ndarray, right: np.ndarray, sure: np.ndarray) -> float:

@@ -199,3 +199,24 @@ def test_every_sentence_and_row_names_its_reference(rows):
         for text in words.decision_lines(evaluation.summary)
     )
     assert line in words.count_lines(evaluation)
+
+
+def test_a_table_with_more_decimals_gives_the_figures_of_the_one_that_was_written(rng):
+    """Ties are ties whatever the rounding: scores that differ below the sixth decimal, or in the order of a sum."""
+    rows = clinic_rows(rng, 200)
+    grid = rng.choice([0.1, 0.2, 0.3, 0.4], size=(200, 5))
+    shares = grid / grid.sum(axis=1, keepdims=True)
+    whole = rows.assign(**{f"p{at}": shares[:, at] + rng.uniform(-2e-8, 2e-8, 200) for at in range(5)})
+    whole["p_referable"] = whole[["p4", "p2", "p3"]].sum(axis=1)
+    stored = whole.round({"p_referable": 6, **{f"p{at}": 6 for at in range(5)}})
+
+    figures = [summarise(cases_of(table), resamples=100).to_dict()["statistics"] for table in (whole, stored)]
+
+    assert figures[0] == figures[1]
+    assert len(np.unique(cases_of(whole).score("referable"))) < 200
+
+
+def test_a_probability_that_rounds_to_0_stays_above_0():
+    rows = pd.DataFrame({"grade": [0, 3], "image": ["a", "b"], "p_referable": [0.0, 2e-9]})
+
+    assert cases_of(rows).p_referable.tolist() == [0.0, 1e-6]

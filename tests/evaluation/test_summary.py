@@ -105,6 +105,7 @@ def test_every_figure_asked_for_is_there_with_an_interval(rng):
         *("balanced_accuracy", "mean_squared_error", "macro_f1", "weighted_f1", "referable_f1"),
         *("auroc_one_vs_rest", "auroc_one_vs_one", "any_average_precision", "referable_sensitivity_at_specificity_90"),
         *("sight_threatening_specificity_at_sensitivity_95", "log_loss", "brier", "referable_brier"),
+        *("referable_calibration_in_the_large", "referable_calibration_slope"),
     ):
         interval = summary.intervals[name]
         assert interval.low <= interval.high, name
@@ -112,7 +113,7 @@ def test_every_figure_asked_for_is_there_with_an_interval(rng):
     # Rates that are 1 at the best threshold do not vary: none of them claims certainty.
     certain = {name for name, interval in summary.intervals.items() if "_at_s" in name and interval.estimate == 1}
     biased = (*(f"calibration_error{kind}" for kind in ("", "_classwise", "_equal_mass")),)
-    biased += ("referable_brier_reliability", "referable_brier_resolution")
+    biased += ("referable_brier_reliability", "referable_brier_resolution", "referable_calibration_error")
     assert sorted(set(summary.missing) - certain) == sorted(biased)
     for name in biased:
         assert not math.isnan(summary.intervals[name].estimate)

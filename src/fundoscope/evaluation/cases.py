@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from fundoscope.grades import CUTS, DME_NAMES, GRADE_NAMES, OR_DME, REFERABLE, REFERABLE_DME
 from fundoscope.tables import PROBABILITIES, patient_keys
+from fundoscope.tables.columns import STORED_DIGITS
 
 PRESENT_DME: Final = DME_NAMES.index("present")
 
@@ -53,8 +54,11 @@ class Cases:
         return np.asarray(counted, dtype=bool)
 
     def score(self, cut: str) -> Float[np.ndarray, " photo"]:
-        """Probability of a cut of `grades.CUTS`; NaN where the table does not give it."""
-        exceedance = self.probabilities[:, CUTS[cut] :].sum(axis=1)
+        """Probability of a cut of `grades.CUTS`; NaN where the table does not give it.
+
+        Rounded as tables are: sums of probabilities that are equal but for rounding are equal, and tie.
+        """
+        exceedance = self.probabilities[:, CUTS[cut] :].sum(axis=1).round(STORED_DIGITS)
         return np.where(np.isnan(exceedance), self.p_referable, exceedance) if CUTS[cut] == REFERABLE else exceedance
 
     @property
@@ -96,16 +100,17 @@ def cases_of(matched: pd.DataFrame) -> Cases:
     """Read the arrays off the rows that have a reference grade.
 
     A prediction without a grade but with probabilities answers the likeliest grade; a table without
-    `status` has graded every row that has an answer.
+    `status` has graded every row that has an answer. Probabilities are rounded as tables that are written are, so that
+    a table with more decimals has the same ties, and the same figures.
 
     Args:
         matched: `Joined.rows` of a checked manifest and checked predictions.
     """
     rows = matched[matched["grade"].notna()] if "grade" in matched else matched.iloc[:0]
     rows = rows.reset_index(drop=True)
-    probabilities = _numbers(rows, PROBABILITIES)
+    probabilities = _as_stored(_numbers(rows, PROBABILITIES))
     answered = _answered(rows, probabilities)
-    p_referable = _numbers(rows, ("p_referable",))[:, 0]
+    p_referable = _as_stored(_numbers(rows, ("p_referable",)))[:, 0]
     keys = patient_keys(rows)
     number = {key: at for at, key in enumerate(dict.fromkeys(keys))}
     dme = rows["dme"].fillna(-1).to_numpy(dtype=np.int64) if "dme" in rows else np.full(len(rows), -1)
@@ -141,6 +146,12 @@ def _numbers(rows: pd.DataFrame, names: tuple[str, ...]) -> Float[np.ndarray, "p
         [rows[name].to_numpy(dtype=np.float64) if name in rows else np.full(len(rows), np.nan) for name in names],
         axis=1,
     )
+
+
+def _as_stored(values: Float[np.ndarray, "photo column"]) -> Float[np.ndarray, "photo column"]:
+    """Round fractions as a table that is written holds them: what is above 0 stays so."""
+    rounded = values.round(STORED_DIGITS)
+    return np.where((values > 0) & (rounded == 0), 10.0**-STORED_DIGITS, rounded)
 
 
 def _texts(rows: pd.DataFrame, name: str) -> list[str]:

@@ -33,6 +33,7 @@ from fundoscope.evaluation.statistics.detection import (
     specificities_at,
 )
 from fundoscope.evaluation.statistics.rates import Rate
+from fundoscope.evaluation.statistics.recalibration import of_binary_calibration
 from fundoscope.evaluation.statistics.reliability import of_brier_parts, of_calibration, of_classwise, of_proper_scores
 from fundoscope.evaluation.statistics.sums import Sums, Together, one_by_one, ratio
 from fundoscope.grades import CUTS, GRADED_DECISIONS, GRADES, OR_DME, REFERABLE
@@ -67,6 +68,9 @@ def measures(cases: Cases, counted: Mask, graded: Mask, *, prevalence: float | N
     for name, cut in CUTS.items():
         scored = counted & ~np.isnan(cases.score(name))
         measured.append((scored, of_scores(cases, scored, name, cut)))
+        if cut == REFERABLE:
+            positive, score = cases.reference[scored] >= cut, cases.score(name)[scored]
+            measured.append((scored, of_binary_calibration(positive, score, prefix=f"{name}_")))
     sure = counted & ~np.isnan(cases.probabilities[:, 0])
     measured.append((sure, of_probabilities(cases, sure)))
     deciding = _deciding(cases)
@@ -167,7 +171,10 @@ def _of_grades(cases: Cases, mask: Mask, prevalence: float | None) -> Sums:
 
 
 def of_scores(cases: Cases, mask: Mask, name: str, cut: int) -> Together:
-    """Statistics of one cut's score, after its name in `grades.CUTS`: AUROC, precision, rates, Brier of referable."""
+    """Statistics of one cut's score, after its name in `grades.CUTS`: AUROC, precision, rates.
+
+    Of referable disease, whose score decides, also the Brier score.
+    """
     positive, scores = cases.reference[mask] >= cut, cases.score(name)[mask]
     ranking = of_ranking(positive, scores, name)
     if cut != REFERABLE:

@@ -15,9 +15,7 @@ from fundoscope.photo.quality import Quality
 from fundoscope.photo.recipe import Placement
 from fundoscope.runtime.tasks.dr_grade import GradeAnswer
 from fundoscope.runtime.tasks.task import Answer, Cell
-
-STORED_DIGITS = 6
-"""Decimals of every fraction in a table: below them computers differ."""
+from fundoscope.tables.columns import STORED_DIGITS
 
 FELLOW_WORDS: Final = {
     "used": "",

@@ -29,6 +29,9 @@ class Column:
 
 
 _GRADE = tuple(range(GRADES))
+STORED_DIGITS: Final = 6
+"""Decimals of every fraction in a table that is written: below them computers differ."""
+
 _STATUS = ("graded", "ungradable", "unreadable")
 _SHARED: Final[dict[str, Column]] = {
     "image": Column(note="path of the photograph, relative to the table; never blank, never twice"),

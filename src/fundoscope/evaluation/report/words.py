@@ -72,6 +72,9 @@ ROWS: Final = {
     "referable_brier_reliability": "  its reliability (0 is calibrated)",
     "referable_brier_resolution": "  its resolution (more is better)",
     "referable_brier_uncertainty": "  its uncertainty (of the photographs)",
+    "referable_calibration_in_the_large": "P(referable), mean less observed share (0 is calibrated)",
+    "referable_calibration_slope": "calibration slope of P(referable) (1 is calibrated)",
+    "referable_calibration_error": "calibration error of P(referable) (ECE)",
     "decision_sensitivity": "sensitivity of the decision, referable",
     "decision_specificity": "specificity of the decision, referable",
     **{
