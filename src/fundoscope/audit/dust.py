@@ -71,8 +71,8 @@ def _cameras(frame: pd.DataFrame, paths: Sequence[Path]) -> dict[str, list[Shot]
 
 def _words(camera: str, dust: DustMap) -> str:
     deepest = sorted(dust.specks, key=lambda speck: -abs(speck.depth))[:NAMED]
-    places = ", ".join(f"{speck.row * dust.height:.0f}, {speck.column * dust.width:.0f}" for speck in deepest)
-    more = ", ..." if len(dust.specks) > NAMED else ""
+    places = "; ".join(f"{speck.row * dust.height:.0f}, {speck.column * dust.width:.0f}" for speck in deepest)
+    more = "; ..." if len(dust.specks) > NAMED else ""
     count = f"{len(dust.specks)} fixed spot{'' if len(dust.specks) == 1 else 's'}"
     return (
         f"{camera}: {count} at one place of the frame in {dust.photographs} photographs of {dust.width} x "

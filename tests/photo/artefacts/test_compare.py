@@ -39,6 +39,12 @@ def test_a_speck_that_was_cleaned_off_and_one_that_came_are_named(dusty, dust, l
     assert [round(speck.row, 1) for speck in change.come] == [0.4]
 
 
+def test_a_speck_of_which_little_is_left_is_gone(dusty, dust, later):
+    change = compare_dust(dust_map_of(dusty), later([replace(dust[0], depth=0.05), *dust[1:]]))
+
+    assert [round(speck.row, 2) for speck in change.gone] == [0.35]
+
+
 def test_a_new_speck_too_faint_to_have_been_found_before_does_not_count(dusty, later, dust, monkeypatch):
     monkeypatch.setattr("fundoscope.photo.artefacts.compare.COME_DEPTH", 0.5)
 

@@ -114,8 +114,8 @@ def _change_words(change: DustChange) -> str:
     parts = []
     for verb, specks in (("come", change.come), ("gone", change.gone)):
         if specks:
-            places = ", ".join(_place_words(speck, change.now) for speck in specks[:NAMED])
-            more = ", ..." if len(specks) > NAMED else ""
+            places = "; ".join(_place_words(speck, change.now) for speck in specks[:NAMED])
+            more = "; ..." if len(specks) > NAMED else ""
             count = f"{len(specks)} speck{'s have' if len(specks) != 1 else ' has'}"
             parts.append(f"{count} {verb} (row, column in px: {places}{more})")
     return " and ".join(parts)
