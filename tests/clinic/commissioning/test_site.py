@@ -118,6 +118,7 @@ def test_a_map_is_made_once_and_never_written_over(tmp_path, dusty_photographs, 
     again = dust_of_site(tmp_path, no_more, dust_map.seal, threads=1)
     assert again.agrees
     assert len(again.sentences) == 1
+    assert "was kept; name another folder" in dust_of_site(tmp_path, no_more, None, threads=1).sentences[1]
 
 
 def test_why_no_map_was_made_is_said_and_costs_nothing_else(tmp_path, dusty_photographs):

@@ -139,6 +139,17 @@ def test_features_of_another_camera_are_seen_and_features_of_the_same_are_not(rn
     )
 
 
+def test_photographs_that_were_retouched_otherwise_are_of_another_system(rng):
+    before, alike = (site(rng, name="then.csv", dim=0.0, dust_map=seal) for seal in (None, "a" * 64))
+    now = site(rng, dim=0.0, dust_map="a" * 64)
+
+    (reason,) = watched(before, now)["reasons"]
+    assert reason.startswith(
+        f"Photographs were retouched by the dust map {'a' * 12}, those of the reference by no dust"
+    )
+    assert watched(alike, now)["reasons"] == []
+
+
 def test_another_release_and_another_threshold_are_named(rng):
     before = site(rng, name="then.csv", dim=0.0, release="ours@1")
     now = site(rng, dim=0.0, release="theirs@2")

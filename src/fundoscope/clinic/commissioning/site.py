@@ -169,7 +169,8 @@ def dust_of_site(
         said = "No dust map was made: give --report the site's folder." if used is None else ""
         return SiteDust(None, used, (said,) if said else ())
     path = folder / DUST_MAP
-    if path.is_file():
+    kept = path.is_file()
+    if kept:
         dust = read_dust_map(path)
     elif used is not None:
         raise BadRequest(
@@ -187,11 +188,13 @@ def dust_of_site(
             f"{path}: expected the dust map that the predictions were made with ({used[:SHOWN]}), got another "
             f"({dust.seal[:SHOWN]}). Give --report the folder that grade --site was given, or grade again."
         )
-    return SiteDust(dust, used, tuple(_said(dust, used, folder)))
+    return SiteDust(dust, used, tuple(_said(dust, used, folder, kept=kept)))
 
 
-def _said(dust: DustMap, used: str | None, folder: Path) -> Iterator[str]:
+def _said(dust: DustMap, used: str | None, folder: Path, *, kept: bool) -> Iterator[str]:
     yield f"Dust map {dust.seal[:SHOWN]}: {dust_words(dust)}"
+    if kept and used is None:
+        yield f"It was in {folder} already and was kept; name another folder for a new one."
     if used is None and dust.specks:
         yield (
             "These predictions were made without it, and the protocol is of them. To have the specks retouched, grade "

@@ -19,7 +19,9 @@ from fundoscope.tables.patients import texts
 NAMED: Final = 5
 """Specks whose places a sentence names."""
 
-AGAIN: Final = "Clean the sensor, and commission again: a map of other dust retouches where there is none."
+AGAIN: Final = (
+    "Clean the sensor, and commission again, into a new folder: a map of other dust retouches where there is none."
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,12 @@ def system_changed(
         )
     if releases and None in texts(now.rows, "release"):
         yield f"Some rows of {now.path.name} do not say which release answered: the protocol is of {_named(expected)}."
+    before, after = (set(texts(window.rows, "dust_map")) - {None} for window in (reference, now))
+    if before != after:
+        yield (
+            f"Photographs were retouched by {_maps(after)}, those of the reference by {_maps(before)}: scores with and "
+            "without, or of other maps, are of different systems. Grade both alike (grade --site)."
+        )
     if now.fixed is not None:
         return
     if protocol is not None:
@@ -43,6 +49,10 @@ def system_changed(
         return
     if low > then_high + STORED or then_low > high + STORED:
         yield f"The threshold was changed: it lay {_between(then_low, then_high)} and lies {_between(low, high)} now."
+
+
+def _maps(seals: AbstractSet[str | None]) -> str:
+    return f"the dust map {', '.join(sorted(str(seal)[:12] for seal in seals))}" if seals else "no dust map"
 
 
 def _folded(window: Window) -> bool:
