@@ -14,6 +14,7 @@ from fundoscope.evaluation.cases import Cases, cases_of
 from fundoscope.evaluation.curves import CurveSet, compute_curves
 from fundoscope.evaluation.flow import Step, flow, to_dict
 from fundoscope.evaluation.mistakes import Mistakes, mistakes
+from fundoscope.evaluation.patients.figures import PatientFigures, patient_figures
 from fundoscope.evaluation.presets import Paper, preset_table
 from fundoscope.evaluation.subgroups import RULE, Subgroups, subgroups
 from fundoscope.evaluation.summary import Summary, summarise
@@ -67,6 +68,8 @@ class Evaluation:
     """None where they were not asked for."""
     abstention: tuple[Abstention, ...]
     """Empty without probabilities, or where no curves were asked for."""
+    patients: PatientFigures | None
+    """By patient, the worst eye of each; None where no photograph names its patient."""
     paper: Paper | None
     """The table of the preset, where one was asked for."""
     version: str = __version__
@@ -84,6 +87,7 @@ class Evaluation:
             "subgroups_rule": RULE,
             "errors": self.mistakes.to_dict(),
             "flow": to_dict(self.flow),
+            "patient_level": None if self.patients is None else without_nan(self.patients.to_dict()),
         }
         if self.curves is not None:
             record["curves"] = self.curves.to_dict()
@@ -137,6 +141,7 @@ def evaluate_pair(pair: Pair, options: EvaluationOptions) -> Evaluation:
         flow=flow(pair.chosen, cases, **selection),
         curves=compute_curves(cases, counted, **resampling) if options.with_curves else None,
         abstention=tuple(_abstention(cases, counted)) if options.with_curves else (),
+        patients=patient_figures(cases.matched, method=options.method, **resampling),
         paper=None if options.preset is None else preset_table(options.preset, summary, cases),
     )
 

@@ -51,6 +51,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
         answers.print("By source, camera, sex and the like: --subgroups, --by COLUMN, or --report.", style="dim")
     _print_lines(words.other_interval_lines(summary))
     _print_lines(words.decision_lines(summary))
+    _print_lines(words.patient_lines(evaluation.patients))
     _print_basis(summary)
 
 

@@ -97,6 +97,7 @@ def write_page_of(evaluation: Evaluation, folder: Path | str, *, figures: Mappin
             words.interval_line(summary),
             *words.other_interval_lines(summary),
             *words.decision_lines(summary),
+            *words.patient_lines(evaluation.patients),
         ],
     }
     return write_page(Path(folder) / PAGE, environment(".html").get_template("evaluation.html.jinja"), **shown)

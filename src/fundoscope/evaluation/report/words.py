@@ -9,6 +9,7 @@ from typing import Any, Final
 from fundoscope import pages
 from fundoscope.evaluation.evaluate import Evaluation
 from fundoscope.evaluation.mistakes import Mistakes
+from fundoscope.evaluation.patients.figures import PatientFigures
 from fundoscope.evaluation.statistics.interval import FEW_PATIENTS, Interval
 from fundoscope.evaluation.statistics.reliability import BINS
 from fundoscope.evaluation.summary import Summary
@@ -244,6 +245,42 @@ def decision_lines(summary: Summary) -> list[str]:
         + "; ".join(f"{decision} {count}" for decision, count in counts.items() if count)
         for side, counts in summary.decisions.items()
         if any(count for decision, count in counts.items() if decision != "none")
+    ]
+
+
+PATIENT_RATES: Final = {
+    "": "cannot grade as refer",
+    "_graded": "patients without an answer left out",
+    "_or_dme": "referable or DME, cannot grade as refer",
+}
+"""Suffixes of the rates in `PatientFigures.intervals`, and what is counted."""
+
+
+def patient_lines(figures: PatientFigures | None) -> list[str]:
+    """Report the figures of patients; empty where no photograph names its patient."""
+    if figures is None:
+        return []
+    counts, intervals = figures.counts, figures.intervals
+    lines = [
+        f"Patients, by the worst eye: {counts['patients']}, {counts['referable']} referable; "
+        f"{counts['without_reference']} left out, as an eye has no reference grade and no other is referable; "
+        f"{counts['ungraded_eye']} with an eye that was not graded; {counts['one_eye']} with one eye only, or an eye "
+        "that is not known."
+    ]
+    lines += [
+        f"Patients, decision ({words}): sensitivity {interval_words(intervals[f'sensitivity{suffix}'])}, specificity "
+        f"{interval_words(intervals[f'specificity{suffix}'])}."
+        for suffix, words in PATIENT_RATES.items()
+        if f"sensitivity{suffix}" in intervals
+    ]
+    whole = {"referable_auroc": "AUROC, referable", "quadratic_kappa": "quadratic kappa"}
+    named = [f"{words} {interval_words(intervals[name])}" for name, words in whole.items() if name in intervals]
+    lines += [f"Patients all of whose eyes were graded: {'; '.join(named)}."] if named else []
+    return lines + [
+        f"Decisions, patients, {side.replace('_', ' ')}: "
+        + "; ".join(f"{decision} {count}" for decision, count in of_side.items() if count)
+        for side, of_side in figures.decisions.items()
+        if any(of_side.values())
     ]
 
 
