@@ -15,7 +15,7 @@ from fundoscope.photo.artefacts.dust_map import DustMap
 from fundoscope.photo.artefacts.make import FEWEST, Shot, TooMuchDust, make_dust_map
 from fundoscope.tables.patients import texts
 
-LOOKED_AT: Final = 60
+LOOKED_AT: Final = 40
 """Photographs of each camera that are looked at: enough for what shows in single photographs."""
 
 NAMED: Final = 5

@@ -95,6 +95,8 @@ def find_specks(stack: Stack, windows: Sequence[Photographs]) -> list[FoundSpeck
         Specks from top to bottom.
     """
     candidates = specks_of_mean(trimmed_mean(stack))
+    if not candidates:
+        return []
     # Every other photograph: halves of the same time that share no photograph.
     halves = [_outstanding(trimmed_mean(stack[start::2])).above for start in (0, 1)]
     spans = [_outstanding(trimmed_mean(stack[window])).above for window in windows]

@@ -85,17 +85,17 @@ def trimmed_mean(stack: Stack) -> MeanPlane:
     photographs, height, width = stack.shape
     mean = np.full((height, width), np.nan, np.float32)
     for top in range(0, height, BAND_ROWS):
-        # (rows, columns, photograph): sorting is fastest along what is contiguous; what is unseen comes first
-        band = np.sort(np.ascontiguousarray(np.moveaxis(stack[:, top : top + BAND_ROWS], 0, 2)), axis=2)
+        band = np.moveaxis(stack[:, top : top + BAND_ROWS], 0, 2)  # (rows, columns, photograph)
         seen = (band > UNSEEN).sum(axis=2)
-        trimmed = (seen * TRIMMED).astype(np.intp)
-        first, last = photographs - seen + trimmed, photographs - trimmed
-        at = np.arange(photographs)
-        kept = (at >= first[..., None]) & (at < last[..., None])
-        total = np.einsum("rcp,rcp->rc", band.astype(np.float32), kept.astype(np.float32))
-        values = total / np.maximum(last - first, 1) / STEPS
-        values[seen < max(1, SEEN * photographs)] = np.nan
-        mean[top : top + BAND_ROWS] = values
+        shown = seen >= max(1, SEEN * photographs)
+        # (place, photograph): sorting is fastest along what is contiguous; what is unseen comes first
+        values, counts = np.sort(np.ascontiguousarray(band[shown]), axis=1), seen[shown]
+        trimmed = (counts * TRIMMED).astype(np.intp)
+        total = np.empty(len(values), np.int64)
+        for count in np.unique(counts):
+            chosen, cut = counts == count, int(count * TRIMMED)
+            total[chosen] = values[chosen, photographs - count + cut : photographs - cut].sum(axis=1, dtype=np.int64)
+        mean[top : top + BAND_ROWS][shown] = total / (counts - 2 * trimmed) / STEPS
     return mean
 
 
