@@ -84,7 +84,7 @@ def test_nothing_that_exists_is_written_over(stress, tiny_release, manifest, tmp
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "stress.json").write_text("mine")
 
-    status, _, err = stress(tiny_release, manifest, "--out", tmp_path / "out", *MILD)
+    status, _, err = stress(tiny_release, manifest, "--out", tmp_path / "out", *ONE)
 
     assert status == 2
     assert "stress.json: expected a name that is free, got a file that exists" in err
@@ -102,19 +102,19 @@ def test_an_interrupted_run_goes_on_where_it_stopped(stress, tiny_release, manif
         kept(part, entry)
 
     monkeypatch.setattr(PartFile, "append", interrupted)
-    status, _, err = stress(tiny_release, manifest, "--out", tmp_path / "out", *MILD)
+    status, _, err = stress(tiny_release, manifest, "--out", tmp_path / "out", *ONE)
     assert status == 130
     assert "give the same command to go on" in err
     more: list[str] = []
     monkeypatch.setattr(PartFile, "append", lambda part, entry: (more.append(entry["row"]["image"]), kept(part, entry)))
-    status, _, err = stress(tiny_release, manifest, "--out", tmp_path / "out", *MILD)
+    status, _, err = stress(tiny_release, manifest, "--out", tmp_path / "out", *ONE)
     monkeypatch.undo()
 
     assert status == 0, err
     assert len(done) == 5
     assert len(more) == 19
     assert not set(done) & set(more)
-    stress(tiny_release, manifest, "--out", tmp_path / "whole", *MILD)
+    stress(tiny_release, manifest, "--out", tmp_path / "whole", *ONE)
     assert (tmp_path / "out" / "stress.csv").read_bytes() == (tmp_path / "whole" / "stress.csv").read_bytes()
 
 
@@ -159,7 +159,7 @@ def test_a_copy_carries_the_figures_and_says_what_it_learnt_from(stress, write_t
     learnt = [sha256_of(manifest.parent / f"{number:02}.png") for number in (3, 4, 5)]
     release = write_tiny_release(tmp_path / "release", training={"backbone": "tiny", "training_sha256": learnt})
 
-    status, _, err = stress(release, manifest, "--copy", tmp_path / "copy", *MILD)
+    status, _, err = stress(release, manifest, "--copy", tmp_path / "copy", *ONE)
 
     assert status == 0, err
     assert "Warning: graded by the release, which learnt from 3 of these photographs: the figures flatter it" in err
@@ -175,7 +175,7 @@ def test_a_copy_is_not_written_over_what_is_there(stress, tiny_release, manifest
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy" / "letter.txt").write_text("dear")
 
-    status, _, err = stress(tiny_release, manifest, "--copy", tmp_path / "copy", *MILD)
+    status, _, err = stress(tiny_release, manifest, "--copy", tmp_path / "copy", *ONE)
 
     assert status == 2
     assert "copy: expected a new or empty folder for the copy, got one in use" in err
