@@ -72,6 +72,14 @@ def test_a_real_photograph_that_was_gradable_is_so_in_any_light(shared_data, lig
     assert [find_field(photo).radius for photo in lit] == pytest.approx(fields, rel=0.02)
 
 
+@pytest.mark.parametrize("name", ["IDRiD_train_089", "IDRiD_train_163"])
+@pytest.mark.parametrize("light", list(LIGHTS)[:6])
+def test_the_two_photographs_whose_lines_or_edges_are_nearest_the_limits_stay_gradable(shared_data, name, light):
+    photo = np.asarray(Image.open(shared_data / "idrid" / "images" / f"{name}.jpg"))
+
+    assert verdict(LIGHTS[light](photo)).gradable
+
+
 @pytest.mark.parametrize("cut", ["middle", "left", "top"])
 @pytest.mark.parametrize("ratio", [0.95, 1.6])
 def test_a_retina_that_the_frame_cuts_is_found_in_yellow_light_too(shared_data, cut, ratio):

@@ -41,6 +41,11 @@ SPARSE: Final = 2.8
 LONG: Final = 0.17
 """Least extent of the longest dark ridge, as a share of the field's width."""
 
+SURE_BLOOD: Final = 0.4
+SURELY_LONG: Final = 0.13
+"""Strength in red from which lines are surely blood, and the least extent of the longest one then: where the retina is
+pale or clouded, ridges break."""
+
 PARALLEL: Final = 0.85
 """Share of strong lines within 45 degrees from which they are grain, of wood or of a screen."""
 
@@ -83,7 +88,8 @@ class Lines:
     @property
     def are_vessels(self) -> bool:
         """Whether they look like vessels rather than a texture."""
-        strong = self.coherent >= COHERENT and self.sparse >= SPARSE and self.long >= LONG
+        least = SURELY_LONG if self.red < SURE_BLOOD else LONG
+        strong = self.coherent >= COHERENT and self.sparse >= SPARSE and self.long >= least
         blood = self.red < BLOOD and self.parallel < PARALLEL
         return strong and blood and not (self.radial >= RADIAL and self.middle < PUPIL)
 

@@ -20,6 +20,9 @@ LEAST_RED: Final = 0.75
 MOST_BLUE: Final = 1.05
 """Most blue of a retina under any light, as a share of its red."""
 
+SURELY_TYPICAL: Final = 1.4
+"""Red as a share of green from which a retina's light is the usual one; 1.56 and more on IDRiD's photographs."""
+
 ALL: Final = 0.9
 """Share of the pixels that must have a retina's colours where the field covers the frame."""
 
@@ -70,11 +73,11 @@ def missing_colour(small: SmallPhoto, inside: Mask) -> str:
 
 def as_typical(small: SmallPhoto, inside: Mask) -> SmallPhoto:
     """Return a picture in a light in which the retina inside has typical colours; as it is if it has them already."""
-    if is_typical(small, inside):
-        return small
     red, green, blue, _ = cv2.mean(small, mask=inside.astype(np.uint8))
+    if is_typical(small, inside) and red > SURELY_TYPICAL * green:
+        return small
     # Red stays; green and blue become the shares of it that they are on most retinas.
-    gains = np.array([1.0, min(1.0, 0.6 * red / max(green, 1.0)), min(1.0, 0.3 * red / max(blue, 1.0))])
+    gains = np.array([1.0, min(1.0, 0.45 * red / max(green, 1.0)), min(1.0, 0.2 * red / max(blue, 1.0))])
     return np.asarray(np.rint(small * gains), np.uint8)
 
 
