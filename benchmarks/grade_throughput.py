@@ -2,12 +2,13 @@
 
     python benchmarks/grade_throughput.py [--count 40] [--repeats 5] [--release FOLDER]
 
-Plain: one process, one photograph after another, Pillow full decode, the same field-of-view, quality and preparation
-functions on the full photograph, torch fp32 eager on 2 threads, Grad-CAM by hooks with a full backward.
+Plain: one process, one photograph after another, Pillow full decode, the same gradability (field of view, one retina,
+quality, vessels) and preparation on the full photograph, as many networks as the release averages, torch fp32 eager on
+2 threads, Grad-CAM by hooks with a full backward.
 Two workers: the plain job in two processes of one thread each.
 The runs are interleaved in turning order; what counts is the median of the ratios within a round. Also printed: the
 share of each stage on one core, the machine left alone otherwise, and what the heatmap adds to a forward pass in
-onnxruntime. The plain network has the release's architecture with random weights, which take the same time.
+onnxruntime. The plain networks have the release's architecture with random weights, which take the same time.
 """
 
 from __future__ import annotations
@@ -29,8 +30,7 @@ import onnx
 import torch
 from PIL import Image
 
-from fundoscope.photo.fov import find_field
-from fundoscope.photo.quality import judge, measure_quality
+from fundoscope.photo.gradability import assess_gradability
 from fundoscope.photo.read import read_photo
 from fundoscope.photo.recipe import normalise, prepare
 from fundoscope.runtime.grader import Grader
@@ -51,36 +51,41 @@ class PlainGrader:
         import timm
 
         self.opened = opened
-        network = opened.release.training.get("experiment", {}).get("network", {})
-        self.mirrored = bool(network.get("flip_average", False))
-        self.network = timm.create_model(backbone, pad_type="same", num_classes=5).eval()
-        self.activation: torch.Tensor | None = None
-        self.network.bn2.register_forward_hook(self._remember)
+        settings = opened.release.training.get("experiment", {}).get("network", {})
+        self.mirrored = bool(settings.get("flip_average", False))
+        count = max(1, len(opened.release.training.get("networks", ())))
+        self.networks = [timm.create_model(backbone, pad_type="same", num_classes=5).eval() for _ in range(count)]
+        self.activations: list[torch.Tensor] = []
+        for network in self.networks:
+            network.bn2.register_forward_hook(self._remember)
 
     def _remember(self, _module: torch.nn.Module, _inputs: Any, output: torch.Tensor) -> None:
         output.retain_grad()
-        self.activation = output
+        self.activations.append(output)
 
     def grade(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
         """Logits and heatmap of one photograph."""
         with Image.open(path) as picture:
             pixels = np.asarray(picture.convert("RGB"))
-        field = find_field(pixels)
-        judge(measure_quality(pixels, field), self.opened.gate)
+        field = assess_gradability(pixels, self.opened.gate).field
         prepared = prepare(pixels, self.opened.recipe, field=field)
         batch = torch.from_numpy(normalise(prepared.canvas[None], self.opened.recipe))
         if self.mirrored:
             batch = torch.cat([batch, batch.flip(-1)])
-        self.network.zero_grad()
-        logits = self.network(batch).mean(dim=0)
+        self.activations.clear()
+        logits = torch.stack([network(batch) for network in self.networks]).mean(dim=0).mean(dim=0)
+        for network in self.networks:
+            network.zero_grad()
         logits[logits.argmax()].backward()
-        activation = self.activation
-        assert activation is not None
-        assert activation.grad is not None
-        weights = activation.grad.mean(dim=(2, 3), keepdim=True)
-        maps = torch.relu((weights * activation).sum(dim=1)).detach()
+        maps = sum(self._map(activation) for activation in self.activations) / len(self.activations)
         heatmap = (maps[0] + maps[1].flip(-1)) / 2 if self.mirrored else maps[0]
         return logits.detach().numpy(), heatmap.numpy()
+
+    @staticmethod
+    def _map(activation: torch.Tensor) -> torch.Tensor:
+        assert activation.grad is not None
+        weights = activation.grad.mean(dim=(2, 3), keepdim=True)
+        return torch.relu((weights * activation).sum(dim=1)).detach()
 
 
 _worker: PlainGrader | None = None
@@ -167,7 +172,7 @@ def compare(release: Path, opened: OpenRelease, backbone: str, paths: list[Path]
 def print_stages(opened: OpenRelease, paths: Sequence[Path], repeats: int = 5) -> None:
     """Where the time of one photograph goes, on one core."""
     grader = Grader.open(opened.path, threads=1)
-    names = ("read and decode", "field", "quality", "prepare", "network", "whole")
+    names = ("read and decode", "gradability", "prepare", "network", "whole")
     samples: dict[str, list[float]] = {name: [] for name in names}
     for path in list(paths) * repeats:
         marks = [time.perf_counter()]
@@ -177,9 +182,7 @@ def print_stages(opened: OpenRelease, paths: Sequence[Path], repeats: int = 5) -
 
         pixels = read_photo(path, target_px=opened.recipe.decode_px).pixels
         mark()
-        field = find_field(pixels)
-        mark()
-        judge(measure_quality(pixels, field), opened.gate)
+        field = assess_gradability(pixels, opened.gate).field
         mark()
         prepared = prepare(pixels, opened.recipe, field=field)
         mark()
