@@ -15,6 +15,7 @@ from fundoscope.evaluation.curves import CurveSet, compute_curves
 from fundoscope.evaluation.flow import Step, flow, to_dict
 from fundoscope.evaluation.mistakes import Mistakes, mistakes
 from fundoscope.evaluation.patients.figures import PatientFigures, patient_figures
+from fundoscope.evaluation.patients.outcomes import with_unanswered
 from fundoscope.evaluation.presets import Paper, preset_table
 from fundoscope.evaluation.subgroups import RULE, Subgroups, subgroups
 from fundoscope.evaluation.summary import Summary, summarise
@@ -141,7 +142,7 @@ def evaluate_pair(pair: Pair, options: EvaluationOptions) -> Evaluation:
         flow=flow(pair.chosen, cases, **selection),
         curves=compute_curves(cases, counted, **resampling) if options.with_curves else None,
         abstention=tuple(_abstention(cases, counted)) if options.with_curves else (),
-        patients=patient_figures(cases.matched, method=options.method, **resampling),
+        patients=patient_figures(with_unanswered(cases.matched, pair.chosen), method=options.method, **resampling),
         paper=None if options.preset is None else preset_table(options.preset, summary, cases),
     )
 

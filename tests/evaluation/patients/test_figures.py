@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from tests.evaluation.test_summary import evaluation_of
 
 from fundoscope.evaluation.patients.figures import patient_figures
-from fundoscope.evaluation.patients.outcomes import UNKNOWN, outcomes_of
+from fundoscope.evaluation.patients.outcomes import UNKNOWN, outcomes_of, with_unanswered
 from fundoscope.evaluation.report.words import patient_lines
 
 
@@ -148,3 +148,26 @@ def test_an_evaluation_reports_patients_in_its_record_and_in_sentences():
     assert first.startswith("Patients, by the worst eye: 7, 4 referable; 1 left out")
     assert any("cannot grade as refer): sensitivity 0.750" in line for line in others)
     assert any("refer 1; cannot grade, refer 1; cannot grade 1; rescreen 1" in line for line in others)
+
+
+def test_an_eye_without_a_prediction_is_not_graded_and_keeps_its_reference():
+    listed = photographs(
+        ("half predicted", "left", 0, 0.1, "graded", "rescreen"),
+        ("half predicted", "right", 3, 0.9, "graded", "refer"),
+        ("not predicted", "left", 2, 0.9, "graded", "refer"),
+        (None, "left", 4, 0.9, "graded", "refer"),
+    )
+    chosen = listed[["image", "patient", "eye", "grade"]]
+    for matched in (listed.iloc[:1], listed.iloc[:1].drop(columns=["status", "decision"])):
+        outcomes = outcomes_of(with_unanswered(matched, chosen))
+
+        assert outcomes.reference.tolist() == [3]
+        assert outcomes.decision == ("cannot grade",)
+        assert outcomes.ungraded_eye.tolist() == [True]
+        assert outcomes.answered.tolist() == [-1]
+        assert np.isnan(outcomes.scores).tolist() == [True]
+    pd.testing.assert_frame_equal(with_unanswered(listed, chosen), listed)
+    figures = evaluation_of(listed.iloc[:1], listed=listed).patients
+    assert figures is not None
+    assert figures.counts["ungraded_eye"] == 1
+    assert figures.decisions["referable"]["cannot grade"] == 1

@@ -48,7 +48,8 @@ def patient_figures(
     """Measure decisions, grades and scores by patient; None where no photograph names its patient.
 
     Args:
-        matched: `Cases.matched`: photographs with a prediction, reference grade or not.
+        matched: Photographs with a prediction, reference grade or not, and the others of their patients
+            (`outcomes.with_unanswered`).
         resamples: Bootstrap resamples of patients.
         seed: Seed of the resamples.
         level: Confidence level of the intervals.

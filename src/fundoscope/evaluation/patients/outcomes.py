@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from fundoscope.decide.referral import decide_eye, decide_patient
-from fundoscope.evaluation.cases import GRADED, Cases, cases_of
+from fundoscope.evaluation.cases import GRADED, UNREADABLE, Cases, cases_of
 from fundoscope.grades import (
     CANNOT_GRADE,
     CANNOT_GRADE_REFER,
@@ -22,7 +22,8 @@ from fundoscope.grades import (
     REFERABLE,
     RESCREEN,
 )
-from fundoscope.tables.patients import texts
+from fundoscope.tables.joining import WHO_AND_WHAT
+from fundoscope.tables.patients import patient_keys, texts
 
 UNKNOWN = -1
 """The reference of a patient of whom it is not known: an eye without one, and no eye that is known to be referable."""
@@ -50,13 +51,33 @@ class Outcomes:
     """Whether there is an eye without a reference grade."""
 
 
+def with_unanswered(matched: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """Add the photographs without a prediction of patients who have one: an eye that nobody answered is not healthy.
+
+    Args:
+        matched: `Cases.matched`.
+        chosen: Rows of the manifest that are meant (`tables.pair.Reference.chosen`).
+
+    Returns:
+        The rows of both, those added with the status unreadable and without an answer. Patients without any prediction
+        stay out.
+    """
+    patients = {key for key in patient_keys(matched) if key[0] == "patient"}
+    missing = chosen[~chosen["image"].isin(matched["image"])]
+    missing = missing[[key in patients for key in patient_keys(missing)]]
+    if missing.empty:
+        return matched
+    columns = [name for name in (*WHO_AND_WHAT, "grade", "dme") if name in missing]
+    return pd.concat([matched, missing[columns].assign(status=UNREADABLE)], ignore_index=True)
+
+
 def outcomes_of(matched: pd.DataFrame) -> Outcomes | None:
     """Gather matched photographs into patients; None where no photograph names its patient.
 
     Photographs without a patient's name are left out: nobody knows whose fellow eye is missing.
 
     Args:
-        matched: `Cases.matched`.
+        matched: `Cases.matched`, best `with_unanswered`.
     """
     named = matched[np.array([name is not None for name in texts(matched, "patient")], dtype=bool)]
     if named.empty or "grade" not in named:

@@ -264,8 +264,8 @@ def patient_lines(figures: PatientFigures | None) -> list[str]:
     lines = [
         f"Patients, by the worst eye: {counts['patients']}, {counts['referable']} referable; "
         f"{counts['without_reference']} left out, as an eye has no reference grade and no other is referable; "
-        f"{counts['ungraded_eye']} with an eye that was not graded; {counts['one_eye']} with one eye only, or an eye "
-        "that is not known."
+        f"{counts['ungraded_eye']} with an eye that was not graded or has no prediction; {counts['one_eye']} with one "
+        "eye only, or an eye that is not known."
     ]
     lines += [
         f"Patients, decision ({words}): sensitivity {interval_words(intervals[f'sensitivity{suffix}'])}, specificity "
