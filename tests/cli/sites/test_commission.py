@@ -13,6 +13,8 @@ from PIL import Image
 from fundoscope.decide.heads import exceedance, probabilities
 from fundoscope.decide.referral import SCORE_TOLERANCE
 from fundoscope.painting import RetinaSpec, paint_retina
+from fundoscope.photo.artefacts.make import Shot, make_dust_map
+from fundoscope.runtime.copies import copy_release
 from fundoscope.runtime.release import open_release
 from fundoscope.tables import write_table
 
@@ -274,6 +276,32 @@ def test_a_site_is_mapped_graded_again_and_commissioned_with_its_dust_map(
     assert list(second["raw0"]) == list(third["raw0"])
     assert set(third["dust_map"]) == {seal}
     assert third["release"].iloc[0] == open_release(tmp_path / "copy").name
+
+    _, _, said = run(retinas[0], "--release", tmp_path / "copy", verb="grade")
+    assert "these are not: what it guarantees does not hold for them" in said
+    graded_by_copy = (tmp_path / "3.csv", folder / "site.csv", "--sensitivity", 0.5, "--release", tmp_path / "copy")
+    status, _, said = run(*graded_by_copy, "--report", tmp_path / "copy")
+    assert (status, "copy: expected a site's folder to write into, got a release" in said) == (2, True)
+    assert open_release(tmp_path / "copy").name == third["release"].iloc[0]
+    status, _, _ = run(*graded_by_copy, "--report", tmp_path / "site2", "--out", tmp_path / "copy2")
+    assert status == 0
+    for place in ("site2", "copy2"):
+        assert json.loads((tmp_path / place / "dust_map.json").read_text())["seal"] == seal
+
+
+def test_a_copy_that_is_commissioned_anew_without_its_map_does_not_carry_it(
+    run, clinic, tiny_release, dusty_photographs, tmp_path
+):
+    predictions, manifest = clinic
+    dust = make_dust_map([Shot(path=path) for path in dusty_photographs])
+    opened = open_release(tiny_release)
+    name = copy_release(opened, tmp_path / "old", opened.release, {"dust_map.json": dust.to_json().encode()}).name
+    paths = written(tmp_path, predictions.assign(release=name), manifest)
+
+    status, _, _ = run(*paths, "--release", tmp_path / "old", "--out", tmp_path / "new", "--no-dust-map")
+
+    assert status == 0
+    assert not (tmp_path / "new" / "dust_map.json").exists()
 
 
 def test_no_map_is_made_where_none_is_wanted_and_the_copy_asks_for_the_one_in_use(run, clinic, tiny_release, tmp_path):

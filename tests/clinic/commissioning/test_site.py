@@ -92,6 +92,8 @@ def test_that_the_commissioned_threshold_is_in_the_copy_is_said(opened, dust_map
     without = replace(site, protocol=protocol_for(opened.name, dust=dust_map.seal, guaranteed=False))
     assert list(check_site(without, opened)) == []
     assert "has no protocol.json" in next(check_site(replace(site, protocol=None), opened))
+    unnamed = replace(site, protocol=protocol_for(None, dust=dust_map.seal, guaranteed=False))
+    assert "does not name its release" in next(check_site(unnamed, opened))
 
 
 def test_predictions_are_of_one_map():

@@ -107,6 +107,7 @@ def grade(
         troubles.print(printable(sentence), soft_wrap=True)
     if site is None:
         grader = Grader.open(release, threads=threads, backend=backend.value)
+        _say_of_unused_map(grader.opened)
     else:
         grader = _open_at(site, release, threads=threads, backend=backend)
     if grader.opened.release.eyes == 2 and (
@@ -126,6 +127,19 @@ def grade(
     _answer(grader, rows, written=written, as_json=as_json)
     if listing.troubles or any(row["status"] == "unreadable" for row in rows):
         raise typer.Exit(1)
+
+
+def _say_of_unused_map(opened: OpenRelease) -> None:
+    """Print that a copy was commissioned for retouched photographs, where these are not."""
+    from fundoscope.photo.artefacts.dust_map import DUST_MAP
+
+    if DUST_MAP in opened.release.files:
+        troubles.print(
+            f"Note: {opened.path} was commissioned with photographs retouched by its {DUST_MAP}, and these are not: "
+            f"what it guarantees does not hold for them. Give --site {opened.path} instead of --release.",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _open_at(folder: Path, release: Path | None, *, threads: int | None, backend: Backend) -> Grader:
@@ -188,10 +202,10 @@ def _answer(grader: Grader, rows: list[dict[str, Any]], *, written: Sequence[Pat
     if patients and len(patients) <= SHOWN_ROWS:
         answers.print(_patient_table(patients, opened.task))
     answers.print(_counted(rows, patients, opened.task))
-    seen = [row for row in rows if row["status"] == "graded"]
-    if grader.dust is not None and (spared := sum(row["dust_map"] is None for row in seen)):
+    graded = [row for row in rows if row["status"] == "graded"]
+    if grader.dust is not None and (spared := sum(row["dust_map"] is None for row in graded)):
         answers.print(
-            f"{spared} of {len(seen)} graded photographs do not fit the site's dust map and were not retouched.",
+            f"{spared} of {len(graded)} graded photographs do not fit the site's dust map and were not retouched.",
             soft_wrap=True,
         )
     for path in written:
@@ -260,8 +274,8 @@ def _counted(rows: Sequence[dict[str, Any]], patients: Sequence[PatientAnswer], 
 def _count_words(noun: str, decisions: Sequence[str], task: Task) -> str:
     counts = Counter(decisions)
     plural = "" if len(decisions) == 1 else "s"
-    told = [f"{counts[name]} {name}" for name in task.words.decisions if counts[name]]
-    listed = ("; " if any("," in words for words in told) else ", ").join(told)
+    parts = [f"{counts[name]} {name}" for name in task.words.decisions if counts[name]]
+    listed = ("; " if any("," in words for words in parts) else ", ").join(parts)
     return f"{len(decisions)} {noun}{plural}: {listed}"
 
 

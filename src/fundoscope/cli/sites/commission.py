@@ -65,13 +65,17 @@ def commission(
     from fundoscope.clinic.commissioning.commission import Terms
     from fundoscope.clinic.commissioning.from_tables import commission_tables
     from fundoscope.clinic.commissioning.protocol import commission_release, to_json, write_protocol
-    from fundoscope.clinic.commissioning.site import dust_of_site, shots_of, used_dust_map
+    from fundoscope.clinic.commissioning.site import (
+        dust_of_site,
+        map_in_release,
+        shots_of,
+        used_dust_map,
+    )
     from fundoscope.parallel import available_cores
     from fundoscope.runtime.release import open_release
     from fundoscope.tables.pair import read_pair
 
-    if out is not None and release is None:
-        raise BadRequest("--out: expected --release beside it, got none. Name the release that is to be copied.")
+    _check(release, out, report)
     opened = None if release is None else open_release(release)
     pair = read_pair(predictions, manifest, split=split)
     terms = Terms(sensitivity=sensitivity, confidence=confidence, looks=looks)
@@ -84,6 +88,7 @@ def commission(
             lambda: shots_of(pair.listed, pair.manifest),
             used,
             threads=available_cores(),
+            carried=None if opened is None else map_in_release(opened),
             progress=progress,
         )
     if report is not None:
@@ -94,7 +99,8 @@ def commission(
         if used is not None and not site.agrees:
             raise BadRequest(
                 f"--out: expected --report beside it, the site's folder with the dust map {used[:12]} that the "
-                "predictions were made with, got none. Name the folder that grade --site was given."
+                "predictions were made with, got none. Name the folder that grade --site was given or, where that was "
+                "a commissioned copy, give --release that copy."
             )
         copy = commission_release(opened, out, protocol, dust=site.dust if site.agrees else None)
     if as_json:
@@ -107,6 +113,16 @@ def commission(
         troubles.print(f"written: {out} ({copy.name})", markup=False, soft_wrap=True)
     if not protocol["guaranteed"]:
         raise typer.Exit(NOT_GUARANTEED)
+
+
+def _check(release: Path | None, out: Path | None, report: Path | None) -> None:
+    """Refuse what would be refused at the end, or would be written over, before anything is computed."""
+    from fundoscope.clinic.commissioning.site import check_site_folder
+
+    if out is not None and release is None:
+        raise BadRequest("--out: expected --release beside it, got none. Name the release that is to be copied.")
+    if report is not None:
+        check_site_folder(report)
 
 
 def _print(protocol: dict[str, Any]) -> None:

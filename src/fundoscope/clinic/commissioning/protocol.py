@@ -193,7 +193,8 @@ def commission_release(
         # First, as what belongs to the threshold in force.
         evaluation={"commissioning": figures} | earlier_figures(measured, earlier, all_of_them=False),
     )
-    return copy_release(opened, target, copy, changed)
+    # A map of an earlier commissioning must not retouch where the new protocol is of photographs as they are.
+    return copy_release(opened, target, copy, changed, without=(DUST_MAP,))
 
 
 def _figures(figures: Figures | None) -> dict[str, Any] | None:

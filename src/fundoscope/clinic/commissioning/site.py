@@ -64,18 +64,48 @@ def open_site(folder: Path) -> Site:
     """
     if folder.is_file() or (folder / DESCRIPTION).is_file():
         release = open_release(folder)
-        if DUST_MAP not in release.release.files:
+        dust = map_in_release(release)
+        if dust is None:
             raise BadRequest(_without_map(folder))
-        read = reader(folder)
-        dust = parse_dust_map(read(DUST_MAP), folder / DUST_MAP)
-        protocol = parse_protocol(read(PROTOCOL), folder / PROTOCOL) if PROTOCOL in release.release.files else None
-        return Site(folder, dust, protocol, release)
+        return Site(folder, dust, _protocol_in_release(release), release)
     if not folder.is_dir():
         raise BadRequest(f"{folder}: expected a site's folder, got nothing: there is no such folder. Check the path.")
     if not (folder / DUST_MAP).is_file():
         raise BadRequest(_without_map(folder))
     protocol = read_protocol(folder / PROTOCOL) if (folder / PROTOCOL).is_file() else None
     return Site(folder, read_dust_map(folder / DUST_MAP), protocol, None)
+
+
+def map_in_release(opened: OpenRelease) -> DustMap | None:
+    """Return the dust map in a commissioned copy of a release; None where there is none.
+
+    Raises:
+        BadRelease: If it is damaged.
+    """
+    if DUST_MAP not in opened.release.files:
+        return None
+    return parse_dust_map(reader(opened.path)(DUST_MAP), opened.path / DUST_MAP)
+
+
+def _protocol_in_release(opened: OpenRelease) -> dict[str, Any] | None:
+    if PROTOCOL not in opened.release.files:
+        return None
+    return parse_protocol(reader(opened.path)(PROTOCOL), opened.path / PROTOCOL)
+
+
+def check_site_folder(folder: Path) -> None:
+    """Refuse a folder that a site's files must not be written into.
+
+    Raises:
+        BadRequest: If it is a release, whose hashes another protocol would contradict, or no folder.
+    """
+    if (folder / DESCRIPTION).is_file():
+        raise BadRequest(
+            f"{folder}: expected a site's folder to write into, got a release, whose files are sealed. Name another "
+            "folder; the dust map of a commissioned copy is taken from --release."
+        )
+    if folder.exists() and not folder.is_dir():
+        raise BadRequest(f"{folder}: expected a site's folder to write into, got a file. Name a folder.")
 
 
 def _without_map(folder: Path) -> str:
@@ -99,15 +129,18 @@ def check_site(site: Site, opened: OpenRelease) -> Iterator[str]:
     if protocol is None:
         yield f"{site.folder} has no {PROTOCOL}: no threshold was commissioned for this site."
         return
-    own = None
-    if PROTOCOL in opened.release.files:
-        own = parse_protocol(reader(opened.path)(PROTOCOL), opened.path / PROTOCOL)
+    own = _protocol_in_release(opened)
     is_copy = own is not None and own["seal"] == protocol["seal"]
     commissioned = protocol["data"].get("release")
     if commissioned is not None and not is_copy and commissioned != opened.name:
         raise BadRequest(
             f"{site.folder}: expected a site of {opened.name}, got one that was commissioned with {commissioned}. Give "
             "--release that release or its commissioned copy, or commission again."
+        )
+    if commissioned is None and not is_copy:
+        yield (
+            f"The protocol of {site.folder} does not name its release, so that it may be of another than "
+            f"{opened.name}. Commission with --release to have it named."
         )
     used = protocol["data"].get("dust_map")
     if used != site.dust.seal:
@@ -148,6 +181,7 @@ def dust_of_site(
     used: str | None,
     *,
     threads: int,
+    carried: DustMap | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SiteDust:
     """Return the site's dust map; make it and write it into the folder where the site has none.
@@ -159,23 +193,32 @@ def dust_of_site(
         shots: Returns the site's photographs, from which a map may be made.
         used: Of `used_dust_map`.
         threads: Photographs read side by side.
+        carried: Map in the release that answered (`map_in_release`). Predictions that were made with it are of this
+            map; it is written into the folder where that has none.
         progress: As of `make_dust_map`.
 
     Raises:
-        BadRequest: If the predictions were made with a map that is not in the folder.
+        BadRequest: If the predictions were made with a map that is neither in the folder nor in the release.
         BadRelease: If the map in the folder is damaged.
     """
+    if carried is not None and carried.seal != used:
+        carried = None
     if folder is None:
+        if carried is not None:
+            return SiteDust(carried, used, (f"Dust map {carried.seal[:SHOWN]}: {dust_words(carried)}",))
         said = "No dust map was made: give --report the site's folder." if used is None else ""
         return SiteDust(None, used, (said,) if said else ())
     path = folder / DUST_MAP
     kept = path.is_file()
     if kept:
         dust = read_dust_map(path)
+    elif carried is not None:
+        dust = carried
+        write_dust_map(path, dust)
     elif used is not None:
         raise BadRequest(
             f"{folder}: expected the dust map that the predictions were made with ({used[:SHOWN]}), got no {DUST_MAP}. "
-            "Give --report the folder that grade --site was given."
+            "Give --report the folder that grade --site was given or, where that was a commissioned copy, --release it."
         )
     else:
         try:
