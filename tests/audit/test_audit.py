@@ -187,8 +187,8 @@ def test_fingerprints_are_kept_in_the_users_cache_and_where_none_can_be_written_
 ):
     def pairs(cache):
         monkeypatch.setenv("FUNDOSCOPE_CACHE", str(cache))
-        result = auditing.audit(auditing.listed(manifests), cache=None, release=None, threads=1)
-        return result.overlap.pairs
+        folder = auditing.own_cache().folder
+        return auditing.audit(auditing.listed(manifests), cache=folder, release=None, threads=1).overlap.pairs
 
     blocked = tmp_path / "a file"
     blocked.write_text("no folder")
@@ -198,6 +198,18 @@ def test_fingerprints_are_kept_in_the_users_cache_and_where_none_can_be_written_
     assert len([*(tmp_path / "user" / "audit").rglob("*.npz")]) == 7
     assert pairs(blocked / "below") == kept
     assert blocked.read_text() == "no folder"
+
+
+def test_nobody_else_can_read_the_fingerprints_and_none_are_kept_where_none_are_wanted(tmp_path, monkeypatch):
+    monkeypatch.setenv("FUNDOSCOPE_CACHE", str(tmp_path))
+    (tmp_path / "audit").mkdir(mode=0o755)
+
+    cache = auditing.own_cache()
+    assert (cache.folder, cache.kept) == (tmp_path / "audit", True)
+    assert cache.folder.stat().st_mode & 0o077 == 0
+    without = auditing.own_cache(keep=False)
+    assert not without.kept
+    assert not without.folder.is_relative_to(tmp_path)
 
 
 def test_two_eyes_exchanged_between_patients_are_found_in_both(tmp_path, save):

@@ -58,7 +58,7 @@ class Audit:
     suspects: tuple[labels.Suspect, ...]
     """Labels that out-of-fold predictions doubt, most doubtful first; empty where no predictions were given."""
     release: str | None
-    """Whose features brought candidates together."""
+    """Name of the release whose training photographs were sought."""
 
     @property
     def blocks(self) -> bool:
@@ -141,7 +141,7 @@ def listed(manifests: Sequence[Path]) -> Listing:
 def audit(
     listing: Listing,
     *,
-    cache: Path | None,
+    cache: Path,
     release: OpenRelease | None,
     predictions: Predictions | None = None,
     pretrained: Sequence[str] = (),
@@ -152,8 +152,7 @@ def audit(
 
     Args:
         listing: The manifests.
-        cache: Folder for fingerprints; an interrupted audit goes on from it. None: one in the user's cache folder or,
-            where nothing can be written there, one that is removed when the program ends.
+        cache: Folder for fingerprints; an interrupted audit goes on from it (`own_cache`).
         release: Gives the photographs it was trained on and, for more than `CORRELATED_UP_TO` photographs, features for
             the search of repeats; None: neither.
         predictions: Out-of-fold or otherwise held out, for label suspects; None: none are sought.
@@ -172,7 +171,6 @@ def audit(
     # Up to so many photographs details bring pairs together that a network's features would, and cost less.
     few = len(listing.paths) <= CORRELATED_UP_TO
     embedder = None if release is None or few else ReleaseEmbedder.open(release)
-    cache = _own_folder() if cache is None else cache
     trained = set() if release is None else set(release.release.training["training_sha256"])
     taken = take_fingerprints(listing.paths, cache, embedder=embedder, threads=threads)
     fingerprints = collected(_counted(taken, len(listing.paths), report_to("reading")), cache, embedder)
@@ -210,19 +208,34 @@ def audit(
     )
 
 
-def _own_folder() -> Path:
-    """Return a folder of the user's own in the cache folder or, where that cannot be written, a temporary one."""
-    try:
-        folder = user_cache() / "audit"
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # Fingerprints are small pictures of patients' eyes: nobody else's to read.
-        folder.mkdir(mode=0o700, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except (OSError, RuntimeError):
-        temporary = Path(tempfile.mkdtemp(prefix="fundoscope-"))
-        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-        return temporary
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """Where an audit puts its fingerprints."""
+
+    folder: Path
+    kept: bool = True
+    """Whether they are still there when the program has ended."""
+
+
+def own_cache(*, keep: bool = True) -> Cache:
+    """Return a folder in the user's cache that nobody else can read; a temporary one where that cannot be written.
+
+    Args:
+        keep: Use the user's cache; if not, always a temporary folder, which is removed when the program ends.
+    """
+    if keep:
+        try:
+            folder = user_cache() / "audit"
+            folder.mkdir(parents=True, exist_ok=True)
+            # Fingerprints are small pictures of patients' eyes. Fails on a folder of somebody else's.
+            folder.chmod(0o700)
+            with tempfile.TemporaryFile(dir=folder):
+                return Cache(folder)
+        except (OSError, RuntimeError):
+            pass
+    temporary = Path(tempfile.mkdtemp(prefix="fundoscope-"))
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return Cache(temporary, kept=False)
 
 
 def write_groups(audit: Audit) -> tuple[Path, ...]:

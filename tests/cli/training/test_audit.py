@@ -43,6 +43,20 @@ def test_it_says_what_it_found_and_nothing_blocks(folder):
     assert "Nothing blocks training." in result.output
 
 
+def test_where_pictures_of_eyes_are_kept_is_said_and_they_need_not_be(folder, monkeypatch):
+    monkeypatch.setenv("FUNDOSCOPE_CACHE", str(folder / "user"))
+    words = ["audit", str(folder / "m.csv"), "--release", "none"]
+
+    without = CliRunner().invoke(app, [*words, "--no-cache"])
+    assert "No fingerprints are kept." in without.stderr
+    assert not (folder / "user").exists()
+    kept = CliRunner().invoke(app, words)
+    assert f"are kept in {folder / 'user' / 'audit'}" in kept.stderr
+    assert "with --no-cache none are kept" in kept.stderr
+    both = run(folder, "--no-cache")
+    assert (type(both.exception), str(both.exception)[:10]) == (BadRequest, "--no-cache")
+
+
 def test_a_picture_on_two_sides_blocks(folder):
     rows = pd.read_csv(folder / "m.csv")
     rows.loc[3, "split"] = "test"

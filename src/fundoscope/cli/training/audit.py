@@ -14,7 +14,7 @@ from fundoscope.cli.console import answers, troubles
 from fundoscope.errors import BadRequest
 
 if TYPE_CHECKING:
-    from fundoscope.audit.audit import Audit
+    from fundoscope.audit.audit import Audit, Cache
     from fundoscope.runtime.release import OpenRelease
 
 STYLES = {"blocks": "bold red", "warns": "yellow", "notes": "dim"}
@@ -52,8 +52,14 @@ def audit(
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Folder for image fingerprints, where an audit continues. Default: the user's cache."),
+        typer.Option(
+            help="Folder for fingerprints, small pictures of the photographed eyes; an audit continues from it. "
+            "Default: the user's cache, where they stay until they are deleted."
+        ),
     ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Keep no fingerprints: they are removed when the audit ends.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Default: all cores.")] = None,
     replace: Annotated[
         bool,
@@ -75,7 +81,10 @@ def audit(
         raise BadRequest("--review: expected --predictions beside it, got none. Suspects are sought in predictions.")
     if held_out and predictions is None:
         raise BadRequest("--held-out: expected --predictions beside it, got none. It says what these are of.")
+    if no_cache and cache is not None:
+        raise BadRequest("--no-cache: expected it without --cache, got both. Leave one out.")
     listing = use_case.listed(manifests)
+    fingerprints = use_case.own_cache(keep=not no_cache) if cache is None else use_case.Cache(cache)
     check = partial(
         _check_destinations,
         report,
@@ -99,7 +108,7 @@ def audit(
 
             result = use_case.audit(
                 listing,
-                cache=cache,
+                cache=fingerprints.folder,
                 release=_opened(release),
                 predictions=outputs,
                 pretrained=pretrained or (),
@@ -107,7 +116,8 @@ def audit(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        troubles.print("Interrupted. Fingerprints are kept: give the same command again to go on.")
+        troubles.print("Interrupted. Give the same command again.")
+        _say_where(fingerprints)
         raise typer.Exit(130) from None
     check()  # again: what has come to lie there since is not written over either
     _write(result, report, review, write_groups=write_groups)
@@ -115,8 +125,20 @@ def audit(
         print(json.dumps(result.to_dict(), indent=2, allow_nan=False))
     else:
         _print(result)
+    _say_where(fingerprints)
     if result.blocks:
         raise typer.Exit(1)
+
+
+def _say_where(fingerprints: Cache) -> None:
+    if fingerprints.kept:
+        words = (
+            f"Fingerprints, small pictures of the photographed eyes, are kept in {fingerprints.folder}, and the next "
+            "audit continues from them. Delete the folder when it is no longer needed; with --no-cache none are kept."
+        )
+    else:
+        words = "No fingerprints are kept."
+    troubles.print(words, markup=False, soft_wrap=True)
 
 
 def _opened(release: str) -> OpenRelease | None:
