@@ -78,7 +78,7 @@ def test_a_changed_or_foreign_record_is_refused(tmp_path, change, words):
 
 
 def test_an_absent_map_is_said_to_be_absent(tmp_path):
-    with pytest.raises(BadRelease, match=r"dust_map\.json: expected a dust map, cannot read it: No such file"):
+    with pytest.raises(BadRelease, match=r"dust_map\.json: expected a dust map, got No such file"):
         read_dust_map(tmp_path / "dust_map.json")
 
 

@@ -57,11 +57,12 @@ def compare_dust(dust: DustMap, seen: Sequence[Seen], left_out: Counter[str] | N
     now = dust_map_of(seen, left_out)
     stack = np.stack([item.plane for item in in_time(seen, Counter())[0]])
     height, width = stack.shape[1:]
-    known = [
-        FoundSpeck(row=speck.row * height, column=speck.column * width, radius=speck.radius * width, depth=speck.depth)
+    longer = max(height, width)
+    mapped = [
+        FoundSpeck(row=speck.row * height, column=speck.column * width, radius=speck.radius * longer, depth=speck.depth)
         for speck in dust.specks
     ]
-    depths = depths_of(stack, known)
+    depths = depths_of(stack, mapped)
     gone = [speck for speck, depth in zip(dust.specks, depths, strict=True) if depth < GONE * abs(speck.depth)]
     come = [speck for speck in now.specks if abs(speck.depth) >= COME_DEPTH and not _is_in(dust, speck)]
     return DustChange(now, tuple(come), tuple(gone))

@@ -131,9 +131,7 @@ def read_dust_map(path: Path) -> DustMap:
     try:
         content = path.read_bytes()
     except OSError as problem:
-        raise BadRelease(
-            f"{path}: expected a dust map, cannot read it: {problem.strerror or problem}. Check the path."
-        ) from None
+        raise BadRelease(f"{path}: expected a dust map, got {problem.strerror or problem}. Check the path.") from None
     return parse_dust_map(content, path)
 
 
@@ -153,7 +151,9 @@ def parse_dust_map(content: bytes, path: Path) -> DustMap:
             raise ValueError("expected an object, got another value")
         return DustMap.from_dict(record)
     except ValueError as problem:
-        raise BadRelease(f"{path}: expected a sealed dust map, but: {problem}. Fetch it or commission again.") from None
+        raise BadRelease(
+            f"{path}: expected a sealed dust map, got another record: {problem}. Fetch it or commission again."
+        ) from None
 
 
 def write_dust_map(path: Path, dust: DustMap) -> None:
