@@ -39,7 +39,7 @@ MAP = DustMap(
 def photograph(height: int = 300, width: int = 400, *, decoded: int = 1, **known) -> Photograph:
     """A black photograph of a file of that size."""
     pixels = np.zeros((height // decoded, width // decoded, 3), np.uint8)
-    values = {"path": "a.jpg", "sha256": "1" * 64, "format": "JPEG"} | known
+    values = {"path": "a.jpg", "sha256": "1" * 64, "format": "JPEG", "camera": MAP.camera} | known
     return Photograph(pixels=pixels, width=width, height=height, **values)
 
 
@@ -98,12 +98,13 @@ def test_a_photograph_that_was_turned_has_its_specks_turned():
 
 def test_another_frame_or_camera_is_not_retouched_and_the_sentence_says_so():
     assert why_not_mapped(MAP, photograph()) is None
-    assert why_not_mapped(MAP, photograph(camera="Maker Model 1")) is None
+    assert why_not_mapped(replace(MAP, camera=None), photograph(camera="Other")) is None
     assert why_not_mapped(MAP, photograph(400, 300, orientation=8)) is None
     assert why_not_mapped(MAP, photograph(400, 300)) == (
         "Dust was not retouched: the frame is 300 x 400 px, the site's dust map is of 400 x 300 px."
     )
     assert "the camera is Other" in str(why_not_mapped(MAP, photograph(camera="Other")))
+    assert "the camera is not named in the file" in str(why_not_mapped(MAP, photograph(camera=None)))
 
 
 def test_a_deeper_speck_is_retouched_farther_and_one_that_does_not_show_hardly():

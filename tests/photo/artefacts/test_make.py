@@ -151,12 +151,22 @@ def test_photographs_of_many_sizes_are_taken_for_cropped(dusty):
 
 
 def test_photographs_of_another_frame_or_camera_are_left_out_and_counted(dusty):
-    others = [replace(dusty[0], frame=Frame(100, 80)), replace(dusty[1], shot=replace(dusty[1].shot, camera="other"))]
+    others = [replace(dusty[0], frame=Frame(100, 80)), replace(dusty[1], camera="other")]
 
     kept, left_out = make._of_one_camera([*dusty, *others])
 
     assert kept == dusty
     assert left_out == {"are not 384 x 288 px": 1, "are of another camera": 1}
+
+
+def test_cameras_that_only_the_table_tells_apart_are_refused(dusty):
+    """Of photographs to be graded nobody says which of them took them: the map of one would retouch the other's."""
+    two = [replace(item, shot=replace(item.shot, camera="AB"[at % 2])) for at, item in enumerate(dusty)]
+
+    with pytest.raises(BadRequest, match=r"got 2 cameras that the files do not tell apart \(A, B\)"):
+        make._of_one_camera(two)
+    named = [replace(item, camera=f"Model {item.shot.camera}") for item in two[:-1]]
+    assert make._of_one_camera(named)[0] == named[::2]
 
 
 def test_of_many_photographs_as_many_as_are_looked_at_are_spread_over_time():

@@ -64,7 +64,7 @@ class DustMap:
     height: int
     """Likewise."""
     camera: str | None
-    """Make and model, or the table's name for it; None where neither says."""
+    """Make and model as the files name it; None where they do not."""
     photographs: int
     """Photographs that it was made from, at most one of each eye."""
     windows: int
@@ -171,8 +171,9 @@ def why_not_mapped(dust: DustMap, photograph: Photograph) -> str | None:
     frame = Frame.of(photograph)
     if frame != dust.frame:
         return f"Dust was not retouched: the frame is {frame} px, the site's dust map is of {dust.frame} px."
-    if dust.camera is not None and photograph.camera is not None and photograph.camera != dust.camera:
-        return f"Dust was not retouched: the camera is {photograph.camera}, the site's dust map is of {dust.camera}."
+    if dust.camera is not None and photograph.camera != dust.camera:
+        camera = photograph.camera or "not named in the file"
+        return f"Dust was not retouched: the camera is {camera}, the site's dust map is of {dust.camera}."
     return None
 
 

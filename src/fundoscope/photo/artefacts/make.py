@@ -58,6 +58,7 @@ class Shot:
     eye: str | None = None
     taken: str | None = None
     camera: str | None = None
+    """The table's name for the camera."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class Seen:
 
     shot: Shot
     """With what the file says where the shot does not."""
+    camera: str | None
+    """Make and model that the file names; None where it names none."""
     sha256: str
     frame: Frame
     centre: tuple[float, float]
@@ -92,8 +95,8 @@ def make_dust_map(
         progress: Called with how many were looked at, and of how many.
 
     Raises:
-        BadRequest: If there are too few, they are not in a camera's own frame, or what is found is no better than
-            chance.
+        BadRequest: If there are too few, they are not in a camera's own frame or of cameras that cannot be told apart,
+            or what is found is no better than chance.
         TooMuchDust: If the sensor is so dirty that too much would be retouched.
     """
     return dust_map_of(*gather(shots, threads=threads, most=most, progress=progress))
@@ -111,7 +114,7 @@ def gather(
     Arguments as of `make_dust_map`.
 
     Raises:
-        BadRequest: If most have another frame than the commonest.
+        BadRequest: If most have another frame than the commonest, or are of cameras that cannot be told apart.
     """
     chosen, repeated = _one_of_each_eye(shots)
     chosen = _spread(chosen, most)
@@ -145,14 +148,14 @@ def see(photograph: Photograph, shot: Shot) -> Seen | None:
     fitted = frame.fitted(min(WORKING_PX, max(photograph.pixels.shape[:2])))
     plane = contrast_plane(photograph.pixels, field, photograph.orientation, (fitted.height, fitted.width))
     longer = max(photograph.pixels.shape[:2])
-    known = replace(
+    completed = replace(
         shot,
         patient=shot.patient or photograph.patient,
         eye=shot.eye or photograph.eye,
         taken=shot.taken or photograph.taken,
-        camera=photograph.camera or shot.camera,
     )
-    return Seen(known, photograph.sha256, frame, (field.row / longer, field.column / longer), plane)
+    centre = field.row / longer, field.column / longer
+    return Seen(completed, photograph.camera, photograph.sha256, frame, centre, plane)
 
 
 def dust_map_of(seen: Sequence[Seen], left_out: Counter[str] | None = None) -> DustMap:
@@ -173,7 +176,7 @@ def dust_map_of(seen: Sequence[Seen], left_out: Counter[str] | None = None) -> D
     return DustMap(
         width=frame.width,
         height=frame.height,
-        camera=ordered[0].shot.camera,
+        camera=ordered[0].camera,
         photographs=len(ordered),
         windows=len(windows),
         first=ordered[0].shot.taken if timed else None,
@@ -249,7 +252,8 @@ def _of_one_camera(seen: Sequence[Seen]) -> tuple[list[Seen], Counter[str]]:
     """Return the photographs of the commonest frame and camera.
 
     Raises:
-        BadRequest: If most have another frame than the commonest.
+        BadRequest: If most have another frame than the commonest, or the table names several cameras that the files
+            do not tell apart: when photographs are graded, only their files say which camera took them.
     """
     if not seen:
         return [], Counter()
@@ -262,9 +266,15 @@ def _of_one_camera(seen: Sequence[Seen]) -> tuple[list[Seen], Counter[str]]:
             f"{len(seen)} ({listed}). Cropped exports have lost their place on the sensor: give the originals, of one "
             "camera at a time."
         )
-    cameras = Counter(item.shot.camera for item in seen if item.frame == frame)
+    cameras = Counter(item.camera for item in seen if item.frame == frame)
     camera = cameras.most_common(1)[0][0]
-    kept = [item for item in seen if item.frame == frame and item.shot.camera == camera]
+    kept = [item for item in seen if item.frame == frame and item.camera == camera]
+    names = sorted({item.shot.camera for item in kept if item.shot.camera is not None})
+    if len(names) > 1:
+        raise BadRequest(
+            f"dust map: expected photographs of one camera, got {len(names)} cameras that the files do not tell apart "
+            f"({', '.join(names[:3])}). Give one camera's photographs at a time, and each a site's folder of its own."
+        )
     strangers = Counter({f"are not {frame} px": len(seen) - of_frame, "are of another camera": of_frame - len(kept)})
     return kept, strangers
 
