@@ -36,7 +36,7 @@ from fundoscope.files import sha256_of
 from fundoscope.grades import REFERABLE
 from fundoscope.photo.artefacts.dust_map import DustMap, spots_on
 from fundoscope.photo.artefacts.find import find_specks
-from fundoscope.photo.artefacts.make import MOST, Seen, Shot, dust_map_of, see, windows_of
+from fundoscope.photo.artefacts.make import MOST, FrameView, Shot, dust_map_of, see, windows_of
 from fundoscope.photo.disturbances.specks import Speck, draw_specks, paint_specks
 from fundoscope.photo.fov import Field, find_field
 from fundoscope.photo.read import Photograph, read_photo
@@ -131,8 +131,8 @@ class Data:
     def shot(self, at: int) -> Shot:
         """Return what a map is told of a photograph."""
         row = self.rows.iloc[at]
-        known = {name: row.get(name) for name in ("eye", "taken")}
-        texts = {name: None if pd.isna(value) else str(value) for name, value in known.items()}
+        details = {name: row.get(name) for name in ("eye", "taken")}
+        texts = {name: None if pd.isna(value) else str(value) for name, value in details.items()}
         return Shot(path=self.paths[at], patient=str(row["unit"]), **texts)
 
 
@@ -145,31 +145,31 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="photographs, drawn by the seed; default: all")
     parser.add_argument("--out", type=Path, help="table of the scores of every photograph under every condition")
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    data = Data.read(asked.run, asked.manifest, asked.count, asked.seed)
-    print(f"{asked.run.name}: {len(data.rows)} photographs of {asked.manifest.name}, seed {asked.seed}\n")
-    seen = look_at_all(data, patterns(asked.seed))
-    print_numbers(seen, asked.seed)
-    sites = map_sites(seen, asked.seed)
+    data = Data.read(options.run, options.manifest, options.count, options.seed)
+    print(f"{options.run.name}: {len(data.rows)} photographs of {options.manifest.name}, seed {options.seed}\n")
+    stacks = look_at_all(data, patterns(options.seed))
+    print_numbers(stacks, options.seed)
+    sites = map_sites(stacks, options.seed)
     print_maps(sites)
-    scores = score(data, asked.run, sites)
-    if asked.out is not None:
+    scores = score(data, options.run, sites)
+    if options.out is not None:
         pd.concat([data.rows[["image", "sha256", "unit", "grade", "fold"]], scores], axis=1).to_csv(
-            asked.out, index=False
+            options.out, index=False
         )
-    print_scores(data, scores, read_run(asked.run), sites, asked.seed)
-    if asked.lesions is not None:
-        print_lesions(asked.lesions, sites, asked.seed)
+    print_scores(data, scores, read_run(options.run), sites, options.seed)
+    if options.lesions is not None:
+        print_lesions(options.lesions, sites, options.seed)
 
 
 @dataclass(frozen=True)
 class Stacks:
     """What maps are made from: photographs as they are, and with each pattern of dust."""
 
-    clean: list[Seen]
-    dusty: dict[str, list[Seen]]
+    clean: list[FrameView]
+    dusty: dict[str, list[FrameView]]
     specks: dict[str, tuple[Speck, ...]]
     field: Field
     """Of the last photograph, in px."""
@@ -179,31 +179,31 @@ def look_at_all(data: Data, dust: dict[str, tuple[Speck, ...]]) -> Stacks:
     """Return what maps may be made from: at most `MOST` photographs, spread over the table."""
     chosen = np.unique(np.linspace(0, len(data.rows) - 1, MOST).astype(int))
     chosen = np.random.default_rng(0).permutation(chosen)
-    clean: list[Seen] = []
-    dusty: dict[str, list[Seen]] = {name: [] for name in dust}
+    clean: list[FrameView] = []
+    dusty: dict[str, list[FrameView]] = {name: [] for name in dust}
     field = None
     for at in track(chosen, "looking at the frames", transient=True):
         photograph, shot = read_photo(data.paths[at]), data.shot(int(at))
-        found = find_field(photograph.pixels)
+        circle = find_field(photograph.pixels)
         item = see(photograph, shot)
-        if found is None or item is None:
+        if circle is None or item is None:
             continue
-        field = found
+        field = circle
         clean.append(item)
         for name, specks in dust.items():
             if len(dusty[name]) < DRAWS * max(NUMBERS) // 2:
-                painted = see(with_dust(photograph, found, specks), shot)
+                painted = see(with_dust(photograph, circle, specks), shot)
                 dusty[name] += [] if painted is None else [painted]
     assert field is not None
     return Stacks(clean, dusty, dust, field)
 
 
-def map_sites(seen: Stacks, seed: int) -> dict[str, Site]:
+def map_sites(stacks: Stacks, seed: int) -> dict[str, Site]:
     """Map each pattern from `MAPPED` photographs, drawn by the seed, and the camera's own dust from all."""
-    sites = {OWN: Site((), dust_map_of(seen.clean))}
-    for name, items in seen.dusty.items():
+    sites = {OWN: Site((), dust_map_of(stacks.clean))}
+    for name, items in stacks.dusty.items():
         drawn = np.random.default_rng(seed).choice(len(items), MAPPED, replace=False)
-        sites[name] = Site(seen.specks[name], dust_map_of([items[at] for at in drawn]))
+        sites[name] = Site(stacks.specks[name], dust_map_of([items[at] for at in drawn]))
     return sites
 
 
@@ -213,16 +213,16 @@ def apart_px(specks: Sequence[Speck], row: float, column: float, height_share: f
     return float(min(distances, default=np.inf))
 
 
-def print_numbers(seen: Stacks, seed: int) -> None:
+def print_numbers(stacks: Stacks, seed: int) -> None:
     """Print the share of the painted specks that is found from how many photographs, and how many others are."""
-    own = dust_map_of(seen.clean).specks
-    frame = seen.clean[0].frame
+    own = dust_map_of(stacks.clean).specks
+    frame = stacks.clean[0].frame
     share = frame.height / frame.width
     print("Found from how many photographs (mean over draws): painted specks found / others, not the camera's own\n")
     print("| pattern | painted in the field | " + " | ".join(f"{number} photographs" for number in NUMBERS) + " |")
     print("|---|---|" + "---|" * len(NUMBERS))
-    for name, items in seen.dusty.items():
-        inside = in_field(seen.specks[name], seen.field, frame.height, frame.width)
+    for name, items in stacks.dusty.items():
+        inside = in_field(stacks.specks[name], stacks.field, frame.height, frame.width)
         cells = []
         for number in NUMBERS:
             rng = np.random.default_rng(seed)
@@ -242,7 +242,7 @@ def print_numbers(seen: Stacks, seed: int) -> None:
                 others = [
                     place
                     for place in places
-                    if apart_px(seen.specks[name], *place, share) >= NEAR_PX
+                    if apart_px(stacks.specks[name], *place, share) >= NEAR_PX
                     and all(np.hypot((o.row - place[0]) * 1024 * share, (o.column - place[1]) * 1024) > 6 for o in own)
                 ]
                 results.append((np.mean(hit), len(others)))

@@ -281,7 +281,7 @@ def _fellows(
     for at, patient in enumerate(patients):
         if patient is not None and fingerprints.read[at] and fingerprints.field[at]:
             rows_of[patient].append(at)
-    found = {(pair.first, pair.second) for pair in pairs}
+    paired = {(pair.first, pair.second) for pair in pairs}
     implicated = dict.fromkeys(
         frozenset((patients[pair.first], patients[pair.second])) for pair in pairs if fingerprints.field[pair.first]
     )
@@ -291,6 +291,6 @@ def _fellows(
             continue
         one, other = (rows_of[patient] for patient in sorted(both, key=str))
         crossed = ((min(a, b), max(a, b)) for a in one for b in other)
-        for pair in islice((pair for pair in crossed if pair not in found), FELLOW_PAIRS):
+        for pair in islice((pair for pair in crossed if pair not in paired), FELLOW_PAIRS):
             fellows[pair] = _Candidate((0,), "fellow eye")
     return fellows

@@ -90,8 +90,8 @@ def with_section(card: str, title: str, text: str) -> str:
     A section on the heatmap that ends the card stays its last.
     """
     heading, section = f"\n## {title}\n", f"\n## {title}\n\n{text.strip()}\n"
-    before, found, rest = f"\n{card.strip()}\n".partition(heading)
-    if found:
+    before, matched, rest = f"\n{card.strip()}\n".partition(heading)
+    if matched:
         _, next_heading, after = rest.partition("\n## ")
         return (before + section + next_heading + after).strip() + "\n"
     body, last, heatmap = before.rpartition(HEATMAP_HEADING)

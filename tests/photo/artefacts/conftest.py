@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from fundoscope.arrays import Photo
-from fundoscope.photo.artefacts.make import Seen, Shot, see
+from fundoscope.photo.artefacts.make import FrameView, Shot, see
 from fundoscope.photo.disturbances.specks import Speck, paint_specks
 from fundoscope.photo.read import Photograph
 
 
 @pytest.fixture(scope="session")
-def see_pixels() -> Callable[..., Seen]:
+def see_pixels() -> Callable[..., FrameView]:
     """Takes pixels for a photograph of an eye of its own."""
 
-    def look(pixels: Photo, at: int, *, patient: str | None = None, taken: str | None = None) -> Seen:
+    def look(pixels: Photo, at: int, *, patient: str | None = None, taken: str | None = None) -> FrameView:
         photograph = Photograph(
             pixels=pixels, path=f"{at}.png", sha256=f"{at:064x}", format="PNG", width=pixels.shape[1],
             height=pixels.shape[0],
@@ -31,7 +31,9 @@ def see_pixels() -> Callable[..., Seen]:
 
 
 @pytest.fixture(scope="session")
-def dusty(clean_retinas: Sequence[Photo], dust: Sequence[Speck], see_pixels: Callable[..., Seen]) -> list[Seen]:
+def dusty(
+    clean_retinas: Sequence[Photo], dust: Sequence[Speck], see_pixels: Callable[..., FrameView]
+) -> list[FrameView]:
     """The retinas by a camera with dust on its sensor, a day apart."""
     return [
         see_pixels(paint_specks(pixels, dust), at, taken=f"2031-01-{at + 1:02d}T10:00:00")

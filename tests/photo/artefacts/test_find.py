@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fundoscope.photo.artefacts.find import FoundSpeck, count_by_chance, depths_of, find_specks, specks_of_mean
+from fundoscope.photo.artefacts.find import MeasuredSpeck, count_by_chance, depths_of, find_specks, specks_of_mean
 from fundoscope.photo.artefacts.make import windows_of
 
 SIZE = (120, 160)
@@ -80,7 +80,7 @@ def test_moved_photographs_have_no_specks(noise):
 
 def test_known_specks_are_measured_again(noise):
     stack = as_stack(noise + spot(60, 50, 2.5, 0.2) + spot(40, 110, 2.0, -0.15))
-    known = [FoundSpeck(row=row, column=column, radius=2.0, depth=depth) for row, column, depth in
+    known = [MeasuredSpeck(row=row, column=column, radius=2.0, depth=depth) for row, column, depth in
              ((60.0, 50.0, 0.2), (40.0, 110.0, -0.15), (90.0, 90.0, 0.2))]  # fmt: skip
 
     there, bright, gone = depths_of(stack, known)

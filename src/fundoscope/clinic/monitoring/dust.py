@@ -71,14 +71,14 @@ def monitor_dust(
     """
     reasons = list(_other_maps(dust, rows, table))
     try:
-        seen, left_out = gather(shots_of(rows, _base(rows, table, folder)), threads=threads, progress=progress)
-        if seen and seen[0].frame != dust.frame:
+        views, left_out = gather(shots_of(rows, _base(rows, table, folder)), threads=threads, progress=progress)
+        if views and views[0].frame != dust.frame:
             reasons.append(
-                f"The camera or its export has changed: photographs are {seen[0].frame} px, the dust map is of "
+                f"The camera or its export has changed: photographs are {views[0].frame} px, the dust map is of "
                 f"{dust.frame} px. Commission again."
             )
             return DustReport(dust.seal, None, tuple(reasons), ())
-        change = compare_dust(dust, seen, left_out)
+        change = compare_dust(dust, views, left_out)
     except TooMuchDust as problem:
         return DustReport(dust.seal, None, (*reasons, f"Too much dust: {problem}"), ())
     except BadRequest as problem:

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 
 from fundoscope.photo.artefacts.dust_map import DustMap, MappedSpeck
-from fundoscope.photo.artefacts.find import FoundSpeck, depths_of
-from fundoscope.photo.artefacts.make import Seen, dust_map_of, in_time
+from fundoscope.photo.artefacts.find import MeasuredSpeck, depths_of
+from fundoscope.photo.artefacts.make import FrameView, dust_map_of, in_time
 
 COME_DEPTH: Final = 0.04
 """Least share of light that a new speck takes to be called new: fainter ones may have been there, not to be found."""
@@ -40,26 +40,28 @@ class DustChange:
         return bool(self.come or self.gone)
 
 
-def compare_dust(dust: DustMap, seen: Sequence[Seen], left_out: Counter[str] | None = None) -> DustChange:
+def compare_dust(dust: DustMap, views: Sequence[FrameView], left_out: Counter[str] | None = None) -> DustChange:
     """Compare later photographs with a camera's map.
 
     Args:
         dust: The map.
-        seen: Later photographs, of the map's frame (`make.gather`).
+        views: Later photographs, of the map's frame (`make.gather`).
         left_out: How many others were left out for what.
 
     Raises:
         BadRequest: As of `make.dust_map_of`: above all, if there are too few photographs.
         ValueError: If they have another frame.
     """
-    if seen and seen[0].frame != dust.frame:
-        raise ValueError(f"photographs must be of {dust.frame} px as the map is, got {seen[0].frame} px")
-    now = dust_map_of(seen, left_out)
-    stack = np.stack([item.plane for item in in_time(seen, Counter())[0]])
+    if views and views[0].frame != dust.frame:
+        raise ValueError(f"photographs must be of {dust.frame} px as the map is, got {views[0].frame} px")
+    now = dust_map_of(views, left_out)
+    stack = np.stack([item.plane for item in in_time(views, Counter())[0]])
     height, width = stack.shape[1:]
     longer = max(height, width)
     mapped = [
-        FoundSpeck(row=speck.row * height, column=speck.column * width, radius=speck.radius * longer, depth=speck.depth)
+        MeasuredSpeck(
+            row=speck.row * height, column=speck.column * width, radius=speck.radius * longer, depth=speck.depth
+        )
         for speck in dust.specks
     ]
     depths = depths_of(stack, mapped)

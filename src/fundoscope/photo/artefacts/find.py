@@ -60,7 +60,7 @@ Photographs = Int[np.ndarray, "..."]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoundSpeck:
+class MeasuredSpeck:
     """A compact spot of a mean plane, in its pixels."""
 
     row: float
@@ -84,7 +84,7 @@ class Outstanding:
     """The same in local standard deviations."""
 
 
-def find_specks(stack: Stack, windows: Sequence[Photographs]) -> list[FoundSpeck]:
+def find_specks(stack: Stack, windows: Sequence[Photographs]) -> list[MeasuredSpeck]:
     """Find the specks of a sensor.
 
     Args:
@@ -106,7 +106,7 @@ def find_specks(stack: Stack, windows: Sequence[Photographs]) -> list[FoundSpeck
         if all(kept[:2]) and kept[-1] and _is_in_most(stack, speck):
             stability = float(np.mean(kept[2:]))
             specks.append(
-                FoundSpeck(
+                MeasuredSpeck(
                     row=speck.row, column=speck.column, radius=speck.radius, depth=speck.depth, stability=stability
                 )
             )
@@ -123,7 +123,7 @@ def count_by_chance(stack: Stack, windows: Sequence[Photographs], *, seed: int =
     return len(find_specks(moved, windows))
 
 
-def specks_of_mean(mean: MeanPlane) -> list[FoundSpeck]:
+def specks_of_mean(mean: MeanPlane) -> list[MeasuredSpeck]:
     """Return the compact spots, dark or bright, that stand out of a mean plane, from top to bottom."""
     standing = _outstanding(mean)
     allowed = cv2.erode((~np.isnan(mean)).astype(np.uint8), np.ones((2 * RIM_PX + 1,) * 2, np.uint8), borderValue=0)
@@ -141,13 +141,13 @@ def specks_of_mean(mean: MeanPlane) -> list[FoundSpeck]:
 
 
 def _outstanding(mean: MeanPlane) -> Outstanding:
-    seen = ~np.isnan(mean)
-    weight = seen.astype(np.float32)
-    values = np.where(seen, mean, np.float32(0))
+    visible = ~np.isnan(mean)
+    weight = visible.astype(np.float32)
+    values = np.where(visible, mean, np.float32(0))
     background = _smoothed(values, weight, BACKGROUND_PX)
-    above = np.where(seen, _smoothed(values, weight, SMOOTH_PX) - background, np.float32(0)).astype(np.float32)
+    above = np.where(visible, _smoothed(values, weight, SMOOTH_PX) - background, np.float32(0)).astype(np.float32)
     size = np.abs(above)
-    overall = float(np.median(size[seen])) * 1.4826 if seen.any() else 1.0
+    overall = float(np.median(size[visible])) * 1.4826 if visible.any() else 1.0
     # Specks themselves must not count as noise: what is beyond three standard deviations counts as that much.
     noise = _smoothed(np.minimum(size, np.float32(3 * overall)), weight, NOISE_PX) * 1.2533
     height = above / np.maximum(noise, np.float32(max(overall / 2, 1e-6)))
@@ -162,7 +162,7 @@ def _smoothed(
     return np.asarray(total / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), np.float32(0.05)))
 
 
-def _measure(above: MeanPlane, peak: tuple[int, int], sign: int) -> FoundSpeck | None:
+def _measure(above: MeanPlane, peak: tuple[int, int], sign: int) -> MeasuredSpeck | None:
     """Measure the spot around a peak; None where it is too faint, too large or not compact."""
     reach = int(np.ceil(2 * LARGEST_PX)) + 1
     top, left = max(0, peak[0] - reach), max(0, peak[1] - reach)
@@ -183,12 +183,12 @@ def _measure(above: MeanPlane, peak: tuple[int, int], sign: int) -> FoundSpeck |
     weights = np.where(members, part, 0)
     rows, columns = np.indices(part.shape)
     centre = [float((weights * (places + 0.5)).sum() / weights.sum()) for places in (rows, columns)]
-    return FoundSpeck(row=top + centre[0], column=left + centre[1], radius=radius, depth=-sign * depth)
+    return MeasuredSpeck(row=top + centre[0], column=left + centre[1], radius=radius, depth=-sign * depth)
 
 
-def _apart(specks: Sequence[FoundSpeck]) -> list[FoundSpeck]:
+def _apart(specks: Sequence[MeasuredSpeck]) -> list[MeasuredSpeck]:
     """Leave out spots that lie in a deeper one: the halo of a dark speck may pass for a bright one, and vice versa."""
-    kept: list[FoundSpeck] = []
+    kept: list[MeasuredSpeck] = []
     for speck in sorted(specks, key=lambda speck: -abs(speck.depth)):
         near = (np.hypot(speck.row - other.row, speck.column - other.column) for other in kept)
         if all(distance > 2.5 * other.radius + 2 for distance, other in zip(near, kept, strict=True)):
@@ -196,14 +196,14 @@ def _apart(specks: Sequence[FoundSpeck]) -> list[FoundSpeck]:
     return kept
 
 
-def _depth_at(above: MeanPlane, speck: FoundSpeck) -> float:
+def _depth_at(above: MeanPlane, speck: MeasuredSpeck) -> float:
     """Return the depth of a speck in another plane, where it may lie a pixel off; of its sign."""
     row, column = int(speck.row), int(speck.column)
     near = above[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
     return float((near if speck.depth < 0 else -near).max()) if near.size else 0.0
 
 
-def _is_in_most(stack: Stack, speck: FoundSpeck) -> bool:
+def _is_in_most(stack: Stack, speck: MeasuredSpeck) -> bool:
     """Return whether enough photographs, one by one, are darker (or brighter) at a speck than around it."""
     reach = math.ceil(2 * speck.radius + 5)
     top, left = max(0, int(speck.row) - reach), max(0, int(speck.column) - reach)
@@ -211,17 +211,17 @@ def _is_in_most(stack: Stack, speck: FoundSpeck) -> bool:
     rows, columns = np.indices(part.shape[1:])
     distance = np.hypot(top + rows + 0.5 - speck.row, left + columns + 0.5 - speck.column)
     inner, ring = distance <= max(1.0, speck.radius), (distance > 2 * speck.radius + 1) & (distance <= reach)
-    seen = (part[:, inner] > UNSEEN).all(axis=1) & ((part[:, ring] > UNSEEN).mean(axis=1) >= RING_SEEN)
-    if not seen.any():
+    visible = (part[:, inner] > UNSEEN).all(axis=1) & ((part[:, ring] > UNSEEN).mean(axis=1) >= RING_SEEN)
+    if not visible.any():
         return False
-    around = part[seen][:, ring].astype(np.float32)
+    around = part[visible][:, ring].astype(np.float32)
     around[around == UNSEEN] = np.nan
-    contrast = part[seen][:, inner].mean(axis=1) - np.nanmedian(around, axis=1)
+    contrast = part[visible][:, inner].mean(axis=1) - np.nanmedian(around, axis=1)
     shown = float((np.sign(speck.depth) * contrast < 0).mean())
-    return shown >= MOST_SHOW and (shown - 0.5) * 2 * math.sqrt(seen.sum()) >= SIGNS
+    return shown >= MOST_SHOW and (shown - 0.5) * 2 * math.sqrt(visible.sum()) >= SIGNS
 
 
-def depths_of(stack: Stack, specks: Sequence[FoundSpeck]) -> list[float]:
+def depths_of(stack: Stack, specks: Sequence[MeasuredSpeck]) -> list[float]:
     """Return how deep known specks are in a stack, of their sign; around 0 or less where they are gone."""
     above = _outstanding(trimmed_mean(stack)).above
     return [_depth_at(above, speck) for speck in specks]

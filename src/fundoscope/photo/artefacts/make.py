@@ -14,7 +14,7 @@ import numpy as np
 from fundoscope.errors import BadRequest, UnreadablePhotograph
 from fundoscope.parallel import in_order
 from fundoscope.photo.artefacts.dust_map import DustMap, MappedSpeck
-from fundoscope.photo.artefacts.find import FoundSpeck, Photographs, count_by_chance, find_specks, share_seen
+from fundoscope.photo.artefacts.find import MeasuredSpeck, Photographs, count_by_chance, find_specks, share_seen
 from fundoscope.photo.artefacts.frame import Frame
 from fundoscope.photo.artefacts.planes import SEEN, WORKING_PX, ContrastPlane, Stack, contrast_plane
 from fundoscope.photo.artefacts.retouch import Spot, spot_mask
@@ -62,7 +62,7 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FrameView:
     """What a map needs of a photograph."""
 
     shot: Shot
@@ -108,7 +108,7 @@ def gather(
     threads: int = 1,
     most: int = MOST,
     progress: Callable[[int, int], object] | None = None,
-) -> tuple[list[Seen], Counter[str]]:
+) -> tuple[list[FrameView], Counter[str]]:
     """Read photographs of one camera; return what a map needs of them, and how many were left out for what.
 
     Arguments as of `make_dust_map`.
@@ -118,19 +118,19 @@ def gather(
     """
     chosen, repeated = _one_of_each_eye(shots)
     chosen = _spread(chosen, most)
-    seen, left_out = [], repeated
+    views, left_out = [], repeated
     for done, item in enumerate(in_order(look_at, chosen, threads=threads), start=1):
         if progress is not None:
             progress(done, len(chosen))
-        if isinstance(item, Seen):
-            seen.append(item)
+        if isinstance(item, FrameView):
+            views.append(item)
         else:
             left_out[item] += 1
-    usable, later = _of_one_camera(seen)
+    usable, later = _of_one_camera(views)
     return usable, left_out + later
 
 
-def look_at(shot: Shot) -> Seen | str:
+def look_at(shot: Shot) -> FrameView | str:
     """Read a photograph; return what a map needs of it, or why it has nothing to say."""
     try:
         photograph = read_photo(shot.path, target_px=WORKING_PX)
@@ -139,7 +139,7 @@ def look_at(shot: Shot) -> Seen | str:
     return see(photograph, shot) or "show no field of view"
 
 
-def see(photograph: Photograph, shot: Shot) -> Seen | None:
+def see(photograph: Photograph, shot: Shot) -> FrameView | None:
     """Return what a map needs of a photograph that was read; None where it has no field of view."""
     field = find_field(photograph.pixels)
     if field is None or field.light_surround:
@@ -155,20 +155,20 @@ def see(photograph: Photograph, shot: Shot) -> Seen | None:
         taken=shot.taken or photograph.taken,
     )
     centre = field.row / longer, field.column / longer
-    return Seen(completed, photograph.camera, photograph.sha256, frame, centre, plane)
+    return FrameView(completed, photograph.camera, photograph.sha256, frame, centre, plane)
 
 
-def dust_map_of(seen: Sequence[Seen], left_out: Counter[str] | None = None) -> DustMap:
+def dust_map_of(views: Sequence[FrameView], left_out: Counter[str] | None = None) -> DustMap:
     """Map the dust of photographs of one camera; arguments and refusals as of `make_dust_map`."""
-    ordered, counts, timed = in_time(seen, left_out or Counter())
+    ordered, counts, timed = in_time(views, left_out or Counter())
     stack: Stack = np.stack([item.plane for item in ordered])
     windows = windows_of(len(ordered))
-    found = find_specks(stack, windows)
-    if not found:
+    measured = find_specks(stack, windows)
+    if not measured:
         _check_steady(ordered)
     by_chance = count_by_chance(stack, windows)
-    _check_chance(found, by_chance)
-    specks = tuple(_mapped(speck, stack.shape[1:]) for speck in found)
+    _check_chance(measured, by_chance)
+    specks = tuple(_mapped(speck, stack.shape[1:]) for speck in measured)
     covered = _covered(specks, stack)
     _check_covered(specks, covered)
     frame = ordered[0].frame
@@ -189,13 +189,13 @@ def dust_map_of(seen: Sequence[Seen], left_out: Counter[str] | None = None) -> D
     )
 
 
-def in_time(seen: Sequence[Seen], left_out: Counter[str]) -> tuple[list[Seen], Counter[str], bool]:
+def in_time(views: Sequence[FrameView], left_out: Counter[str]) -> tuple[list[FrameView], Counter[str], bool]:
     """Return one photograph of each eye in the order of time, what was left out, and whether all times are known.
 
     Raises:
         BadRequest: If there are too few.
     """
-    distinct, repeated = _distinct(seen)
+    distinct, repeated = _distinct(views)
     counts = left_out + repeated
     _check_number(distinct, counts)
     timed = all(item.shot.taken for item in distinct)
@@ -225,19 +225,19 @@ def _one_of_each_eye(shots: Sequence[Shot]) -> tuple[list[Shot], Counter[str]]:
 FURTHER: Final = "are further ones of the same eye"
 
 
-def _distinct(seen: Sequence[Seen]) -> tuple[list[Seen], Counter[str]]:
+def _distinct(views: Sequence[FrameView]) -> tuple[list[FrameView], Counter[str]]:
     """Leave out repeated files and further photographs of an eye that only their files name."""
     hashes: set[str] = set()
     eyes: set[Hashable] = set()
     kept = []
-    for item in seen:
+    for item in views:
         eye = (item.shot.patient, item.shot.eye)
         if item.sha256 in hashes or (item.shot.patient is not None and eye in eyes):
             continue
         hashes.add(item.sha256)
         eyes.add(eye)
         kept.append(item)
-    return kept, Counter({FURTHER: len(seen) - len(kept)})
+    return kept, Counter({FURTHER: len(views) - len(kept)})
 
 
 def _spread(shots: Sequence[Shot], most: int) -> list[Shot]:
@@ -248,48 +248,48 @@ def _spread(shots: Sequence[Shot], most: int) -> list[Shot]:
     return [ordered[int(at)] for at in np.linspace(0, len(ordered) - 1, most)]
 
 
-def _of_one_camera(seen: Sequence[Seen]) -> tuple[list[Seen], Counter[str]]:
+def _of_one_camera(views: Sequence[FrameView]) -> tuple[list[FrameView], Counter[str]]:
     """Return the photographs of the commonest frame and camera.
 
     Raises:
         BadRequest: If most have another frame than the commonest, or the table names several cameras that the files
             do not tell apart: when photographs are graded, only their files say which camera took them.
     """
-    if not seen:
+    if not views:
         return [], Counter()
-    frames = Counter(item.frame for item in seen)
+    frames = Counter(item.frame for item in views)
     frame, of_frame = frames.most_common(1)[0]
-    if of_frame < OF_ONE_FRAME * len(seen):
+    if of_frame < OF_ONE_FRAME * len(views):
         listed = ", ".join(f"{size} px: {count}" for size, count in frames.most_common(3))
         raise BadRequest(
             f"dust map: expected photographs as one camera writes them, got {len(frames)} frame sizes among "
-            f"{len(seen)} ({listed}). Cropped exports have lost their place on the sensor: give the originals, of one "
+            f"{len(views)} ({listed}). Cropped exports have lost their place on the sensor: give the originals, of one "
             "camera at a time."
         )
-    cameras = Counter(item.camera for item in seen if item.frame == frame)
+    cameras = Counter(item.camera for item in views if item.frame == frame)
     camera = cameras.most_common(1)[0][0]
-    kept = [item for item in seen if item.frame == frame and item.camera == camera]
+    kept = [item for item in views if item.frame == frame and item.camera == camera]
     names = sorted({item.shot.camera for item in kept if item.shot.camera is not None})
     if len(names) > 1:
         raise BadRequest(
             f"dust map: expected photographs of one camera, got {len(names)} cameras that the files do not tell apart "
             f"({', '.join(names[:3])}). Give one camera's photographs at a time, and each a site's folder of its own."
         )
-    strangers = Counter({f"are not {frame} px": len(seen) - of_frame, "are of another camera": of_frame - len(kept)})
+    strangers = Counter({f"are not {frame} px": len(views) - of_frame, "are of another camera": of_frame - len(kept)})
     return kept, strangers
 
 
-def _check_number(seen: Sequence[Seen], left_out: Counter[str]) -> None:
-    if len(seen) < FEWEST:
+def _check_number(views: Sequence[FrameView], left_out: Counter[str]) -> None:
+    if len(views) < FEWEST:
         listed = "".join(f"; {count} {why}" for why, count in left_out.items() if count)
         raise BadRequest(
-            f"dust map: expected at least {FEWEST} photographs of different eyes by one camera, got {len(seen)}{listed}"
-            ". Add photographs; they need no grades."
+            f"dust map: expected at least {FEWEST} photographs of different eyes by one camera, got {len(views)}"
+            f"{listed}. Add photographs; they need no grades."
         )
 
 
-def _check_steady(seen: Sequence[Seen]) -> None:
-    moves = np.std([item.centre for item in seen], axis=0).max()
+def _check_steady(views: Sequence[FrameView]) -> None:
+    moves = np.std([item.centre for item in views], axis=0).max()
     if moves > STEADY:
         raise BadRequest(
             "dust map: expected the field of view at one place of the frame, as a camera writes it, got one that moves "
@@ -298,11 +298,11 @@ def _check_steady(seen: Sequence[Seen]) -> None:
         )
 
 
-def _check_chance(found: Sequence[FoundSpeck], by_chance: int) -> None:
-    if by_chance > max(1, MOST_BY_CHANCE * len(found)):
+def _check_chance(measured: Sequence[MeasuredSpeck], by_chance: int) -> None:
+    if by_chance > max(1, MOST_BY_CHANCE * len(measured)):
         raise BadRequest(
-            f"dust map: expected specks that are found at one place only, got {len(found)} and {by_chance} by chance, "
-            "when each photograph is moved first. Add photographs of other patients."
+            f"dust map: expected specks that are found at one place only, got {len(measured)} and {by_chance} by "
+            "chance, when each photograph is moved first. Add photographs of other patients."
         )
 
 
@@ -314,7 +314,7 @@ def _check_covered(specks: Sequence[MappedSpeck], covered: float) -> None:
         )
 
 
-def _mapped(speck: FoundSpeck, size: tuple[int, ...]) -> MappedSpeck:
+def _mapped(speck: MeasuredSpeck, size: tuple[int, ...]) -> MappedSpeck:
     height, width = size
     return MappedSpeck(
         row=round(speck.row / height, 6),

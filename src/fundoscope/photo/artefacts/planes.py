@@ -86,10 +86,10 @@ def trimmed_mean(stack: Stack) -> MeanPlane:
     mean = np.full((height, width), np.nan, np.float32)
     for top in range(0, height, BAND_ROWS):
         band = np.moveaxis(stack[:, top : top + BAND_ROWS], 0, 2)  # (rows, columns, photograph)
-        seen = (band > UNSEEN).sum(axis=2)
-        shown = seen >= max(1, SEEN * photographs)
+        visible = (band > UNSEEN).sum(axis=2)
+        shown = visible >= max(1, SEEN * photographs)
         # (place, photograph): sorting is fastest along what is contiguous; what is unseen comes first
-        values, counts = np.sort(np.ascontiguousarray(band[shown]), axis=1), seen[shown]
+        values, counts = np.sort(np.ascontiguousarray(band[shown]), axis=1), visible[shown]
         trimmed = (counts * TRIMMED).astype(np.intp)
         total = np.empty(len(values), np.int64)
         for count in np.unique(counts):
