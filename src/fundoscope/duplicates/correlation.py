@@ -69,11 +69,11 @@ def most_alike(
     best = np.full((total, total), -np.inf, np.float32)
     ways = np.zeros((total, total), np.int8)
 
-    def one(at: int) -> tuple[Float32[np.ndarray, " other"], Int8[np.ndarray, " other"]]:
+    def largest(at: int) -> tuple[Float32[np.ndarray, " other"], Int8[np.ndarray, " other"]]:
         peaks = np.stack([_peaks(spectra[at], others, at + 1) for others in flipped])  # (mirror, other)
         return peaks.max(axis=0), np.take(np.array(SIDES, np.int8), peaks.argmax(axis=0))
 
-    for at, (peaks, mirrors) in enumerate(in_order(one, range(total), threads=threads)):
+    for at, (peaks, mirrors) in enumerate(in_order(largest, range(total), threads=threads)):
         # A on B flipped is B on A flipped likewise: each pair is computed once.
         best[at, at + 1 :] = best[at + 1 :, at] = peaks
         ways[at, at + 1 :] = ways[at + 1 :, at] = mirrors
@@ -108,9 +108,14 @@ def _first(
 
 
 def planes_of(frames: Sequence[tuple[Frame, bool] | None], *, threads: int) -> Planes:
-    """Return the plane of each frame, given with whether it has a field of view; zeros for None."""
+    """Return the planes of frames.
 
-    def one(item: tuple[Frame, bool] | None) -> Float32[np.ndarray, "64 64"]:
+    Args:
+        frames: Each with whether it has a field of view; None gives zeros.
+        threads: Frames worked on side by side.
+    """
+
+    def plane_of(item: tuple[Frame, bool] | None) -> Float32[np.ndarray, "64 64"]:
         return np.zeros((PLANE_PX, PLANE_PX), np.float32) if item is None else detail_plane(item[0], field=item[1])
 
-    return np.array([*in_order(one, frames, threads=threads)], np.float32).reshape(-1, PLANE_PX, PLANE_PX)
+    return np.array([*in_order(plane_of, frames, threads=threads)], np.float32).reshape(-1, PLANE_PX, PLANE_PX)

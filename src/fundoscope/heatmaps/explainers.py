@@ -17,6 +17,7 @@ from fundoscope.data.manifest import picture_paths, read_manifest
 from fundoscope.errors import BadRequest, BadTable
 from fundoscope.files import sha256_of
 from fundoscope.heatmaps.masks import read_mask
+from fundoscope.photo.artefacts.dust_map import DUST_MAP
 from fundoscope.runtime.backends.network import DEFAULT_BACKEND
 from fundoscope.runtime.destinations import NO_INPUTS, Inputs
 from fundoscope.runtime.explanation.explain import Explained, by_release
@@ -73,8 +74,15 @@ class ReleaseExplainer:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the heatmaps has to know."""
-        shown, why = self.grader.opened.heatmap_state
-        return () if shown else (f"{self.grader.opened.name}: its heatmap is {why}. Reports do not show it.",)
+        opened = self.grader.opened
+        shown, why = opened.heatmap_state
+        notes = [] if shown else [f"{opened.name}: its heatmap is {why}. Reports do not show it."]
+        if DUST_MAP in opened.release.files:
+            notes.append(
+                f"{opened.name} was commissioned with photographs retouched by its {DUST_MAP}: here they are explained "
+                "as they are, and answers may differ from those of grade --site."
+            )
+        return tuple(notes)
 
     def check_request(self, *, methods: Sequence[str] = (), layers: Sequence[str] = (), target: str = "answer") -> None:
         """Refuse methods, layers and targets that a release does not have.

@@ -13,6 +13,9 @@ from PIL import Image
 
 from fundoscope.files import locked_folder
 from fundoscope.painting import RetinaSpec, paint_retina
+from fundoscope.photo.artefacts.make import Shot, make_dust_map
+from fundoscope.runtime.copies import copy_release
+from fundoscope.runtime.release import open_release
 
 
 @pytest.fixture
@@ -36,6 +39,16 @@ def explain(run_verb, tiny_release, tmp_path):
 def told(folder: Path) -> dict[str, dict]:
     answer = json.loads((folder / "explanations.json").read_text())
     return {Path(row["image"]).name: row for row in answer["photographs"]}
+
+
+def test_that_specks_are_not_retouched_here_is_said(run_verb, tiny_release, retinas, dusty_photographs, tmp_path):
+    opened = open_release(tiny_release)
+    dust = make_dust_map([Shot(path=path) for path in dusty_photographs])
+    copy_release(opened, tmp_path / "copy", opened.release, {"dust_map.json": dust.to_json().encode()})
+
+    _, _, err = run_verb("explain", retinas, "--release", tmp_path / "copy", "--out", tmp_path / "out")
+
+    assert "here they are explained as they are, and answers may differ from those of grade --site" in err
 
 
 def test_a_releases_own_map_is_drawn_stored_and_told_without_torch(explain, retinas, tmp_path):

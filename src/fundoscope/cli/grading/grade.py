@@ -107,7 +107,7 @@ def grade(
         troubles.print(printable(sentence), soft_wrap=True)
     if site is None:
         grader = Grader.open(release, threads=threads, backend=backend.value)
-        _say_of_unused_map(grader.opened)
+        say_of_unused_map(grader.opened)
     else:
         grader = _open_at(site, release, threads=threads, backend=backend)
     if grader.opened.release.eyes == 2 and (
@@ -129,14 +129,14 @@ def grade(
         raise typer.Exit(1)
 
 
-def _say_of_unused_map(opened: OpenRelease) -> None:
+def say_of_unused_map(opened: OpenRelease) -> None:
     """Print that a copy was commissioned for retouched photographs, where these are not."""
     from fundoscope.photo.artefacts.dust_map import DUST_MAP
 
     if DUST_MAP in opened.release.files:
         troubles.print(
             f"Note: {opened.path} was commissioned with photographs retouched by its {DUST_MAP}, and these are not: "
-            f"what it guarantees does not hold for them. Give --site {opened.path} instead of --release.",
+            f"what it guarantees does not hold for them. To have them retouched, grade with --site {opened.path}.",
             markup=False,
             soft_wrap=True,
         )
