@@ -153,6 +153,9 @@ def test_a_finished_test_is_shown_again_and_compared_with_another(stress, tiny_r
     status, _, err = stress(tmp_path / "out", "--copy", tmp_path / "copy")
     assert status == 2
     assert "--copy: expected none with a finished stress test, got one" in err
+    status, _, err = stress(tmp_path / "out", "--split", "train")
+    assert status == 2
+    assert "--split: expected none with a finished stress test, got one" in err
 
 
 def test_a_copy_carries_the_figures_and_says_what_it_learnt_from(stress, write_tiny_release, manifest, tmp_path):
@@ -223,6 +226,7 @@ def test_a_release_alone_or_of_both_eyes_is_refused(stress, tiny_release, pair_r
 
 def test_the_networks_of_a_runs_folds_are_stressed_out_of_fold(stress, training_extra, untrained_run, tmp_path):
     from fundoscope.training.experiment.file import experiment_from_dict
+    from fundoscope.training.export.release import export_run
 
     large = painted(tmp_path, side_px=320)  # a run's releases have the gate of all releases
     pd.read_csv(large).assign(split="train").to_csv(large, index=False)
@@ -240,13 +244,16 @@ def test_the_networks_of_a_runs_folds_are_stressed_out_of_fold(stress, training_
     )  # fmt: skip
     run = untrained_run(experiment, tmp_path / "run")
 
-    status, out, err = stress(run, "--out", tmp_path / "out", *ONE)
+    exported = export_run(run, tmp_path / "exported")
+    copied = ("--copy", tmp_path / "copy", "--release", exported)
+    status, out, err = stress(run, "--out", tmp_path / "out", *copied, *ONE)
 
     assert status == 0, err
     assert "the networks of the folds of run, each photograph by those that never saw it" in out
     frame = pd.read_csv(tmp_path / "out" / "stress.csv")
     assert set(frame["fold"]) == {0, 1}
     assert frame["release"].str.contains("out-of-fold@").all()
-    status, _, err = stress(run, "--copy", tmp_path / "copy", *ONE)
+    assert "networks of the folds of run" in open_release(tmp_path / "copy").release.evaluation["stress"]["graded by"]
+    status, _, err = stress(run, "--copy", tmp_path / "other", *ONE)
     assert status == 2
     assert "--copy: expected --release beside it, got none" in err

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fundoscope.errors import BadTable
+from fundoscope.evaluation.report.stress import comparison_lines
 from fundoscope.evaluation.statistics.detection import auroc
 from fundoscope.evaluation.stress.compare import compare_stress
 from fundoscope.evaluation.stress.table import read_stress
@@ -49,6 +50,18 @@ def test_a_system_differs_from_itself_in_nothing_whatever_the_order_of_its_rows(
     assert {name: one.estimate for name, one in comparison.differences.items()} == dict.fromkeys(
         [f"auroc {name}" for name in ("clean", "stressed", "criterion", "gamma", "jpeg")], 0.0
     )
+
+
+def test_photographs_that_one_system_refused_clean_are_left_out_and_counted(rng):
+    frame = rows(rng, noise=NOISE)
+    image = frame["image"].iloc[0]
+    refused = frame.assign(status=frame["status"].mask(frame["image"] == image, "ungradable"))
+    comparison = compare_stress([read_stress(frame)], [read_stress(refused.assign(release="b@2"))], resamples=100)
+
+    assert comparison.photographs == frame["image"].nunique() - 1
+    assert comparison.left_out == (1, 0)
+    assert comparison.to_dict()["left_out"] == [1, 0]
+    assert f"left out: 1 of {frame['release'].iloc[0]}." in comparison_lines(comparison)[0]
 
 
 def test_other_sets_grades_or_photographs_are_not_compared(rng):

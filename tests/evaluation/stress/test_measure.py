@@ -119,6 +119,8 @@ def test_what_is_finished_is_not_graded_again_unless_the_file_or_its_grade_chang
     del journal.finished["3.png"]
     for row in journal.finished["4.png"]["rows"]:
         row["reference"] = 0
+    for row in journal.finished["5.png"]["rows"]:
+        row["patient"] = "before it was put right"
     again = Redness()
 
     frame = measure(again, cases_of(manifest), PLAN, journal=journal)

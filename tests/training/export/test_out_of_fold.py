@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +98,19 @@ def test_preparation_is_that_of_the_runs_recipe(system, folded, retina):
     assert system.graders[0]._network.run(canvas[None]).raw[0].tolist() == pytest.approx(
         [system.grade(retina, 0)[f"raw{number}"] for number in range(4)], abs=1e-5
     )
+
+
+def test_a_release_of_other_runs_is_told_from_that_of_these(system, folded_runs, tmp_path):
+    training = {
+        "training_sha256": list(system.folds),
+        "backbone": system.backbone,
+        "networks": [{"seed": seed} for seed in (1, 2)],
+    }
+    theirs = replace(system.graders[0].opened.release, training=training)
+
+    assert system.differences(theirs) == []
+    of_one_run = replace(theirs, training={**training, "networks": [{"seed": 1}]})
+    assert system.differences(of_one_run) == ["networks"]
+    other = replace(theirs, head="softmax", training={**training, "backbone": "another"})
+    assert system.differences(other) == ["head", "backbone"]
+    assert system.differences(system.graders[0].opened.release) == ["training photographs", "backbone", "networks"]

@@ -85,7 +85,10 @@ def stress(
         check_unused(copy)
     others = [read_stress(_read_table(path)) for path in against or ()]
     if all((path / "stress.csv").is_file() for path in systems):
-        _refuse_options({"--out": out, "--copy": copy, "--photographs": photographs})
+        _refuse_options({
+            "--out": out, "--copy": copy, "--photographs": photographs, "--split": split, "--release": release,
+            "--disturbances": disturbances or None, "--doses": doses or None,
+        })  # fmt: skip
         finished = [_read_table(path) for path in systems]
         tested = Tested(finished[0], {"from": ", ".join(path.name for path in systems)}, None)
     else:
@@ -166,9 +169,11 @@ def _test(paths: Sequence[Path], options: Options) -> Tested:
     carrier: OpenRelease | None = None
     system: System
     if runs:
+        if options.copy is not None and options.release is None:
+            raise BadRequest("--copy: expected --release beside it, got none. Name the release exported from the runs.")
         system = out_of_fold = _open_runs(runs, threads)
         manifest = named[0] if named else out_of_fold.manifest
-        if options.copy is not None:
+        if options.copy is not None and options.release is not None:
             carrier = _release_of(out_of_fold, options.release)
     else:
         if len(named) != 2:
@@ -202,22 +207,19 @@ def _open_runs(runs: Sequence[Path], threads: int) -> OutOfFoldSystem:
     return open_out_of_fold(runs, threads=threads)
 
 
-def _release_of(system: OutOfFoldSystem, path: Path | None) -> OpenRelease:
+def _release_of(system: OutOfFoldSystem, path: Path) -> OpenRelease:
     """Open the release that was exported from the runs.
 
     Raises:
-        BadRequest: If none is named, or it was not.
+        BadRequest: If it was not.
     """
     from fundoscope.runtime.release import open_release
 
-    if path is None:
-        raise BadRequest("--copy: expected --release beside it, got none. Name the release exported from the runs.")
     opened = open_release(path)
-    learnt = set(opened.release.training.get("training_sha256", ()))
-    if learnt != set(system.folds) or opened.release.head != system.head or opened.release.recipe != system.recipe:
+    if others := system.differences(opened.release):
         raise BadRequest(
-            f"{path}: expected the release that was exported from these runs, got another: its head, recipe or "
-            "training photographs differ. Name theirs."
+            f"{path}: expected the release that was exported from these runs, got one with other "
+            f"{' and '.join(others)}. Name theirs."
         )
     return opened
 
@@ -391,13 +393,13 @@ def _print(summary: StressSummary | None, about: Mapping[str, Any], comparison: 
         lines = [*words.legend_lines(), *words.basis_lines(summary, about)]
     if comparison is not None:
         answers.print(
-            f"\n{', '.join(comparison.first)} against {words.comparison_title(comparison)}, "
-            f"{comparison.photographs} photographs:",
+            f"\n{', '.join(comparison.first)} against {words.comparison_title(comparison)}:",
             markup=False,
         )
         against = Table("", "first", "second", "difference (paired)", box=None, pad_edge=False)
         for cells in words.comparison_rows(comparison):
             against.add_row(*cells)
         answers.print(against)
+        lines = [*words.comparison_lines(comparison), *lines]
     for line in lines:
         answers.print(line, markup=False)

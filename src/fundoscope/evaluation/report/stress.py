@@ -150,6 +150,18 @@ def comparison_title(comparison: StressComparison) -> str:
     return ", ".join(comparison.second)
 
 
+def comparison_lines(comparison: StressComparison) -> list[str]:
+    """Say which photographs the comparison rests on."""
+    systems = (*comparison.first, *comparison.second)
+    lacking = ", ".join(
+        f"{count} of {system}" for system, count in zip(systems, comparison.left_out, strict=True) if count
+    )
+    return [
+        f"Compared on {comparison.photographs} photographs that all graded clean, under each condition on those of "
+        f"them that all graded; left out: {lacking or 'none'}."
+    ]
+
+
 def _signed(interval: Interval) -> str:
     return interval_words(*_ends(interval), style="+.3f")
 
@@ -188,8 +200,12 @@ def write_stress_page(
         figure=data_uri(dose_response(summary), "png"),
         columns=COLUMNS,
         rows=[_cells(one) for one in summary.doses],
-        units={name.replace("_", " "): one.unit for name, one in DISTURBANCES.items()},
+        units={
+            name.replace("_", " "): DISTURBANCES[name].unit
+            for name in dict.fromkeys(one.disturbance for one in summary.doses)
+        },
         comparison=None if comparison is None else comparison_rows(comparison),
+        compared=[] if comparison is None else comparison_lines(comparison),
         second="" if comparison is None else comparison_title(comparison),
         basis=basis_lines(summary, about),
     )

@@ -24,7 +24,7 @@ def dose_response(summary: StressSummary) -> bytes:
     for axes in list(panels.flat)[len(names) :]:
         axes.set_axis_off()
     figure.supxlabel("dose; 0: the photograph as it is", color=SOFT, fontsize=10)
-    figure.supylabel("AUROC of referable disease (line), share refused (bars)", color=SOFT, fontsize=10)
+    figure.supylabel("AUROC (line), share refused (bars)", color=SOFT, fontsize=10)
     return png(figure)
 
 

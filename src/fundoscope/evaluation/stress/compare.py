@@ -31,6 +31,8 @@ class StressComparison:
     """Names in the tables of the first system; `second` likewise."""
     second: tuple[str, ...]
     photographs: int
+    left_out: tuple[int, ...]
+    """Photographs of each table, the first system's before the second's, that some other table did not grade clean."""
     conditions: Mapping[str, tuple[Condition, ...]]
     """In the means of each of `figures.FIGURES`; empty where one side does not give it."""
     values: Mapping[str, tuple[Interval, Interval]]
@@ -47,6 +49,7 @@ class StressComparison:
             "first": list(self.first),
             "second": list(self.second),
             "photographs": self.photographs,
+            "left_out": list(self.left_out),
             "conditions": {figure: len(conditions) for figure, conditions in self.conditions.items()},
             "level": self.level,
             "resamples": self.resamples,
@@ -77,8 +80,8 @@ def compare_stress(
         BadTable: If they are of different stress sets, contradict one another on a photograph, or share too few
             photographs or conditions.
     """
-    sides = (_aligned([*first, *second])[: len(first)], _aligned([*first, *second])[len(first) :])
-    tables = [*sides[0], *sides[1]]
+    tables = _aligned([*first, *second])
+    sides = (tables[: len(first)], tables[len(first) :])
     inside = {
         condition: np.logical_and.reduce([table.answers[condition].graded for table in tables])
         for condition in tables[0].answers
@@ -110,6 +113,7 @@ def compare_stress(
         first=tuple(table.system for table in first),
         second=tuple(table.system for table in second),
         photographs=len(tables[0].images),
+        left_out=tuple(len(table.images) - len(tables[0].images) for table in (*first, *second)),
         conditions=counted,
         values={name: (intervals[f"first {name}"], intervals[f"second {name}"]) for name in means},
         differences={

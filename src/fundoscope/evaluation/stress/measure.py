@@ -223,11 +223,14 @@ def measure(
 
 
 def _finished(cases: Sequence[StressCase], journal: Journal | None) -> dict[str, list[Row]]:
-    """Return the rows of photographs that an earlier run finished, if they are the same files and were read."""
+    """Return the rows of photographs that an earlier run finished, if they are the same files and were read.
+
+    Source and patient are those of the manifest now: a patient's name may have been put right since.
+    """
     entries = {} if journal is None else journal.finished
     rows = {case.image: list(entries[case.image]["rows"]) for case in cases if case.image in entries}
     return {
-        case.image: rows[case.image]
+        case.image: [row | {"source": case.source, "patient": case.patient} for row in rows[case.image]]
         for case in cases
         if case.image in rows
         and all((row["sha256"], row["reference"]) == (case.sha256, case.reference) for row in rows[case.image])

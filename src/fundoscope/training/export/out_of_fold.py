@@ -46,6 +46,9 @@ class OutOfFoldSystem:
     """That the runs were trained with."""
     recipe: dict[str, Any]
     head: str
+    backbone: str
+    seeds: tuple[int, ...]
+    """Seed of each run, in their order."""
     graders: Mapping[int, Grader]
     """Of each fold: its networks, which never saw its photographs."""
 
@@ -53,6 +56,18 @@ class OutOfFoldSystem:
     def decode_px(self) -> int:
         """Shortest side that photographs are decoded with at least."""
         return next(iter(self.graders.values())).opened.recipe.decode_px
+
+    def differences(self, release: Release) -> list[str]:
+        """Return in what a release differs from one that is exported from these runs; empty: in nothing."""
+        training = release.training
+        pairs = {
+            "head": (release.head, self.head),
+            "recipe": (release.recipe, self.recipe),
+            "training photographs": (set(training.get("training_sha256", ())), set(self.folds)),
+            "backbone": (training.get("backbone"), self.backbone),
+            "networks": ([record.get("seed") for record in training.get("networks", ())], list(self.seeds)),
+        }
+        return [name for name, (theirs, own) in pairs.items() if theirs != own]
 
     def grade(self, pixels: Photo, fold: int | None) -> Mapping[str, Any]:
         """Grade a picture by the networks of a fold.
@@ -90,6 +105,8 @@ def open_out_of_fold(runs: Sequence[Path], *, threads: int = 1) -> OutOfFoldSyst
         manifest=networks.manifest,
         recipe=experiment.recipe.to_dict(),
         head=experiment.network.head,
+        backbone=experiment.network.backbone,
+        seeds=networks.seeds,
         graders={fold: _grader(networks, fold, answers, reference, threads=threads) for fold in networks.folds},
     )
 
