@@ -85,3 +85,13 @@ def test_a_fit_that_is_not_finished_and_a_run_that_kept_no_rows_are_refused(fold
     (tmp_path / "old").mkdir()
     with pytest.raises(BadCheckpoint, match="expected the rows that the run learnt from, got no such file"):
         learnt_hashes(tmp_path / "old", "final")
+
+
+def test_the_records_of_teachers_are_followed_by_those_of_their_own_teachers(folded, teacher, tmp_path):
+    middle = student(folded, teacher)
+    RunFolder(tmp_path).experiment.write_text(json.dumps(middle.to_dict()))
+
+    records = teacher_records(student(folded, tmp_path))
+
+    assert [record["run"] for record in records] == [tmp_path.name, teacher.name]
+    assert records[1:] == teacher_records(middle)

@@ -105,12 +105,19 @@ def learnt_hashes(run: Path, fit: str) -> set[str]:
 
 
 def teacher_records(experiment: Experiment) -> list[dict[str, Any]]:
-    """Return of each teacher of a final fit its run's name, backbone, what it started from, and its network's hash."""
+    """Return of each teacher of a final fit its run's name, backbone, what it started from, and its network's hash.
+
+    Teachers that learnt from others are followed by these: the licences of all bind what was learnt from them.
+
+    Raises:
+        BadCheckpoint: If a folder holds no run.
+    """
     records = []
     for name in experiment.distil.teachers:
         run = Path(name)
         weights = RunFolder(run).final.weights
-        theirs = read_run(run).network
+        taught = read_run(run)
+        theirs = taught.network
         records.append(
             {
                 "run": run.name,
@@ -120,6 +127,7 @@ def teacher_records(experiment: Experiment) -> list[dict[str, Any]]:
                 "network_sha256": sha256_of(weights) if weights.is_file() else "",
             }
         )
+        records += [record for record in teacher_records(taught) if record not in records]
     return records
 
 
