@@ -181,8 +181,8 @@ def answers_of(cases: Cases) -> dict[str, Bool[np.ndarray, " photo"]]:
     A photograph that it refused has none, though there may be probabilities: nobody was told a grade.
     """
     graded = cases.counted(include_ungradable=False)
-    given = (cases.answered >= 0, ~np.isnan(cases.score("referable")), ~np.isnan(cases.probabilities[:, 0]))
-    return {kind: np.asarray(graded & answers, dtype=bool) for kind, answers in zip(ANSWERS, given, strict=True)}
+    kinds = (cases.answered >= 0, ~np.isnan(cases.score("referable")), ~np.isnan(cases.probabilities[:, 0]))
+    return {kind: np.asarray(graded & answers, dtype=bool) for kind, answers in zip(ANSWERS, kinds, strict=True)}
 
 
 def common_answers(systems: Sequence[Cases]) -> tuple[str, ...]:

@@ -230,14 +230,14 @@ def _about(
     """Say what is measured on which photographs; names, not folders, for it travels with a release."""
     sample = f"{options.photographs} drawn with seed {options.seed}" if options.photographs is not None else "all"
     learnt = set() if opened is None else set(opened.release.training.get("training_sha256", ()))
-    seen = sum(case.sha256 in learnt for case in cases)
+    repeated = sum(case.sha256 in learnt for case in cases)
     split = options.split or ("all photographs of the folds" if runs else "all")
     about: dict[str, Any] = {"manifest": manifest.name, "split": split, "sample": sample}
     if runs:
         names = ", ".join(run.name for run in runs)
         about["graded by"] = f"the networks of the folds of {names}, each photograph by those that never saw it"
-    elif seen:
-        about["graded by"] = f"the release, which learnt from {seen} of these photographs: the figures flatter it"
+    elif repeated:
+        about["graded by"] = f"the release, which learnt from {repeated} of these photographs: the figures flatter it"
     else:
         about["graded by"] = (
             "the release, which learnt from none of these files (copies under other names were not looked for)"

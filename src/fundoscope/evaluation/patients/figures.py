@@ -58,13 +58,13 @@ def patient_figures(
     outcomes = outcomes_of(matched)
     if outcomes is None:
         return None
-    known, positive = outcomes.reference != UNKNOWN, outcomes.reference >= REFERABLE
+    has_reference, positive = outcomes.reference != UNKNOWN, outcomes.reference >= REFERABLE
     sent = np.array([decision != RESCREEN for decision in outcomes.decision], dtype=bool)
     graded = were_graded(outcomes.decision)
     oedema = outcomes.referable_or_dme
     questions = {
-        "": (positive, known),
-        "_graded": (positive, known & graded),
+        "": (positive, has_reference),
+        "_graded": (positive, has_reference & graded),
         "_or_dme": (oedema == 1, oedema != UNKNOWN),
     }
     options: dict[str, Any] = {"resamples": resamples, "level": level, "method": method}
@@ -74,26 +74,28 @@ def patient_figures(
     for suffix, (ill, inside) in questions.items():
         if not inside.any():
             continue
-        found = patient_intervals(
+        measured = patient_intervals(
             of_hits(ill[inside], sent[inside]), numbers[inside], rng=np.random.default_rng(seed), **options
         )
-        intervals |= {f"{name}{suffix}": interval for name, interval in found.items()}
+        intervals |= {f"{name}{suffix}": interval for name, interval in measured.items()}
         rates[f"sensitivity{suffix}"] = Rate(sent, inside & ill)
         rates[f"specificity{suffix}"] = Rate(~sent, inside & ~ill)
     intervals = widened(intervals, rates, numbers)
-    intervals |= _of_grades_and_scores(outcomes, known, options, seed)
+    intervals |= _of_grades_and_scores(outcomes, has_reference, options, seed)
     return PatientFigures(counts=_counts(outcomes), decisions=_decisions(outcomes), intervals=intervals)
 
 
-def _of_grades_and_scores(outcomes: Outcomes, known: Mask, options: dict[str, Any], seed: int) -> dict[str, Interval]:
+def _of_grades_and_scores(
+    outcomes: Outcomes, has_reference: Mask, options: dict[str, Any], seed: int
+) -> dict[str, Interval]:
     """AUROC of the highest score and kappa of the worst grade, of patients all of whose eyes have them."""
-    numbers = np.arange(len(known))
+    numbers = np.arange(len(has_reference))
     intervals: dict[str, Interval] = {}
-    scored = known & ~np.isnan(outcomes.scores)
+    scored = has_reference & ~np.isnan(outcomes.scores)
     if scored.any():
         of_scores = of_auroc(outcomes.reference[scored] >= REFERABLE, outcomes.scores[scored], "referable_auroc")
         intervals |= patient_intervals(of_scores, numbers[scored], rng=np.random.default_rng(seed), **options)
-    graded = known & (outcomes.answered >= 0) & ~outcomes.unknown_eye
+    graded = has_reference & (outcomes.answered >= 0) & ~outcomes.unknown_eye
     if graded.any():
         of_grades = of_confusions(
             outcomes.reference[graded],
@@ -105,10 +107,10 @@ def _of_grades_and_scores(outcomes: Outcomes, known: Mask, options: dict[str, An
 
 
 def _counts(outcomes: Outcomes) -> dict[str, int]:
-    known = outcomes.reference != UNKNOWN
+    has_reference = outcomes.reference != UNKNOWN
     return {
-        "patients": len(known),
-        "without_reference": int((~known).sum()),
+        "patients": len(has_reference),
+        "without_reference": int((~has_reference).sum()),
         "referable": int((outcomes.reference >= REFERABLE).sum()),
         "ungraded_eye": int(outcomes.ungraded_eye.sum()),
         "one_eye": int(outcomes.one_eye.sum()),

@@ -82,7 +82,7 @@ def outcomes_of(matched: pd.DataFrame) -> Outcomes | None:
     named = matched[np.array([name is not None for name in texts(matched, "patient")], dtype=bool)]
     if named.empty or "grade" not in named:
         return None
-    known = named["grade"].notna().to_numpy()
+    has_reference = named["grade"].notna().to_numpy()
     # Arrays are of photographs with a reference; the others get one that is masked again.
     cases = cases_of(named.assign(grade=named["grade"].fillna(0)))
     graded, decisions = _graded(cases), _decisions(cases)
@@ -93,8 +93,8 @@ def outcomes_of(matched: pd.DataFrame) -> Outcomes | None:
         gathered[patient][sides[at] or at].append(at)
     eyes = [list(of_patient.values()) for of_patient in gathered.values()]
     return Outcomes(
-        reference=_references(np.where(known, cases.reference, UNKNOWN), eyes, positive_from=REFERABLE),
-        referable_or_dme=_references(_or_dme(cases, known), eyes, positive_from=1),
+        reference=_references(np.where(has_reference, cases.reference, UNKNOWN), eyes, positive_from=REFERABLE),
+        referable_or_dme=_references(_or_dme(cases, has_reference), eyes, positive_from=1),
         answered=np.nan_to_num(_highest(answered, eyes), nan=-1).astype(np.int64),
         scores=_highest(np.where(graded, cases.score("referable"), np.nan), eyes),
         decision=tuple(
@@ -102,7 +102,7 @@ def outcomes_of(matched: pd.DataFrame) -> Outcomes | None:
         ),
         one_eye=np.array([{sides[at] for eye in of_patient for at in eye} != set(EYES) for of_patient in eyes]),
         ungraded_eye=_any_eye(~graded, eyes),
-        unknown_eye=_any_eye(~known, eyes),
+        unknown_eye=_any_eye(~has_reference, eyes),
     )
 
 
@@ -123,13 +123,13 @@ def _decisions(cases: Cases) -> list[str]:
     ]
 
 
-def _or_dme(cases: Cases, known: Bool[np.ndarray, " photo"]) -> Int[np.ndarray, " photo"]:
+def _or_dme(cases: Cases, has_reference: Bool[np.ndarray, " photo"]) -> Int[np.ndarray, " photo"]:
     """Return 1 for referable by grade or oedema, 0 for neither, `UNKNOWN` where one of them is not known."""
     if cases.dme is None:
         return np.full(len(cases.reference), UNKNOWN)
     of_photographs = cases.or_dme(next(name for name, cut in OR_DME.items() if cut == REFERABLE))
-    positive = of_photographs.positive & (known | (cases.dme >= 0))
-    return np.where(positive, 1, np.where(of_photographs.known & known, 0, UNKNOWN))
+    positive = of_photographs.positive & (has_reference | (cases.dme >= 0))
+    return np.where(positive, 1, np.where(of_photographs.known & has_reference, 0, UNKNOWN))
 
 
 def _references(

@@ -273,8 +273,8 @@ def patient_lines(figures: PatientFigures | None) -> list[str]:
         for suffix, words in PATIENT_RATES.items()
         if f"sensitivity{suffix}" in intervals
     ]
-    whole = {"referable_auroc": "AUROC, referable", "quadratic_kappa": "quadratic kappa"}
-    named = [f"{words} {interval_words(intervals[name])}" for name, words in whole.items() if name in intervals]
+    labels = {"referable_auroc": "AUROC, referable", "quadratic_kappa": "quadratic kappa"}
+    named = [f"{words} {interval_words(intervals[name])}" for name, words in labels.items() if name in intervals]
     lines += [f"Patients all of whose eyes were graded: {'; '.join(named)}."] if named else []
     return lines + [
         f"Decisions, patients, {side.replace('_', ' ')}: "

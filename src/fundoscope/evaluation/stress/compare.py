@@ -102,7 +102,7 @@ def compare_stress(
     ]
     counts = [len(of_side) for of_side in sides]
     intervals = patient_intervals(
-        Together(tuple(parts), lambda found: _differences(found, counted, counts)),
+        Together(tuple(parts), lambda measured: _differences(measured, counted, counts)),
         tables[0].patients,
         rng=np.random.default_rng(seed),
         resamples=resamples,
@@ -167,14 +167,14 @@ def _counted(tables: Sequence[StressTable], inside: Mapping[Condition, Mask], fi
     return tuple(condition for condition in fits if condition != (CLEAN, 0)) if (CLEAN, 0) in fits else ()
 
 
-def _differences(found: Found, counted: Mapping[str, Sequence[Condition]], counts: Sequence[int]) -> Found:
+def _differences(measured: Found, counted: Mapping[str, Sequence[Condition]], counts: Sequence[int]) -> Found:
     """Return the means of both systems, averaged over their tables, and their differences."""
     values: dict[str, Float[np.ndarray, " draw"]] = {}
     for figure, conditions in counted.items():
         for side, count in zip(SIDES, counts, strict=True) if conditions else ():
 
             def of(condition: Condition, side: str = side, count: int = count, figure: str = figure) -> Any:
-                seeds = [found[f"{side} {number} {condition} {figure}"] for number in range(count)]
+                seeds = [measured[f"{side} {number} {condition} {figure}"] for number in range(count)]
                 return np.mean(np.stack(seeds), axis=0)  # (seed, draw) -> (draw,)
 
             means = means_of(of((CLEAN, 0)), [of(condition) for condition in conditions])

@@ -68,8 +68,8 @@ def _kappa(counts: Confusions) -> Found:
     return {"kappa": agreement_statistics(counts)["quadratic_kappa"]}
 
 
-def _overall(prefix: str, found: Found) -> Found:
-    values = [found["kappa"], *(found[name] for name in CUTS)]
+def _overall(prefix: str, measured: Found) -> Found:
+    values = [measured["kappa"], *(measured[name] for name in CUTS)]
     return {f"{prefix} overall": np.mean(np.stack(values), axis=0)}  # (figure, draw) -> (draw,)
 
 

@@ -128,7 +128,7 @@ def summarise_stress(table: StressTable, *, resamples: int = 1000, seed: int = 0
     _check_counted(table, counted["auroc"])
     parts = [part for condition in table.answers for part in _parts(table, condition)]
     intervals = patient_intervals(
-        Together(tuple(parts), lambda found: _with_means(found, counted)),
+        Together(tuple(parts), lambda measured: _with_means(measured, counted)),
         table.patients,
         rng=np.random.default_rng(seed),
         resamples=resamples,
@@ -184,16 +184,16 @@ def _parts(table: StressTable, condition: Condition) -> list[Sums | Together]:
     return parts
 
 
-def _with_means(found: Found, counted: Mapping[str, Sequence[Condition]]) -> Found:
+def _with_means(measured: Found, counted: Mapping[str, Sequence[Condition]]) -> Found:
     """Add the change of each condition and the means of each figure."""
-    values = dict(found)
+    values = dict(measured)
     for condition in counted["auroc"]:
         key = _key(condition)
-        values[f"{key} change"] = found[f"{key} auroc"] - found[f"{key} before"]
+        values[f"{key} change"] = measured[f"{key} auroc"] - measured[f"{key} before"]
     for figure, conditions in counted.items():
         if conditions:
             keys = [f"{_key(condition)} {figure}" for condition in conditions]
-            means = means_of(found[f"{_key((CLEAN, 0))} {figure}"], [found[key] for key in keys])
+            means = means_of(measured[f"{_key((CLEAN, 0))} {figure}"], [measured[key] for key in keys])
             values |= {f"{figure} {name}": value for name, value in means.items()}
     return values
 
