@@ -47,11 +47,11 @@ class CameraParams:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CameraParams:
         """Read the parameters that `dataclasses.asdict` wrote."""
-        kinds: dict[str, Callable[..., object]] = {
+        kinds: dict[str, Callable[..., Any]] = {
             "cut": FieldCut, "vignette": Vignette, "motion": Motion, "noise": Noise, "tone": Tone
         }  # fmt: skip
-        read = {name: kind(**values[name]) if values[name] else None for name, kind in kinds.items()}
-        return cls(specks=tuple(Speck(**speck) for speck in values["specks"]), jpeg=values["jpeg"], **read)  # type: ignore[arg-type]
+        read: dict[str, Any] = {name: kind(**values[name]) if values[name] else None for name, kind in kinds.items()}
+        return cls(specks=tuple(Speck(**speck) for speck in values["specks"]), jpeg=values["jpeg"], **read)
 
 
 @dataclass(frozen=True, slots=True)
