@@ -13,7 +13,7 @@ from fundoscope.photo.recipe import Recipe
 from fundoscope.runtime.certificate import Certificate
 from fundoscope.runtime.description import Release
 from fundoscope.runtime.tasks import TASKS
-from fundoscope.runtime.tasks.dr_grade import FAULTS
+from fundoscope.runtime.tasks.grade_calibration import FAULTS
 from fundoscope.runtime.tasks.task import Answerer, Task
 
 HEATMAPS: Final = (

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundoscope.clinic.calibration.calibration import Settings, Source, calibrate, folds_of
+from fundoscope.clinic.calibration.calibration import calibrate, folds_of
 from fundoscope.clinic.calibration.retinascan import preset, with_both_heads
+from fundoscope.clinic.calibration.source import Settings, Source
 from fundoscope.decide.heads import probabilities
 from fundoscope.decide.held_out import HeldOut
 from fundoscope.errors import BadTable

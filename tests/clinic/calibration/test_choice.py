@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fundoscope.clinic.calibration.calibration import Settings, Source
 from fundoscope.clinic.calibration.choice import AUTO, calibrate_by_choice
+from fundoscope.clinic.calibration.source import Settings, Source
 from fundoscope.decide.calibrate import answered_grades
 from fundoscope.decide.heads import probabilities
 from fundoscope.decide.held_out import HeldOut

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundoscope.clinic.calibration.calibration import Settings
 from fundoscope.clinic.calibration.from_tables import (
     calibrate_as_retinascan,
     calibrate_tables,
     default_sensitivity,
     write_calibrated,
 )
+from fundoscope.clinic.calibration.source import Settings
 from fundoscope.clinic.commissioning.provenance import OWN, UNCHECKED
 from fundoscope.decide.heads import probabilities
 from fundoscope.decide.retinascan import fit_retinascan

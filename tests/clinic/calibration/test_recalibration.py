@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fundoscope.clinic.calibration.calibration import Calibration, Settings, Source, calibrate
+from fundoscope.clinic.calibration.calibration import Calibration, calibrate
 from fundoscope.clinic.calibration.recalibration import (
     CALIBRATION,
     NO_LONGER,
@@ -24,6 +24,7 @@ from fundoscope.clinic.calibration.recalibration import (
     to_json,
     was_commissioned,
 )
+from fundoscope.clinic.calibration.source import Settings, Source
 from fundoscope.clinic.commissioning.protocol import PROTOCOL, READABLE
 from fundoscope.decide.calibrators import calibrator_from_dict
 from fundoscope.decide.heads import probabilities

@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.decide.binary import fit_class_temperature, fit_sign
+from fundoscope.errors import BadTable
 from fundoscope.training.runs.crossfit import cross_fit, cross_fit_classes, cross_fit_signs
 
 
@@ -57,6 +58,17 @@ def test_rounded_grades_are_the_nearest_to_what_is_expected(rng):
 
     expected = given[["p0", "p1", "p2", "p3", "p4"]].to_numpy(np.float64) @ np.arange(5)
     assert given["grade"].tolist() == np.floor(expected + 0.5).astype(int).tolist()
+
+
+def test_folds_whose_mean_cut_ranks_worse_than_chance_are_named(rng):
+    grades = rng.integers(0, 5, 90)
+    raw = -(grades[:, None] + rng.normal(size=(90, 4)))
+    frame = pd.DataFrame({f"raw{k}": raw[:, k] for k in range(4)} | {"fold": np.arange(90) % 3})
+    frame = frame.assign(**{f"p{k}": 0.0 for k in range(5)}, p_referable=0.0, grade=0)
+
+    with pytest.raises(BadTable, match=r"fold 0: expected predictions of the other folds .* worse than chance"):
+        cross_fit(frame, grades, "cumulative", sensitivity=0.9, score="mean")
+    assert cross_fit(frame, grades, "cumulative", sensitivity=0.9)["decision"].notna().all()
 
 
 def signs_table(rng: np.random.Generator, photos: int = 90) -> tuple[pd.DataFrame, np.ndarray]:

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from fundoscope.cli.console import answers, needs_extra, troubles
+from fundoscope.cli.console import needs_extra, troubles
 from fundoscope.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -362,6 +361,7 @@ def _answer(
     Raises:
         BadRequest: If there are several and nothing to compare them with.
     """
+    from fundoscope.cli.evaluation.stress_words import print_stress
     from fundoscope.evaluation.report.stress import to_json
 
     if summary is None and comparison is None:
@@ -371,35 +371,4 @@ def _answer(
     elif as_json and comparison is not None:
         print(json.dumps(comparison.to_dict(), indent=2, allow_nan=False))
     else:
-        _print(summary, about, comparison)
-
-
-def _print(summary: StressSummary | None, about: Mapping[str, Any], comparison: StressComparison | None) -> None:
-    from fundoscope.evaluation.report import stress as words
-
-    lines: list[str] = []
-    if summary is not None:
-        answers.print(summary.table.system, style="bold", markup=False)
-        headlines = Table(box=None, pad_edge=False, show_header=False)
-        for name, value in words.headline_rows(summary).items():
-            headlines.add_row(name, value)
-        answers.print(headlines)
-        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-        for at, title in enumerate(words.short_heading()):
-            table.add_column(title, justify="left" if at == 0 else "right", no_wrap=True)
-        for row in words.short_rows(summary):
-            table.add_row(*row)
-        answers.print(table)
-        lines = [*words.legend_lines(), *words.basis_lines(summary, about)]
-    if comparison is not None:
-        answers.print(
-            f"\n{', '.join(comparison.first)} against {words.comparison_title(comparison)}:",
-            markup=False,
-        )
-        against = Table("", "first", "second", "difference (paired)", box=None, pad_edge=False)
-        for cells in words.comparison_rows(comparison):
-            against.add_row(*cells)
-        answers.print(against)
-        lines = [*words.comparison_lines(comparison), *lines]
-    for line in lines:
-        answers.print(line, markup=False)
+        print_stress(summary, about, comparison)

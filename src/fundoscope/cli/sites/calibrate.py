@@ -127,9 +127,9 @@ def calibrate(
     from datetime import UTC, datetime
 
     from fundoscope.clinic.calibration import from_tables
-    from fundoscope.clinic.calibration.calibration import Settings
     from fundoscope.clinic.calibration.choice import AUTO
     from fundoscope.clinic.calibration.recalibration import check_copy, to_json
+    from fundoscope.clinic.calibration.source import Settings
     from fundoscope.runtime.release import open_release
     from fundoscope.tables.pair import read_pair
 

@@ -11,12 +11,11 @@ from jaxtyping import Int
 
 from fundoscope.clinic.calibration.calibration import (
     Calibration,
-    Settings,
-    Source,
     calibrate,
     cross_fitted_answers,
     folds_of,
 )
+from fundoscope.clinic.calibration.source import Settings, Source
 from fundoscope.decide.calibrate import CUTTERS
 from fundoscope.decide.held_out import HeldOut
 from fundoscope.decide.rescale import METHODS

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fundoscope.clinic.calibration.calibration import Calibration, Settings, Source
+from fundoscope.clinic.calibration.calibration import Calibration
 from fundoscope.clinic.calibration.choice import calibrate_by_choice
 from fundoscope.clinic.calibration.recalibration import (
     calibration_to_dict,
@@ -19,6 +19,7 @@ from fundoscope.clinic.calibration.recalibration import (
     source_of,
 )
 from fundoscope.clinic.calibration.retinascan import preset, preset_to_dict, with_both_heads
+from fundoscope.clinic.calibration.source import Settings, Source
 from fundoscope.clinic.commissioning.provenance import OUT_OF_FOLD, OWN, UNCHECKED, held_against
 from fundoscope.decide.held_out import HeldOut
 from fundoscope.decide.retinascan import RetinaScanCalibration

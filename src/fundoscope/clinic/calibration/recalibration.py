@@ -9,7 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from fundoscope.clinic.calibration.calibration import Calibration, Source
+from fundoscope.clinic.calibration.calibration import Calibration
+from fundoscope.clinic.calibration.source import Source
 from fundoscope.clinic.commissioning.protocol import PROTOCOL, READABLE
 from fundoscope.clinic.documents import card_of_copy, earlier_figures
 from fundoscope.decide.calibrate import CUTTERS, cuts_words

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Shaped
 
 from fundoscope.arrays import Grades, Probabilities, RawOutput, Scores
 from fundoscope.decide.calibrate import Cuts, answered_grades, cuts_words
-from fundoscope.decide.calibrators import Calibrator, calibrator_from_dict
+from fundoscope.decide.calibrators import Calibrator
 from fundoscope.decide.conformal import UNITS, GradeSets
-from fundoscope.decide.heads import CUT_HEADS, HEADS, exceedance, outputs_of, probabilities
+from fundoscope.decide.heads import HEADS, exceedance, outputs_of, probabilities
 from fundoscope.decide.neighbours import Neighbours, Voting, neighbour_probabilities
-from fundoscope.decide.readout import SCORES, Readout, ReferralScore
+from fundoscope.decide.readout import SCORES, Readout
 from fundoscope.decide.referral import (
     DECISION_WORDS,
     OperatingPoint,
@@ -36,8 +35,8 @@ from fundoscope.grades import (
     REFERABLE,
     RESCREEN,
 )
-from fundoscope.records import is_number
 from fundoscope.runtime.description import Release
+from fundoscope.runtime.tasks.grade_calibration import FAULTS, read_calibrator, read_readout
 from fundoscope.runtime.tasks.task import (
     Answerer,
     Bar,
@@ -52,14 +51,9 @@ from fundoscope.runtime.tasks.task import (
     Task,
     TaskWords,
     Tone,
-    checked_temperature,
     percent,
     percent_apart,
 )
-
-FAULTS: Final = (ValueError, TypeError, KeyError, AttributeError)
-"""What reading a description of something unknown may raise."""
-
 
 REFERABLE_GRADES: Final = f"grade {REFERABLE} or above"
 """The grades that are referred, in words."""
@@ -309,7 +303,7 @@ class DrGrade(Task):
 
     def answerer(self, release: Release, refuse: Refusal, *, neighbours: Neighbours | None = None) -> GradeAnswerer:
         """Read readout, cuts, calibrator, threshold and sets."""
-        calibrator = _calibrator(release.calibration, refuse)
+        calibrator = read_calibrator(release.calibration, refuse)
         part = "operating_point"
         try:
             point = OperatingPoint.from_dict(release.operating_point)
@@ -321,7 +315,7 @@ class DrGrade(Task):
             raise refuse("operating_point.cut", "referable", point.cut)
         return GradeAnswerer(
             release=release,
-            readout=_readout(release, refuse),
+            readout=read_readout(release, refuse),
             cuts=tuple(float(cut) for cut in release.calibration["grade_cuts"]),
             operating_point=point,
             calibrator=calibrator,
@@ -388,35 +382,3 @@ def _set_words(grades: str, alpha: float) -> str:
     members = grades.split()
     listed = f"{{{', '.join(members)}}}" if len(members) < GRADES else "all grades, none can be excluded"
     return f"{percent(1 - alpha)} prediction set: {listed}."
-
-
-def _readout(release: Release, refuse: Refusal) -> Readout:
-    temperature = checked_temperature(release.calibration["temperature"], "calibration.temperature", refuse)
-    if "referral_score" not in release.calibration:
-        return Readout(head=release.head, temperature=temperature)
-    if release.head not in CUT_HEADS:
-        raise refuse("calibration.referral_score", f"none with the head {release.head}, which has no cuts", "one")
-    try:
-        referral = ReferralScore.from_dict(release.calibration["referral_score"])
-    except FAULTS as problem:
-        raise refuse("calibration.referral_score", "one that this version can run", str(problem)) from None
-    return Readout(head=release.head, temperature=temperature, referral=referral)
-
-
-def _calibrator(calibration: dict[str, Any], refuse: Refusal) -> Calibrator | None:
-    if set(calibration) - {"calibrator", "referral_score"} != {"temperature", "grade_cuts"}:
-        expected = "temperature and grade_cuts (and a calibrator or a referral_score)"
-        raise refuse("calibration", expected, sorted(calibration))
-    cuts = calibration["grade_cuts"]
-    numbers = isinstance(cuts, list | tuple) and len(cuts) in (0, GRADES - 1)
-    # Written so that NaN, which is neither above nor below anything, is none of these.
-    rising = numbers and all(is_number(cut) for cut in cuts) and all(one <= two for one, two in pairwise(cuts))
-    if not rising or not all(0 <= cut <= GRADES - 1 for cut in cuts):
-        expected = f"{GRADES - 1} rising numbers from 0 to {GRADES - 1}, or none to answer the median"
-        raise refuse("calibration.grade_cuts", expected, cuts)
-    if "calibrator" not in calibration:
-        return None
-    try:
-        return calibrator_from_dict(calibration["calibrator"])
-    except FAULTS as problem:
-        raise refuse("calibration.calibrator", "one that this version can run", str(problem)) from None

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
-from fundoscope.arrays import Grades, RawOutput
+from fundoscope.arrays import Grades, Probabilities, RawOutput
 from fundoscope.decide.binary import class_probabilities, fit_class_temperature, fit_sign, sign_probabilities
 from fundoscope.decide.calibrate import CUTTERS, answered_grades
 from fundoscope.decide.heads import expected_grade, outputs_of
 from fundoscope.decide.readout import fit_readout
 from fundoscope.decide.referral import decide_photo, fit_threshold
+from fundoscope.errors import BadTable
 from fundoscope.runtime.tasks.dr_grade import referable, referable_probability
 from fundoscope.runtime.tasks.signs import UNCALIBRATED_THRESHOLD, sign_columns
 from fundoscope.tables import PROBABILITIES
@@ -118,6 +119,9 @@ def cross_fit(
     Returns:
         The table with p0..p4, p_referable, grade and decision. A single fold has no others: it is
         returned as it came.
+
+    Raises:
+        BadTable: If the other folds of one cannot set a readout.
     """
     folds = _folds(frame)
     if len(np.unique(folds)) < 2:
@@ -127,7 +131,7 @@ def cross_fit(
     answered = frame.assign(decision="")
     for fold in np.unique(folds):
         of_fold, others = folds == fold, folds != fold
-        calibrated = voted if votes else fit_readout(head, raw[others], grades[others], score=score).probabilities(raw)
+        calibrated = voted if votes else _read_out(head, raw, grades, others, score, fold=int(fold))
         fitted, held_out = calibrated[others], calibrated[of_fold]
         passes = CUTTERS[cuts](expected_grade(fitted), grades[others])
         positive = referable(grades[others])
@@ -142,3 +146,17 @@ def cross_fit(
             for value, grade in zip(p_referable, fold_grades, strict=True)
         ]
     return answered
+
+
+def _read_out(
+    head: str, raw: RawOutput, grades: Grades, fitted_on: Bool[np.ndarray, " photo"], score: str, *, fold: int
+) -> Probabilities:
+    """Return probabilities of all rows by a readout that was fitted on some of them."""
+    try:
+        readout = fit_readout(head, raw[fitted_on], grades[fitted_on], score=score)
+    except ValueError as problem:
+        raise BadTable(
+            f"fold {fold}: expected predictions of the other folds that a readout can be fitted on, got: {problem}. "
+            "Train longer, or set release.score=cut"
+        ) from None
+    return readout.probabilities(raw)
