@@ -6,6 +6,7 @@ The names are checked by jaxtyping and beartype while testing and cost nothing o
 from __future__ import annotations
 
 import io
+import threading
 import zipfile
 from collections.abc import Mapping
 from typing import Final
@@ -42,6 +43,10 @@ Scores = Float[np.ndarray, " photo"]
 
 Array = Shaped[np.ndarray, "..."]
 """An array of any shape and kind."""
+
+ONE_READER: Final = threading.Lock()
+"""Held while threads read NPZ files: NumPy reads headers by Python's parser, and CPython 3.11's fails now and then with
+"SystemError: AST constructor recursion depth mismatch" where two threads are in it."""
 
 LARGEST_ARRAYS: Final = 2 * 2**30
 """Unpacked bytes of an NPZ file beyond which it is refused."""

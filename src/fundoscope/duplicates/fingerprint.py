@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from fundoscope.arrays import Photo
+from fundoscope.arrays import ONE_READER, Photo
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.files import replacing, sha256_of
 from fundoscope.parallel import in_order
@@ -167,7 +167,7 @@ class Fingerprints:
 
     def frame(self, at: int) -> Frame:
         """Return the frame of one photograph that could be read."""
-        with np.load(self.stored[at]) as file:
+        with ONE_READER, np.load(self.stored[at]) as file:
             return np.asarray(file["frame"])
 
     @property
@@ -276,7 +276,7 @@ def _store(taken: Fingerprint, path: Path) -> None:
 def _read_stored(path: Path, sha256: str) -> Fingerprint | None:
     """Read a fingerprint from the cache; None where there is none, or a damaged one."""
     try:
-        with open(path, "rb") as opened, np.load(opened) as file:
+        with ONE_READER, open(path, "rb") as opened, np.load(opened) as file:
             width, height, field = (int(value) for value in file["facts"])
             return Fingerprint(
                 sha256=sha256,

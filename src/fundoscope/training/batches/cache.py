@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fundoscope.arrays import Canvas, Photo
+from fundoscope.arrays import ONE_READER, Canvas, Photo
 from fundoscope.errors import BadExperiment, BadTable, UnreadablePhotograph
 from fundoscope.files import replacing, sha256_of
 from fundoscope.photo.read import read_photo
@@ -157,6 +157,6 @@ def _gate(task: Task) -> dict[str, Any]:
 
 def _assessed(path: Path) -> dict[str, Any]:
     """Return what is stored of a photograph's assessment; nothing by earlier versions."""
-    with np.load(path) as stored:
+    with ONE_READER, np.load(path) as stored:
         assessed: dict[str, Any] = json.loads(str(stored["assessed"])) if "assessed" in stored else {}
     return assessed
