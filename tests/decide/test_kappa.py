@@ -21,6 +21,7 @@ def slow_kappa(matrix: np.ndarray, power: int) -> float:
 
 @pytest.mark.parametrize(("weights", "power"), [("quadratic", 2), ("linear", 1), ("unweighted", 0)])
 def test_equals_the_definition_and_scikit_learn(weights, power, rng):
+    # The program needs no scikit-learn: it is the independent reference here, and the clinic's install has none.
     metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
     for _ in range(10):
         grades, answered = rng.integers(0, 5, 60), rng.integers(0, 5, 60)

@@ -10,8 +10,9 @@ from hypothesis.extra.numpy import arrays
 from scipy import special
 
 from fundoscope.decide.calibrate import fit_temperature
+from fundoscope.decide.calibrators import Platt, calibrator_from_dict
 from fundoscope.decide.heads import SEPARATION, exceedance, probabilities
-from fundoscope.decide.readout import SCORES, Readout, ReferralScore, fit_readout
+from fundoscope.decide.readout import SCORES, Readout, fit_readout
 
 raws = arrays(np.float64, (6, 4), elements=st.floats(-1e3, 1e3))
 
@@ -26,12 +27,9 @@ def noisy(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 @settings(deadline=None, max_examples=100)
 @given(raw=raws, temperature=st.floats(0.05, 20), offset=st.floats(-10, 10))
 def test_the_score_is_the_probability_of_referable_disease_whatever_the_cuts_say(raw, temperature, offset):
-    score = ReferralScore((0.1, 0.2, 0.3, 0.0), offset)
+    shares = Readout(head="cumulative", temperature=temperature, referral=Platt(0.7, offset)).probabilities(raw)
 
-    shares = Readout(head="cumulative", temperature=temperature, referral=score).probabilities(raw)
-
-    wanted = special.expit(raw @ [0.1, 0.2, 0.3, 0.0] + offset)
-    assert exceedance(shares, 2) == pytest.approx(wanted, abs=1e-11)
+    assert exceedance(shares, 2) == pytest.approx(special.expit(0.7 * raw.mean(axis=1) + offset), abs=1e-11)
     assert np.isfinite(np.log(shares)).all()
     assert shares.sum(axis=1) == pytest.approx(np.ones(6))
     # Every grade keeps a share of what is on its side.
@@ -39,16 +37,15 @@ def test_the_score_is_the_probability_of_referable_disease_whatever_the_cuts_say
 
 
 def test_cuts_that_agree_with_the_score_stay_where_they_are():
-    raw = np.array([[3.0, 1.0, -1.0, -3.0]])
+    raw = np.array([[3.0, 1.0, -1.0, -3.0]])  # their mean is 0
 
-    shares = Readout(
-        head="cumulative", temperature=1.0, referral=ReferralScore((0.0, 1.0, 0.0, 0.0), 0.0)
-    ).probabilities(raw)
+    shares = Readout(head="cumulative", temperature=1.0, referral=Platt(1.0, 1.0)).probabilities(raw)
 
     np.testing.assert_allclose(shares, probabilities("cumulative", raw), atol=1e-12)
 
 
 def test_the_mean_is_fitted_as_logistic_regression_has_it_and_ranks_better_than_one_noisy_cut(noisy):
+    # The program needs no scikit-learn: it is the independent reference here, and the clinic's install has none.
     linear_model = pytest.importorskip("sklearn.linear_model", reason="needs scikit-learn (the research extra)")
     metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn (the research extra)")
     raw, grades = noisy
@@ -82,7 +79,7 @@ def test_a_readout_comes_back_from_its_file(noisy, score):
     if score == "cut":
         assert set(values) == {"temperature"}
     else:
-        assert ReferralScore.from_dict(values["referral_score"]).to_dict() == values["referral_score"]
+        assert calibrator_from_dict(values["referral_score"]).to_dict() == values["referral_score"]
 
 
 def test_what_cannot_be_read_so_is_refused(noisy):
@@ -100,19 +97,18 @@ def test_what_cannot_be_read_so_is_refused(noisy):
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("head", "slope", "message"),
     [
-        ({"weights": [0.25] * 4}, "needs weights and offset, got weights"),
-        ({"weights": [0.25] * 4, "offset": 0, "more": 1}, "needs weights and offset, got more, offset, weights"),
-        ({"weights": [0.25] * 3, "offset": 0}, "weights must be 4 numbers"),
-        ({"weights": [0.25, -0.1, 0, 0], "offset": 0}, "none below 0"),
-        ({"weights": [0, 0, 0, 0], "offset": 0}, "not all 0"),
-        ({"weights": [float("nan"), 0, 0, 1], "offset": 0}, "must be numbers|weights must be"),
-        ({"weights": [1, 0, 0, 0], "offset": 1e300}, "offset must be a number"),
-        ({"weights": "1111", "offset": 0}, "must be numbers"),
-        ({"weights": [1, 0, 0, True], "offset": 0}, "must be numbers"),
+        ("cumulative", 0.0, "slope of a referral score must be above 0, got 0.0"),
+        ("corn", 1.0, r"needs a head with cuts \(coral, cumulative\), got 'corn'"),
     ],
 )
-def test_a_damaged_score_is_refused(values, message):
+def test_a_score_that_ranks_nothing_or_has_no_cuts_is_refused(head, slope, message):
     with pytest.raises(ValueError, match=message):
-        ReferralScore.from_dict(values)
+        Readout(head=head, temperature=1.0, referral=Platt(slope, 0.0))
+
+
+def test_words_claim_a_cut_only_where_there_is_one():
+    assert Readout(head="softmax", temperature=1.0).words == "the probabilities of the grades"
+    assert Readout(head="coral", temperature=1.0).words == "the cut between grades 1 and 2"
+    assert Readout(head="coral", temperature=1.0, referral=Platt(1.0, 0.0)).words == "the mean of the four cut logits"

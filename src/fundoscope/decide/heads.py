@@ -112,7 +112,7 @@ def probabilities(
         temperature: Above 0. Softmax, prototype scores and cut logits: 1 leaves the logits as they are, more
             makes the answer less sure. Regression: the standard deviation in grades.
         referral: Logit of referable disease of each photograph, which then replaces the second cut (`CUT_HEADS` only;
-            `readout.ReferralScore`).
+            `readout.Readout`).
 
     Raises:
         ValueError: If the head is unknown, the shape does not fit it, the temperature is not above

@@ -243,7 +243,7 @@ def test_a_release_can_be_read_by_the_mean_of_its_cuts_and_grades_so(run, tables
     score = copy.grading.readout.referral
     assert score.to_dict() == written["referral_score"] == copy.release.calibration["referral_score"]
     raw = pd.read_csv(tables[0]).filter(like="raw").to_numpy()
-    mean = 1 / (1 + np.exp(-(raw @ score.weights + score.offset)))
+    mean = 1 / (1 + np.exp(-(score.slope * raw.mean(axis=1) + score.intercept)))
     assert exceedance(copy.grading.head_probabilities(raw), 2) == pytest.approx(mean, abs=1e-9)
     assert run("--help", verb="calibrate")[0] == 0
     # Calibrated again, it keeps its score.

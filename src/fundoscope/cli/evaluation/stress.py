@@ -193,8 +193,7 @@ def _open_release(path: Path, threads: int) -> ReleaseSystem:
     from fundoscope.runtime.grader import Grader
 
     grader = Grader.open(path, threads=threads)
-    grader.opened.grading  # noqa: B018 - refuses a release of another task
-    if grader.opened.release.eyes != 1:
+    if grader.opened.grading.release.eyes != 1:  # a release of another task grades nothing and is refused
         raise BadRequest(f"{path}: expected a release that grades single eyes, got one of both. It cannot be stressed.")
     return ReleaseSystem(grader)
 

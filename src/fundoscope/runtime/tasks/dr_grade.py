@@ -15,7 +15,7 @@ from fundoscope.decide.calibrators import Calibrator
 from fundoscope.decide.conformal import UNITS, GradeSets
 from fundoscope.decide.heads import HEADS, exceedance, outputs_of, probabilities
 from fundoscope.decide.neighbours import Neighbours, Voting, neighbour_probabilities
-from fundoscope.decide.readout import SCORES, Readout
+from fundoscope.decide.readout import Readout
 from fundoscope.decide.referral import (
     DECISION_WORDS,
     OperatingPoint,
@@ -217,7 +217,7 @@ class GradeAnswerer(Answerer):
         release, sets = self.release, self.grade_sets
         return {
             "head": f"{release.head}, temperature {self.readout.temperature:.3f}",
-            "referable by": SCORES[self.readout.score],
+            "referable by": "votes" if release.neighbours else self.readout.words,
             "grade cuts": cuts_words(self.cuts, ".2f"),
             "referred": f"from a probability of {self.operating_point.threshold:.3f} that the grade is {REFERABLE} or "
             f"higher ({self.operating_point.name}), and with such a grade",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any, Final
 
-from fundoscope.decide.calibrators import Calibrator, calibrator_from_dict
-from fundoscope.decide.heads import CUT_HEADS
-from fundoscope.decide.readout import Readout, ReferralScore
+from fundoscope.decide.calibrators import Calibrator, Platt, calibrator_from_dict
+from fundoscope.decide.readout import Readout
 from fundoscope.grades import GRADES
 from fundoscope.records import is_number
 from fundoscope.runtime.description import Release
@@ -22,13 +21,13 @@ def read_readout(release: Release, refuse: Refusal) -> Readout:
     temperature = checked_temperature(release.calibration["temperature"], "calibration.temperature", refuse)
     if "referral_score" not in release.calibration:
         return Readout(head=release.head, temperature=temperature)
-    if release.head not in CUT_HEADS:
-        raise refuse("calibration.referral_score", f"none with the head {release.head}, which has no cuts", "one")
     try:
-        referral = ReferralScore.from_dict(release.calibration["referral_score"])
+        curve = calibrator_from_dict(release.calibration["referral_score"])
+        if not isinstance(curve, Platt):
+            raise ValueError(f"a referral score must be of the kind {Platt.kind}, got {curve.kind}")
+        return Readout(head=release.head, temperature=temperature, referral=curve)
     except FAULTS as problem:
         raise refuse("calibration.referral_score", "one that this version can run", str(problem)) from None
-    return Readout(head=release.head, temperature=temperature, referral=referral)
 
 
 def read_calibrator(calibration: dict[str, Any], refuse: Refusal) -> Calibrator | None:
