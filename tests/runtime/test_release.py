@@ -114,6 +114,40 @@ CALIBRATION = {"temperature": 1.0, "grade_cuts": [0.5, 1.5, 2.5, 3.5]}
             {"calibration": {"temperature": 1.0, "grade_cuts": [1.5, 0.5, 2.5, 3.5]}},
             r"calibration\.grade_cuts must be 4 rising numbers",
         ),
+        (
+            {
+                "calibration": {
+                    "temperature": 1.0,
+                    "grade_cuts": [],
+                    "referral_score": {"kind": "platt", "slope": -1.0, "intercept": 0.0},
+                }
+            },
+            r"calibration\.referral_score must be .*slope must not be below 0",
+        ),
+        (
+            {
+                "calibration": {
+                    "temperature": 1.0,
+                    "grade_cuts": [],
+                    "referral_score": {"kind": "platt", "slope": 0.0, "intercept": 0.0},
+                }
+            },
+            r"calibration\.referral_score must be .*slope of a referral score must be above 0",
+        ),
+        (
+            {
+                "calibration": {
+                    "temperature": 1.0,
+                    "grade_cuts": [],
+                    "referral_score": {"kind": "isotonic", "scores": [0.0], "shares": [0.5]},
+                }
+            },
+            r"calibration\.referral_score must be .*must be of the kind platt",
+        ),
+        (
+            {"calibration": {"temperature": 1.0, "grade_cuts": [], "referral_score": [1, 2]}},
+            r"calibration\.referral_score must be .*one that this version can run",
+        ),
         ({"operating_point": {"name": "a", "cut": "any", "threshold": 0.5}}, r"cut must be referable, got 'any'"),
         ({"operating_point": {}}, r"operating_point must be one that this version can run"),
         ({"golden_tolerance": 0.011}, r"golden_tolerance in release\.json must be a number above 0 and at most 0\.01"),

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from fundoscope.cli.console import answers, needs_extra, troubles
-from fundoscope.cli.evaluation.evaluate import IntervalMethod
+from fundoscope.cli.evaluation.options import Interval, IntervalMethod, Level, Resamples, Seed
 from fundoscope.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -36,16 +36,10 @@ def compare(
     report: Annotated[
         Path | None, typer.Option(help="Folder for a report: the table as HTML, Markdown and CSV, and figures.")
     ] = None,
-    resamples: Annotated[int, typer.Option(min=100, help="Number of bootstrap resamples of patients.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the resamples.")] = 0,
-    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Confidence level of the intervals.")] = 0.95,
-    interval: Annotated[
-        IntervalMethod,
-        typer.Option(
-            help="Bootstrap method: percentile, bias-corrected and accelerated (BCa), or auto: BCa of fewer than 100 "
-            "patients."
-        ),
-    ] = IntervalMethod.AUTO,
+    resamples: Resamples = 2000,
+    seed: Seed = 0,
+    level: Level = 0.95,
+    interval: Interval = IntervalMethod.AUTO,
     margin: Annotated[
         list[str] | None,
         typer.Option(help="Non-inferiority margin, METRIC=VALUE, such as quadratic_kappa=0.05; repeatable."),

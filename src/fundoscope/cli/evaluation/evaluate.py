@@ -10,14 +10,7 @@ from typing import Annotated
 import typer
 
 from fundoscope.cli.console import needs_extra, troubles
-
-
-class IntervalMethod(StrEnum):
-    """Method of the bootstrap intervals; the names of `interval.INTERVALS`."""
-
-    AUTO = "auto"
-    PERCENTILE = "percentile"
-    BCA = "bca"
+from fundoscope.cli.evaluation.options import Interval, IntervalMethod, Level, Resamples, Seed
 
 
 class PresetName(StrEnum):
@@ -64,16 +57,10 @@ def evaluate(
         Path | None, typer.Option(help="Folder for a report with figures: index.html and evaluation.json.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
-    resamples: Annotated[int, typer.Option(min=100, help="Number of bootstrap resamples of patients.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the resamples.")] = 0,
-    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Confidence level of the intervals.")] = 0.95,
-    interval: Annotated[
-        IntervalMethod,
-        typer.Option(
-            help="Bootstrap method: percentile, bias-corrected and accelerated (BCa), or auto: BCa of fewer than 100 "
-            "patients."
-        ),
-    ] = IntervalMethod.AUTO,
+    resamples: Resamples = 2000,
+    seed: Seed = 0,
+    level: Level = 0.95,
+    interval: Interval = IntervalMethod.AUTO,
     prevalence: Annotated[
         float | None,
         typer.Option(min=0.0001, max=0.9999, help="Prevalence of referable disease at which to report PPV and NPV."),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundoscope.cli.console import needs_extra, troubles
+from fundoscope.cli.evaluation.options import Level, Resamples
 from fundoscope.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def stress(
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Photographs side by side. Default: all cores.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sample and of the resamples.")] = 0,
-    resamples: Annotated[int, typer.Option(min=100, help="Number of bootstrap resamples of patients.")] = 1000,
-    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Confidence level of the intervals.")] = 0.95,
+    resamples: Resamples = 1000,
+    level: Level = 0.95,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Put a system under stress: dust, other light, blur, noise, other framing, each in five doses, applied to the
