@@ -20,7 +20,7 @@ from fundoscope.photo.read import read_photo
 from fundoscope.photo.recipe import CROPS, ENHANCEMENTS, Recipe, prepare
 
 STORED = Path(__file__).with_name("pixels.npz")
-PHOTOGRAPH = Path(__file__).resolve().parents[2] / "examples" / "painted_grade2_left.jpg"
+PHOTOGRAPH = Path(__file__).resolve().parents[1] / "painted" / "painted_grade2_left.jpg"
 TOLERANCE = {"none": 0, "clahe": 1, "ben_graham": 4}
 SIDE_PX = 40
 

@@ -1,4 +1,4 @@
-"""Paints the example photographs anew, the same every time: python examples/paint.py [FOLDER]."""
+"""Paints the retinas of this folder again, the same every time: python tests/painted/paint.py [FOLDER]."""
 
 from __future__ import annotations
 
