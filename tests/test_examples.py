@@ -1,0 +1,81 @@
+"""The example photographs: what a newcomer grades first."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fundoscope.data.manifest import read_manifest
+from fundoscope.runtime.answers import answer_patients
+from fundoscope.runtime.batch import grade_to_rows
+from fundoscope.runtime.grader import Grader
+from fundoscope.runtime.listing.inputs import list_photographs
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+MANIFEST = EXAMPLES / "manifest.csv"
+
+
+@pytest.fixture(scope="module")
+def grader() -> Grader:
+    return Grader.open()
+
+
+@pytest.fixture(scope="module")
+def rows(grader: Grader) -> list[dict[str, object]]:
+    return grade_to_rows(grader, list_photographs([], manifest=MANIFEST).photographs)
+
+
+def test_the_manifest_names_every_photograph_once():
+    frame = read_manifest(MANIFEST)
+
+    assert sorted(frame["image"]) == sorted(path.name for path in EXAMPLES.glob("*.jpg"))
+
+
+def test_there_is_one_of_each_grade_and_one_without():
+    grades = read_manifest(MANIFEST)["grade"]
+
+    assert set(grades.dropna().astype(int)) == {0, 1, 2, 3, 4}
+    assert grades.isna().sum() == 1
+
+
+def test_only_the_photograph_out_of_focus_cannot_be_graded(rows: list[dict[str, object]]):
+    refused = {str(row["image"]): row["decision"] for row in rows if row["status"] != "graded"}
+
+    assert {Path(name).name: decision for name, decision in refused.items()} == {
+        "idrid_test_055_out_of_focus.jpg": "cannot grade"
+    }
+
+
+def test_a_patient_with_one_eye_out_of_focus_is_not_sent_home(grader: Grader, rows: list[dict[str, object]]):
+    answers = {answer.patient: answer for answer in answer_patients(rows, grader.opened.task)}
+    half_graded = answers["IDRiD-s248"]
+
+    assert {eye.eye: eye.decision for eye in half_graded.eyes} == {"right": "rescreen", "left": "cannot grade"}
+    assert half_graded.decision == "cannot grade"
+
+
+def test_eyes_without_retinopathy_are_not_referred_and_grades_three_and_four_are(rows: list[dict[str, object]]):
+    """What a newcomer sees first must be believable; how often it is right is measured elsewhere."""
+    references = read_manifest(MANIFEST).set_index("image")["grade"].dropna()
+    decisions = {Path(str(row["image"])).name: row["decision"] for row in rows}
+
+    assert all(decisions[name] == "rescreen" for name, grade in references.items() if grade == 0)
+    assert all(decisions[name] == "refer" for name, grade in references.items() if grade >= 3)
+
+
+def test_none_of_them_was_learnt_from(grader: Grader, rows: list[dict[str, object]]):
+    assert not {row["sha256"] for row in rows} & set(grader.opened.release.training["training_sha256"])
+
+
+def test_they_are_made_of_idrids_files(shared_data: Path, tmp_path: Path):
+    subprocess.run([sys.executable, EXAMPLES / "make.py", shared_data / "idrid", tmp_path], check=True)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in EXAMPLES.glob("*.jpg"))
+    for path in tmp_path.iterdir():
+        made, shipped = (np.asarray(Image.open(folder / path.name), int) for folder in (tmp_path, EXAMPLES))
+        assert np.abs(made - shipped).mean() < 1, path.name
