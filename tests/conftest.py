@@ -47,6 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     )
     for item in items:
         if item.get_closest_marker("openvino") and (find_spec("openvino") is None or APART not in os.environ):
+            # Not left out: test_openvino_apart.py runs them in a process of their own, where the extra is installed.
             item.add_marker(pytest.mark.skip(reason=reason))
 
 

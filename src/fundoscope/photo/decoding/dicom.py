@@ -202,7 +202,8 @@ def _cannot_decode(dataset: Dataset, path: str) -> UnreadablePhotograph:
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
         available = get_decoder(syntax).is_available
-    except NotImplementedError:  # what pydicom raises for a compression that it does not know
+    except NotImplementedError:
+        # pydicom raises it for a compression that it does not know, which is refused by name below like any other.
         available = False
     if not available and syntax in _GDCM_ONLY:
         return UnreadablePhotograph(
