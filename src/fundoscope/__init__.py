@@ -23,18 +23,19 @@ if TYPE_CHECKING:
     from fundoscope.photo.read import read_photo
     from fundoscope.photo.recipe import Recipe, prepare
     from fundoscope.runtime.description import Release
-    from fundoscope.runtime.grader import Grader, Reading
+    from fundoscope.runtime.grader import Grader, Reading, Readings
 
 _HOMES = {
     "Grader": "fundoscope.runtime.grader",
     "Reading": "fundoscope.runtime.grader",
+    "Readings": "fundoscope.runtime.grader",
     "Recipe": "fundoscope.photo.recipe",
     "Release": "fundoscope.runtime.description",
     "prepare": "fundoscope.photo.recipe",
     "read_photo": "fundoscope.photo.read",
 }
 # Written out, and imported on first use: `fundoscope --help` must not wait for onnxruntime.
-__all__ = ["Grader", "Reading", "Recipe", "Release", "prepare", "read_photo"]
+__all__ = ["Grader", "Reading", "Readings", "Recipe", "Release", "prepare", "read_photo"]
 
 
 def __getattr__(name: str) -> Any:

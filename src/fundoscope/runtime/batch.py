@@ -26,16 +26,13 @@ from fundoscope.parallel import in_order
 from fundoscope.runtime.answers import with_notes
 from fundoscope.runtime.backends.network import DEFAULT_BACKEND
 from fundoscope.runtime.destinations import NOTHING_REPLACED, Inputs, Rules, cannot_write, sole_writer
-from fundoscope.runtime.grader import Grader
+from fundoscope.runtime.grader import Grader, is_meant
 from fundoscope.runtime.listing.inputs import Listed, name_as_text
 from fundoscope.runtime.part_file import Entry, PartFile, open_part
-from fundoscope.runtime.reading import FELLOW_WORDS, Reading, unread
+from fundoscope.runtime.reading import Reading
 from fundoscope.tables import write_table
 
 PART_FORMAT: Final = 2
-
-HASH_SHOWN: Final = 12
-"""Digits of a hash that a reason shows."""
 
 Progress = Callable[[int, dict[str, Any]], None]
 """Called after each photograph with how many are done and its row."""
@@ -79,7 +76,7 @@ def grade_to_table(
         written = [table, *([features_path(table)] if features else [])]
         _check_destinations(part, written, report, rules)
         entries = _grade_all(grader, photographs, part, features=features, progress=progress)
-        frame = predictions_frame(grader, with_notes([entry["row"] for entry in entries], grader.opened.task))
+        frame = grader.frame([entry["row"] for entry in entries])
         # Hours may have passed: what has come to lie there since is not written over either.
         _check_destinations(part, written, report, rules)
         part.claim(written)
@@ -118,7 +115,7 @@ def grade_to_rows(
             rules = replace(rules, inputs=rules.inputs | inputs_of(grader, photographs))
             rules.check_report(report)
         rows = []
-        for reading in grade_listed(grader, photographs):
+        for reading in grader.grade_listed(photographs):
             rows.append(reading.row())
             if progress is not None:
                 progress(len(rows), rows[-1])
@@ -158,62 +155,13 @@ def _grade_all(
     for count, entry in enumerate(done.values(), start=1):
         if progress is not None:
             progress(count, entry["row"])
-    for listed, reading in zip(remaining, grade_listed(grader, remaining), strict=True):
+    for listed, reading in zip(remaining, grader.grade_listed(remaining), strict=True):
         entry = _entry(reading, listed, grader, features=features)
         part.append(entry)
         done[reading.image] = entry
         if progress is not None:
             progress(len(done), entry["row"])
     return [done[photograph.image] for photograph in photographs]
-
-
-def grade_listed(grader: Grader, photographs: Iterable[Listed]) -> Iterator[Reading]:
-    """Grade listed photographs, in order; what their manifest says of them goes into the readings."""
-
-    def grade(listed: Listed) -> Reading:
-        return replace(_grade_meant(grader, listed), image=listed.image, **_details(listed))
-
-    return in_order(grade, photographs, threads=grader.threads)
-
-
-def _grade_meant(grader: Grader, listed: Listed) -> Reading:
-    """Grade a photograph if its file, and the other eye's, are those that the manifest means by their hashes."""
-    reading = grader.grade(listed.path, listed.fellow)
-    if not _is_meant(reading.sha256, listed.sha256):
-        words = (
-            f"{listed.path}: expected the file that the manifest means (SHA-256 {str(listed.sha256)[:HASH_SHOWN]}), "
-            f"got another ({str(reading.sha256)[:HASH_SHOWN]}). Copy it again, or correct the manifest."
-        )
-        return unread(reading, words, answer=grader.opened.answerer.unanswered)
-    if listed.fellow is not None and not _is_meant(reading.fellow_sha256, listed.fellow_sha256):
-        alone = grader.grade(listed.path)
-        words = f"Graded without the other eye: {listed.fellow.name} is not the file that the manifest means."
-        reason = alone.reason.replace(FELLOW_WORDS["missing"], words)
-        return replace(alone, fellow="unreadable", reason=reason)
-    return reading
-
-
-def _is_meant(sha256: str | None, meant: str | None) -> bool:
-    """Return whether a file has the hash that is meant; True where either is not known."""
-    return sha256 is None or meant is None or sha256 == meant
-
-
-def _details(listed: Listed) -> dict[str, Any]:
-    """Return what the manifest says of a photograph; where it names the patient, the file's name does not count."""
-    named = {"patient", "patient_raw"} & set(listed.details)
-    # The file's source says whose the file's name is: beside another name it would make two patients of one.
-    return {**(dict.fromkeys(("source", "patient", "patient_raw")) if named else {}), **listed.details}
-
-
-def predictions_frame(grader: Grader, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """Return rows as a predictions table with all its columns, whatever became of the photographs."""
-    opened = grader.opened
-    raw = (0.0,) * opened.task.outputs(opened.release.head, opened.release.labels)
-    blank = Reading(
-        image="", status="", reason="", release="", graded_at="", raw=raw, answer=opened.answerer.unanswered
-    )
-    frame = pd.DataFrame(list(rows), columns=list(blank.row()))
-    return frame.astype({**opened.answerer.dtypes, "retouched": "Int64", "fold": "Int64"})
 
 
 def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -241,7 +189,7 @@ def _try_out(grader: Grader, table: Path) -> None:
         raise BadRequest(f"{table}: expected the name of a table, got a folder. Give --out a name in it.")
     trial = table.with_name(f".trial-{os.getpid()}{table.suffix}")
     try:
-        write_table(predictions_frame(grader, []), trial)
+        write_table(grader.frame([]), trial)
         trial.unlink()
     except BadTable as problem:
         raise BadTable(str(problem).replace(str(trial), str(table))) from None
@@ -281,13 +229,13 @@ def _holds(grader: Grader, pair: tuple[Listed, Entry]) -> bool:
         return False
     try:
         sha256 = sha256_of(listed.path)
-        if sha256 != entry["row"]["sha256"] or not _is_meant(sha256, listed.sha256):
+        if sha256 != entry["row"]["sha256"] or not is_meant(sha256, listed.sha256):
             return False
         fellow = _fellow(grader, listed)
         if source["fellow"] != _named(fellow):
             return False
         fellow_sha256 = None if fellow is None else sha256_of(fellow)
-        return bool(source["fellow_sha256"] == fellow_sha256) and _is_meant(fellow_sha256, listed.fellow_sha256)
+        return bool(source["fellow_sha256"] == fellow_sha256) and is_meant(fellow_sha256, listed.fellow_sha256)
     except (OSError, ValueError):
         return False
 

@@ -11,36 +11,38 @@ on. A fellow that is missing, cannot be read or is not gradable is left out, whi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import repeat
 from pathlib import Path, PurePath
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
+from jaxtyping import Float64
 
 from fundoscope.arrays import Canvas, Photo
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.parallel import available_cores, in_order
 from fundoscope.photo.artefacts.dust_map import DustMap, spots_on, why_not_mapped
 from fundoscope.photo.artefacts.retouch import Spot
-from fundoscope.photo.decoding.header import Header
 from fundoscope.photo.gradability import assess_gradability
 from fundoscope.photo.quality import Gate
 from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.photo.recipe import Recipe, prepare
+from fundoscope.runtime.answers import with_notes
 from fundoscope.runtime.backends.network import DEFAULT_BACKEND, Pair, open_network
 from fundoscope.runtime.backends.sessions import Network
-from fundoscope.runtime.listing.identifiers import is_filling, is_placeholder
-from fundoscope.runtime.reading import FELLOW_WORDS, Reading
+from fundoscope.runtime.listing.inputs import Listed, list_named
+from fundoscope.runtime.reading import FELLOW_WORDS, Reading, Readings, known_fields, unread, with_header
 from fundoscope.runtime.release import OpenRelease, default_release, open_release
 from fundoscope.runtime.tasks.task import Evidence
 
-HEADER_FIELDS: Final = tuple(field.name for field in fields(Header))
-"""What is taken over from a photograph's file."""
+HASH_SHOWN: Final = 12
+"""Digits of a hash that a reason shows."""
 
-__all__ = ["Grader", "Reading", "available_cores", "in_order"]
+__all__ = ["Grader", "Reading", "Readings", "available_cores", "in_order"]
 
 
 class Grader:
@@ -60,6 +62,11 @@ class Grader:
         self.program = network.program
         """Name and version of what computes the release's network."""
         self._network = network
+
+    def __repr__(self) -> str:
+        plural = "" if self.threads == 1 else "s"
+        dust = "" if self.dust is None else f", dust map {self.dust.seal}"
+        return f"<Grader {self.opened.name}, {self.program}, {self.threads} thread{plural}{dust}>"
 
     @classmethod
     def open(
@@ -105,18 +112,76 @@ class Grader:
         return self.examine(photo, fellow)[0]
 
     def grade_many(
-        self, paths: Iterable[Path | str], fellows: Iterable[Path | str | None] | None = None
-    ) -> Iterator[Reading]:
-        """Grade files on all threads; one reading for each, in the order given.
+        self, photographs: Path | str | Iterable[Path | str], fellows: Iterable[Path | str | None] | None = None
+    ) -> Readings:
+        """Grade many photographs on all threads; one reading for each, in order, computed as they are taken.
 
-        Memory is bounded: `paths` is drawn from as photographs are finished and the readings are taken.
+        Memory is bounded: files are opened as readings are taken. `Readings.to_frame` gives the predictions table.
 
         Args:
-            paths: What is graded.
-            fellows: The other eye of each, None where there is none; None: of none of them.
+            photographs: A folder, a manifest or one photograph, as `fundoscope grade` takes them
+                (`listing.inputs.list_photographs`): patients and eyes come from the manifest. Or any number of files,
+                of which only themselves say whose eye they show.
+            fellows: The other eye of each file, None where there is none; None: of none of them. A manifest names
+                them itself.
+
+        Raises:
+            BadRequest: If a folder or manifest names no photographs.
+            BadTable: If a manifest is not as its columns' contract says.
+            TypeError: If `photographs` is pixels or a table, or `fellows` comes with a folder or manifest.
         """
-        pairs = zip(paths, repeat(None)) if fellows is None else zip(paths, fellows, strict=True)
-        return in_order(lambda pair: self.grade(*pair), pairs, threads=self.threads)
+        if isinstance(photographs, str | PurePath):
+            if fellows is not None:
+                raise TypeError("fellows: expected none beside a folder or manifest, which names them itself, got some")
+            listing = list_named(photographs)
+            readings = self.grade_listed(listing.photographs)
+            return Readings(readings, self.frame, notes=listing.notes, troubles=listing.troubles)
+        if isinstance(photographs, np.ndarray | pd.DataFrame):
+            raise TypeError(
+                "photographs: expected a folder, a manifest's file or names of files, got "
+                f"{type(photographs).__name__}. Give pixels to grade(), a table's column image, or the table as a file."
+            )
+        pairs = zip(photographs, repeat(None)) if fellows is None else zip(photographs, fellows, strict=True)
+        return Readings(in_order(lambda pair: self.grade(*pair), pairs, threads=self.threads), self.frame)
+
+    def grade_listed(self, photographs: Iterable[Listed]) -> Iterator[Reading]:
+        """Grade listed photographs, in order; what their manifest says of them goes into the readings."""
+
+        def grade(listed: Listed) -> Reading:
+            return replace(self._grade_meant(listed), image=listed.image, **_details(listed))
+
+        return in_order(grade, photographs, threads=self.threads)
+
+    def predict_proba(self, photographs: Path | str | Iterable[Path | str]) -> Float64[np.ndarray, "photo label"]:
+        """Return the probabilities of the release's labels: of the five grades, in order.
+
+        Args:
+            photographs: As of `grade_many`.
+
+        Returns:
+            One row for each photograph, in order. NaN in the row of a photograph that cannot be graded: it has no
+            grade, and must not pass for one without retinopathy.
+        """
+        labels = len(self.opened.release.labels)
+        rows = [
+            reading.probabilities if reading.status == "graded" and reading.probabilities else (np.nan,) * labels
+            for reading in self.grade_many(photographs)
+        ]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), labels)
+
+    def frame(self, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+        """Return rows of readings as a predictions table with all its columns, whatever became of the photographs.
+
+        Args:
+            rows: `Reading.row` of all photographs of the table; notes on their patients are added.
+        """
+        opened = self.opened
+        raw = (0.0,) * opened.task.outputs(opened.release.head, opened.release.labels)
+        blank = Reading(
+            image="", status="", reason="", release="", graded_at="", raw=raw, answer=opened.answerer.unanswered
+        )
+        frame = pd.DataFrame(with_notes(list(rows), opened.task), columns=list(blank.row()))
+        return frame.astype({**opened.answerer.dtypes, "retouched": "Int64", "fold": "Int64"})
 
     def examine(
         self, photo: Path | str | Photo, fellow: Path | str | Photo | None = None
@@ -145,6 +210,23 @@ class Grader:
                 f"{image or 'photograph'}: expected a grade, got a fault in the program ({fault}). Please report it."
             )
             return replace(reading, reason=words), None
+
+    def _grade_meant(self, listed: Listed) -> Reading:
+        """Grade a photograph if its file, and the other eye's, are those that the manifest means by their hashes."""
+        reading = self.grade(listed.path, listed.fellow)
+        if not is_meant(reading.sha256, listed.sha256):
+            words = (
+                f"{listed.path}: expected the file that the manifest means (SHA-256 "
+                f"{str(listed.sha256)[:HASH_SHOWN]}), got another ({str(reading.sha256)[:HASH_SHOWN]}). Copy it again, "
+                "or correct the manifest."
+            )
+            return unread(reading, words, answer=self.opened.answerer.unanswered)
+        if listed.fellow is not None and not is_meant(reading.fellow_sha256, listed.fellow_sha256):
+            alone = self.grade(listed.path)
+            words = f"Graded without the other eye: {listed.fellow.name} is not the file that the manifest means."
+            reason = alone.reason.replace(FELLOW_WORDS["missing"], words)
+            return replace(alone, fellow="unreadable", reason=reason)
+        return reading
 
     def _read(self, path: Path | str) -> Photograph:
         return read_photo(path, target_px=self.opened.recipe.decode_px)
@@ -211,27 +293,16 @@ class Grader:
             return "unreadable", None, None
 
 
-def with_header(reading: Reading, photograph: Photograph | Photo) -> Reading:
-    """Return the reading with what the photograph's file says of it; of pixels alone nothing is known."""
-    if isinstance(photograph, np.ndarray):
-        return reading
-    return replace(reading, sha256=photograph.sha256, **known_fields(photograph.header()))
+def is_meant(sha256: str | None, meant: str | None) -> bool:
+    """Return whether a file has the hash that is meant; True where either is not known."""
+    return sha256 is None or meant is None or sha256 == meant
 
 
-def known_fields(header: Mapping[str, str | None]) -> dict[str, Any]:
-    """Return what a file's header says as fields of a reading.
-
-    The institution that named the patient is the source. A placeholder in the place of a name is no patient's.
-    """
-    values: dict[str, Any] = {
-        name: value for name, value in header.items() if name in HEADER_FIELDS and value is not None
-    }
-    if "issuer" in values:
-        values["source"] = values.pop("issuer")
-    patient = values.get("patient")
-    if patient is not None and (is_placeholder(patient) or is_filling(patient)):
-        values |= {"patient": None, "patient_raw": values.get("patient_raw", patient)}
-    return values
+def _details(listed: Listed) -> dict[str, Any]:
+    """Return what the manifest says of a photograph; where it names the patient, the file's name does not count."""
+    named = {"patient", "patient_raw"} & set(listed.details)
+    # The file's source says whose the file's name is: beside another name it would make two patients of one.
+    return {**(dict.fromkeys(("source", "patient", "patient_raw")) if named else {}), **listed.details}
 
 
 def assess(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import PurePath
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float32
 
-from fundoscope.arrays import Heatmap
+from fundoscope.arrays import Heatmap, Photo
 from fundoscope.photo.artefacts.retouch import Spot
+from fundoscope.photo.decoding.header import Header
 from fundoscope.photo.fov import Field
 from fundoscope.photo.quality import Quality
+from fundoscope.photo.read import Photograph
 from fundoscope.photo.recipe import Placement
+from fundoscope.runtime.listing.identifiers import is_filling, is_placeholder
 from fundoscope.runtime.tasks.dr_grade import GradeAnswer
 from fundoscope.runtime.tasks.task import Answer, Cell
 from fundoscope.tables.columns import STORED_DIGITS
@@ -26,6 +33,9 @@ FELLOW_WORDS: Final = {
 """What may become of the other eye's photograph, and what `reason` then says."""
 
 
+HEADER_FIELDS: Final = tuple(field.name for field in fields(Header))
+"""What is taken over from a photograph's file."""
+
 NAMED_COLUMNS: Final = (
     "image", "sha256", "source", "patient", "patient_raw", "eye", "taken", "study_uid", "sop_uid", "graded_at",
     "status", "reason", "quality",
@@ -36,7 +46,7 @@ NOT_ANSWERED: Final = GradeAnswer()
 """The answer of a reading that was only assessed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Reading:
     """The answer to one photograph. There is one for every photograph that was asked about.
 
@@ -97,6 +107,13 @@ class Reading:
     side: int | None = None
     """Side of the prepared canvas in px."""
 
+    def __repr__(self) -> str:
+        name = PurePath(self.image).name or "pixels"
+        state = "" if self.status == "graded" else f" ({self.status})"
+        details = [self.answer.brief()] if self.status == "graded" else [self.reason]
+        quality = [f"quality {self.quality}"] if self.quality and self.status == "graded" else []
+        return f"<Reading {name}: {', '.join(filter(None, [self.decision + state, *details, *quality]))}>"
+
     @property
     def decision(self) -> str:
         """One of the task's decisions (`Task.words.decisions`)."""
@@ -137,6 +154,78 @@ class Reading:
         retouched = None if self.dust_map is None else len(self.retouched)
         row |= {"dust_map": self.dust_map, "retouched": retouched}
         return row | {"patient_note": None, "fold": None, "release": self.release}
+
+
+class Readings(Iterator[Reading]):
+    """Readings of many photographs, in order, each computed when it is taken.
+
+    Example:
+        >>> table = Grader.open().grade_many("examples/manifest.csv").to_frame()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        readings: Iterator[Reading],
+        frame: Callable[[Iterable[dict[str, Any]]], pd.DataFrame],
+        *,
+        notes: Sequence[str] = (),
+        troubles: Sequence[str] = (),
+    ) -> None:
+        self.notes = tuple(notes)
+        """What should be known of the photographs that were listed: files passed over, placeholders, repeated names."""
+        self.troubles = tuple(troubles)
+        """Folders that could not be read; their photographs are not among the readings."""
+        self._readings = readings
+        self._frame = frame
+        self._taken = 0
+
+    def __next__(self) -> Reading:
+        reading = next(self._readings)
+        self._taken += 1
+        return reading
+
+    def __repr__(self) -> str:
+        return f"<Readings: {self._taken} taken>"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the predictions table: one row for each photograph, blank where nothing is known.
+
+        Of heatmaps and features nothing is kept, so that memory grows by rows only. It warns of `troubles`.
+
+        Raises:
+            ValueError: If readings were taken before: their rows would be missing in the table.
+        """
+        if self._taken:
+            raise ValueError(
+                f"to_frame: expected readings of which none was taken, got {self._taken} taken. Grade them again, and "
+                "call to_frame at once."
+            )
+        for trouble in self.troubles:
+            warnings.warn(trouble, stacklevel=2)
+        return self._frame([reading.row() for reading in self])
+
+
+def with_header(reading: Reading, photograph: Photograph | Photo) -> Reading:
+    """Return the reading with what the photograph's file says of it; of pixels alone nothing is known."""
+    if isinstance(photograph, np.ndarray):
+        return reading
+    return replace(reading, sha256=photograph.sha256, **known_fields(photograph.header()))
+
+
+def known_fields(header: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return what a file's header says as fields of a reading.
+
+    The institution that named the patient is the source. A placeholder in the place of a name is no patient's.
+    """
+    values: dict[str, Any] = {
+        name: value for name, value in header.items() if name in HEADER_FIELDS and value is not None
+    }
+    if "issuer" in values:
+        values["source"] = values.pop("issuer")
+    patient = values.get("patient")
+    if patient is not None and (is_placeholder(patient) or is_filling(patient)):
+        values |= {"patient": None, "patient_raw": values.get("patient_raw", patient)}
+    return values
 
 
 def unread(reading: Reading, reason: str, *, answer: Answer) -> Reading:

@@ -14,7 +14,6 @@ from fundoscope.clinic.commissioning.provenance import OWN, UNCHECKED
 from fundoscope.decide.referral import threshold_at
 from fundoscope.errors import BadTable
 from fundoscope.records import seal_of
-from fundoscope.runtime.batch import predictions_frame
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.release import OpenRelease, open_release
 from fundoscope.tables import write_table
@@ -103,7 +102,8 @@ def test_the_copy_refers_on_regrading_whom_the_protocol_counted(tiny_release, re
     release = open_release(tiny_release)
     manifest = pd.DataFrame({"image": list(map(str, retinas)), "patient": list("abcdef"), "grade": [2, 2, 2, 2, 2, 0]})
     write_table(manifest, tmp_path / "manifest.csv")
-    write_table(predictions_frame(*graded_by(release, retinas)), tmp_path / "predictions.csv")
+    grader, graded = graded_by(release, retinas)
+    write_table(grader.frame(graded), tmp_path / "predictions.csv")
     site = read_pair(tmp_path / "predictions.csv", tmp_path / "manifest.csv")
 
     protocol = commission_tables(site, Terms(sensitivity=wanted, confidence=0.5), release=release, day=DAY).protocol

@@ -10,7 +10,6 @@ import pytest
 
 from fundoscope.decide.conformal import Conformal, GradeSets
 from fundoscope.grades import NOT_A_DEVICE
-from fundoscope.runtime.batch import grade_listed
 from fundoscope.runtime.certificate import Certificate, Outcome, Verdict
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.listing.inputs import Listed
@@ -62,7 +61,7 @@ def certified(tiny, tmp_path_factory):
 
 
 def report_on(grader, photographs, folder) -> str:
-    rows = [reading.row() for reading in grade_listed(grader, photographs)]
+    rows = [reading.row() for reading in grader.grade_listed(photographs)]
     return write_report(grader, photographs, rows, folder)[0].read_text(encoding="utf-8")
 
 
@@ -168,7 +167,7 @@ def test_many_photographs_are_spread_over_pages_without_tearing_a_patient_apart(
     monkeypatch.setattr(report_module, "PHOTOGRAPHS_PER_PAGE", 2)
     patients = ["A", "B", "B", "C"]
     photographs = [Listed(str(i), retinas[i], {"patient": name}) for i, name in enumerate(patients)]
-    rows = [reading.row() for reading in grade_listed(grader, photographs)]
+    rows = [reading.row() for reading in grader.grade_listed(photographs)]
 
     pages = write_report(grader, photographs, rows, tmp_path)
 
@@ -181,7 +180,7 @@ def test_many_photographs_are_spread_over_pages_without_tearing_a_patient_apart(
 def test_pages_of_an_earlier_longer_report_are_removed_and_others_are_not(grader, retinas, tmp_path, monkeypatch):
     monkeypatch.setattr(report_module, "PHOTOGRAPHS_PER_PAGE", 1)
     photographs = [Listed(str(i), retinas[i]) for i in range(4)]
-    rows = [reading.row() for reading in grade_listed(grader, photographs)]
+    rows = [reading.row() for reading in grader.grade_listed(photographs)]
     write_report(grader, photographs, rows, tmp_path)
     for name in ("page-5.html", "page-one.html", "page-1.html", "page-03.html", "notes.html"):
         (tmp_path / name).write_text("somebody's own")
@@ -249,7 +248,7 @@ def test_grades_between_are_listed_and_without_sets_nothing_is_said(tiny, tmp_pa
     sets = GradeSets(Conformal(alpha=0.2, threshold=1.0, patients=50), from_answer=True)
     release = tiny["write_tiny_release"](tmp_path / "release", conformal=sets.to_dict())
     mine, photographs = Grader.open(release, threads=1), [Listed("one.jpg", retinas[0])]
-    rows = [reading.row() | {"grades_set": "1 2"} for reading in grade_listed(mine, photographs)]
+    rows = [reading.row() | {"grades_set": "1 2"} for reading in mine.grade_listed(photographs)]
     written = write_report(mine, photographs, rows, tmp_path / "page")[0]
 
     assert "80 % prediction set: {1, 2}." in Text(written.read_text(encoding="utf-8")).text

@@ -19,6 +19,7 @@ from fundoscope.photo.read import PICTURE_SUFFIXES
 from fundoscope.runtime.listing.identifiers import is_filling, is_placeholder
 from fundoscope.tables import check_manifest, read_table
 from fundoscope.tables.fellows import NO_FELLOW, find_fellows
+from fundoscope.tables.formats import READ_SUFFIXES
 from fundoscope.tables.patients import texts
 from fundoscope.tables.places import Places
 
@@ -116,6 +117,14 @@ def list_photographs(paths: Sequence[Path | str], *, manifest: Path | str | None
     for path in paths:
         collection.add(Path(path))
     return collection.listing()
+
+
+def list_named(name: Path | str) -> Listing:
+    """Find the photographs of a folder or a manifest, or take one photograph; raises as `list_photographs`."""
+    path = Path(name)
+    if not path.is_dir() and path.suffix.lower() in READ_SUFFIXES:
+        return list_photographs([], manifest=path)
+    return list_photographs([path])
 
 
 class _Collection:
