@@ -24,7 +24,9 @@ class Experiment:
     """A whole experiment, resolved: nothing about the training is decided elsewhere."""
 
     name: str
+    """Name of the experiment; its run is written to `runs/NAME`. By default the name of the file."""
     seed: int = 0
+    """Seed of all random numbers: initial weights, order of the photographs, augmentation, dropout."""
     data: Data = field(default_factory=Data)
     domains: Domains = field(default_factory=Domains)
     recipe: Recipe = field(default_factory=lambda: Recipe(side=384))

@@ -169,6 +169,7 @@ class Optimiser:
     """How the weights move."""
 
     name: Literal["adamw", "adam", "sgd"] = "adamw"
+    """Optimisation method."""
     rate: float = 1e-3
     """Peak learning rate of the head; earlier layers get less where `layer_decay` is below 1."""
     bias_rate: float = 1.0
@@ -216,6 +217,7 @@ class Fit:
     """How long, how many at a time, how precisely."""
 
     epochs: int = 30
+    """Number of passes over the training photographs, or as many draws as there are photographs (sampling)."""
     batch: int = 16
     """Photographs in one forward pass."""
     accumulate: int = 1
@@ -289,7 +291,9 @@ class Release:
     """What the exported release says of itself, and the operating point it is given."""
 
     id: str = "local"
+    """Name of the release, which every prediction of it carries."""
     version: str = "1"
+    """Version of the release, any text; it stands beside the name."""
     licence: str = ""
     """Licence of the release; empty: what the training data and the starting weights allow. It may be narrower than
     that, never wider."""
