@@ -8,6 +8,8 @@ import pytest
 
 pytest.importorskip("torch", reason="needs torch (the train extra)")
 
+import onnx
+
 from fundoscope.runtime.release import OpenRelease, open_release
 from fundoscope.runtime.tasks import DR_GRADE
 from fundoscope.training.experiment.file import experiment_from_dict
@@ -122,3 +124,12 @@ def test_the_card_says_what_release_json_says(three_sources: OpenRelease):
     assert "- idrid: Porwal et al." in card
     assert f"Licence: {three_sources.release.licence}." in card
     assert all(f"- {limit}" in card for limit in three_sources.release.limits)
+
+
+def test_an_exported_graph_and_its_card_name_the_release_to_other_programs(three_sources: OpenRelease):
+    properties = {entry.key: entry.value for entry in onnx.load_model_from_string(three_sources.model).metadata_props}
+
+    assert properties["licence"] == three_sources.release.licence
+    assert properties["release"] == f"{three_sources.release.id} {three_sources.release.version}"
+    assert three_sources.card.startswith("---\nlanguage: en\n")
+    assert f"\n# {three_sources.release.id} " in three_sources.card

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fundoscope.runtime.description import Release
 from fundoscope.runtime.runnable import runnable
+from fundoscope.training.export.metadata import front_matter
 
 HEADLINES: Final = (
     "quadratic_kappa",
@@ -42,12 +43,13 @@ def headlines(evaluation: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_card(release: Release) -> str:
-    """Return a model card in Markdown, from the release's own facts."""
+    """Return a model card in Markdown, from the release's own facts, with `front_matter` at its head."""
     experiment, networks = release.training["experiment"], release.training["networks"]
     facts = runnable(release, Path(release.id)).answerer.facts()
     several = f" (mean of {len(networks)} networks)" if len(networks) > 1 else ""
     seeds = ", ".join(str(network["seed"]) for network in networks)
     lines = [
+        front_matter(release),
         f"# {release.id} {release.version}",
         "",
         release.intended_use,

@@ -28,6 +28,7 @@ from fundoscope.training.export.calibration import calibrate
 from fundoscope.training.export.card import write_card
 from fundoscope.training.export.claims import data_limits, licence_claim, network_limits, origins, training_sources
 from fundoscope.training.export.graph import HALF_TOLERANCE, PlainGraph, check_parity, halve, run_onnx, to_onnx
+from fundoscope.training.export.metadata import with_metadata
 from fundoscope.training.export.traced import heatmap_graph
 from fundoscope.training.networks.normalisation import Normalise
 from fundoscope.training.runs.ensemble import Finished, read_finished
@@ -85,6 +86,7 @@ def export_run(
         check_parity(graph, model, canvases, head, task=task, tolerance=HALF_TOLERANCE)
     neighbours = read_neighbours(runs[0] / "final" / NEIGHBOURS) if experiment.release.neighbours else None
     release = _describe(finished, graph, evaluation or {})
+    model = with_metadata(model, release)
     golden_canvases = canvases[:GOLDEN_PHOTOGRAPHS]
     golden = {"canvases": golden_canvases, **run_onnx(model, golden_canvases)}
     target = folder or runs[0] / "release"
