@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from fundoscope.tables.columns import MANIFEST_COLUMNS, PREDICTION_COLUMNS, SIGN, SIGN_PREFIX, Column
 from generators.markdown import plain, table
-
-KINDS: Final = {
-    "text": "text",
-    "hash": "64 hexadecimal digits",
-    "whole": "whole number",
-    "number": "number",
-    "share": "number from 0 to 1",
-}
 
 
 def manifest_columns() -> str:
@@ -28,17 +19,5 @@ def prediction_columns() -> str:
 
 
 def _table(columns: Mapping[str, Column]) -> str:
-    return table(
-        ("column", "values", "meaning"),
-        ((f"`{name}`", _values(column), _meaning(column)) for name, column in columns.items()),
-    )
-
-
-def _values(column: Column) -> str:
-    return ", ".join(f"`{value}`" for value in column.allowed) or KINDS[column.kind]
-
-
-def _meaning(column: Column) -> str:
-    others = sorted(word for word in column.words if word not in column.allowed)
-    parts = [plain(column.note), f"also read: {', '.join(map(plain, others))}" if others else ""]
-    return "; ".join(part for part in parts if part)
+    rows = ((f"`{name}`", plain(column.values), plain(column.meaning)) for name, column in columns.items())
+    return table(("column", "values", "meaning"), rows)

@@ -12,7 +12,7 @@ import typer
 from fundoscope.cli.evaluation import certify, compare, evaluate, stress
 from fundoscope.cli.grading import explain, grade, verify
 from fundoscope.cli.sites import calibrate, commission, monitor
-from fundoscope.cli.training import audit, data, prototypes, train
+from fundoscope.cli.training import audit, columns, data, experiments, prototypes, train
 from fundoscope.errors import FundoscopeError, UnreadablePhotograph
 from fundoscope.offline import disable_lookups
 
@@ -42,7 +42,7 @@ app.command("verify")(verify.verify)
 app.command("info")(verify.info)
 app.command("train")(train.train)
 app.command("export")(train.export)
-app.command("experiments")(train.experiments)
+app.command("experiments")(experiments.experiments)
 app.command("prototypes")(prototypes.prototypes)
 app.command("evaluate")(evaluate.evaluate)
 app.command("certify")(certify.certify)
@@ -53,6 +53,7 @@ app.command("commission")(commission.commission)
 app.command("monitor")(monitor.monitor)
 app.command("audit")(audit.audit)
 app.command("explain")(explain.explain)
+data.app.command("columns")(columns.columns)
 app.add_typer(data.app, name="data")
 
 

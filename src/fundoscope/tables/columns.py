@@ -27,6 +27,26 @@ class Column:
     words: Mapping[str, str] = field(default_factory=dict)
     """Other programs' words in small letters, each with the allowed value that it means."""
 
+    @property
+    def values(self) -> str:
+        """The values that it may hold, in words."""
+        return ", ".join(map(str, self.allowed)) or _KINDS[self.kind]
+
+    @property
+    def meaning(self) -> str:
+        """What it says, and the other words that are read."""
+        others = sorted(word for word in self.words if word not in self.allowed)
+        return "; ".join(filter(None, (self.note, f"also read: {', '.join(others)}" if others else "")))
+
+
+_KINDS: Final = {
+    "text": "text",
+    "hash": "64 hexadecimal digits",
+    "whole": "whole number",
+    "number": "number",
+    "share": "number from 0 to 1",
+}
+"""The kinds of a column, in words."""
 
 _GRADE = tuple(range(GRADES))
 STORED_DIGITS: Final = 6
@@ -35,10 +55,10 @@ STORED_DIGITS: Final = 6
 _STATUS = ("graded", "ungradable", "unreadable")
 _SHARED: Final[dict[str, Column]] = {
     "image": Column(note="path of the photograph, relative to the table; never blank, never twice"),
-    "sha256": Column("hash", note="SHA-256 of the file, 64 hexadecimal digits"),
+    "sha256": Column("hash", note="SHA-256 of the file"),
     "source": Column(note="the collection it is from"),
     "patient": Column(note="any text that is the same for all photographs of one person"),
-    "eye": Column(allowed=EYES, words=EYE_WORDS),
+    "eye": Column(allowed=EYES, words=EYE_WORDS, note="the patient's eye, not the side of the picture"),
 }
 
 LESION_MASKS: Final = {
@@ -60,8 +80,8 @@ MANIFEST_COLUMNS: Final[dict[str, Column]] = {
     "taken": Column(note="when, ISO 8601"),
     "grade": Column("whole", _GRADE, "reference ICDR grade"),
     "dme": Column("whole", (0, 1, 2), "diabetic macular oedema: 0 none, 1 present, 2 referable"),
-    "quality": Column(allowed=QUALITY_NAMES),
-    "split": Column(allowed=("train", "val", "test")),
+    "quality": Column(allowed=QUALITY_NAMES, note="quality of the photograph, by a reader"),
+    "split": Column(allowed=("train", "val", "test"), note="part of the data"),
     "fold": Column("whole", note="number of the fold, from 0"),
     "duplicate_group": Column(note="the same text for photographs that repeat one another"),
     "eye_group": Column(note="the same text for photographs that show one eye, as the audit found"),
@@ -73,11 +93,14 @@ MANIFEST_COLUMNS: Final[dict[str, Column]] = {
     "modality": Column(allowed=("fundus", "oct"), note="the kind of picture; blank is fundus"),
     "camera": Column(note="make and model, or the source's name for it"),
     "site": Column(note="where it was taken"),
-    "sex": Column(allowed=("female", "male"), words=SEX_WORDS),
+    "sex": Column(allowed=("female", "male"), words=SEX_WORDS, note="of the patient"),
     "age": Column("number", note="in years"),
     "eye_inferred": Column(allowed=EYES, words=EYE_WORDS, note="read off the picture, not recorded"),
     "boxes": Column(note="path of a table of lesion boxes, relative to this table"),
-    **{name: Column(note="path of a mask, relative to this table") for name in MASK_COLUMNS},
+    **{
+        name: Column(note=f"path of a mask of {kind}, relative to this table")
+        for name, kind in {**LESION_MASKS, DISC_MASK: "the optic disc"}.items()
+    },
 }
 """Columns of a manifest, in order. Only `image` is needed."""
 
@@ -100,9 +123,9 @@ PREDICTION_COLUMNS: Final[dict[str, Column]] = {
     "study_uid": Column(note="DICOM's StudyInstanceUID"),
     "sop_uid": Column(note="DICOM's SOPInstanceUID"),
     "graded_at": Column(note="when, ISO 8601"),
-    "status": Column(allowed=_STATUS),
+    "status": Column(allowed=_STATUS, note="what became of the photograph"),
     "reason": Column(note="why it could not be graded or read; blank where nothing is to be said"),
-    "quality": Column(allowed=QUALITY_NAMES),
+    "quality": Column(allowed=QUALITY_NAMES, note="quality of the photograph; reject cannot be graded"),
     **{
         f"q_{part}": Column("share", note="a part of the quality; 1 is best")
         for part in ("field_size", "sharpness", "exposure", "contrast", "vessels")
@@ -112,7 +135,7 @@ PREDICTION_COLUMNS: Final[dict[str, Column]] = {
     **{f"p{k}": Column("share", note=f"probability of grade {k}") for k in range(GRADES)},
     "p_referable": Column("share", note="probability of grade 2 or above"),
     "grade": Column("whole", _GRADE, "the answer"),
-    "decision": Column(allowed=DECISIONS),
+    "decision": Column(allowed=DECISIONS, note="the answer for the photograph, most urgent first"),
     "grades_set": Column(note="the set of grades that cannot be excluded"),
     "dust_map": Column(
         "hash", note="seal of the site's dust map that its specks were retouched by; blank: not retouched"

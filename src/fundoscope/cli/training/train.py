@@ -1,4 +1,4 @@
-"""`fundoscope train`, `export` and `experiments`."""
+"""`fundoscope train` and `export`."""
 
 from __future__ import annotations
 
@@ -93,19 +93,3 @@ def export(
     text = card.read_text(encoding="utf-8") if card else None
     folder = export_run(run, out, card=text, evaluation=figures, half=half, held_out=held_out)
     answers.print(f"wrote {folder}")
-
-
-def experiments(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """List the experiments that ship, with the first line of each."""
-    from rich.table import Table
-
-    with needs_extra("training"):
-        from fundoscope.training.experiment.file import first_comment, shipped_experiments
-    lines = {name: first_comment(path) for name, path in shipped_experiments().items()}
-    if as_json:
-        answers.print_json(json.dumps(lines))
-        return
-    table = Table("experiment", "what it is", box=None)
-    for name, line in lines.items():
-        table.add_row(name, line)
-    answers.print(table)

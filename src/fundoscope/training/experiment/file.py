@@ -28,6 +28,33 @@ def shipped_experiments() -> dict[str, Path]:
     return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.toml"))}
 
 
+def experiment_text(name: str) -> str:
+    """Return the text of an experiment file, comments included.
+
+    Raises:
+        BadExperiment: If there is no such experiment, or the file is not text.
+    """
+    path = _experiment_path(name)
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BadExperiment(f"{path}: expected a TOML file: {error}") from error
+
+
+def _experiment_path(name: str) -> Path:
+    """Return the path of a shipped experiment, or of a file.
+
+    Raises:
+        BadExperiment: If there is no such experiment.
+    """
+    path = shipped_experiments().get(name, Path(name))
+    check_path(name, "NAME")
+    if not path.is_file():
+        names = ", ".join(shipped_experiments()) or "none"
+        raise BadExperiment(f"{name}: expected a shipped experiment ({names}) or the path of a TOML file; no such file")
+    return path
+
+
 def read_experiment(name: str, overrides: Sequence[str] = (), *, smoke: bool = False) -> Experiment:
     """Read a shipped experiment or a TOML file and apply `section.key=value` overrides.
 
@@ -38,11 +65,7 @@ def read_experiment(name: str, overrides: Sequence[str] = (), *, smoke: bool = F
         BadExperiment: If there is no such experiment, the file is not TOML, a key is unknown, a
             value is of the wrong type, or values contradict one another. The message names the key.
     """
-    path = shipped_experiments().get(name, Path(name))
-    check_path(name, "NAME")
-    if not path.is_file():
-        names = ", ".join(shipped_experiments()) or "none"
-        raise BadExperiment(f"{name}: expected a shipped experiment ({names}) or the path of a TOML file; no such file")
+    path = _experiment_path(name)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
