@@ -43,6 +43,11 @@ class PatientAnswer:
         """One of the task's decisions."""
         return self.finding.decision
 
+    @property
+    def photographs(self) -> tuple[int, ...]:
+        """Numbers of the rows of all its eyes, eye by eye."""
+        return tuple(number for eye in self.eyes for number in eye.photographs)
+
 
 def answer_patients(rows: Sequence[Row], task: Task = DR_GRADE) -> list[PatientAnswer]:
     """Return the answer for every patient, in the order in which their first photographs stand.

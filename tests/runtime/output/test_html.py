@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 
 from fundoscope.decide.conformal import Conformal, GradeSets
 from fundoscope.grades import NOT_A_DEVICE
+from fundoscope.runtime.answers import answer_patients
 from fundoscope.runtime.certificate import Certificate, Outcome, Verdict
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.listing.inputs import Listed
 from fundoscope.runtime.output import html as report_module
-from fundoscope.runtime.output.html import figures, write_report
+from fundoscope.runtime.output.html import css_string, figures, worst_first, write_report
+from fundoscope.runtime.tasks import DR_GRADE, TASKS
 
 
 class Text(HTMLParser):
@@ -78,7 +81,8 @@ def test_the_report_names_patients_eyes_grades_and_the_release(certified, retina
     assert "Patient not stated" in page.text
     assert certified.opened.digest in page.text
     assert "It was never trained." in page.text
-    assert page.text.count(NOT_A_DEVICE) == 2
+    # At the head, at the end, and with each of the two patients.
+    assert page.text.count(NOT_A_DEVICE) == 4
     assert sum(tag == "input" for tag, _ in page.tags) == 3
 
 
@@ -261,3 +265,81 @@ def test_a_patient_with_one_eye_photographed_is_marked_in_the_report(grader, ret
     page = Text(report_on(grader, photographs, tmp_path))
 
     assert page.text.count("One eye only: no photograph of the right eye.") == 2
+
+
+def graded_row(patient, grade, decision):
+    return {"patient": patient, "source": None, "eye": "left", "grade": grade, "decision": decision, "status": "graded"}
+
+
+def test_patients_are_sorted_worst_first_and_one_that_cannot_be_graded_before_healthy_ones():
+    rows = [
+        graded_row("healthy", 0, "rescreen"),
+        graded_row("moderate", 2, "refer"),
+        graded_row("dark", None, "cannot grade"),
+        graded_row("proliferative", 4, "refer"),
+        graded_row("blood", None, "cannot grade, refer"),
+    ]
+
+    answers = worst_first(answer_patients(rows), rows, DR_GRADE)
+
+    assert [answer.patient for answer in answers] == ["proliferative", "moderate", "blood", "dark", "healthy"]
+
+
+def test_what_cannot_be_assessed_for_signs_comes_before_what_shows_none():
+    rows = [{"patient": str(i), "source": None, "eye": "left", "sign_x": sign} for i, sign in enumerate((0, None, 1))]
+    signs = TASKS["signs"]
+
+    assert [answer.patient for answer in worst_first(answer_patients(rows, signs), rows, signs)] == ["2", "1", "0"]
+
+
+def test_a_heatmap_is_shown_beside_a_referral_and_never_beside_rescreen(certified, retinas, tmp_path):
+    photographs = [Listed("one.jpg", retinas[0])]
+    row = next(iter(certified.grade_listed(photographs))).row()
+
+    def overlays(decision):
+        page = write_report(certified, photographs, [row | {"decision": decision}], tmp_path / decision)[0]
+        return page.read_text(encoding="utf-8").count("data:image/webp")
+
+    assert (overlays("refer"), overlays("rescreen"), overlays("cannot grade")) == (1, 0, 0)
+
+
+def test_a_name_in_the_style_sheet_cannot_end_it():
+    assert css_string('a"}</style>1') == "a\\22 \\7d \\3c \\2f style\\3e 1"
+
+
+def test_every_printed_page_carries_patient_date_release_number_and_notice(grader, retinas, tmp_path):
+    details = {"patient": 'P"1', "taken": "2026-01-02T10:00:00"}
+    page = report_on(grader, [Listed("one.jpg", retinas[0], details), Listed("two.jpg", retinas[1])], tmp_path)
+    rule = page[page.index("@page { @top-left") : page.index("</style>")]
+
+    assert '@page patient1 { @top-left { content: "Patient P\\22 1, examined 2026\\2d 01\\2d 02"; } }' in rule
+    assert "#patient-0 { page: patient1; }" in rule
+    assert "#patient-1" not in rule
+    assert f'@bottom-left {{ content: "{css_string(NOT_A_DEVICE)}"; }}' in rule
+    assert '@bottom-right { content: "Page " counter(page) " of " counter(pages); }' in rule
+    release = grader.opened.release
+    day = re.escape(css_string(f"{datetime.now(UTC).date():%Y-}"))
+    version = re.escape(css_string(f"{release.id} {release.version}"))
+    assert re.search(f'"Report of {day}[^"]*, release {version}"', rule)
+
+
+def test_a_patients_section_says_when_it_was_examined_and_what_was_not_looked_for(grader, retinas, tmp_path):
+    photographs = [
+        Listed(str(i), retinas[i], {"patient": name} | ({"taken": day} if day else {}))
+        for i, (name, day) in enumerate([("A", "2026-03-01T08:00:00"), ("A", "2026-02-01T08:00:00"), ("B", None)])
+    ]
+
+    text = Text(report_on(grader, photographs, tmp_path)).text
+
+    assert "Examined: 2026-02-01 to 2026-03-01. Diabetic macular oedema" in text
+    assert "Examined: date not stated. Diabetic macular oedema and other diseases of the eye were not looked" in text
+
+
+@pytest.mark.parametrize(("count", "compact"), [(2, False), (3, True)])
+def test_three_photographs_of_a_patient_are_printed_on_one_page(grader, retinas, tmp_path, count, compact):
+    photographs = [Listed(str(i), retinas[i], {"patient": "A"}) for i in range(count)]
+
+    page = Text(report_on(grader, photographs, tmp_path))
+
+    classes = [attributes["class"].split() for tag, attributes in page.tags if attributes.get("id") == "patient-0"]
+    assert classes == [["patient", *(["compact"] if compact else [])]]

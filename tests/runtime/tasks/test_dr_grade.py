@@ -51,8 +51,8 @@ def test_the_report_draws_every_grade_and_the_referral_threshold(answerer):
 @pytest.mark.parametrize(
     ("raw", "decision", "caution"),
     [
-        ((6.0, -5.0, -5.5, -6.0), "cannot grade", "these probabilities do not make it healthy"),
-        ((6.0, 5.0, -5.0, -6.0), "cannot grade, refer", "they are enough to refer it"),
+        ((6.0, -5.0, -5.5, -6.0), "cannot grade", "It does not count as healthy"),
+        ((6.0, 5.0, -5.0, -6.0), "cannot grade, refer", "It is referred because"),
     ],
 )
 def test_what_is_not_gradable_has_no_grade_but_may_be_referred(answerer, raw, decision, caution):
@@ -63,7 +63,7 @@ def test_what_is_not_gradable_has_no_grade_but_may_be_referred(answerer, raw, de
     assert (shown.heading, shown.brief) == ("Not graded", "not graded")
     assert caution in shown.caution
     assert answer.words().endswith(decision)
-    assert len(shown.bars) == 6
+    assert shown.bars == ()
     assert answerer.present(answerer.unanswered.columns()).bars == ()
 
 
@@ -140,3 +140,9 @@ def test_a_probability_beside_the_threshold_is_shown_apart_from_it():
         "> 99 %",
         "100 %",
     ]
+
+
+def test_grades_three_and_four_are_set_apart():
+    urgent = [bool(DR_GRADE.urgent({"grade": grade})) for grade in (None, float("nan"), 0, 1, 2, 3, 4)]
+
+    assert urgent == [*[False] * 5, True, True]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from fundoscope.runtime.answers import PatientAnswer, answer_patients
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.listing.inputs import Listed
 from fundoscope.runtime.output.illustration import Illustration, illustrate
-from fundoscope.runtime.tasks.task import Finding, Presentation, Row, TaskWords, Tone
+from fundoscope.runtime.tasks.task import Finding, Presentation, Row, Task, TaskWords, Tone
 
 PHOTOGRAPHS_PER_PAGE: Final = 200
 """A page holds its pictures itself, about 0.1 MB each; beyond this many the report is split."""
@@ -29,6 +30,9 @@ OWN: Final = b"fundoscope"
 
 SYMBOLS: Final[dict[Tone, str]] = {"alert": "▲", "clear": "●", "unknown": "◆"}
 """Beside each decision, so that none is known by its colour alone."""
+
+URGENCY: Final[tuple[Tone, ...]] = ("alert", "unknown", "clear")
+"""Tones of decisions in the order of a report's patients."""
 
 QUALITY_PARTS: Final = ("field_size", "sharpness", "exposure", "contrast", "vessels")
 
@@ -62,7 +66,7 @@ def write_report(
     *,
     writing: Callable[[Sequence[Path]], None] | None = None,
 ) -> tuple[Path, ...]:
-    """Write `index.html`, and `page-2.html`... where there are many photographs; pages of an earlier report go.
+    """Write `index.html`, worst patients first, and `page-2.html`... where there are many; those of an earlier one go.
 
     The pictures are read again: a table that an interrupted run left half done gives the same report.
 
@@ -77,10 +81,11 @@ def write_report(
         The files written, `index.html` first.
     """
     task = grader.opened.task
-    answers = answer_patients(rows, task)
+    answers = worst_first(answer_patients(rows, task), rows, task)
     pages = _paged(answers)
     template = _templates().get_template("report.html.jinja")
     shared = _about_release(grader) | {"pages": pages, "counts": _counts(answers, task.words), "total": len(rows)}
+    shared |= {"report_date": datetime.now(UTC).date().isoformat(), "urgent": task.urgent}
     written = []
     if writing is not None:
         writing([Path(folder) / page.name for page in pages])
@@ -89,6 +94,23 @@ def write_report(
         written.append(write_page(Path(folder) / page.name, template, page=page, shown=shown, **shared))
     _remove_pages_beyond(len(pages), Path(folder))
     return tuple(written)
+
+
+def worst_first(answers: Sequence[PatientAnswer], rows: Sequence[Row], task: Task) -> list[PatientAnswer]:
+    """Sort patients by the urgency of their answers, then by severity; equal ones keep their order."""
+    decisions = list(task.words.decisions)
+
+    def key(answer: PatientAnswer) -> tuple[int, int, int]:
+        severity = max(task.severity(rows[number]) for number in answer.photographs)
+        tone = task.words.decisions[answer.decision].tone
+        return URGENCY.index(tone), decisions.index(answer.decision), -severity
+
+    return sorted(answers, key=key)
+
+
+def css_string(text: str) -> str:
+    """Return a text for use between quotes in a style sheet: all but letters, digits and blanks is escaped."""
+    return "".join(sign if sign.isalnum() or sign == " " else f"\\{ord(sign):x} " for sign in text)
 
 
 def _remove_pages_beyond(count: int, folder: Path) -> None:
@@ -108,7 +130,7 @@ def _paged(answers: Sequence[PatientAnswer]) -> list[Page]:
             groups.append([])
             count = 0
         groups[-1].append(answer)
-        count += sum(len(eye.photographs) for eye in answer.eyes)
+        count += len(answer.photographs)
     names = ["index.html", *(f"page-{number}.html" for number in range(2, len(groups) + 1))]
     return [Page(name, tuple(group)) for name, group in zip(names, groups, strict=True)]
 
@@ -120,11 +142,13 @@ def _show(grader: Grader, photographs: Sequence[Listed], rows: Sequence[Row], pa
         reading, pixels = grader.examine(photographs[number].path, photographs[number].fellow)
         unchanged = pixels is not None and reading.sha256 == rows[number]["sha256"]
         drawn = pixels if unchanged else None
-        illustration = None if drawn is None else illustrate(drawn, reading, overlaid=overlaid)
         row, opened = rows[number], grader.opened
-        return Shown(number, row, illustration, opened.answerer.present(row), opened.task.of_photograph(row))
+        finding = opened.task.of_photograph(row)
+        explained = overlaid and finding.decision in opened.task.words.explained
+        illustration = None if drawn is None else illustrate(drawn, reading, overlaid=explained)
+        return Shown(number, row, illustration, opened.answerer.present(row), finding)
 
-    numbers = [number for answer in page.patients for eye in answer.eyes for number in eye.photographs]
+    numbers = [number for answer in page.patients for number in answer.photographs]
     return in_order(show, numbers, threads=grader.threads)
 
 
@@ -166,5 +190,6 @@ def _templates() -> jinja2.Environment:
         Path(__file__).parent / "templates",
         symbols=SYMBOLS,
         quality_parts=QUALITY_PARTS,
+        css_string=css_string,
         file_name=lambda image: PurePath(image).name,
     )

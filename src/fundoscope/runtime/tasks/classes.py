@@ -153,6 +153,7 @@ class Classes(Task):
         supported="the class",
         intended_use="Research on classifying colour fundus photographs. " + NOT_A_DEVICE,
         limits=("It answers with one of the named classes only, also where a photograph shows none of them.",),
+        explained=(CLASSIFIED,),
     )
 
     def outputs(self, head: str, labels: Sequence[str]) -> int:

@@ -34,6 +34,7 @@ from fundoscope.grades import (
     REFER,
     REFERABLE,
     RESCREEN,
+    SIGHT_THREATENING,
 )
 from fundoscope.runtime.description import Release
 from fundoscope.runtime.tasks.grade_calibration import FAULTS, read_calibrator, read_readout
@@ -51,6 +52,7 @@ from fundoscope.runtime.tasks.task import (
     Task,
     TaskWords,
     Tone,
+    is_blank,
     percent,
     percent_apart,
 )
@@ -161,8 +163,8 @@ class GradeAnswerer(Answerer):
             brief=f"grade {grade}" if graded else "not graded",
             sentences=tuple(sentences),
             caution="" if graded else _caution(row),
-            bars=() if row["p0"] is None else self._bars(row),
-            note=self._note(row),
+            bars=self._bars(row) if graded else (),
+            note=self._note(row) if graded else "",
         )
 
     def _bars(self, row: Row) -> tuple[Bar, ...]:
@@ -248,13 +250,13 @@ class GradeAnswerer(Answerer):
         return {"grade": "Int64"}
 
 
-UNGRADED_CAUTION: Final = "The picture did not pass: it has no grade, and these probabilities do not make it healthy."
-"""What the report says of the bars of a photograph that was not graded."""
+UNGRADED_CAUTION: Final = "The photograph is not good enough to be graded. It does not count as healthy."
+"""What the report says of a photograph that was not graded."""
 
 
 REFUSED_CAUTION: Final = (
-    "The picture did not pass: it has no grade. Its probabilities are not calibrated on such pictures; "
-    "they are enough to refer it, and would not have been enough to call it healthy."
+    "The photograph is not good enough to be graded. It is referred because the network finds referable retinopathy "
+    "likely; that probability is not calibrated on such photographs."
 )
 """The same of one that is referred all the same."""
 
@@ -295,6 +297,8 @@ class DrGrade(Task):
             "It grades diabetic retinopathy only: no oedema, no other disease of the eye is looked for.",
             "The referral threshold keeps its sensitivity only on patients like those it was set on.",
         ),
+        explained=(REFER,),
+        not_looked_for="Diabetic macular oedema and other diseases of the eye were not looked for.",
     )
 
     def outputs(self, head: str, labels: Sequence[str]) -> int:
@@ -344,6 +348,14 @@ class DrGrade(Task):
     def of_photograph(self, row: Row) -> Finding:
         """Return the row's decision."""
         return Finding(decision=str(row["decision"]))
+
+    def severity(self, row: Row) -> int:
+        """Return the grade, 0 where there is none."""
+        return 0 if is_blank(row["grade"]) else int(row["grade"])
+
+    def urgent(self, row: Row) -> str:
+        """Return that a grade threatens sight."""
+        return "sight-threatening: soon" if self.severity(row) >= SIGHT_THREATENING else ""
 
     def of_eye(self, photographs: Sequence[Finding]) -> Finding:
         """Return refer if any refers; else rescreen if any could be graded."""

@@ -202,6 +202,7 @@ class Signs(Task):
             "It looks for the named signs only: it gives no grade and finds no other disease of the eye.",
             "The thresholds keep their sensitivity only on patients like those they were set on.",
         ),
+        explained=(PRESENT,),
     )
 
     def outputs(self, head: str, labels: Sequence[str]) -> int:

@@ -70,6 +70,11 @@ class TaskWords:
     """Sentence that a new release starts with."""
     limits: tuple[str, ...]
     """Sentences that hold for every release of the task."""
+    explained: tuple[str, ...]
+    """Decisions about a photograph beside which its heatmap may be shown. A heatmap is scaled to its own maximum, so it
+    must not be shown beside a decision that nothing was found."""
+    not_looked_for: str = ""
+    """A sentence for every patient's answer: what it does not cover."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,6 +255,14 @@ class Task(ABC):
     @abstractmethod
     def of_patient(self, eyes: Sequence[Finding]) -> Finding:
         """Return the answer for a patient, from those for the eyes."""
+
+    def severity(self, row: Row) -> int:
+        """Return how severe the answer to a photograph is, by which a report sorts patients of one decision."""
+        return 0
+
+    def urgent(self, row: Row) -> str:
+        """Return the words by which a report sets a photograph apart that must be seen soon; empty if it need not."""
+        return ""
 
     def check(self, release: Release, refuse: Refusal) -> None:
         """Check a release's head and labels, and that descriptions are of all labels.
