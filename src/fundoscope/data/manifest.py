@@ -10,6 +10,7 @@ from typing import Final
 
 import pandas as pd
 
+from fundoscope.data.both_eyes import one_row_per_eye
 from fundoscope.data.grade_words import REJECT, read_grades
 from fundoscope.data.words import decoded, read_words
 from fundoscope.errors import BadRequest, BadTable
@@ -115,6 +116,8 @@ def manifest_from_csv(
 ) -> pd.DataFrame:
     """Make a manifest from a table of labels in somebody's own words. Columns that are not named are kept as text.
 
+    A table with one row per patient and a column for each eye is read as one row per eye (`both_eyes`).
+
     Args:
         csv: The table, of any format that `read_table` reads.
         columns: Column of the manifest to the table's column that it is read from: {"grade": "level"}. `image`, the
@@ -146,6 +149,7 @@ def manifest_from_csv(
         )
     # In a table of somebody else a column of our name may hold other words: nothing is typed before it is decoded.
     frame = read_words(table, ()) if is_text(table) else read_raw(table)
+    frame = one_row_per_eye(frame, wanted.values(), table)
     frame = own_columns_aside(_renamed(frame, wanted, table), table, partly=True)
     frame = _decoded(frame, codes or {}, grades or {}, table)
     root = table.parent if folder is None else Path(folder)
