@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from fundoscope.runtime.answers import answer_patients, with_notes
-from fundoscope.runtime.tasks import DR_GRADE
+from fundoscope.runtime.answers import answer_patients, with_notes, worst_first
+from fundoscope.runtime.tasks import DR_GRADE, TASKS
 
 
 def row(patient, eye, decision, source=None):
@@ -35,7 +35,8 @@ def test_an_eye_whose_refused_photograph_shows_disease_is_referred_whatever_the_
 
 
 def test_one_good_photograph_of_an_eye_is_enough():
-    (answer,) = answer_patients([row("P", "left", "cannot grade"), row("P", "left", "rescreen")])
+    rows = [row("P", "left", "cannot grade"), row("P", "left", "rescreen"), row("P", "right", "rescreen")]
+    (answer,) = answer_patients(rows)
 
     assert answer.decision == "rescreen"
 
@@ -48,11 +49,58 @@ def test_a_photograph_whose_eye_is_not_stated_counts_as_an_eye_of_its_own():
     assert answer.decision == "cannot grade"
 
 
-@pytest.mark.parametrize("patients", [(None, None), ("P", "Q")])
-def test_photographs_of_different_or_unknown_patients_are_not_thrown_together(patients):
+@pytest.mark.parametrize(("patients", "second"), [((None, None), "rescreen"), (("P", "Q"), "cannot grade")])
+def test_photographs_of_different_or_unknown_patients_are_not_thrown_together(patients, second):
     answers = answer_patients([row(patients[0], "left", "refer"), row(patients[1], "left", "rescreen")])
 
-    assert [answer.decision for answer in answers] == ["refer", "rescreen"]
+    assert [answer.decision for answer in answers] == ["refer", second]
+
+
+@pytest.mark.parametrize(
+    ("eyes", "missing"),
+    [
+        (("left",), ("right",)),
+        (("right", "right"), ("left",)),
+        ((None, None), (None,)),
+        (("left", None), (None,)),
+        (("left", "right", None), ()),
+    ],
+)
+def test_a_patient_is_healthy_only_if_both_eyes_were_looked_at(eyes, missing):
+    """Of a photograph whose eye is not known the other eye may be the one that nobody photographed."""
+    (answer,) = answer_patients([row("P", eye, "rescreen") for eye in eyes])
+
+    assert answer.missing == missing
+    assert answer.decision == ("cannot grade" if missing else "rescreen")
+    assert answer.next_step.action == ("photograph" if missing else "rescreen")
+    assert answer.next_step.eyes == missing
+
+
+@pytest.mark.parametrize("decision", ["refer", "cannot grade, refer"])
+def test_a_missing_eye_takes_no_referral_back(decision):
+    (answer,) = answer_patients([row("P", "left", decision)])
+
+    assert answer.decision == decision
+    assert (answer.next_step.action, answer.next_step.eyes) == ("refer", ("right",))
+
+
+def test_eyes_without_an_answer_are_photographed_whatever_the_others_say():
+    (answer,) = answer_patients([row("P", "left", "refer") | {"grade": 2}, row("P", "right", "cannot grade")])
+
+    assert (answer.next_step.interval, answer.next_step.eyes) == ("3 to 6 months", ("right",))
+
+
+def test_a_photograph_of_an_unknown_patient_is_answered_and_sends_nobody_to_the_next_screening():
+    (answer,) = answer_patients([row(None, "left", "rescreen")])
+
+    assert answer.decision == "rescreen"
+    assert (answer.next_step.action, answer.next_step.interval) == ("photograph", "now")
+
+
+def test_a_patient_without_a_sign_in_one_eye_only_is_not_free_of_signs():
+    (answer,) = answer_patients([{"patient": "P", "source": None, "eye": "left", "sign_x": 0}], TASKS["signs"])
+
+    assert (answer.decision, answer.next_step) == ("cannot assess", None)
 
 
 def test_patients_of_two_sources_are_two_even_if_named_alike():
@@ -98,3 +146,32 @@ def test_the_rows_of_a_table_hold_their_patients_notes():
     notes = [each["patient_note"] for each in with_notes(rows, DR_GRADE)]
 
     assert notes == ["One eye only: no photograph of the right eye.", None, None, None]
+
+
+def graded(patient, grade, decision):
+    return [row(patient, eye, decision) | {"grade": grade} for eye in ("left", "right")]
+
+
+def test_patients_are_sorted_worst_first_and_one_that_cannot_be_graded_before_healthy_ones():
+    rows = [
+        *graded("healthy", 0, "rescreen"),
+        *graded("moderate", 2, "refer"),
+        *graded("dark", None, "cannot grade"),
+        *graded("proliferative", 4, "refer"),
+        *graded("blood", None, "cannot grade, refer"),
+    ]
+
+    answers = worst_first(answer_patients(rows), rows, DR_GRADE)
+
+    assert [answer.patient for answer in answers] == ["proliferative", "blood", "moderate", "dark", "healthy"]
+
+
+def test_what_cannot_be_assessed_for_signs_comes_before_what_shows_none():
+    signs, eyes = TASKS["signs"], ("left", "right")
+    rows = [
+        {"patient": str(patient), "source": None, "eye": eye, "sign_x": sign}
+        for patient, sign in enumerate((0, None, 1))
+        for eye in eyes
+    ]
+
+    assert [answer.patient for answer in worst_first(answer_patients(rows, signs), rows, signs)] == ["2", "1", "0"]

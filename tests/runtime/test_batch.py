@@ -21,6 +21,7 @@ from fundoscope.runtime.batch import PART_FORMAT, features_path, grade_to_table,
 from fundoscope.runtime.destinations import Inputs, Rules
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.listing.inputs import Listed
+from fundoscope.runtime.output.summaries import Summaries
 from fundoscope.tables import check_predictions, read_table
 
 SLOW_RUN = """
@@ -342,12 +343,14 @@ def test_a_table_that_exists_is_written_over_only_if_that_was_asked_for(grader, 
     assert list(pd.read_csv(out)["image"]) == [str(retinas[0])]
 
 
-@pytest.mark.parametrize("beside", ["results.features.npz", "report/index.html", "report/page-7.html"])
+@pytest.mark.parametrize(
+    "beside", ["results.features.npz", "report/index.html", "report/page-7.html", "report/patients.csv", "p.csv"]
+)
 def test_what_lies_beside_the_table_is_written_over_only_if_that_was_asked_for(grader, retinas, tmp_path, beside):
     out, other = tmp_path / "results.csv", tmp_path / beside
     other.parent.mkdir(exist_ok=True)
     other.write_text("another run's")
-    options = {"features": True, "report": tmp_path / "report"}
+    options = {"features": True, "summaries": Summaries(report=tmp_path / "report", patients=tmp_path / "p.csv")}
     heard = []
 
     with pytest.raises(BadRequest, match=f"{other.name}: expected a name that is free, got a file that exists"):
@@ -357,6 +360,17 @@ def test_what_lies_beside_the_table_is_written_over_only_if_that_was_asked_for(g
 
     assert out.exists()
     assert (tmp_path / "report" / "index.html").read_text().startswith("<!DOCTYPE html>")
+    assert len(pd.read_csv(tmp_path / "p.csv")) == len(pd.read_csv(tmp_path / "report" / "patients.csv")) == 1
+
+
+@pytest.mark.parametrize("name", ["results.csv", "results.csv.part.jsonl"])
+def test_patients_and_photographs_are_two_tables(grader, retinas, tmp_path, name):
+    with pytest.raises(BadRequest, match=r"expected another file for --patients than the table of photographs"):
+        grade_to_table(
+            grader, listed(retinas[:1]), tmp_path / "results.csv", summaries=Summaries(patients=tmp_path / name)
+        )
+
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["the path itself", "a link", "a hard link", "a relative path"])
@@ -409,12 +423,13 @@ from fundoscope.errors import BadRequest
 from fundoscope.runtime.batch import grade_to_table
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.listing.inputs import list_photographs
+from fundoscope.runtime.output.summaries import Summaries
 release, folder, out, room = sys.argv[1:]
 grader = Grader.open(release, threads=1)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(room), resource.RLIM_INFINITY))
 try:
     photographs = list_photographs([folder]).photographs
-    grade_to_table(grader, photographs, out, features=True, report=Path(out).with_name("report"))
+    grade_to_table(grader, photographs, out, features=True, summaries=Summaries(report=Path(out).with_name("report")))
 except BadRequest as problem:
     sys.exit(str(problem))
 """
@@ -463,10 +478,10 @@ def test_a_run_that_ended_while_it_wrote_goes_on_over_its_own_files(grader, reti
     with monkeypatch.context() as patch:
         patch.setattr(batch_module, "write_table", stopped_at(batch_module.write_table, out, stopped))
         with pytest.raises(KeyboardInterrupt):
-            grade_to_table(grader, listed(retinas[:2]), out, features=True, report=report)
+            grade_to_table(grader, listed(retinas[:2]), out, features=True, summaries=Summaries(report=report))
     assert features_path(out).exists()
     assert (report / "index.html").exists()
-    grade_to_table(grader, listed(retinas[:2]), out, features=True, report=report)
+    grade_to_table(grader, listed(retinas[:2]), out, features=True, summaries=Summaries(report=report))
 
     assert len(pd.read_csv(out)) == 2
     assert not part_path(out).exists()

@@ -33,7 +33,8 @@ DECISION_WORDS: Final = {
         "specialist. Its probability is not calibrated on such photographs."
     ),
     CANNOT_GRADE: (
-        "Not good enough to be graded: to be photographed again or seen by a person. This is not a healthy result."
+        "Not good enough to be graded, or an eye was not photographed: to be photographed again or seen by a person. "
+        "This is not a healthy result."
     ),
     RESCREEN: "No sign of referable retinopathy: back at the next regular screening.",
 }

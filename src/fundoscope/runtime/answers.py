@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from fundoscope.grades import EYES
 from fundoscope.runtime.tasks import DR_GRADE
-from fundoscope.runtime.tasks.task import Finding, Row, Task
+from fundoscope.runtime.tasks.follow_up import NextStep
+from fundoscope.runtime.tasks.task import Finding, Row, Task, Tone
+
+URGENCY: Final[tuple[Tone, ...]] = ("alert", "unknown", "clear")
+"""Tones of decisions in the order of patients, worst first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +31,20 @@ class EyeAnswer:
         return self.finding.decision
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatientAnswer:
     """The answer for one patient."""
 
     patient: str | None
     """None for a photograph whose patient is not known; each such photograph stands alone."""
     finding: Finding
+    """Of a known patient no healthier than what was looked at: an eye without a photograph counts as one that cannot be
+    graded (`Task.unseen`). Of an unknown one the answer for the photograph."""
     eyes: tuple[EyeAnswer, ...]
+    missing: tuple[str | None, ...]
+    """Eyes without a photograph; (None,) where photographs of unknown eyes may be theirs."""
+    next_step: NextStep | None
+    """What happens next; None where the task has no rule for it."""
     notes: tuple[str, ...] = ()
     """Sentences that belong to the answer: one eye only, an eye that is not known, photographs that were not read."""
 
@@ -65,6 +75,22 @@ def answer_patients(rows: Sequence[Row], task: Task = DR_GRADE) -> list[PatientA
     return [_answer_patient(rows, numbers, task) for numbers in groups.values()]
 
 
+def worst_first(answers: Sequence[PatientAnswer], rows: Sequence[Row], task: Task) -> list[PatientAnswer]:
+    """Sort patients by the urgency of their answers: tone, time to the next step, decision, severity.
+
+    Equal ones keep their order.
+    """
+    decisions = list(task.words.decisions)
+
+    def key(answer: PatientAnswer) -> tuple[int, int, int, int]:
+        latest = 0 if answer.next_step is None else answer.next_step.months[1]
+        severity = max(task.severity(rows[number]) for number in answer.photographs)
+        tone = task.words.decisions[answer.decision].tone
+        return URGENCY.index(tone), latest, decisions.index(answer.decision), -severity
+
+    return sorted(answers, key=key)
+
+
 def _answer_patient(rows: Sequence[Row], numbers: Sequence[int], task: Task) -> PatientAnswer:
     groups: dict[object, list[int]] = {}
     for i in numbers:
@@ -73,15 +99,35 @@ def _answer_patient(rows: Sequence[Row], numbers: Sequence[int], task: Task) -> 
         EyeAnswer(rows[members[0]]["eye"], task.of_eye([task.of_photograph(rows[i]) for i in members]), tuple(members))
         for members in groups.values()
     )
-    finding = task.of_patient([eye.finding for eye in eyes])
-    return PatientAnswer(rows[numbers[0]]["patient"], finding, eyes, tuple(_notes(rows, eyes)))
+    patient, missing = rows[numbers[0]]["patient"], _missing_eyes(eyes)
+    findings = [eye.finding for eye in eyes]
+    # A photograph that names no patient is answered as a photograph; its next step is that of an unknown patient.
+    strict = task.of_patient([*findings, *([task.unseen] if missing and task.unseen else [])])
+    step = task.next_step(strict.decision, findings, [rows[i] for i in numbers])
+    if step is not None:
+        lacking = [eye.eye for eye in eyes if task.words.decisions[eye.decision].tone == "unknown"]
+        step = replace(step, eyes=tuple(dict.fromkeys([*lacking, *missing])))
+    return PatientAnswer(
+        patient=patient,
+        finding=task.of_patient(findings) if patient is None else strict,
+        eyes=eyes,
+        missing=missing,
+        next_step=step,
+        notes=tuple(_notes(rows, eyes)),
+    )
+
+
+def _missing_eyes(eyes: Sequence[EyeAnswer]) -> tuple[str | None, ...]:
+    """Return the eyes without a photograph; (None,) where photographs of unknown eyes may be theirs."""
+    missing = tuple(eye for eye in EYES if eye not in {answer.eye for answer in eyes})
+    return (None,) if missing and any(answer.eye is None for answer in eyes) else missing
 
 
 def with_notes(rows: Sequence[dict[str, Any]], task: Task) -> list[dict[str, Any]]:
     """Return rows of a whole table with the notes of their patients' answers in `patient_note`."""
     noted = [dict(row) for row in rows]
     for answer in answer_patients(rows, task):
-        for number in (number for eye in answer.eyes for number in eye.photographs):
+        for number in answer.photographs:
             noted[number]["patient_note"] = " ".join(answer.notes) or None
     return noted
 

@@ -10,7 +10,6 @@ and the part file is removed.
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,14 +19,15 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from fundoscope.errors import BadRequest, BadTable
+from fundoscope.errors import BadRequest
 from fundoscope.files import replacing, sha256_of
 from fundoscope.parallel import in_order
 from fundoscope.runtime.answers import with_notes
 from fundoscope.runtime.backends.network import DEFAULT_BACKEND
-from fundoscope.runtime.destinations import NOTHING_REPLACED, Inputs, Rules, cannot_write, sole_writer
+from fundoscope.runtime.destinations import NOTHING_REPLACED, Inputs, Rules, sole_writer, try_table
 from fundoscope.runtime.grader import Grader, is_meant
 from fundoscope.runtime.listing.inputs import Listed, name_as_text
+from fundoscope.runtime.output.summaries import NO_SUMMARIES, Summaries
 from fundoscope.runtime.part_file import Entry, PartFile, open_part
 from fundoscope.runtime.reading import Reading
 from fundoscope.tables import write_table
@@ -44,7 +44,7 @@ def grade_to_table(
     out: Path | str,
     *,
     features: bool = False,
-    report: Path | None = None,
+    summaries: Summaries = NO_SUMMARIES,
     rules: Rules = NOTHING_REPLACED,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
@@ -55,7 +55,7 @@ def grade_to_table(
         photographs: As `listing.inputs.list_photographs` gives them; every `image` once.
         out: The table; `.csv`, `.parquet` or `.jsonl`.
         features: Also write `NAME.features.npz` beside it: one float32 vector by SHA-256.
-        report: Folder of an HTML report to write too.
+        summaries: What is written for people too.
         rules: What may be written over. Photographs and release never may, whatever it says.
         progress: Called for every photograph, at once for those that an earlier run had finished.
 
@@ -69,24 +69,22 @@ def grade_to_table(
     """
     table = Path(out)
     rules = replace(rules, inputs=rules.inputs | inputs_of(grader, photographs))
-    _try_out(grader, table)
-    with sole_writer(report, "--report"), open_part(part_path(table), table) as part:
+    try_table(grader.frame([]), table, "--out")
+    summaries.try_out()
+    with sole_writer(summaries.report, "--report"), open_part(part_path(table), table) as part:
         part.begin(_header(grader, features=features))
         rules = replace(rules, claimed=frozenset(part.claimed))
         written = [table, *([features_path(table)] if features else [])]
-        _check_destinations(part, written, report, rules)
+        _check_destinations(part, written, summaries, rules)
         entries = _grade_all(grader, photographs, part, features=features, progress=progress)
         frame = grader.frame([entry["row"] for entry in entries])
         # Hours may have passed: what has come to lie there since is not written over either.
-        _check_destinations(part, written, report, rules)
+        _check_destinations(part, written, summaries, rules)
         part.claim(written)
         try:
             if features:
                 _write_features(entries, features_path(table))
-            if report is not None:
-                from fundoscope.runtime.output.html import write_report
-
-                write_report(grader, photographs, rows_of(frame), report, writing=part.claim)
+            summaries.write(grader, photographs, rows_of(frame), writing=part.claim)
             write_table(frame, table)
         except OSError as problem:
             raise BadRequest(
@@ -101,32 +99,28 @@ def grade_to_rows(
     grader: Grader,
     photographs: Sequence[Listed],
     *,
-    report: Path | None = None,
+    summaries: Summaries = NO_SUMMARIES,
     rules: Rules = NOTHING_REPLACED,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Grade photographs without a table; arguments as of `grade_to_table`.
 
     Raises:
-        BadRequest: If the report must not or cannot be written.
+        BadRequest: If a summary must not or cannot be written.
     """
-    with sole_writer(report, "--report"):
-        if report is not None:
-            rules = replace(rules, inputs=rules.inputs | inputs_of(grader, photographs))
-            rules.check_report(report)
+    summaries.try_out()
+    with sole_writer(summaries.report, "--report"):
+        summaries.check(replace(rules, inputs=rules.inputs | inputs_of(grader, photographs)))
         rows = []
         for reading in grader.grade_listed(photographs):
             rows.append(reading.row())
             if progress is not None:
                 progress(len(rows), rows[-1])
         rows = with_notes(rows, grader.opened.task)
-        if report is not None:
-            from fundoscope.runtime.output.html import write_report
-
-            try:
-                write_report(grader, photographs, rows, report)
-            except OSError as problem:
-                raise cannot_write(report, problem, "--report") from None
+        try:
+            summaries.write(grader, photographs, rows)
+        except OSError as problem:
+            raise summaries.cannot_write(problem) from None
     return rows
 
 
@@ -183,21 +177,7 @@ def features_path(table: Path) -> Path:
     return table.with_name(f"{table.stem}.features.npz")
 
 
-def _try_out(grader: Grader, table: Path) -> None:
-    """Write a table without rows and remove it: what cannot be written must be known before hours of grading."""
-    if os.path.isdir(table):
-        raise BadRequest(f"{table}: expected the name of a table, got a folder. Give --out a name in it.")
-    trial = table.with_name(f".trial-{os.getpid()}{table.suffix}")
-    try:
-        write_table(grader.frame([]), trial)
-        trial.unlink()
-    except BadTable as problem:
-        raise BadTable(str(problem).replace(str(trial), str(table))) from None
-    except OSError as problem:
-        raise cannot_write(table, problem, "--out") from None
-
-
-def _check_destinations(part: PartFile, files: Sequence[Path], report: Path | None, rules: Rules) -> None:
+def _check_destinations(part: PartFile, files: Sequence[Path], summaries: Summaries, rules: Rules) -> None:
     """Refuse files that must not be written; a run that is refused before it graded anything leaves nothing behind."""
     try:
         if rules.inputs.contain(part.path):
@@ -206,8 +186,7 @@ def _check_destinations(part: PartFile, files: Sequence[Path], report: Path | No
             )
         for file in files:
             rules.check_file(file, "--out")
-        if report is not None:
-            rules.check_report(report)
+        summaries.check(rules, others=[*files, part.path])
     except BadRequest:
         part.discard_if_empty()
         raise

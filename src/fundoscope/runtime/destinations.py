@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fundoscope.errors import BadRequest
+import pandas as pd
+
+from fundoscope.errors import BadRequest, BadTable
 from fundoscope.files import locked_folder
+from fundoscope.tables import write_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +96,10 @@ class Rules:
             )
 
     def check_report(self, folder: Path, option: str = "--report") -> None:
-        """Refuse a folder in which the pages of a report must not be written. Raises as `check_file`."""
+        """Refuse a folder in which the files of a report must not be written. Raises as `check_file`."""
         try_folder(folder, option)
-        for page in sorted({folder / "index.html", *folder.glob("page-*.html")}):
-            self.check_file(page, option)
+        for file in sorted({folder / "index.html", folder / "patients.csv", *folder.glob("page-*.html")}):
+            self.check_file(file, option)
 
 
 NOTHING_REPLACED: Final = Rules()
@@ -117,6 +120,26 @@ def try_folder(folder: Path, option: str) -> None:
             file.flush()
     except OSError as problem:
         raise cannot_write(folder, problem, option) from None
+
+
+def try_table(frame: pd.DataFrame, path: Path, option: str) -> None:
+    """Write a table without rows beside where it is to be, and remove it: hours of grading must not end in a refusal.
+
+    Raises:
+        BadRequest: If a folder lies there, or nothing can be written.
+        BadTable: If the suffix names no kind of table.
+        MissingExtra: If the kind of table needs a package that is not installed.
+    """
+    if os.path.isdir(path):
+        raise BadRequest(f"{path}: expected the name of a table, got a folder. Give {option} a name in it.")
+    trial = path.with_name(f".trial-{os.getpid()}{path.suffix}")
+    try:
+        write_table(frame, trial)
+        trial.unlink()
+    except BadTable as problem:
+        raise BadTable(str(problem).replace(str(trial), str(path))) from None
+    except OSError as problem:
+        raise cannot_write(path, problem, option) from None
 
 
 @contextmanager

@@ -276,3 +276,39 @@ def test_one_eye_only_stands_in_table_terminal_and_json(run, painted, tmp_path):
     _, out, _ = run(folder, "--json")
 
     assert [answer["notes"] for answer in json.loads(out)["patients"]] == [[words], []]
+
+
+def test_a_table_of_patients_is_written_only_where_it_was_asked_for(run, painted, tmp_path):
+    folder = shutil.copytree(painted, tmp_path / "known")
+    (folder / "manifest.csv").write_text("image,patient,eye\n0.jpg,Ada,left\n1.jpg,Bo,left\n2.jpg,Bo,right\n")
+    patients = tmp_path / "patients.csv"
+
+    run(folder, "--out", tmp_path / "results.csv")
+    assert not patients.exists()
+    status, out, _ = run(folder, "--patients", patients)
+
+    assert status == 0
+    assert f"{patients}" in out
+    frame = pd.read_csv(patients)
+    assert sorted(frame["patient"]) == ["Ada", "Bo"]
+    assert set(frame["next_step"]) <= {"refer", "photograph", "rescreen"}
+    patients.write_text("my own")
+    status, out, err = run(folder, "--patients", patients)
+    assert (status, out, patients.read_text()) == (2, "", "my own")
+    assert "Choose another --patients, or give --replace to write over it." in err
+    status, out, err = run(folder, "--patients", tmp_path / "patients.xls")
+    assert (status, out) == (2, "")
+    assert "patients.xls: expected a name ending in .csv" in err
+
+
+def test_the_next_step_of_a_patient_stands_in_json(run, painted, tmp_path):
+    folder = shutil.copytree(painted, tmp_path / "known")
+    (folder / "manifest.csv").write_text("image,patient,eye\n0.jpg,Ada,left\n")
+
+    _, out, _ = run(folder, "--json")
+
+    (patient,) = json.loads(out)["patients"]
+    assert patient["missing_eyes"] == ["right"]
+    assert set(patient["next_step"]) == {"action", "interval", "within_months", "photograph_now"}
+    assert "right" in patient["next_step"]["photograph_now"]
+    assert patient["decision"] != "rescreen"

@@ -7,17 +7,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fundoscope.decide.conformal import Conformal, GradeSets
 from fundoscope.grades import NOT_A_DEVICE
-from fundoscope.runtime.answers import answer_patients
 from fundoscope.runtime.certificate import Certificate, Outcome, Verdict
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.listing.inputs import Listed
 from fundoscope.runtime.output import html as report_module
-from fundoscope.runtime.output.html import css_string, figures, worst_first, write_report
-from fundoscope.runtime.tasks import DR_GRADE, TASKS
+from fundoscope.runtime.output.html import css_string, figures, write_report
 
 
 class Text(HTMLParser):
@@ -193,7 +192,8 @@ def test_pages_of_an_earlier_longer_report_are_removed_and_others_are_not(grader
 
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {
-        *("index.html", "page-2.html", "page-5.html", "page-one.html", "page-1.html", "page-03.html", "notes.html")
+        *("index.html", "page-2.html", "page-5.html", "page-one.html", "page-1.html", "page-03.html", "notes.html"),
+        "patients.csv",
     }
 
 
@@ -267,31 +267,6 @@ def test_a_patient_with_one_eye_photographed_is_marked_in_the_report(grader, ret
     assert page.text.count("One eye only: no photograph of the right eye.") == 2
 
 
-def graded_row(patient, grade, decision):
-    return {"patient": patient, "source": None, "eye": "left", "grade": grade, "decision": decision, "status": "graded"}
-
-
-def test_patients_are_sorted_worst_first_and_one_that_cannot_be_graded_before_healthy_ones():
-    rows = [
-        graded_row("healthy", 0, "rescreen"),
-        graded_row("moderate", 2, "refer"),
-        graded_row("dark", None, "cannot grade"),
-        graded_row("proliferative", 4, "refer"),
-        graded_row("blood", None, "cannot grade, refer"),
-    ]
-
-    answers = worst_first(answer_patients(rows), rows, DR_GRADE)
-
-    assert [answer.patient for answer in answers] == ["proliferative", "moderate", "blood", "dark", "healthy"]
-
-
-def test_what_cannot_be_assessed_for_signs_comes_before_what_shows_none():
-    rows = [{"patient": str(i), "source": None, "eye": "left", "sign_x": sign} for i, sign in enumerate((0, None, 1))]
-    signs = TASKS["signs"]
-
-    assert [answer.patient for answer in worst_first(answer_patients(rows, signs), rows, signs)] == ["2", "1", "0"]
-
-
 def test_a_heatmap_is_shown_beside_a_referral_and_never_beside_rescreen(certified, retinas, tmp_path):
     photographs = [Listed("one.jpg", retinas[0])]
     row = next(iter(certified.grade_listed(photographs))).row()
@@ -301,6 +276,25 @@ def test_a_heatmap_is_shown_beside_a_referral_and_never_beside_rescreen(certifie
         return page.read_text(encoding="utf-8").count("data:image/webp")
 
     assert (overlays("refer"), overlays("rescreen"), overlays("cannot grade")) == (1, 0, 0)
+
+
+def test_the_report_says_what_happens_next_with_each_patient(grader, retinas, tmp_path):
+    photographs = [
+        Listed(str(i), retinas[i], {"patient": name, "eye": eye})
+        for i, (name, eye) in enumerate([("A", "left"), ("A", "right"), ("B", "left"), ("B", "right"), ("C", "left")])
+    ]
+    answers = [("refer", 4), ("cannot grade", None), ("rescreen", 0), ("rescreen", 1), ("rescreen", 0)]
+    rows = [
+        reading.row() | {"decision": decision, "grade": grade}
+        for reading, (decision, grade) in zip(grader.grade_listed(photographs), answers, strict=True)
+    ]
+
+    text = Text(write_report(grader, photographs, rows, tmp_path)[0].read_text(encoding="utf-8")).text
+
+    assert text.count("Refer to an eye specialist: within 1 month. Photograph the right eye now.") == 2
+    assert text.count("Next screening: 6 to 12 months.") == 2
+    assert text.count("Photograph the right eye now; if there is no answer then either, refer for an examination.") == 2
+    assert list(pd.read_csv(tmp_path / "patients.csv")["patient"]) == ["A", "C", "B"]
 
 
 def test_a_name_in_the_style_sheet_cannot_end_it():

@@ -107,6 +107,7 @@ def test_an_eye_that_could_not_be_assessed_is_not_free_of_signs():
             row("whole", "right", *free),
             row("twice", "left", *blank),
             row("twice", "left", *free),
+            row("twice", "right", *free),
         ],
         SIGNS,
     )

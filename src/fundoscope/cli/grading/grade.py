@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from fundoscope.runtime.answers import PatientAnswer
     from fundoscope.runtime.grader import Grader
     from fundoscope.runtime.listing.inputs import Listing
+    from fundoscope.runtime.output.summaries import Summaries
     from fundoscope.runtime.release import OpenRelease
+    from fundoscope.runtime.tasks.follow_up import NextStep
     from fundoscope.runtime.tasks.task import Finding, Task
 
 SHOWN_ROWS = 30
@@ -63,6 +65,10 @@ def grade(
         Path | None, typer.Option("--out", "-o", help="Table to write: .csv, .parquet or .jsonl. Can be interrupted.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Folder for a report to look at and print (HTML).")] = None,
+    patients: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Table of patients to write: one row each, worst first, with the next step."),
+    ] = None,
     manifest: Annotated[
         Path | None, typer.Option(help="Table that says which patient and eye each photograph is of.")
     ] = None,
@@ -83,7 +89,7 @@ def grade(
         bool,
         typer.Option(
             "--replace",
-            help="Write over a table or report that exists. Files that the run reads are never written over.",
+            help="Write over tables or a report that exist. Files that the run reads are never written over.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")] = False,
@@ -101,6 +107,7 @@ def grade(
         raise BadRequest("--features: expected --out beside it, got none. Name the table that they belong to.")
     from fundoscope.runtime.grader import Grader
     from fundoscope.runtime.listing.inputs import list_photographs
+    from fundoscope.runtime.output.summaries import Summaries
 
     listing = list_photographs(paths or [], manifest=manifest)
     for sentence in (*listing.notes, *listing.troubles):
@@ -119,11 +126,12 @@ def grade(
             soft_wrap=True,
         )
     try:
-        rows = _grade(grader, listing, out, report, features=features, replace=replace)
+        summaries = Summaries(report=report, patients=patients)
+        rows = _grade(grader, listing, out, summaries, features=features, replace=replace)
     except KeyboardInterrupt:
         _say_how_to_go_on(out)
         raise typer.Exit(INTERRUPTED) from None
-    written = [*([out] if out else []), *([report / INDEX] if report else [])]
+    written = [*([out] if out else []), *([patients] if patients else []), *([report / INDEX] if report else [])]
     _answer(grader, rows, written=written, as_json=as_json)
     if listing.troubles or any(row["status"] == "unreadable" for row in rows):
         raise typer.Exit(1)
@@ -156,7 +164,7 @@ def _open_at(folder: Path, release: Path | None, *, threads: int | None, backend
 
 
 def _grade(
-    grader: Grader, listing: Listing, out: Path | None, report: Path | None, *, features: bool, replace: bool
+    grader: Grader, listing: Listing, out: Path | None, summaries: Summaries, *, features: bool, replace: bool
 ) -> list[dict[str, Any]]:
     from fundoscope.runtime.batch import grade_to_rows, grade_to_table, rows_of
     from fundoscope.runtime.destinations import Inputs, Rules
@@ -170,9 +178,9 @@ def _grade(
             bar.update(task, completed=done)
 
         if out is None:
-            return grade_to_rows(grader, listing.photographs, report=report, rules=rules, progress=progress)
+            return grade_to_rows(grader, listing.photographs, summaries=summaries, rules=rules, progress=progress)
         frame = grade_to_table(
-            grader, listing.photographs, out, features=features, report=report, rules=rules, progress=progress
+            grader, listing.photographs, out, features=features, summaries=summaries, rules=rules, progress=progress
         )
         return rows_of(frame)
 
@@ -289,8 +297,17 @@ def _patient_as_json(answer: PatientAnswer) -> dict[str, Any]:
         "decision": answer.decision,
         **_labels_as_json(answer.finding),
         "notes": list(answer.notes),
+        "missing_eyes": [eye or "not stated" for eye in answer.missing],
+        "next_step": _next_step_as_json(answer.next_step),
         "eyes": eyes,
     }
+
+
+def _next_step_as_json(step: NextStep | None) -> dict[str, Any] | None:
+    if step is None:
+        return None
+    eyes = [eye or "not stated" for eye in step.eyes]
+    return {"action": step.action, "interval": step.interval, "within_months": step.months[1], "photograph_now": eyes}
 
 
 def _labels_as_json(finding: Finding) -> dict[str, list[str]]:

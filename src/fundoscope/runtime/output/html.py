@@ -13,11 +13,12 @@ import jinja2
 
 from fundoscope.pages import environment, number_words, stored_interval_words, write_page
 from fundoscope.parallel import in_order
-from fundoscope.runtime.answers import PatientAnswer, answer_patients
+from fundoscope.runtime.answers import PatientAnswer, answer_patients, worst_first
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.listing.inputs import Listed
+from fundoscope.runtime.output import patients
 from fundoscope.runtime.output.illustration import Illustration, illustrate
-from fundoscope.runtime.tasks.task import Finding, Presentation, Row, Task, TaskWords, Tone
+from fundoscope.runtime.tasks.task import Finding, Presentation, Row, TaskWords, Tone
 
 PHOTOGRAPHS_PER_PAGE: Final = 200
 """A page holds its pictures itself, about 0.1 MB each; beyond this many the report is split."""
@@ -30,9 +31,6 @@ OWN: Final = b"fundoscope"
 
 SYMBOLS: Final[dict[Tone, str]] = {"alert": "▲", "clear": "●", "unknown": "◆"}
 """Beside each decision, so that none is known by its colour alone."""
-
-URGENCY: Final[tuple[Tone, ...]] = ("alert", "unknown", "clear")
-"""Tones of decisions in the order of a report's patients."""
 
 QUALITY_PARTS: Final = ("field_size", "sharpness", "exposure", "contrast", "vessels")
 
@@ -68,6 +66,8 @@ def write_report(
 ) -> tuple[Path, ...]:
     """Write `index.html`, worst patients first, and `page-2.html`... where there are many; those of an earlier one go.
 
+    The table of patients, `patients.csv`, lies beside them.
+
     The pictures are read again: a table that an interrupted run left half done gives the same report.
 
     Args:
@@ -78,7 +78,7 @@ def write_report(
         writing: Called with the files before the first is written.
 
     Returns:
-        The files written, `index.html` first.
+        The pages written, `index.html` first.
     """
     task = grader.opened.task
     answers = worst_first(answer_patients(rows, task), rows, task)
@@ -87,25 +87,15 @@ def write_report(
     shared = _about_release(grader) | {"pages": pages, "counts": _counts(answers, task.words), "total": len(rows)}
     shared |= {"report_date": datetime.now(UTC).date().isoformat(), "urgent": task.urgent}
     written = []
+    table = Path(folder) / patients.NAME
     if writing is not None:
-        writing([Path(folder) / page.name for page in pages])
+        writing([*(Path(folder) / page.name for page in pages), table])
     for page in pages:
         shown = {photograph.number: photograph for photograph in _show(grader, photographs, rows, page)}
         written.append(write_page(Path(folder) / page.name, template, page=page, shown=shown, **shared))
+    patients.write_patients(table, rows, task)
     _remove_pages_beyond(len(pages), Path(folder))
     return tuple(written)
-
-
-def worst_first(answers: Sequence[PatientAnswer], rows: Sequence[Row], task: Task) -> list[PatientAnswer]:
-    """Sort patients by the urgency of their answers, then by severity; equal ones keep their order."""
-    decisions = list(task.words.decisions)
-
-    def key(answer: PatientAnswer) -> tuple[int, int, int]:
-        severity = max(task.severity(rows[number]) for number in answer.photographs)
-        tone = task.words.decisions[answer.decision].tone
-        return URGENCY.index(tone), decisions.index(answer.decision), -severity
-
-    return sorted(answers, key=key)
 
 
 def css_string(text: str) -> str:

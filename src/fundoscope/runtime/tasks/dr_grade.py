@@ -37,6 +37,7 @@ from fundoscope.grades import (
     SIGHT_THREATENING,
 )
 from fundoscope.runtime.description import Release
+from fundoscope.runtime.tasks.follow_up import NOW, NextStep, referral, rescreening
 from fundoscope.runtime.tasks.grade_calibration import FAULTS, read_calibrator, read_readout
 from fundoscope.runtime.tasks.task import (
     Answerer,
@@ -300,6 +301,7 @@ class DrGrade(Task):
         explained=(REFER,),
         not_looked_for="Diabetic macular oedema and other diseases of the eye were not looked for.",
     )
+    unseen = Finding(decision=CANNOT_GRADE)
 
     def outputs(self, head: str, labels: Sequence[str]) -> int:
         """As `decide.heads` has it."""
@@ -357,6 +359,18 @@ class DrGrade(Task):
         """Return that a grade threatens sight."""
         return "sight-threatening: soon" if self.severity(row) >= SIGHT_THREATENING else ""
 
+    def next_step(self, decision: str, eyes: Sequence[Finding], rows: Sequence[Row]) -> NextStep:
+        """Return a referral by the worst grade, new photographs, or the next screening."""
+        if decision in (REFER, CANNOT_GRADE_REFER):
+            # Beside an eye that is referred without a grade, the other's grade does not say how severe the disease is.
+            without_grade = any(eye.decision == CANNOT_GRADE_REFER for eye in eyes)
+            return referral(None if without_grade else _worst_grade(rows))
+        return rescreening() if decision == RESCREEN else NextStep(action="photograph", months=NOW)
+
+    def patient_columns(self, rows: Sequence[Row]) -> dict[str, Cell]:
+        """Return the worst grade; None where there is none."""
+        return {"grade": _worst_grade(rows)}
+
     def of_eye(self, photographs: Sequence[Finding]) -> Finding:
         """Return refer if any refers; else rescreen if any could be graded."""
         return Finding(decision=decide_eye([photograph.decision for photograph in photographs]))
@@ -383,6 +397,10 @@ def grade_columns(by_grade: Probabilities) -> Table:
         "p_referable": referable_probability(by_grade),
         "grade": by_grade.argmax(axis=1),
     }
+
+
+def _worst_grade(rows: Sequence[Row]) -> int | None:
+    return max((int(row["grade"]) for row in rows if not is_blank(row.get("grade"))), default=None)
 
 
 def _caution(row: Row) -> str:

@@ -24,6 +24,7 @@ from fundoscope.errors import BadRelease
 from fundoscope.photo.quality import Gate
 from fundoscope.records import is_number
 from fundoscope.runtime.description import Release
+from fundoscope.runtime.tasks.follow_up import NextStep
 
 Row = Mapping[str, Any]
 """A row of the predictions table, None for blank."""
@@ -212,6 +213,9 @@ class Task(ABC):
     gate: ClassVar[Gate] = Gate()
     """What counts as gradable in a new release."""
     words: ClassVar[TaskWords]
+    unseen: ClassVar[Finding | None] = None
+    """The answer for an eye of which there is no photograph, by which no patient is answered healthier than what was
+    looked at; None: a patient's answer says nothing of health."""
 
     @abstractmethod
     def outputs(self, head: str, labels: Sequence[str]) -> int:
@@ -263,6 +267,20 @@ class Task(ABC):
     def urgent(self, row: Row) -> str:
         """Return the words by which a report sets a photograph apart that must be seen soon; empty if it need not."""
         return ""
+
+    def next_step(self, decision: str, eyes: Sequence[Finding], rows: Sequence[Row]) -> NextStep | None:
+        """Return what happens next with a patient; None where the task has no rule for it.
+
+        Args:
+            decision: The patient's, from `of_patient`.
+            eyes: The answers for the eyes.
+            rows: All of the patient's rows.
+        """
+        return None
+
+    def patient_columns(self, rows: Sequence[Row]) -> dict[str, Cell]:
+        """Return the task's columns of a table of patients, from the rows of a patient or of an eye."""
+        return {}
 
     def check(self, release: Release, refuse: Refusal) -> None:
         """Check a release's head and labels, and that descriptions are of all labels.

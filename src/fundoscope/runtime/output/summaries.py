@@ -1,0 +1,90 @@
+"""What a run writes for people beside the predictions table: a report, and a table of patients."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pandas as pd
+
+from fundoscope.errors import BadRequest
+from fundoscope.runtime.destinations import Rules, cannot_write, try_table
+from fundoscope.runtime.listing.inputs import Listed
+from fundoscope.runtime.tasks.task import Row
+
+if TYPE_CHECKING:
+    from fundoscope.runtime.grader import Grader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summaries:
+    """Where they are written."""
+
+    report: Path | None = None
+    """Folder of an HTML report, which has a table of patients in it."""
+    patients: Path | None = None
+    """A table of patients by itself: `.csv`, `.parquet` or `.jsonl`."""
+
+    def try_out(self) -> None:
+        """Refuse a table of patients that could not be written after grading. Raises as `destinations.try_table`."""
+        if self.patients is not None:
+            try_table(pd.DataFrame({"patient": []}), self.patients, "--patients")
+
+    def check(self, rules: Rules, *, others: Sequence[Path] = ()) -> None:
+        """Refuse destinations that must not be written.
+
+        Args:
+            rules: What may be written over.
+            others: Further files that the same run writes.
+
+        Raises:
+            BadRequest: If something lies there that must not be written over, or two of the run's files are one.
+        """
+        if self.patients is not None:
+            if os.path.abspath(self.patients) in {os.path.abspath(path) for path in others}:
+                raise BadRequest(
+                    f"{self.patients}: expected another file for --patients than the table of photographs, got the "
+                    "same. Give --patients another name."
+                )
+            rules.check_file(self.patients, "--patients")
+        if self.report is not None:
+            rules.check_report(self.report)
+
+    def write(
+        self,
+        grader: Grader,
+        photographs: Sequence[Listed],
+        rows: Sequence[Row],
+        *,
+        writing: Callable[[Sequence[Path]], None] | None = None,
+    ) -> None:
+        """Write them.
+
+        Args:
+            grader: The release that graded.
+            photographs: What was graded.
+            rows: The predictions table's rows, one for each photograph, None for blank.
+            writing: Called with the files before the first of a kind is written.
+        """
+        if self.patients is not None:
+            from fundoscope.runtime.output.patients import write_patients
+
+            if writing is not None:
+                writing([self.patients])
+            write_patients(self.patients, rows, grader.opened.task)
+        if self.report is not None:
+            from fundoscope.runtime.output.html import write_report
+
+            write_report(grader, photographs, rows, self.report, writing=writing)
+
+    def cannot_write(self, problem: OSError) -> BadRequest:
+        """Return the error that says which of them cannot be written, and why."""
+        if self.report is None or problem.filename == os.fspath(self.patients or ""):
+            return cannot_write(self.patients or Path(), problem, "--patients")
+        return cannot_write(self.report, problem, "--report")
+
+
+NO_SUMMARIES: Final = Summaries()
