@@ -58,7 +58,7 @@ print("LOADED", sorted(heavy & set(sys.modules)))
 
 
 def test_the_front_door_holds_what_we_promised():
-    assert fundoscope.__all__ == ["Grader", "Reading", "Recipe", "Release", "prepare", "read_photo"]
+    assert fundoscope.__all__ == ["Grader", "Reading", "Readings", "Recipe", "Release", "prepare", "read_photo"]
     assert all(getattr(fundoscope, name).__name__ == name for name in fundoscope.__all__)
 
 
