@@ -16,6 +16,9 @@ from fundoscope.cli.training import audit, columns, data, experiments, prototype
 from fundoscope.errors import FundoscopeError, UnreadablePhotograph
 from fundoscope.offline import disable_lookups
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell has it."""
+
 FAULT = 70
 """Exit status after a fault in the program (EX_SOFTWARE of sysexits.h): no verb answers with it."""
 
@@ -94,14 +97,16 @@ def _run() -> int:
     try:
         app()
     except SystemExit as ended:
+        if ended.__context__ is not None and isinstance(ended.__context__.__cause__, KeyboardInterrupt):
+            _say("Interrupted.")  # typer ends without a word
         # typer and rich end with 1 where a pipe is closed, which is some verbs' answer.
         return PIPE_CLOSED if isinstance(ended.__context__, BrokenPipeError) else int(ended.code or 0)
     except FundoscopeError as error:
         _say(str(error))
         return 1 if isinstance(error, UnreadablePhotograph) else 2
     except KeyboardInterrupt:
-        _say("interrupted")
-        return 130
+        _say("Interrupted.")
+        return INTERRUPTED
     except BrokenPipeError:
         return PIPE_CLOSED
     except OSError as problem:

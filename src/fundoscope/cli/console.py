@@ -1,19 +1,26 @@
-"""What all verbs share: where they print (answers on standard output, troubles and progress on standard error), and how
-they ask for optional packages."""
+"""What all verbs share: answers on standard output; troubles, progress and names of written files on standard error."""
 
 from __future__ import annotations
 
 import io
+import json
 import logging
+import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
 
+import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from fundoscope.errors import MissingExtra
 from fundoscope.grades import NOT_A_DEVICE
+
+INTERRUPTED: Final = 130
+"""Exit status after Ctrl-C, as a shell has it."""
 
 answers = Console(highlight=False)
 troubles = Console(stderr=True, highlight=False)
@@ -58,6 +65,53 @@ def say(headline: str, lines: Iterable[str]) -> None:
     answers.print(NOT_A_DEVICE, markup=False, style="dim")
 
 
+def printable(text: str) -> Text:
+    """Return a text from outside as the terminal may show it: no markup, no control characters."""
+    return Text("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text))
+
+
+def say_written(*paths: Path, note: str = "") -> None:
+    """Print on standard error which files or folders were written, one a line.
+
+    Args:
+        paths: The files or folders.
+        note: Shown after each path in parentheses, such as the name of a release.
+    """
+    for path in paths:
+        troubles.print(printable(f"Written: {path}" + (f" ({note})" if note else "")), soft_wrap=True)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one JSON document, and nothing else, on standard output; in ASCII, which every encoding can show.
+
+    Numbers that are not finite, which JSON does not have, are written as null.
+    """
+    print(json.dumps(_finite(document), indent=2, allow_nan=False))
+
+
+def _finite(value: object) -> object:
+    """Return a value with null in place of each number that is not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(member) for member in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def interruptible(advice: str) -> Iterator[None]:
+    """End the verb with status 130 when Ctrl-C comes while the block runs, and say how to continue.
+
+    Args:
+        advice: How the work can be continued, or what of it is lost.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        troubles.print(printable(f"Interrupted. {advice}"), soft_wrap=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
 @contextmanager
 def needs_extra(what: str, extra: str = "train") -> Iterator[None]:
     """Name the extra that brings a package which an import inside the block does not find.
@@ -79,12 +133,3 @@ def needs_extra(what: str, extra: str = "train") -> Iterator[None]:
         if error.name and error.name.startswith("fundoscope"):
             raise
         raise MissingExtra(what, extra) from error
-
-
-@contextmanager
-def dust_progress() -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that shows how many photographs were searched for dust."""
-    columns = (TextColumn("looking for dust"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=troubles, transient=True, disable=not troubles.is_terminal) as bar:
-        task = bar.add_task("dust", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

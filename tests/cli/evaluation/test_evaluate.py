@@ -227,7 +227,7 @@ def test_a_report_is_a_page_and_the_numbers_behind_it(run, clinic, drawing, tmp_
     status, _, err = run(*clinic, "--resamples", 100, "--report", tmp_path / "out", "--split", "test")
 
     assert status == 0
-    assert f"written: {tmp_path / 'out' / 'index.html'}" in err
+    assert f"Written: {tmp_path / 'out' / 'index.html'}" in err
     page = (tmp_path / "out" / "index.html").read_text()
     assert "predictions.csv against manifest.csv (split test)" in page
     answer = json.loads((tmp_path / "out" / "evaluation.json").read_text())

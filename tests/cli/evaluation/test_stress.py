@@ -104,7 +104,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(stress, tiny_release, manif
     monkeypatch.setattr(PartFile, "append", interrupted)
     status, _, err = stress(tiny_release, manifest, "--out", tmp_path / "out", *ONE)
     assert status == 130
-    assert "give the same command to go on" in err
+    assert "give the same command again to continue" in err
     more: list[str] = []
     monkeypatch.setattr(PartFile, "append", lambda part, entry: (more.append(entry["row"]["image"]), kept(part, entry)))
     status, _, err = stress(tiny_release, manifest, "--out", tmp_path / "out", *ONE)

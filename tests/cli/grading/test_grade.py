@@ -12,10 +12,12 @@ import pytest
 from PIL import Image
 
 from fundoscope.cli import main
-from fundoscope.cli.grading.grade import printable
+from fundoscope.cli.console import printable
+from fundoscope.cli.grading.grade import Language
 from fundoscope.files import locked_folder
-from fundoscope.grades import NOT_A_DEVICE
+from fundoscope.grades import DECISIONS, NOT_A_DEVICE
 from fundoscope.painting import RetinaSpec, paint_retina
+from fundoscope.runtime.language.texts import LANGUAGES
 
 _TINY = runpy.run_path(str(Path(__file__).parents[2] / "tiny_release.py"))
 tiny_release = _TINY["tiny_release"]
@@ -58,13 +60,13 @@ def test_a_folder_is_graded_and_answered_in_a_table(run, painted):
 
 
 def test_the_table_and_the_report_are_written_where_they_were_wanted(run, painted, tmp_path):
-    status, out, _ = run(painted, "--out", tmp_path / "results.csv", "--report", tmp_path / "report", "--features")
+    status, _, err = run(painted, "--out", tmp_path / "results.csv", "--report", tmp_path / "report", "--features")
 
     assert status == 0
     assert len(pd.read_csv(tmp_path / "results.csv")) == 3
     assert (tmp_path / "results.features.npz").is_file()
     assert "<svg" in (tmp_path / "report" / "index.html").read_text()
-    assert f"Written: {tmp_path / 'results.csv'}" in out
+    assert f"Written: {tmp_path / 'results.csv'}" in err
 
 
 def test_patients_are_answered_when_a_manifest_knows_them(run, painted, tmp_path):
@@ -181,7 +183,7 @@ def test_an_interruption_says_how_to_go_on_and_keeps_what_is_done(run, painted, 
     monkeypatch.undo()
 
     assert status == 130
-    assert "give the same command again to go on" in " ".join(err.split())
+    assert "give the same command again to continue" in " ".join(err.split())
     assert (tmp_path / "results.csv.part.jsonl").read_bytes().count(b"\n") == 2
 
 
@@ -285,10 +287,10 @@ def test_a_table_of_patients_is_written_only_where_it_was_asked_for(run, painted
 
     run(folder, "--out", tmp_path / "results.csv")
     assert not patients.exists()
-    status, out, _ = run(folder, "--patients", patients)
+    status, _, err = run(folder, "--patients", patients)
 
     assert status == 0
-    assert f"{patients}" in out
+    assert f"Written: {patients}" in err
     frame = pd.read_csv(patients)
     assert sorted(frame["patient"]) == ["Ada", "Bo"]
     assert set(frame["next_step"]) <= {"refer", "photograph", "rescreen"}
@@ -312,3 +314,25 @@ def test_the_next_step_of_a_patient_stands_in_json(run, painted, tmp_path):
     assert set(patient["next_step"]) == {"action", "interval", "within_months", "photograph_now"}
     assert "right" in patient["next_step"]["photograph_now"]
     assert patient["decision"] != "rescreen"
+
+
+def test_the_report_is_written_in_the_language_that_was_asked_for(run, painted, tmp_path):
+    status, out, _ = run(painted, "--report", tmp_path / "report", "--lang", "es", "--out", tmp_path / "results.csv")
+
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert status == 0
+    assert '<html lang="es">' in page
+    assert "Informe de retinopatía diabética" in page
+    assert set(pd.read_csv(tmp_path / "results.csv")["decision"]) <= set(DECISIONS)
+    assert "photographs:" in out
+
+
+def test_a_language_without_a_report_is_refused(run, painted):
+    status, out, err = run(painted, "--lang", "es")
+
+    assert (status, out) == (2, "")
+    assert "--lang es: expected --report beside it, got none." in err
+
+
+def test_the_command_offers_every_language_of_the_catalogue():
+    assert {language.value for language in Language} == set(LANGUAGES)

@@ -78,7 +78,7 @@ def test_an_older_release_is_completed_with_a_golden_photograph(run_verb, tiny_r
 
     assert status == 0
     assert "absent golden photograph" in out
-    assert "written: " in err
+    assert "Written: " in err
     assert open_release(tmp_path / "new").golden_photograph is not None
     assert run_verb("verify", tmp_path / "new")[1].count("absent") == 0
     status, _, err = run_verb("verify", tmp_path / "new", "--complete", tmp_path / "newer")

@@ -89,7 +89,7 @@ def test_a_change_is_status_1_and_written_for_programs_and_for_people(run, table
     status, out, err = run(*arguments, "--json", "--false-alarms", "one in 5,000 patients")
 
     assert status == 1
-    assert "written: " in err
+    assert "Written: " in err
     report = json.loads((tmp_path / "out" / "monitor.json").read_text())
     assert json.loads(out) == report
     assert report["rules"]["false_alarm_after"] == 5000

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fundoscope.cli.console import answers, needs_extra, say, troubles
+from fundoscope.cli.console import answers, needs_extra, print_json, say, say_written, troubles
 
 if TYPE_CHECKING:
     from fundoscope.runtime.certificate import Certificate
@@ -106,12 +105,12 @@ def certify(
         progress=lambda line: troubles.print(line, markup=False, soft_wrap=True),
     )
     if as_json:
-        print(json.dumps(certificate.to_dict(), indent=2, allow_nan=False))
+        print_json(certificate.to_dict())
     else:
         _print(certificate)
     if out is not None:
         copy = certification.write_certified(opened, certificate, out)
-        troubles.print(f"written: {out} ({copy.name})", markup=False, soft_wrap=True)
+        say_written(out, note=copy.name)
     if not certificate.own.certified:
         raise typer.Exit(NOT_CERTIFIED)
 

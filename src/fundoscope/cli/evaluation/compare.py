@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from fundoscope.cli.console import answers, needs_extra, troubles
+from fundoscope.cli.console import answers, needs_extra, print_json, say_written
 from fundoscope.cli.evaluation.options import Interval, IntervalMethod, Level, Resamples, Seed
 from fundoscope.errors import BadRequest
 
@@ -73,9 +72,9 @@ def compare(
     )
     if report is not None:
         page, *_ = write_report(comparison, report)
-        troubles.print(f"written: {page}", markup=False, soft_wrap=True)
+        say_written(page)
     if as_json:
-        print(json.dumps(comparison.to_dict(), indent=2, allow_nan=False))
+        print_json(comparison.to_dict())
     else:
         _print(comparison)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fundoscope.cli.console import needs_extra, troubles
+from fundoscope.cli.console import needs_extra, print_json, say_written
 from fundoscope.cli.evaluation.options import Interval, IntervalMethod, Level, Resamples, Seed
 
 
@@ -72,7 +72,7 @@ def evaluate(
     """
     from fundoscope.cli.evaluation.evaluate_words import print_evaluation, print_preset
     from fundoscope.evaluation.evaluate import EvaluationOptions, evaluate_tables
-    from fundoscope.evaluation.report.page import to_json, write_evaluation
+    from fundoscope.evaluation.report.page import write_evaluation
 
     if report is not None:
         with needs_extra("the figures of an evaluation", "research"):
@@ -98,10 +98,9 @@ def evaluate(
         ),
     )
     if report is not None:
-        for path in write_evaluation(evaluation, report):
-            troubles.print(f"written: {path}", markup=False, soft_wrap=True)
+        say_written(*write_evaluation(evaluation, report))
     if as_json:
-        print(to_json(evaluation), end="")
+        print_json(evaluation.to_dict())
     elif evaluation.paper is not None:
         print_preset(evaluation, evaluation.paper)
     else:

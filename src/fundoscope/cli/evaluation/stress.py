@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import needs_extra, troubles
+from fundoscope.cli.console import interruptible, needs_extra, print_json, say_written, troubles
 from fundoscope.cli.evaluation.options import Level, Resamples
+from fundoscope.cli.progress import progress
 from fundoscope.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from fundoscope.runtime.grader import Grader
     from fundoscope.runtime.release import OpenRelease
     from fundoscope.training.export.out_of_fold import OutOfFoldSystem
-
-INTERRUPTED = 130
 
 
 def stress(
@@ -257,8 +255,6 @@ def _warnings(about: Mapping[str, Any]) -> list[str]:
 
 def _measure(system: System, cases: Sequence[StressCase], options: Options, threads: int) -> pd.DataFrame:
     """Grade, with a progress bar and, where a folder is named, so that an interrupted run goes on."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from fundoscope.evaluation.stress.measure import measure
     from fundoscope.evaluation.stress.stress_set import set_name
     from fundoscope.runtime.batch import part_path
@@ -266,7 +262,9 @@ def _measure(system: System, cases: Sequence[StressCase], options: Options, thre
     from fundoscope.runtime.part_file import open_part
     from fundoscope.tables import write_table
 
-    columns = (TextColumn("photographs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    advice = "Nothing is kept without --out."
+    if options.out is not None:
+        advice = f"What is done is kept in {options.out}: give the same command again to continue."
     with ExitStack() as stack:
         part = None
         if options.out is not None:
@@ -276,22 +274,16 @@ def _measure(system: System, cases: Sequence[StressCase], options: Options, thre
                 NOTHING_REPLACED.check_file(options.out / name, "--out")
             part = stack.enter_context(open_part(part_path(table), table))
             part.begin({"part": 1, "stress_set": set_name(), "system": system.name, "plan": options.plan.to_dict()})
-        bar = stack.enter_context(Progress(*columns, console=troubles, disable=not troubles.is_terminal))
-        task = bar.add_task("photographs", total=len(cases))
-        try:
-            frame = measure(
-                system,
-                cases,
-                options.plan,
-                journal=part,
-                threads=threads,
-                progress=lambda done: bar.update(task, completed=done),
-            )
-        except KeyboardInterrupt:
-            bar.stop()
-            kept = "" if part is None else f" What is done is kept in {options.out}: give the same command to go on."
-            troubles.print(f"Interrupted.{kept}", markup=False, soft_wrap=True)
-            raise typer.Exit(INTERRUPTED) from None
+        stack.enter_context(interruptible(advice))
+        show = stack.enter_context(progress())
+        frame = measure(
+            system,
+            cases,
+            options.plan,
+            journal=part,
+            threads=threads,
+            progress=lambda done: show("grading", done, len(cases)),
+        )
         if options.out is not None and part is not None:
             NOTHING_REPLACED.check_file(options.out / "stress.csv", "--out")
             write_table(frame, options.out / "stress.csv")
@@ -340,8 +332,7 @@ def _write_pages(
         troubles.print("No page: its figure needs the research extra (pip install 'fundoscope[research]').")
     else:
         written.append(write_stress_page(out, summary, about, comparison))
-    for path in written:
-        troubles.print(f"written: {path}", markup=False, soft_wrap=True)
+    say_written(*written)
 
 
 def _write_copy(opened: OpenRelease, folder: Path, summary: StressSummary, about: Mapping[str, Any]) -> None:
@@ -350,7 +341,7 @@ def _write_copy(opened: OpenRelease, folder: Path, summary: StressSummary, about
     from fundoscope.runtime.copies import copy_with_stress
 
     copied = copy_with_stress(opened, folder, record_for_release(summary, about), card_section(summary, about))
-    troubles.print(f"written: {folder} ({copied.name})", markup=False, soft_wrap=True)
+    say_written(folder, note=copied.name)
 
 
 def _answer(
@@ -369,6 +360,6 @@ def _answer(
     if as_json and summary is not None:
         print(to_json(summary, about, comparison), end="")
     elif as_json and comparison is not None:
-        print(json.dumps(comparison.to_dict(), indent=2, allow_nan=False))
+        print_json(comparison.to_dict())
     else:
         print_stress(summary, about, comparison)

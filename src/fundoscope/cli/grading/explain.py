@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import answers, needs_extra, troubles
-from fundoscope.cli.grading.grade import Backend, ByBackend, printable
+from fundoscope.cli.console import answers, needs_extra, printable, troubles
+from fundoscope.cli.grading.grade import Backend, ByBackend
 from fundoscope.errors import BadRequest
 from fundoscope.grades import NOT_A_DEVICE
 

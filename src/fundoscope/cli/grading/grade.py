@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
@@ -10,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from fundoscope.cli.console import answers, troubles
+from fundoscope.cli.console import answers, interruptible, print_json, printable, say_written, troubles
+from fundoscope.cli.progress import progress
 from fundoscope.errors import BadRequest
 from fundoscope.grades import EYES, NOT_A_DEVICE
 
@@ -39,15 +38,19 @@ SHOWN_NAMES = 3
 INDEX = "index.html"
 """First page of a report."""
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as a shell has it."""
-
 
 class Backend(StrEnum):
     """Inference backends."""
 
     onnxruntime = "onnxruntime"
     openvino = "openvino"
+
+
+class Language(StrEnum):
+    """Languages of reports (`runtime.language.texts.LANGUAGES`)."""
+
+    en = "en"
+    es = "es"
 
 
 ByBackend = Annotated[
@@ -65,6 +68,7 @@ def grade(
         Path | None, typer.Option("--out", "-o", help="Table to write: .csv, .parquet or .jsonl. Can be interrupted.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Folder for a report to look at and print (HTML).")] = None,
+    lang: Annotated[Language, typer.Option(help="Language of the report.")] = Language.en,
     patients: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Table of patients to write: one row each, worst first, with the next step."),
@@ -105,6 +109,8 @@ def grade(
     """
     if features and out is None:
         raise BadRequest("--features: expected --out beside it, got none. Name the table that they belong to.")
+    if lang is not Language.en and report is None:
+        raise BadRequest(f"--lang {lang.value}: expected --report beside it, got none. Name the report's folder.")
     from fundoscope.runtime.grader import Grader
     from fundoscope.runtime.listing.inputs import list_photographs
     from fundoscope.runtime.output.summaries import Summaries
@@ -125,12 +131,9 @@ def grade(
             "photographs have none in a manifest (by patient and eye) and are graded without.",
             soft_wrap=True,
         )
-    try:
-        summaries = Summaries(report=report, patients=patients)
+    with interruptible(_how_to_continue(out)):
+        summaries = Summaries(report=report, language=lang.value, patients=patients)
         rows = _grade(grader, listing, out, summaries, features=features, replace=replace)
-    except KeyboardInterrupt:
-        _say_how_to_go_on(out)
-        raise typer.Exit(INTERRUPTED) from None
     written = [*([out] if out else []), *([patients] if patients else []), *([report / INDEX] if report else [])]
     _answer(grader, rows, written=written, as_json=as_json)
     if listing.troubles or any(row["status"] == "unreadable" for row in rows):
@@ -170,26 +173,23 @@ def _grade(
     from fundoscope.runtime.destinations import Inputs, Rules
 
     rules = Rules(inputs=Inputs.of(listing.tables), replace=replace)
-    columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=troubles, transient=True, disable=not troubles.is_terminal) as bar:
-        task = bar.add_task("grading", total=len(listing.photographs))
+    with progress() as show:
 
-        def progress(done: int, _row: dict[str, Any]) -> None:
-            bar.update(task, completed=done)
+        def advance(done: int, _row: dict[str, Any]) -> None:
+            show("grading", done, len(listing.photographs))
 
         if out is None:
-            return grade_to_rows(grader, listing.photographs, summaries=summaries, rules=rules, progress=progress)
+            return grade_to_rows(grader, listing.photographs, summaries=summaries, rules=rules, progress=advance)
         frame = grade_to_table(
-            grader, listing.photographs, out, features=features, summaries=summaries, rules=rules, progress=progress
+            grader, listing.photographs, out, features=features, summaries=summaries, rules=rules, progress=advance
         )
         return rows_of(frame)
 
 
-def _say_how_to_go_on(out: Path | None) -> None:
+def _how_to_continue(out: Path | None) -> str:
     if out is None:
-        troubles.print("Interrupted. With --out TABLE a run can be interrupted and continued.")
-    else:
-        troubles.print(Text(f"Interrupted. What is done is kept beside {out}: give the same command again to go on."))
+        return "With --out TABLE a run can be interrupted and continued."
+    return f"What is done is kept beside {out}: give the same command again to continue."
 
 
 def _answer(grader: Grader, rows: list[dict[str, Any]], *, written: Sequence[Path], as_json: bool) -> None:
@@ -201,7 +201,7 @@ def _answer(grader: Grader, rows: list[dict[str, Any]], *, written: Sequence[Pat
         patient_objects = [_patient_as_json(answer) for answer in patients]
         about = {"release": opened.name, "computed_by": grader.program}
         summary = about | {"photographs": rows, "patients": patient_objects, "notice": NOT_A_DEVICE}
-        typer.echo(json.dumps(summary, indent=2))
+        print_json(summary)
         return
     if len(rows) <= SHOWN_ROWS:
         answers.print(_photograph_table(rows, opened))
@@ -216,8 +216,7 @@ def _answer(grader: Grader, rows: list[dict[str, Any]], *, written: Sequence[Pat
             f"{spared} of {len(graded)} graded photographs do not fit the site's dust map and were not retouched.",
             soft_wrap=True,
         )
-    for path in written:
-        answers.print(printable(f"Written: {path}"), soft_wrap=True)
+    say_written(*written)
     answers.print(f"Release {opened.name}, computed by {grader.program}. {NOT_A_DEVICE}", markup=False)
 
 
@@ -317,8 +316,3 @@ def _labels_as_json(finding: Finding) -> dict[str, list[str]]:
 
 def _decision(decision: str, task: Task) -> Text:
     return Text(decision, style=STYLES[task.words.decisions[decision].tone])
-
-
-def printable(text: str) -> Text:
-    """Return a text from outside as the terminal may show it: no markup, no control characters."""
-    return Text("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from fundoscope.cli.console import answers, troubles
+from fundoscope.cli.console import answers, print_json, say_written
 from fundoscope.cli.grading.grade import Backend, ByBackend
 from fundoscope.grades import NOT_A_DEVICE
 
@@ -54,7 +53,7 @@ def verify(
             "passed": result.passed,
             "checks": checks,
         }
-        typer.echo(json.dumps(summary, indent=2))
+        print_json(summary)
     else:
         for check in result.checks:
             answers.print(Text.assemble(MARKS[check.passed], f"  {check.name}: {check.detail}"))
@@ -75,7 +74,7 @@ def _complete(release: Path, target: Path) -> None:
     if opened.golden_photograph is not None:
         raise BadRequest(f"--complete: expected a release without a golden photograph, {opened.name} has one. Use it.")
     copy = copy_with_golden_photograph(opened, target)
-    troubles.print(f"written: {target} ({copy.name})", markup=False, soft_wrap=True)
+    say_written(target, note=copy.name)
 
 
 def info(release: Place = None, as_json: AsJson = False) -> None:
@@ -85,7 +84,7 @@ def info(release: Place = None, as_json: AsJson = False) -> None:
 
     opened = open_release(default_release() if release is None else release)
     if as_json:
-        typer.echo(json.dumps({"name": opened.name, "path": str(opened.path)} | asdict(opened.release), indent=2))
+        print_json({"name": opened.name, "path": str(opened.path)} | asdict(opened.release))
         return
     described = opened.release
     lines = {

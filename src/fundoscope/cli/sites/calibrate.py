@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import say, troubles
+from fundoscope.cli.console import print_json, say, say_written, troubles
 from fundoscope.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def calibrate(
 
     from fundoscope.clinic.calibration import from_tables
     from fundoscope.clinic.calibration.choice import AUTO
-    from fundoscope.clinic.calibration.recalibration import check_copy, to_json
+    from fundoscope.clinic.calibration.recalibration import check_copy
     from fundoscope.clinic.calibration.source import Settings
     from fundoscope.runtime.release import open_release
     from fundoscope.tables.pair import read_pair
@@ -164,12 +164,12 @@ def calibrate(
         if opened is not None and out is not None:
             copy = from_tables.write_calibrated(opened, out, calibrated)
     if as_json:
-        print(to_json(record), end="")
+        print_json(record)
     else:
         _print(record)
     if opened is None:
         _write(record, out)
-    elif copy is not None:
+    elif out is not None and copy is not None:
         _say_copied(opened, copy, out)
 
 
@@ -188,13 +188,13 @@ def _write(written: dict[str, Any], out: Path | None) -> None:
 
     target = (out or Path()) / CALIBRATION
     write_text(target, to_json(written))
-    troubles.print(f"written: {target}", markup=False, soft_wrap=True)
+    say_written(target)
 
 
-def _say_copied(opened: OpenRelease, copy: OpenRelease, out: Path | None) -> None:
+def _say_copied(opened: OpenRelease, copy: OpenRelease, out: Path) -> None:
     from fundoscope.clinic.calibration.recalibration import NO_LONGER, was_commissioned
 
-    troubles.print(f"written: {out} ({copy.name}), verified", markup=False, soft_wrap=True)
+    say_written(out, note=f"{copy.name}, verified")
     if was_commissioned(opened):
         troubles.print(NO_LONGER, markup=False, soft_wrap=True)
 

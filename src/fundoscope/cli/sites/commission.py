@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import dust_progress, say, troubles
+from fundoscope.cli.console import interruptible, print_json, say, say_written, troubles
+from fundoscope.cli.progress import dust_progress
 from fundoscope.errors import BadRequest
 
 NOT_GUARANTEED = 1
@@ -64,7 +65,7 @@ def commission(
 
     from fundoscope.clinic.commissioning.commission import Terms
     from fundoscope.clinic.commissioning.from_tables import commission_tables
-    from fundoscope.clinic.commissioning.protocol import commission_release, to_json, write_protocol
+    from fundoscope.clinic.commissioning.protocol import commission_release, write_protocol
     from fundoscope.clinic.commissioning.site import (
         dust_of_site,
         map_in_release,
@@ -82,7 +83,7 @@ def commission(
     day = datetime.now(UTC).date()
     protocol = commission_tables(pair, terms, release=opened, prevalence=prevalence, oedema=dme, day=day).protocol
     used = used_dust_map(pair.rows, pair.predictions)
-    with dust_progress() as progress:
+    with interruptible("Nothing was written: give the same command again."), dust_progress() as progress:
         site = dust_of_site(
             report if dust_map or used is not None else None,
             lambda: shots_of(pair.listed, pair.manifest),
@@ -92,8 +93,7 @@ def commission(
             progress=progress,
         )
     if report is not None:
-        for path in write_protocol(report, protocol):
-            troubles.print(f"written: {path}", markup=False, soft_wrap=True)
+        say_written(*write_protocol(report, protocol))
     copy = None
     if opened is not None and out is not None and protocol["guaranteed"]:
         if used is not None and not site.agrees:
@@ -104,13 +104,13 @@ def commission(
             )
         copy = commission_release(opened, out, protocol, dust=site.dust if site.agrees else None)
     if as_json:
-        print(to_json(protocol), end="")
+        print_json(protocol)
     else:
         _print(protocol)
     for sentence in site.sentences if dust_map else ():
         troubles.print(sentence, markup=False, soft_wrap=True)
-    if copy is not None:
-        troubles.print(f"written: {out} ({copy.name})", markup=False, soft_wrap=True)
+    if out is not None and copy is not None:
+        say_written(out, note=copy.name)
     if not protocol["guaranteed"]:
         raise typer.Exit(NOT_GUARANTEED)
 

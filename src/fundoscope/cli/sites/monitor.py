@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fundoscope.cli.console import dust_progress, say, troubles
+from fundoscope.cli.console import interruptible, print_json, say, say_written
+from fundoscope.cli.progress import dust_progress
 from fundoscope.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def monitor(
     if photographs is not None and site is None:
         raise BadRequest("--photographs: expected --site beside it, got none. Name the folder with dust_map.json.")
     dust = None if site is None else open_site(site).dust
-    with dust_progress() as progress:
+    with interruptible("Nothing was written: give the same command again."), dust_progress() as progress:
         result = monitor_tables(
             predictions,
             reference,
@@ -80,9 +81,9 @@ def monitor(
     if report is not None:
         for name, content in (("monitor.json", text), ("monitor.md", to_markdown(result))):
             write_text(report / name, content)
-            troubles.print(f"written: {report / name}", markup=False, soft_wrap=True)
+            say_written(report / name)
     if as_json:
-        print(text, end="")
+        print_json(dict(result))
     else:
         _print(result)
     if not result["holds"]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from fundoscope.cli.console import answers, troubles
+from fundoscope.cli.console import answers, interruptible, print_json, say_written, troubles
+from fundoscope.cli.progress import progress
 from fundoscope.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from fundoscope.runtime.release import OpenRelease
 
 STYLES = {"blocks": "bold red", "warns": "yellow", "notes": "dim"}
+
+STAGES = {"reading": 10.0, "searching": 2.0, "comparing": 3.0, "finding discs": 3.0, "looking for dust": 3.0}
+"""Stages of an audit in order, with the part of the time that each takes, for the time left."""
 
 NAMED = 4
 """Photographs of a finding that are named on the console."""
@@ -96,49 +98,35 @@ def audit(
     outputs = None
     if predictions is not None:
         outputs = use_case.Predictions(check_predictions(read_table(predictions), path=predictions), held_out=held_out)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    try:
-        with Progress(*columns, console=troubles, transient=True, disable=not troubles.is_terminal) as bar:
-            tasks: dict[str, TaskID] = {}
-
-            def progress(what: str, done: int, all_: int) -> None:
-                if what not in tasks:
-                    tasks[what] = bar.add_task(what)
-                bar.update(tasks[what], completed=done, total=all_)
-
-            result = use_case.audit(
-                listing,
-                cache=fingerprints.folder,
-                release=_opened(release),
-                predictions=outputs,
-                pretrained=pretrained or (),
-                threads=threads or available_cores(),
-                progress=progress,
-            )
-    except KeyboardInterrupt:
-        troubles.print("Interrupted. Give the same command again.")
-        _say_where(fingerprints)
-        raise typer.Exit(130) from None
+    with interruptible(f"Give the same command again. {_where(fingerprints)}"), progress(stages=STAGES) as show:
+        result = use_case.audit(
+            listing,
+            cache=fingerprints.folder,
+            release=_opened(release),
+            predictions=outputs,
+            pretrained=pretrained or (),
+            threads=threads or available_cores(),
+            progress=show,
+        )
     check()  # again: what has come to lie there since is not written over either
     _write(result, report, review, write_groups=write_groups)
     if as_json:
-        print(json.dumps(result.to_dict(), indent=2, allow_nan=False))
+        print_json(result.to_dict())
     else:
         _print(result)
-    _say_where(fingerprints)
+    troubles.print(_where(fingerprints), markup=False, soft_wrap=True)
     if result.blocks:
         raise typer.Exit(1)
 
 
-def _say_where(fingerprints: Cache) -> None:
+def _where(fingerprints: Cache) -> str:
+    """Say where fingerprints are kept."""
     if fingerprints.kept:
-        words = (
+        return (
             f"Fingerprints, small pictures of the photographed eyes, are kept in {fingerprints.folder}, and the next "
             "audit continues from them. Delete the folder when it is no longer needed; with --no-cache none are kept."
         )
-    else:
-        words = "No fingerprints are kept."
-    troubles.print(words, markup=False, soft_wrap=True)
+    return "No fingerprints are kept."
 
 
 def _opened(release: str) -> OpenRelease | None:
@@ -179,8 +167,7 @@ def _write(result: Audit, report: Path | None, review: Path | None, *, write_gro
         written.append(review)
     if write_groups:
         written.extend(write_into_manifests(result))
-    for path in written:
-        troubles.print(f"Written: {path}", markup=False, soft_wrap=True)
+    say_written(*written)
 
 
 def _print(result: Audit) -> None:
