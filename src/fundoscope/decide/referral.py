@@ -26,20 +26,6 @@ from fundoscope.grades import (
 )
 from fundoscope.records import is_number
 
-DECISION_WORDS: Final = {
-    REFER: "Signs of referable retinopathy (moderate or worse): to be seen by an eye specialist.",
-    CANNOT_GRADE_REFER: (
-        "Not good enough to be graded, but what the network makes of it would be referred: to be seen by an eye "
-        "specialist. Its probability is not calibrated on such photographs."
-    ),
-    CANNOT_GRADE: (
-        "Not good enough to be graded, or an eye was not photographed: to be photographed again or seen by a person. "
-        "This is not a healthy result."
-    ),
-    RESCREEN: "No sign of referable retinopathy: back at the next regular screening.",
-}
-"""What each decision means, for the reader of a report."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatingPoint:

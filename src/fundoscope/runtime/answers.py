@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fundoscope.grades import EYES
+from fundoscope.runtime.language.texts import IN_ENGLISH, Texts
 from fundoscope.runtime.tasks import DR_GRADE
 from fundoscope.runtime.tasks.follow_up import NextStep
 from fundoscope.runtime.tasks.task import Finding, Row, Task, Tone
@@ -113,7 +114,7 @@ def _answer_patient(rows: Sequence[Row], numbers: Sequence[int], task: Task) -> 
         eyes=eyes,
         missing=missing,
         next_step=step,
-        notes=tuple(_notes(rows, eyes)),
+        notes=tuple(notes_on(rows, eyes)),
     )
 
 
@@ -132,21 +133,19 @@ def with_notes(rows: Sequence[dict[str, Any]], task: Task) -> list[dict[str, Any
     return noted
 
 
-def _notes(rows: Sequence[Row], eyes: Sequence[EyeAnswer]) -> Iterator[str]:
+def notes_on(rows: Sequence[Row], eyes: Sequence[EyeAnswer], texts: Texts = IN_ENGLISH) -> Iterator[str]:
+    """Yield the sentences that belong to a patient's answer: on a missing or unknown eye, on unread photographs."""
     first = rows[eyes[0].photographs[0]]
     if first["patient"] is None:
         if first.get("patient_raw") is not None:
-            yield f"Patient named {first['patient_raw']}, a placeholder: answered as a patient who is not known."
+            yield texts("note.placeholder", name=first["patient_raw"])
         return
-    sides = {eye.eye for eye in eyes if eye.eye is not None}
-    unknown = sum(eye.eye is None for eye in eyes)
-    if unknown and len(sides) < len(EYES):
-        plural = "s" if unknown > 1 else ""
-        yield f"Eye not known of {unknown} photograph{plural}: it is not known whether both eyes were photographed."
-    elif len(sides) == 1:
-        (missing,) = set(EYES) - sides
-        yield f"One eye only: no photograph of the {missing} eye."
+    missing = _missing_eyes(eyes)
+    if missing == (None,):
+        yield texts.counted("note.unknown_eye", sum(eye.eye is None for eye in eyes))
+    elif missing:
+        yield texts(f"note.one_eye.{missing[0]}")
     for eye in eyes:
         unread = sum(rows[number].get("status") == "unreadable" for number in eye.photographs)
         if 0 < unread < len(eye.photographs):
-            yield f"{unread} of {len(eye.photographs)} photographs of the {eye.eye} eye could not be read."
+            yield texts(f"note.unread.{eye.eye}", unread=unread, count=len(eye.photographs))

@@ -297,6 +297,28 @@ def test_the_report_says_what_happens_next_with_each_patient(grader, retinas, tm
     assert list(pd.read_csv(tmp_path / "patients.csv")["patient"]) == ["A", "C", "B"]
 
 
+def test_a_report_in_spanish_has_no_english_but_what_the_release_and_the_files_say(certified, retinas, tmp_path):
+    photographs = [
+        Listed("one.jpg", retinas[0], {"patient": "P1", "eye": "left", "taken": "2026-01-02T10:00:00"}),
+        Listed("two.jpg", retinas[1], {"patient": "P1", "eye": "right"}),
+        Listed("three.jpg", retinas[2], {"patient": "P2", "eye": "left"}),
+    ]
+    rows = [reading.row() for reading in certified.grade_listed(photographs)]
+    write_report(certified, photographs, rows, tmp_path, language="es")
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+
+    assert '<html lang="es">' in page
+    for words in ("Informe de retinopatía diabética", "Paciente P1", "Ojo izquierdo", "Siguiente paso:", "Un solo ojo"):
+        assert words in page, words
+    assert "2026-01-02" in page
+    page = page.replace("Guidelines for Diabetic Eye Care", "")
+    shown = Text(re.sub(r'<dd lang="en">.*?</dd>|<style>.*?</style>', "", page, flags=re.DOTALL)).text
+    english = ("photograph", "patient", "eye", "grade", "refer", "not a medical", "picture", "release ", "the ")
+    assert [word for word in english if re.search(rf"\b{word}\b", shown.replace("P1-", ""), re.IGNORECASE)] == []
+    assert list(pd.read_csv(tmp_path / "patients.csv")["next_step"].unique()) != []
+    assert set(pd.read_csv(tmp_path / "patients.csv")["answer"]) <= set(certified.opened.task.words.decisions)
+
+
 def test_a_name_in_the_style_sheet_cannot_end_it():
     assert css_string('a"}</style>1') == "a\\22 \\7d \\3c \\2f style\\3e 1"
 
@@ -306,7 +328,7 @@ def test_every_printed_page_carries_patient_date_release_number_and_notice(grade
     page = report_on(grader, [Listed("one.jpg", retinas[0], details), Listed("two.jpg", retinas[1])], tmp_path)
     rule = page[page.index("@page { @top-left") : page.index("</style>")]
 
-    assert '@page patient1 { @top-left { content: "Patient P\\22 1, examined 2026\\2d 01\\2d 02"; } }' in rule
+    assert '@page patient1 { @top-left { content: "Patient P\\22 1\\2c  examined 2026\\2d 01\\2d 02"; } }' in rule
     assert "#patient-0 { page: patient1; }" in rule
     assert "#patient-1" not in rule
     assert f'@bottom-left {{ content: "{css_string(NOT_A_DEVICE)}"; }}' in rule
@@ -314,7 +336,7 @@ def test_every_printed_page_carries_patient_date_release_number_and_notice(grade
     release = grader.opened.release
     day = re.escape(css_string(f"{datetime.now(UTC).date():%Y-}"))
     version = re.escape(css_string(f"{release.id} {release.version}"))
-    assert re.search(f'"Report of {day}[^"]*, release {version}"', rule)
+    assert re.search(rf'"Report of {day}[^"]*\\2c  release {version}"', rule)
 
 
 def test_a_patients_section_says_when_it_was_examined_and_what_was_not_looked_for(grader, retinas, tmp_path):

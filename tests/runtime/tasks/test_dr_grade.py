@@ -13,6 +13,7 @@ from fundoscope.decide.heads import probabilities
 from fundoscope.decide.referral import OperatingPoint
 from fundoscope.errors import BadRelease
 from fundoscope.grades import DECISIONS
+from fundoscope.runtime.language.texts import LANGUAGES, Texts
 from fundoscope.runtime.runnable import runnable
 from fundoscope.runtime.tasks import DR_GRADE, TASKS
 from fundoscope.runtime.tasks.task import Bar, Evidence, Task, percent_apart
@@ -83,21 +84,19 @@ def test_every_decision_has_words():
     assert tuple(DR_GRADE.words.decisions) == DECISIONS
 
 
+@pytest.mark.parametrize("texts", LANGUAGES.values(), ids=LANGUAGES)
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
-def test_a_task_s_words_are_complete_sentences(task: Task):
+def test_a_task_s_words_are_complete_sentences(task: Task, texts: Texts):
     words = task.words
+    meanings = [texts(f"{task.name}.{decision}.meaning") for decision in words.decisions]
+    others = [texts(f"{task.name}.{key}") for key in ("patient_rule", "scale.text", "not_looked_for")]
 
     assert "not a medical device" in words.intended_use
-    sentences = [
-        words.patient_rule,
-        words.scale[1],
-        *words.limits,
-        *(each.meaning for each in words.decisions.values()),
-    ]
-    assert all(sentence.endswith(".") for sentence in sentences)
-    assert any(each.tone == "unknown" for each in words.decisions.values())
+    assert all(sentence.endswith(".") for sentence in (*words.limits, *meanings, *others))
+    assert all(texts(f"{task.name}.{key}") for key in ("title", "scale", "supported", *words.decisions))
+    assert any(decision.tone == "unknown" for decision in words.decisions.values())
     if task is not DR_GRADE:
-        assert not any("refer" in sentence.lower() for sentence in sentences[2:])
+        assert not any(word in " ".join((*words.limits, *meanings)).lower() for word in ("refer", "deriv"))
 
 
 @given(
@@ -143,6 +142,6 @@ def test_a_probability_beside_the_threshold_is_shown_apart_from_it():
 
 
 def test_grades_three_and_four_are_set_apart():
-    urgent = [bool(DR_GRADE.urgent({"grade": grade})) for grade in (None, float("nan"), 0, 1, 2, 3, 4)]
+    urgent = [DR_GRADE.is_urgent({"grade": grade}) for grade in (None, float("nan"), 0, 1, 2, 3, 4)]
 
     assert urgent == [*[False] * 5, True, True]

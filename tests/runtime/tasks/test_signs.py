@@ -52,15 +52,15 @@ def test_each_sign_is_present_from_its_own_threshold(answerer):
     assert answer.brief() == "haemorrhage, drusen"
 
 
-def test_what_is_not_gradable_has_probabilities_and_no_signs(answerer):
+def test_what_is_not_gradable_has_probabilities_that_no_report_shows_and_no_signs(answerer):
     answer = answerer.answer(evidence(9.0, 9.0, 9.0, 9.0, gradable=False))
 
     assert answer.decision == "cannot assess"
     assert answer.probabilities is not None
     assert [answer.columns()[f"sign_{label}"] for label in LABELS] == [None] * 4
     shown = answerer.present(answer.columns())
-    assert (shown.heading, shown.brief, len(shown.bars)) == ("Not assessed", "not assessed", 4)
-    assert not any(bar.alert for bar in shown.bars)
+    assert (shown.heading, shown.brief, len(shown.bars)) == ("Not assessed", "not assessed", 0)
+    assert "does not count as free of signs" in shown.caution
 
 
 def test_what_could_not_be_read_has_neither(answerer):

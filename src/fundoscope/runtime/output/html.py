@@ -13,12 +13,13 @@ import jinja2
 
 from fundoscope.pages import environment, number_words, stored_interval_words, write_page
 from fundoscope.parallel import in_order
-from fundoscope.runtime.answers import PatientAnswer, answer_patients, worst_first
+from fundoscope.runtime.answers import PatientAnswer, answer_patients, notes_on, worst_first
 from fundoscope.runtime.grader import Grader
+from fundoscope.runtime.language.texts import LANGUAGES, Texts
 from fundoscope.runtime.listing.inputs import Listed
 from fundoscope.runtime.output import patients
 from fundoscope.runtime.output.illustration import Illustration, illustrate
-from fundoscope.runtime.tasks.task import Finding, Presentation, Row, TaskWords, Tone
+from fundoscope.runtime.tasks.task import Finding, Presentation, Row, Task, Tone
 
 PHOTOGRAPHS_PER_PAGE: Final = 200
 """A page holds its pictures itself, about 0.1 MB each; beyond this many the report is split."""
@@ -62,6 +63,7 @@ def write_report(
     rows: Sequence[Row],
     folder: Path | str,
     *,
+    language: str = "en",
     writing: Callable[[Sequence[Path]], None] | None = None,
 ) -> tuple[Path, ...]:
     """Write `index.html`, worst patients first, and `page-2.html`... where there are many; those of an earlier one go.
@@ -75,23 +77,24 @@ def write_report(
         photographs: What was graded.
         rows: The predictions table's rows, one for each photograph, None for blank.
         folder: Made where absent.
+        language: One of `language.texts.LANGUAGES`.
         writing: Called with the files before the first is written.
 
     Returns:
         The pages written, `index.html` first.
     """
-    task = grader.opened.task
+    task, texts = grader.opened.task, LANGUAGES[language]
     answers = worst_first(answer_patients(rows, task), rows, task)
     pages = _paged(answers)
     template = _templates().get_template("report.html.jinja")
-    shared = _about_release(grader) | {"pages": pages, "counts": _counts(answers, task.words), "total": len(rows)}
-    shared |= {"report_date": datetime.now(UTC).date().isoformat(), "urgent": task.urgent}
+    shared = _about_release(grader, texts) | _about_patients(answers, rows, task, texts)
+    shared |= {"pages": pages, "total": len(rows), "report_date": datetime.now(UTC).date().isoformat()}
     written = []
     table = Path(folder) / patients.NAME
     if writing is not None:
         writing([*(Path(folder) / page.name for page in pages), table])
     for page in pages:
-        shown = {photograph.number: photograph for photograph in _show(grader, photographs, rows, page)}
+        shown = {photograph.number: photograph for photograph in _show(grader, photographs, rows, page, texts)}
         written.append(write_page(Path(folder) / page.name, template, page=page, shown=shown, **shared))
     patients.write_patients(table, rows, task)
     _remove_pages_beyond(len(pages), Path(folder))
@@ -125,7 +128,9 @@ def _paged(answers: Sequence[PatientAnswer]) -> list[Page]:
     return [Page(name, tuple(group)) for name, group in zip(names, groups, strict=True)]
 
 
-def _show(grader: Grader, photographs: Sequence[Listed], rows: Sequence[Row], page: Page) -> Iterator[Shown]:
+def _show(
+    grader: Grader, photographs: Sequence[Listed], rows: Sequence[Row], page: Page, texts: Texts
+) -> Iterator[Shown]:
     overlaid, _ = grader.opened.heatmap_state
 
     def show(number: int) -> Shown:
@@ -136,23 +141,63 @@ def _show(grader: Grader, photographs: Sequence[Listed], rows: Sequence[Row], pa
         finding = opened.task.of_photograph(row)
         explained = overlaid and finding.decision in opened.task.words.explained
         illustration = None if drawn is None else illustrate(drawn, reading, overlaid=explained)
-        return Shown(number, row, illustration, opened.answerer.present(row), finding)
+        return Shown(number, row, illustration, opened.answerer.present(row, texts), finding)
 
     numbers = [number for answer in page.patients for number in answer.photographs]
     return in_order(show, numbers, threads=grader.threads)
 
 
-def _counts(answers: Sequence[PatientAnswer], words: TaskWords) -> dict[str, int]:
-    return {decision: sum(answer.decision == decision for answer in answers) for decision in words.decisions}
+def _about_patients(answers: Sequence[PatientAnswer], rows: Sequence[Row], task: Task, texts: Texts) -> dict[str, Any]:
+    """Return what a page shows of patients, functions of an answer where it depends on one."""
+
+    def is_urgent(answer: PatientAnswer) -> bool:
+        return any(task.is_urgent(rows[number]) for number in answer.photographs)
+
+    def days(answer: PatientAnswer) -> str:
+        dates = sorted({str(rows[number]["taken"])[:10] for number in answer.photographs if rows[number]["taken"]})
+        if len(dates) > 1:
+            return texts("days.between", first=dates[0], last=dates[-1])
+        return texts("days.on", day=dates[0]) if dates else texts("days.unknown")
+
+    counts = {decision: sum(answer.decision == decision for answer in answers) for decision in task.words.decisions}
+    return {
+        "counts": counts,
+        "has_next_step": any(answer.next_step is not None for answer in answers),
+        "is_urgent": is_urgent,
+        "days": days,
+        "notes": lambda answer: list(notes_on(rows, answer.eyes, texts)),
+        "next_step": lambda answer: next_step_words(answer, texts),
+    }
 
 
-def _about_release(grader: Grader) -> dict[str, Any]:
+def next_step_words(answer: PatientAnswer, texts: Texts) -> str:
+    """Return what happens next with a patient, as a sentence or two; empty where the task has no rule for it."""
+    step = answer.next_step
+    if step is None:
+        return ""
+    interval = texts.interval(*step.months)
+    eyes = texts.listed([texts.eye("eye.object", eye) for eye in step.eyes]) if step.eyes else ""
+    if step.action == "refer":
+        referral = texts("next.refer", interval=interval)
+        return f"{referral} {texts('next.also', eyes=eyes)}" if eyes and answer.patient is not None else referral
+    if step.action == "rescreen":
+        return texts("next.rescreen", interval=interval)
+    # Of an unknown patient's photograph that has an answer it is only the name that is missing.
+    is_unanswered = any(eye.eye in step.eyes and eye.eye not in answer.missing for eye in answer.eyes)
+    if answer.patient is None and not is_unanswered:
+        return texts("next.unknown_patient")
+    return texts("next.photograph", eyes=eyes)
+
+
+def _about_release(grader: Grader, texts: Texts) -> dict[str, Any]:
     opened = grader.opened
     return {
         "release": opened.release,
         "digest": opened.digest,
-        "words": opened.task.words,
-        "promises": opened.answerer.promises(),
+        "texts": texts,
+        "task": opened.task,
+        "promises": opened.answerer.promises(texts),
+        "explained": ", ".join(texts(f"{opened.task.name}.{decision}") for decision in opened.task.words.explained),
         "gate": opened.gate.to_dict(),
         "heatmap_shown": opened.heatmap_state[0],
         "heatmap_words": opened.heatmap_state[1],

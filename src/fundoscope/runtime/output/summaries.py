@@ -25,6 +25,8 @@ class Summaries:
 
     report: Path | None = None
     """Folder of an HTML report, which has a table of patients in it."""
+    language: str = "en"
+    """Of the report: one of `language.texts.LANGUAGES`."""
     patients: Path | None = None
     """A table of patients by itself: `.csv`, `.parquet` or `.jsonl`."""
 
@@ -78,7 +80,7 @@ class Summaries:
         if self.report is not None:
             from fundoscope.runtime.output.html import write_report
 
-            write_report(grader, photographs, rows, self.report, writing=writing)
+            write_report(grader, photographs, rows, self.report, language=self.language, writing=writing)
 
     def cannot_write(self, problem: OSError) -> BadRequest:
         """Return the error that says which of them cannot be written, and why."""

@@ -14,6 +14,7 @@ from fundoscope.decide.binary import class_probabilities
 from fundoscope.decide.neighbours import Neighbours
 from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.runtime.description import Release
+from fundoscope.runtime.language.texts import IN_ENGLISH, Texts
 from fundoscope.runtime.tasks.task import (
     CANNOT_ASSESS,
     Answerer,
@@ -99,9 +100,15 @@ class ClassAnswerer(Answerer):
             predicted=self.labels[int(probabilities.argmax())] if evidence.gradable else None,
         )
 
-    def present(self, row: Row) -> Presentation:
+    def present(self, row: Row, texts: Texts = IN_ENGLISH) -> Presentation:
         """Return a bar for each class."""
         predicted = row[PREDICTED_PREFIX + self.column]
+        if predicted is None:
+            return Presentation(
+                heading=texts("classes.heading.none"),
+                brief=texts("classes.brief.none"),
+                caution=texts("classes.caution"),
+            )
         described = dict(zip(self.labels, self.descriptions, strict=False))
         bars = tuple(
             Bar(label=label, probability=row[f"p_{label}"], chosen=label == predicted)
@@ -109,10 +116,9 @@ class ClassAnswerer(Answerer):
             if row[f"p_{label}"] is not None
         )
         return Presentation(
-            heading="Not assessed" if predicted is None else f"{self.column.capitalize()}: {predicted}",
-            brief=predicted or "not assessed",
+            heading=texts("classes.heading", column=self.column.capitalize(), name=predicted),
+            brief=predicted,
             sentences=(f"{described[predicted]}.",) if predicted in described else (),
-            caution="The picture did not pass: these probabilities decide nothing." if predicted is None else "",
             bars=bars,
         )
 
@@ -137,20 +143,7 @@ class Classes(Task):
     kind = "classes"
     heads = ("softmax",)
     words = TaskWords(
-        title="Classification of retinal photographs",
-        done="Classified",
-        decisions={
-            CLASSIFIED: DecisionWords(meaning="The likeliest class is given for each photograph.", tone="clear"),
-            CANNOT_ASSESS: DecisionWords(
-                meaning="Not good enough to be classified. This is not a healthy result.", tone="unknown"
-            ),
-        },
-        patient_rule=(
-            "A patient has the classes of all photographs that could be assessed; one whose eye could not be assessed "
-            "counts as not assessed."
-        ),
-        scale=("The classes", "The probabilities of the classes sum to 1, also where the picture shows none of them."),
-        supported="the class",
+        decisions={CLASSIFIED: DecisionWords(tone="clear"), CANNOT_ASSESS: DecisionWords(tone="unknown")},
         intended_use="Research on classifying colour fundus photographs. " + NOT_A_DEVICE,
         limits=("It answers with one of the named classes only, also where a photograph shows none of them.",),
         explained=(CLASSIFIED,),

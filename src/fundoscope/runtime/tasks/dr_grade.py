@@ -12,12 +12,11 @@ from jaxtyping import Bool, Shaped
 from fundoscope.arrays import Grades, Probabilities, RawOutput, Scores
 from fundoscope.decide.calibrate import Cuts, answered_grades, cuts_words
 from fundoscope.decide.calibrators import Calibrator
-from fundoscope.decide.conformal import UNITS, GradeSets
+from fundoscope.decide.conformal import GradeSets
 from fundoscope.decide.heads import HEADS, exceedance, outputs_of, probabilities
 from fundoscope.decide.neighbours import Neighbours, Voting, neighbour_probabilities
 from fundoscope.decide.readout import Readout
 from fundoscope.decide.referral import (
-    DECISION_WORDS,
     OperatingPoint,
     decide_eye,
     decide_patient,
@@ -37,6 +36,7 @@ from fundoscope.grades import (
     SIGHT_THREATENING,
 )
 from fundoscope.runtime.description import Release
+from fundoscope.runtime.language.texts import IN_ENGLISH, Texts
 from fundoscope.runtime.tasks.follow_up import NOW, NextStep, referral, rescreening
 from fundoscope.runtime.tasks.grade_calibration import FAULTS, read_calibrator, read_readout
 from fundoscope.runtime.tasks.task import (
@@ -151,50 +151,53 @@ class GradeAnswerer(Answerer):
         voting = Voting.from_dict(self.release.neighbours)
         return calibrated(neighbour_probabilities(evidence.features[None], self.neighbours, voting), self.calibrator)
 
-    def present(self, row: Row) -> Presentation:
+    def present(self, row: Row, texts: Texts = IN_ENGLISH) -> Presentation:
         """Return the grade with its probabilities, and the mark from which a photograph is referred."""
         grade, graded = row["grade"], row["grade"] is not None
         sentences = []
         if row["grades_set"] and self.grade_sets is not None:
-            sentences.append(_set_words(row["grades_set"], self.grade_sets.thresholds.alpha))
+            sentences.append(_set_words(row["grades_set"], self.grade_sets.thresholds.alpha, texts))
         if description := self._description(row):
-            sentences.append(f"Closest description: {description}.")
+            sentences.append(texts("dr-grade.description", description=description))
+        if not graded:
+            is_referred = row["decision"] == CANNOT_GRADE_REFER
+            return Presentation(
+                heading=texts("dr-grade.heading.none"),
+                brief=texts("dr-grade.brief.none"),
+                caution=texts("dr-grade.caution.refer" if is_referred else "dr-grade.caution"),
+            )
         return Presentation(
-            heading=f"Grade {grade}: {GRADE_NAMES[grade]}" if graded else "Not graded",
-            brief=f"grade {grade}" if graded else "not graded",
+            heading=texts("dr-grade.heading", grade=grade, name=texts(f"grade.{grade}")),
+            brief=texts("dr-grade.brief", grade=grade),
             sentences=tuple(sentences),
-            caution="" if graded else _caution(row),
-            bars=self._bars(row) if graded else (),
-            note=self._note(row) if graded else "",
+            bars=self._bars(row, texts),
+            note=self._note(row, texts),
         )
 
-    def _bars(self, row: Row) -> tuple[Bar, ...]:
+    def _bars(self, row: Row, texts: Texts) -> tuple[Bar, ...]:
         bars = [
             Bar(
-                label=f"{grade}\u2002{name}",
+                label=f"{grade}\u2002{texts(f'grade.{grade}')}",
                 probability=row[f"p{grade}"],
                 chosen=grade == row["grade"],
                 alert=grade >= REFERABLE,
             )
-            for grade, name in enumerate(GRADE_NAMES)
+            for grade in range(GRADES)
         ]
-        label = f"Referable (grade {REFERABLE} or higher)"
-        threshold = self.operating_point.threshold
+        label, threshold = texts("dr-grade.referable", grade=REFERABLE), self.operating_point.threshold
         return (*bars, Bar(label=label, probability=row["p_referable"], alert=True, threshold=threshold, total=True))
 
-    def _note(self, row: Row) -> str:
+    def _note(self, row: Row, texts: Texts) -> str:
         sentences = []
         if self.release.neighbours:
-            nearest = self.release.neighbours["k"]
-            sentences.append(f"The probabilities are votes of the {nearest} nearest training photographs.")
-        if row["grade"] is not None:
+            sentences.append(texts("dr-grade.votes", count=self.release.neighbours["k"]))
+        if self.cuts:
             mean = sum(grade * row[f"p{grade}"] for grade in range(GRADES))
-            by = f"their mean, {mean:.1f}, cut into grades" if self.cuts else "their median"
-            sentences.append(f"The grade is {by}; where that is improbable, the nearest probable one.")
-        threshold = self.operating_point.threshold
-        if row["p_referable"] is not None:
-            shown = percent_apart(threshold, row["p_referable"])
-            sentences.append(f"Referred from {shown} (the mark on the last bar), or with grade {REFERABLE} or higher.")
+            sentences.append(texts("dr-grade.by_cuts", mean=f"{mean:.1f}"))
+        else:
+            sentences.append(texts("dr-grade.by_median"))
+        threshold = percent_apart(self.operating_point.threshold, row["p_referable"])
+        sentences.append(texts("dr-grade.threshold", threshold=threshold, grade=REFERABLE))
         return " ".join(sentences)
 
     def _description(self, row: Row) -> str | None:
@@ -229,37 +232,23 @@ class GradeAnswerer(Answerer):
             "sets of grades": f"with {1 - sets.thresholds.alpha:.0%} coverage" if sets else "none",
         }
 
-    def promises(self) -> tuple[tuple[str, str], ...]:
+    def promises(self, texts: Texts = IN_ENGLISH) -> tuple[tuple[str, str], ...]:
         """Return what the sets of grades promise."""
         if self.grade_sets is None:
             return ()
         sets = self.grade_sets.thresholds
-        text = (
-            f"The prediction set contains the reference grade at least {percent(1 - sets.alpha)} of the time: "
-            f"of {UNITS[sets.unit]}, on average over patients like the {sets.patients} that the sets were calibrated "
-            "on. It is no statement about this one patient, and holds neither for one grade, camera or clinic alone "
-            "nor for patients of another population."
-        )
-        if sets.by:
-            named = ", ".join(sets.groups) or "none"
-            text += f" Each {sets.by} with enough patients has a threshold of its own ({named})."
-        return (("Prediction sets", " ".join((text, *sets.warnings()))),)
+        text = texts(f"dr-grade.sets.{sets.unit}", coverage=percent(1 - sets.alpha), patients=sets.patients)
+        if sets.by and sets.groups:
+            text += " " + texts("dr-grade.sets.groups", column=sets.by, names=", ".join(sets.groups))
+        elif sets.by:
+            text += " " + texts("dr-grade.sets.no_groups", column=sets.by)
+        return ((texts("dr-grade.sets"), " ".join((text, *sets.warnings()))),)
 
     @property
     def dtypes(self) -> dict[str, str]:
         """Whole grades, also where some are blank."""
         return {"grade": "Int64"}
 
-
-UNGRADED_CAUTION: Final = "The photograph is not good enough to be graded. It does not count as healthy."
-"""What the report says of a photograph that was not graded."""
-
-
-REFUSED_CAUTION: Final = (
-    "The photograph is not good enough to be graded. It is referred because the network finds referable retinopathy "
-    "likely; that probability is not calibrated on such photographs."
-)
-"""The same of one that is referred all the same."""
 
 TONES: Final[dict[str, Tone]] = {
     REFER: "alert",
@@ -277,19 +266,7 @@ class DrGrade(Task):
     heads = tuple(HEADS)
     labels = GRADE_NAMES
     words = TaskWords(
-        title="Diabetic retinopathy report",
-        done="Graded",
-        decisions={name: DecisionWords(meaning=DECISION_WORDS[name], tone=TONES[name]) for name in DECISIONS},
-        patient_rule=(
-            "The worst eye decides for a patient. An eye that cannot be graded is never counted as healthy, and is "
-            "referred where its probability of referable retinopathy reaches the threshold of gradable ones."
-        ),
-        scale=(
-            "The grades",
-            "International Clinical Diabetic Retinopathy scale, 0 to 4. Macular oedema and other diseases are not "
-            "looked for.",
-        ),
-        supported="retinopathy",
+        decisions={name: DecisionWords(tone=TONES[name]) for name in DECISIONS},
         intended_use=(
             "Research on grading diabetic retinopathy in colour fundus photographs centred on macula or disc. "
             + NOT_A_DEVICE
@@ -299,7 +276,6 @@ class DrGrade(Task):
             "The referral threshold keeps its sensitivity only on patients like those it was set on.",
         ),
         explained=(REFER,),
-        not_looked_for="Diabetic macular oedema and other diseases of the eye were not looked for.",
     )
     unseen = Finding(decision=CANNOT_GRADE)
 
@@ -355,9 +331,9 @@ class DrGrade(Task):
         """Return the grade, 0 where there is none."""
         return 0 if is_blank(row["grade"]) else int(row["grade"])
 
-    def urgent(self, row: Row) -> str:
-        """Return that a grade threatens sight."""
-        return "sight-threatening: soon" if self.severity(row) >= SIGHT_THREATENING else ""
+    def is_urgent(self, row: Row) -> bool:
+        """Return whether a grade threatens sight."""
+        return self.severity(row) >= SIGHT_THREATENING
 
     def next_step(self, decision: str, eyes: Sequence[Finding], rows: Sequence[Row]) -> NextStep:
         """Return a referral by the worst grade, new photographs, or the next screening."""
@@ -403,12 +379,8 @@ def _worst_grade(rows: Sequence[Row]) -> int | None:
     return max((int(row["grade"]) for row in rows if not is_blank(row.get("grade"))), default=None)
 
 
-def _caution(row: Row) -> str:
-    return REFUSED_CAUTION if row["decision"] == CANNOT_GRADE_REFER else UNGRADED_CAUTION
-
-
-def _set_words(grades: str, alpha: float) -> str:
+def _set_words(grades: str, alpha: float, texts: Texts) -> str:
     """Return a set of grades in words."""
     members = grades.split()
-    listed = f"{{{', '.join(members)}}}" if len(members) < GRADES else "all grades, none can be excluded"
-    return f"{percent(1 - alpha)} prediction set: {listed}."
+    listed = f"{{{', '.join(members)}}}" if len(members) < GRADES else texts("dr-grade.set.all")
+    return texts("dr-grade.set", coverage=percent(1 - alpha), grades=listed)

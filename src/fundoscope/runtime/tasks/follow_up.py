@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from fundoscope.grades import ANY_RETINOPATHY, REFERABLE
+from fundoscope.runtime.language.texts import IN_ENGLISH
 
 Action = Literal["refer", "photograph", "rescreen"]
 """To an eye specialist; photographs of the eyes that lack an answer; back at the next screening."""
@@ -46,13 +47,8 @@ class NextStep:
 
     @property
     def interval(self) -> str:
-        """The months in words, for tables."""
-        first, last = self.months
-        if last == 0:
-            return "now"
-        if first == 0:
-            return f"within {last} month{'s' if last > 1 else ''}"
-        return f"{first} to {last} months"
+        """The months in English, for tables."""
+        return IN_ENGLISH.interval(*self.months)
 
 
 def referral(grade: int | None) -> NextStep:

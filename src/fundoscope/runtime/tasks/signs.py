@@ -15,6 +15,7 @@ from fundoscope.decide.neighbours import Neighbours
 from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.records import is_number
 from fundoscope.runtime.description import Release
+from fundoscope.runtime.language.texts import IN_ENGLISH, Texts
 from fundoscope.runtime.tasks.task import (
     CANNOT_ASSESS,
     Answerer,
@@ -115,7 +116,7 @@ class SignsAnswerer(Answerer):
             present=flags if evidence.gradable else None,
         )
 
-    def present(self, row: Row) -> Presentation:
+    def present(self, row: Row, texts: Texts = IN_ENGLISH) -> Presentation:
         """Return a bar for each sign, with the mark of its threshold."""
         signs = _present_signs(row, self.labels)
         assessed = not is_blank(row[SIGN_PREFIX + self.labels[0]])
@@ -135,14 +136,17 @@ class SignsAnswerer(Answerer):
             for label, threshold in zip(self.labels, self.thresholds, strict=True)
             if not is_blank(row[f"p_{label}"])
         )
-        heading = f"Signs: {', '.join(signs)}" if signs else "No sign found"
+        if not assessed:
+            return Presentation(
+                heading=texts("signs.heading.none"), brief=texts("signs.brief.none"), caution=texts("signs.caution")
+            )
+        named = ", ".join(signs)
         return Presentation(
-            heading=heading if assessed else "Not assessed",
-            brief=", ".join(signs) or ABSENT if assessed else "not assessed",
+            heading=texts("signs.heading", signs=named) if signs else texts("signs.heading.absent"),
+            brief=named or texts(f"signs.{ABSENT}"),
             sentences=tuple(described),
-            caution="" if assessed else "The picture did not pass: these probabilities decide nothing.",
             bars=bars,
-            note="A sign counts as present from its mark on." if bars else "",
+            note=texts("signs.note") if bars else "",
         )
 
     def console(self, row: Row) -> dict[str, str]:
@@ -175,28 +179,11 @@ class Signs(Task):
     kind = "signs"
     heads = ("signs",)
     words = TaskWords(
-        title="Report on signs in retinal photographs",
-        done="Assessed",
         decisions={
-            PRESENT: DecisionWords(meaning="At least one of the signs was found.", tone="alert"),
-            ABSENT: DecisionWords(
-                meaning="None of the signs was found. Signs that were not looked for may be there all the same.",
-                tone="clear",
-            ),
-            CANNOT_ASSESS: DecisionWords(
-                meaning="Not good enough to be assessed. This is not a healthy result.", tone="unknown"
-            ),
+            PRESENT: DecisionWords(tone="alert"),
+            ABSENT: DecisionWords(tone="clear"),
+            CANNOT_ASSESS: DecisionWords(tone="unknown"),
         },
-        patient_rule=(
-            "A sign counts as found in a patient if it was found in any photograph that could be assessed. A patient "
-            "without a finding and with an eye that could not be assessed is not counted as free of signs."
-        ),
-        scale=(
-            "The signs",
-            "Each sign is answered by itself, so the probabilities do not sum to 1. No grade is given and nobody is "
-            "referred by this report.",
-        ),
-        supported="the likeliest sign",
         intended_use="Research on finding signs of disease in colour fundus photographs. " + NOT_A_DEVICE,
         limits=(
             "It looks for the named signs only: it gives no grade and finds no other disease of the eye.",

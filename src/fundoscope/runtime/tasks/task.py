@@ -5,7 +5,7 @@ photographs are combined to eyes and patients, and the words for people. `Task.a
 and operating points and returns an `Answerer`, which turns the output of the network into an `Answer`: columns of the
 predictions table, and words.
 
-To add a task: a module beside this one and its entry in `tasks.TASKS`.
+To add a task: a module beside this one, its entry in `tasks.TASKS`, and its texts in the catalogue (`language`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from fundoscope.errors import BadRelease
 from fundoscope.photo.quality import Gate
 from fundoscope.records import is_number
 from fundoscope.runtime.description import Release
+from fundoscope.runtime.language.texts import IN_ENGLISH, Texts
 from fundoscope.runtime.tasks.follow_up import NextStep
 
 Row = Mapping[str, Any]
@@ -44,29 +45,17 @@ Tone = Literal["alert", "clear", "unknown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionWords:
-    """One of a task's decisions, for people."""
+    """One of a task's decisions; its name and meaning for people are texts of the catalogue (`language`)."""
 
-    meaning: str
-    """A sentence."""
     tone: Tone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskWords:
-    """A task's words for people."""
+    """What a task says of itself; the texts of its reports are in the catalogue (`language`), by the task's name."""
 
-    title: str
-    """Heading of the report."""
-    done: str
-    """What was done to a photograph: a participle at the start of a sentence."""
     decisions: Mapping[str, DecisionWords]
     """Every decision about a photograph, an eye or a patient, in the order in which they are counted."""
-    patient_rule: str
-    """How photographs are combined to the answer for a patient."""
-    scale: tuple[str, str]
-    """What the answers are, for the report's last section: a name, and sentences."""
-    supported: str
-    """What a bright region of the heatmap spoke for: it completes "regions of the picture spoke for ..."."""
     intended_use: str
     """Sentence that a new release starts with."""
     limits: tuple[str, ...]
@@ -74,8 +63,6 @@ class TaskWords:
     explained: tuple[str, ...]
     """Decisions about a photograph beside which its heatmap may be shown. A heatmap is scaled to its own maximum, so it
     must not be shown beside a decision that nothing was found."""
-    not_looked_for: str = ""
-    """A sentence for every patient's answer: what it does not cover."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,8 +163,8 @@ class Answerer(ABC):
         """Return the answer to one photograph. One that is not gradable has probabilities, but no decision."""
 
     @abstractmethod
-    def present(self, row: Row) -> Presentation:
-        """Return a row of the predictions table as the report shows it."""
+    def present(self, row: Row, texts: Texts = IN_ENGLISH) -> Presentation:
+        """Return a row of the predictions table as the report shows it, in the language of its texts."""
 
     @abstractmethod
     def console(self, row: Row) -> dict[str, str]:
@@ -187,7 +174,7 @@ class Answerer(ABC):
     def facts(self) -> dict[str, str]:
         """Return calibration and operating points in words, by name."""
 
-    def promises(self) -> tuple[tuple[str, str], ...]:
+    def promises(self, texts: Texts = IN_ENGLISH) -> tuple[tuple[str, str], ...]:
         """Return what the report says of the answers' guarantees, as (title, text)."""
         return ()
 
@@ -264,9 +251,9 @@ class Task(ABC):
         """Return how severe the answer to a photograph is, by which a report sorts patients of one decision."""
         return 0
 
-    def urgent(self, row: Row) -> str:
-        """Return the words by which a report sets a photograph apart that must be seen soon; empty if it need not."""
-        return ""
+    def is_urgent(self, row: Row) -> bool:
+        """Return whether a report sets a photograph apart because its patient must be seen soon."""
+        return False
 
     def next_step(self, decision: str, eyes: Sequence[Finding], rows: Sequence[Row]) -> NextStep | None:
         """Return what happens next with a patient; None where the task has no rule for it.

@@ -1,0 +1,1 @@
+"""The texts of reports, in each language that a report can be written in."""
