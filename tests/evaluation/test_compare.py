@@ -185,3 +185,13 @@ def test_identical_systems_are_not_worse_than_one_another_and_it_is_said_so(tabl
     assert "accuracy" not in other.paired.against[0].identical
     assert "Brier score" in other.paired.against[0].identical
     assert not any("answer every photograph alike" in line for line in basis_lines(other))
+
+
+def test_tables_of_one_name_are_named_by_their_folders(tables, tmp_path):
+    paths = [tmp_path / "runs" / folder / "out_of_fold.csv" for folder in ("s1", "s2")]
+    for path, table in zip(paths, tables, strict=False):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(table.read_bytes())
+
+    assert compare_tables(paths, tables[2], options=QUICK).names == ("s1", "s2")
+    assert compare_tables([paths[0], tables[0]], tables[2], options=QUICK).names == ("out_of_fold.csv", "ours.csv")

@@ -293,10 +293,24 @@ def _shared(
     return kept, {str(path): len(frame) - len(cases.rows) for path, frame, cases in counts}, refused
 
 
+def _without_common(paths: Sequence[Path]) -> list[str]:
+    """Return paths without the folders that all begin with, and without a file's name that all end with."""
+    parts = [path.resolve().parts for path in paths]
+    if all(path.suffix for path in paths) and len({of[-1] for of in parts}) == 1:
+        parts = [of[:-1] for of in parts]
+    least = min(map(len, parts)) - 1
+    start = next((at for at in range(least) if len({of[at] for of in parts}) > 1), least)
+    return ["/".join(of[start:]) for of in parts]
+
+
 def _names(paths: Sequence[Path]) -> tuple[str, ...]:
-    """Return the last part of each path where that tells them apart, else all of it; repeated paths are numbered."""
+    """Return a short name for each path; repeated paths are numbered.
+
+    It is the last part of the path where that distinguishes them; else the path without what all have in common: `s1`
+    of `runs/s1/out_of_fold.csv` beside `runs/s2/out_of_fold.csv`.
+    """
     last = [path.resolve().name for path in paths]
-    names = last if len(set(last)) == len(last) else [str(path) for path in paths]
+    names = last if len(set(last)) == len(last) else _without_common(paths)
     repeats: Counter[str] = Counter()
     for at, name in enumerate(names):
         repeats[name] += 1

@@ -310,4 +310,4 @@ def test_runs_of_one_name_are_told_apart_by_their_path(tables, runs, tmp_path: P
 
     answer = json.loads(run(app, ["compare", runs[0], other, other, "--json", "--resamples", "100"]).stdout)
 
-    assert [each["name"] for each in answer["table"]] == [runs[0], other, f"{other} (2)"]
+    assert [each["name"] for each in answer["table"]] == ["runs/good_s0", "elsewhere/good_s0", "elsewhere/good_s0 (2)"]

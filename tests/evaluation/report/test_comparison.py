@@ -12,7 +12,8 @@ import pytest
 
 from fundoscope.evaluation.cases import cases_of
 from fundoscope.evaluation.compare import HEADLINES, Spread, System, seed_spreads, system_record, table_to_dict
-from fundoscope.evaluation.report.comparison import sections, spread_words, write_comparison
+from fundoscope.evaluation.report.comparison import difference_cell, sections, spread_words, write_comparison
+from fundoscope.evaluation.report.page_templates import Drawn
 from fundoscope.evaluation.report.words import interval_words
 from fundoscope.evaluation.runs import Run
 from fundoscope.evaluation.statistics.interval import Interval
@@ -64,15 +65,31 @@ def test_rows_that_nobody_fills_are_left_out_and_so_are_empty_sections(systems):
     assert "Recipe" not in {section.title for section in sections(systems[:1])}
 
 
-def test_a_difference_is_strong_only_where_its_interval_leaves_out_nought(systems):
-    cells = {section.title: section.rows for section in sections(systems)}["First minus this one, paired"]
+def test_a_difference_is_better_or_worse_only_where_its_interval_excludes_nought(systems):
+    cells = {section.title: section.rows for section in sections(systems)}["First minus this system, paired"]
 
     for name, row in cells.items():
         for system, cell in zip(systems[1:], row[1:], strict=True):
             d = system.differences[name]
-            assert cell.strong == (not d.low <= 0 <= d.high and not math.isnan(d.low)), name
-    assert cells["accuracy"][1].strong
+            assert bool(cell.verdict) == (not d.low <= 0 <= d.high and not math.isnan(d.low)), name
+    assert cells["accuracy"][1].verdict == "first better"
     assert cells["accuracy"][0].text == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high", "verdict"),
+    [
+        ("accuracy", 0.1, 0.3, "first better"),
+        ("accuracy", -0.3, -0.1, "first worse"),
+        ("mean absolute error", 0.1, 0.3, "first worse"),
+        ("Brier score", -0.3, -0.1, "first better"),
+        ("accuracy", -0.1, 0.1, ""),
+        ("accuracy", 0.0, 0.1, ""),
+        ("calibration error", math.nan, math.nan, ""),
+    ],
+)
+def test_better_and_worse_follow_the_direction_of_the_statistic(name, low, high, verdict):
+    assert difference_cell(name, Interval((low + high) / 2, low, high, 0.95, 0)).verdict == verdict
 
 
 def test_a_number_just_below_nought_is_not_written_as_minus_nought():
@@ -120,7 +137,9 @@ def test_the_csv_reads_back_as_the_numbers_it_was_written_from(systems, tmp_path
 
 
 def test_names_break_neither_page_nor_table(systems, tmp_path: Path):
-    write_comparison(systems, tmp_path, figures={"plot": ("A plot", b"png")}, basis=["On <these>."])
+    write_comparison(
+        systems, tmp_path, figures={"plot": Drawn("A plot", "What it shows.", b"png")}, basis=["On <these>."]
+    )
 
     page, text = ((tmp_path / f"comparison.{suffix}").read_text() for suffix in ("html", "md"))
     assert '<th scope="col">a|&lt;b&gt;</th>' in page
@@ -128,5 +147,6 @@ def test_names_break_neither_page_nor_table(systems, tmp_path: Path):
     assert "data:image/png;base64,cG5n" in page
     assert "| | a\\|<b> | run_s1 | run_s2 |" in text
     assert "- On <these>." in text
-    assert "![A plot](plot.png)" in text
+    assert "## A plot\n\n![A plot](plot.png)\n\nWhat it shows." in text
+    assert "<h2>A plot</h2>" in page
     assert (tmp_path / "plot.png").read_bytes() == b"png"

@@ -54,10 +54,10 @@ def test_every_run_has_a_look_of_its_own():
     assert len({(line.get_color(), line.get_linestyle()) for line in loss.lines}) == 30
 
 
-def test_a_run_that_was_not_validated_says_so():
-    kappa = curves_figure({"run": (Curve("final", ((1, 1.0),), ()),)}).axes[1]
+def test_runs_without_validation_get_no_empty_panel():
+    figure = curves_figure({"run": (Curve("final", ((1, 1.0),), ()),)})
 
-    assert texts(kappa) == ["no fit was validated"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["training loss, mean of each epoch"]
 
 
 def test_confusions_show_counts_and_shares_of_the_reference_grade():
@@ -69,7 +69,9 @@ def test_confusions_show_counts_and_shares_of_the_reference_grade():
     shown = texts(figure.axes[0])
     assert shown[:3] == ["8\n80 %", "2\n20 %", "0"]
     assert shown[5:10] == ["0"] * 5
-    assert [axes.get_title() for axes in figure.axes] == ["one", "two"]
+    *panels, bar = figure.axes
+    assert [axes.get_title() for axes in panels] == ["one", "two"]
+    assert (bar.get_ylabel(), bar.get_ylim()) == ("share of the reference grade", (0, 1))
 
 
 def test_bars_are_as_high_as_f1_and_a_missing_interval_has_no_whisker():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from fundoscope.evaluation.cases import cases_of
 from fundoscope.evaluation.report.drawing import ACCENT, FAINT
 from fundoscope.evaluation.report.figures import draw, overall, reliability_figure, subgroups_figure
 from fundoscope.evaluation.report.page import write_evaluation, write_page_of
+from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.evaluation.summary import summarise
 
 FIGURES = {"confusion", "roc", "reliability", "net_benefit", "abstention", "subgroups_site"}
@@ -82,6 +84,29 @@ def test_the_same_resamples_give_the_same_page_and_the_same_file_of_figures(tmp_
 
     assert first == second
     assert json.loads(first[0]) == evaluation.to_dict()
+
+
+def test_a_statistic_that_no_group_has_gets_no_panel(evaluation):
+    (site,) = evaluation.subgroups
+    missing = Interval(math.nan, math.nan, math.nan, 0.95, 0)
+    name = next(iter(site.statistics))
+    groups = tuple(replace(group, intervals={**group.intervals, name: missing}) for group in site.groups)
+
+    figure = subgroups_figure(replace(site, groups=groups), evaluation.summary)
+
+    shown = [axes.get_title(loc="left") for axes in figure.axes if axes.axison]
+    assert shown == list(site.statistics.values())[1:]
+
+
+def test_every_figure_has_a_title_and_a_caption(tmp_path, evaluation):
+    figures = draw(evaluation)
+    text = write_page_of(evaluation, tmp_path, figures=figures).read_text()
+
+    assert len({figure.title for figure in figures.values()}) == len(figures)
+    for figure in figures.values():
+        assert figure.title
+        assert figure.caption.endswith(".")
+        assert f'alt="{figure.title}"' in text
 
 
 def test_groups_too_small_are_grey_in_the_forest(evaluation):

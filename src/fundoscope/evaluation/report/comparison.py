@@ -20,9 +20,11 @@ from fundoscope.evaluation.compare import (
     seed_spreads,
     system_record,
 )
-from fundoscope.evaluation.report.page_templates import environment
+from fundoscope.evaluation.report.page_templates import Drawn, environment
 from fundoscope.evaluation.report.words import METHOD_WORDS, interval_words
 from fundoscope.evaluation.runs import recipe_words
+from fundoscope.evaluation.statistics.interval import Interval
+from fundoscope.evaluation.systems import LOWER_IS_BETTER
 from fundoscope.files import write_bytes, write_text
 from fundoscope.grades import GRADE_NAMES, REFERABLE, REFERABLE_DME
 from fundoscope.pages import data_uri
@@ -33,6 +35,9 @@ DME_LINE: Final = (
     "photographs below the grade whose dme is blank are left out of figures with DME, which are not tested."
 )
 
+BETTER, WORSE = "first better", "first worse"
+"""What a difference is called whose interval excludes 0, by the direction of its statistic."""
+
 SEEDS_WANTED: Final = 3
 """Fewer seeds than this say little about the spread."""
 
@@ -42,8 +47,8 @@ class Cell:
     """What stands in one place of the table."""
 
     text: str
-    strong: bool = False
-    """A difference whose interval leaves out 0."""
+    verdict: str = ""
+    """`BETTER` or `WORSE` where a difference's interval excludes 0; empty elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +65,11 @@ def sections(systems: Sequence[System], *, differences: bool = True) -> list[Sec
     parts = [
         Section("Recipe", {name: tuple(Cell(recipe.get(name, "")) for recipe in recipes) for name in RECIPE}),
         Section("Size and speed of training", _by_words(systems, _size)),
-        Section("Results, each by itself", _by_words(systems, _results)),
+        Section("Results of each system", _by_words(systems, _results)),
         Section("F1 of each grade", _by_words(systems, _f1)),
     ]
     if differences:
-        parts.append(Section("First minus this one, paired", _differences(systems)))
+        parts.append(Section("First minus this system, paired", _differences(systems)))
     filled = [
         Section(part.title, {name: row for name, row in part.rows.items() if any(cell.text for cell in row)})
         for part in parts
@@ -103,10 +108,16 @@ def _differences(systems: Sequence[System]) -> dict[str, tuple[Cell, ...]]:
     rows = {}
     for name in systems[0].headlines.values():
         differences = [system.differences.get(name) for system in systems]
-        rows[name] = tuple(
-            Cell("") if d is None else Cell(interval_words(d, sign="+"), d.low > 0 or d.high < 0) for d in differences
-        )
+        rows[name] = tuple(Cell("") if d is None else difference_cell(name, d) for d in differences)
     return rows
+
+
+def difference_cell(name: str, difference: Interval) -> Cell:
+    """Return a difference, and whether it favours the first system or the other."""
+    verdict = ""
+    if difference.low > 0 or difference.high < 0:
+        verdict = BETTER if (difference.low > 0) != (name in LOWER_IS_BETTER) else WORSE
+    return Cell(interval_words(difference, sign="+"), verdict)
 
 
 def _rounded(value: float | None) -> str:
@@ -176,14 +187,14 @@ def basis_lines(comparison: Comparison) -> list[str]:
 
 
 def write_comparison(
-    systems: Sequence[System], folder: Path | str, *, figures: Mapping[str, tuple[str, bytes]], basis: Sequence[str]
+    systems: Sequence[System], folder: Path | str, *, figures: Mapping[str, Drawn], basis: Sequence[str]
 ) -> tuple[Path, ...]:
     """Write `comparison.html`, `comparison.md`, `comparison.csv` and the figures.
 
     Args:
         systems: The first is the one that the others are compared with.
         folder: Made where absent.
-        figures: Caption and PNG of each figure, by its file's name without suffix.
+        figures: By the file's name without suffix.
         basis: Sentences on what the numbers rest on.
 
     Returns:
@@ -198,13 +209,14 @@ def write_comparison(
         "basis": basis,
     }
     pictures = [
-        {"name": name, "caption": caption, "data": data_uri(data, "png")} for name, (caption, data) in figures.items()
+        {"name": name, "title": figure.title, "caption": figure.caption, "data": data_uri(figure.png, "png")}
+        for name, figure in figures.items()
     ]
     written = [place / "comparison.html", place / "comparison.md", place / "comparison.csv"]
     for path, template in zip(written, ("comparison.html.jinja", "comparison.md.jinja"), strict=False):
         write_text(path, environment(path.suffix).get_template(template).render(shown, pictures=pictures))
     write_table(pd.DataFrame([system_record(system) for system in systems]), written[2])
-    for name, (_, data) in figures.items():
-        write_bytes(place / f"{name}.png", data)
+    for name, figure in figures.items():
+        write_bytes(place / f"{name}.png", figure.png)
         written.append(place / f"{name}.png")
     return tuple(written)

@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from fundoscope.evaluation.compare import System
 from fundoscope.evaluation.report.drawing import (
@@ -26,6 +27,7 @@ from fundoscope.evaluation.report.drawing import (
     short,
     whisker,
 )
+from fundoscope.evaluation.report.page_templates import Drawn
 from fundoscope.evaluation.runs import Curve
 from fundoscope.evaluation.statistics.agreement import row_shares
 from fundoscope.evaluation.statistics.interval import Interval
@@ -39,52 +41,55 @@ HATCHES: Final = ("", "//", "..", "xx")
 """The same of bars."""
 
 
-def draw(systems: Sequence[System]) -> dict[str, tuple[str, bytes]]:
-    """All figures of a comparison: caption and PNG, by the file's name without suffix.
-
-    Curves only where a system is a run with a log.
-    """
+def draw(systems: Sequence[System]) -> dict[str, Drawn]:
+    """Draw all figures of a comparison, by the file's name without suffix; curves only of runs with a log."""
     first, *others = systems
-    figures = {}
+    figures: dict[str, tuple[str, str, Figure]] = {}
     if curves := {system.name: system.run.curves for system in systems if system.run and system.run.curves}:
         figures["curves"] = (
-            "Training loss and validation kappa by epoch. Thin: each fold; thick: their mean; dotted: the final fit. "
-            "Losses are comparable between runs of one loss only.",
+            "Training curves",
+            "Training loss and validation kappa by epoch. Thin: each fold; thick: mean of the folds; dotted: the final "
+            "fit. Losses can be compared only between runs that minimise the same loss.",
             curves_figure(curves),
         )
     figures["confusions"] = (
-        "Photographs by reference and answered grade, and their share of the reference grade.",
+        "Confusion matrices",
+        "Number of photographs by reference and answered grade. Percentages and colours: share of the photographs of "
+        "that reference grade.",
         confusions_figure({system.name: system.summary.confusion for system in systems}),
     )
     figures["grade_f1"] = (
-        "F1 of each grade against all others, with the interval of each system by itself.",
+        "F1 of each grade",
+        "F1 of each grade against all others. Bars: each system's own interval, not of a difference.",
         grade_f1_figure({system.name: system.grade_f1 for system in systems}),
     )
     figures["differences"] = (
-        f"{first.name} minus each other system, with paired intervals. Blue: the interval leaves out 0.",
+        "Differences from the first system",
+        f"{first.name} minus each other system, with paired intervals. Blue: the interval excludes 0.",
         differences_figure(first.name, {system.name: system.differences for system in others}),
     )
-    return {name: (caption, png(figure)) for name, (caption, figure) in figures.items()}
+    return {name: Drawn(title, caption, png(figure)) for name, (title, caption, figure) in figures.items()}
 
 
 def curves_figure(runs: Mapping[str, Sequence[Curve]]) -> Figure:
-    """Training loss and validation kappa against epochs: each fit thin, the mean of the folds thick."""
+    """Training loss and, if any fit was validated, validation kappa against epochs: fits thin, mean of folds thick."""
     figure = Figure(figsize=(11, 4.2 + 0.22 * math.ceil(len(runs) / ACROSS)), layout="constrained")
-    loss, kappa = figure.subplots(1, 2)
+    validated = any(curve.kappas for curves in runs.values() for curve in curves)
+    loss, *others = figure.subplots(1, 1 + validated, squeeze=False).flat
     for at, (name, curves) in enumerate(runs.items()):
         folds = [curve for curve in curves if curve.fit != "final"] or list(curves)
         _curve(loss, [curve.losses for curve in folds], at, name)
-        _curve(kappa, [curve.kappas for curve in folds if curve.kappas], at, name)
+        for kappa in others:
+            _curve(kappa, [curve.kappas for curve in folds if curve.kappas], at, name)
         for curve in curves:
             if curve not in folds:
                 loss.plot(*zip(*curve.losses, strict=True), color=colour(at), lw=0.8, ls=(0, (1, 2)), alpha=0.7)
-    for axes, title in ((loss, "training loss, mean of each epoch"), (kappa, "quadratic kappa, validation")):
+    titles = ("training loss, mean of each epoch", "quadratic kappa, validation")
+    for axes, title in zip((loss, *others), titles, strict=False):
         plain(axes, title)
         axes.set_xlabel("epochs", color=SOFT)
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if not any(curve.kappas for curves in runs.values() for curve in curves):
-        kappa.text(0.5, 0.5, "no fit was validated", transform=kappa.transAxes, ha="center", color=SOFT)
     legend(figure, loss)
     return figure
 
@@ -105,21 +110,25 @@ def confusions_figure(confusions: Mapping[str, Sequence[Sequence[int]]]) -> Figu
     """Confusion matrices side by side: counts, and the share of each reference grade as number and colour."""
     across = min(ACROSS, len(confusions))
     down = math.ceil(len(confusions) / across)
-    figure = Figure(figsize=(3.1 * across + 0.5, 3.4 * down + 0.3))
+    figure = Figure(figsize=(3.1 * across + 1.3, 3.4 * down + 0.3))
     figure.set_layout_engine("constrained", h_pad=0.09, w_pad=0.06)
     panels = figure.subplots(down, across, squeeze=False)
     for axes, (name, counts) in zip(panels.flat, confusions.items(), strict=False):
-        _confusion(axes, np.array(counts, dtype=np.float64), short(name))
+        image = _confusion(axes, np.array(counts, dtype=np.float64), short(name))
     for axes in list(panels.flat)[len(confusions) :]:
         axes.set_axis_off()
+    bar = figure.colorbar(image, ax=panels, shrink=0.8, aspect=30, format=PercentFormatter(1))
+    bar.set_label("share of the reference grade", color=SOFT, fontsize=9)
+    bar.ax.tick_params(colors=SOFT, length=0, labelsize=8)
+    bar.outline.set_visible(False)
     figure.supylabel("reference grade", color=SOFT, fontsize=10)
     figure.supxlabel("answered grade", color=SOFT, fontsize=10)
     return figure
 
 
-def _confusion(axes: Axes, counts: Any, title: str) -> None:
+def _confusion(axes: Axes, counts: Any, title: str) -> AxesImage:
     shares = row_shares(counts[None])[0]
-    axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1)
+    image = axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         share = shares[row, column]
         words = f"{count:.0f}\n{share * 100:.0f} %" if count else "0"
@@ -131,6 +140,7 @@ def _confusion(axes: Axes, counts: Any, title: str) -> None:
     axes.tick_params(length=0, colors=SOFT)
     for spine in axes.spines.values():
         spine.set_color(LINE)
+    return image
 
 
 def grade_f1_figure(systems: Mapping[str, Sequence[Interval]]) -> Figure:
@@ -155,7 +165,7 @@ def grade_f1_figure(systems: Mapping[str, Sequence[Interval]]) -> Figure:
         if defined.any():
             reach = np.maximum(spread[:, defined], 0)
             axes.errorbar(places[defined], values[defined], reach, fmt="none", ecolor=INK, lw=1, capsize=2)
-    plain(axes, "F1 of each grade")
+    plain(axes, "F1")
     axes.set_ylim(0, 1)
     axes.set_xticks(range(GRADES), [f"{at} {name}".replace(" non-", "\nnon-") for at, name in enumerate(GRADE_NAMES)])
     legend(figure, axes)

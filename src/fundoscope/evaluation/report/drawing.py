@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-from typing import Any, Final
+from typing import Final
 
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -21,6 +20,11 @@ ACROSS: Final = 4
 LONG: Final = 28
 """Longest name written whole; of a longer one the end, which tells runs apart."""
 
+COLOURS: Final = (
+    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442", "#7f5aa2", "#5b5b5b", "#8c510a",
+)  # fmt: skip
+"""Colours that the colour-blind tell apart: Okabe and Ito's (2008), then three of our own."""
+
 INK, SOFT, LINE, ACCENT, FAINT = "#17212b", "#526070", "#d9dfe6", "#1f5f8b", "#9aa5b1"
 
 
@@ -32,9 +36,9 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def colour(at: int) -> Any:
-    """Ten colours that can be told apart, then the first again."""
-    return colormaps["tab10"](at % 10)
+def colour(at: int) -> str:
+    """Return one of ten colours, after the last the first again."""
+    return COLOURS[at % len(COLOURS)]
 
 
 def short(name: str) -> str:

@@ -28,6 +28,7 @@ from fundoscope.evaluation.report.drawing import (
     short,
     whisker,
 )
+from fundoscope.evaluation.report.page_templates import Drawn
 from fundoscope.evaluation.report.words import DME_WORDS
 from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.evaluation.subgroups import Subgroups
@@ -41,49 +42,58 @@ CUT_WORDS: Final = {
 } | DME_WORDS
 
 
-def draw(evaluation: Evaluation) -> dict[str, tuple[str, bytes]]:
-    """Draw all figures of an evaluation: caption and PNG, by a name. Figures without any data are left out."""
+def draw(evaluation: Evaluation) -> dict[str, Drawn]:
+    """Draw all figures of an evaluation, by name. Figures without any data are left out."""
     summary, curves = evaluation.summary, evaluation.curves
-    figures = {}
+    figures: dict[str, tuple[str, str, Figure]] = {}
     level = f"{summary.level:.0%}"
     if sum(summary.support):
         figures["confusion"] = (
-            "Photographs by reference and answered grade, and their share of the reference grade.",
+            "Confusion matrix",
+            "Number of photographs by reference and answered grade. Percentages and colours: share of the photographs "
+            "of that reference grade.",
             confusions_figure({"": summary.confusion}),
         )
     if curves is not None and curves.roc:
         figures["roc"] = (
-            f"ROC and precision-recall curves; bands: {level} bootstrap intervals by patient, pointwise. "
-            "Cross: the decision (of a table without one, the grade) for referable disease. Dotted in the right panel: "
-            "the precision of referring everybody.",
+            "ROC and precision-recall curves",
+            f"Bands: {level} pointwise bootstrap intervals, resampled by patient. Cross: sensitivity and specificity "
+            "of the decision for referable disease (of the grade, if the table has no decision). Dotted lines in the "
+            "right panel: precision if everybody were referred, that is, the prevalence.",
             ranking_figure(curves, {name: summary.intervals[f"{name}_auroc"] for name in curves.roc}),
         )
+    if curves is not None and curves.reliability:
         figures["reliability"] = (
-            "Reliability: what share of the photographs given a probability had the disease, in bins of equally many "
-            f"photographs. Bars: {level}, the wider of the bootstrap's and Wilson's interval.",
+            "Reliability of the probabilities",
+            "Observed proportion with disease against predicted probability, in bins of equal size. On the dotted line "
+            f"the probabilities are calibrated. Bars: {level} intervals, the wider of bootstrap and Wilson.",
             reliability_figure(curves.reliability),
         )
     if curves is not None and curves.net_benefit:
         figures["net_benefit"] = (
-            "Decision curve (Vickers & Elkin 2006) for referable disease: referring from a threshold on is worth more "
-            f"than referring everybody or nobody where its line is the highest. Bands: {level} bootstrap "
-            "intervals by patient. Net benefit is that of the prevalence in these photographs.",
+            "Decision curve for referable disease",
+            "Net benefit (Vickers & Elkin 2006) by threshold probability, at the prevalence in these photographs. The "
+            f"highest line is the best strategy at that threshold. Bands: {level} bootstrap intervals, resampled by "
+            "patient.",
             net_benefit_figure(curves.net_benefit),
         )
     if evaluation.abstention:
         figures["abstention"] = (
-            "What is gained by referring the photographs whose likeliest grade is least probable: the grades of the "
-            "rest, and the share of all referable photographs that is referred, for disease or for doubt, against the "
-            "share of all photographs that is then referred.",
+            "Referring the least certain photographs",
+            "Left: agreement on the photographs that remain when those with the lowest probability of the answered "
+            "grade are referred instead. Right: sensitivity for referable disease over all photographs, counting these "
+            "referrals, against the share of photographs that is referred in all.",
             abstention_figure(evaluation.abstention),
         )
     for column in evaluation.subgroups:
+        words = column.column.replace("_", " ")
         figures[f"subgroups_{column.column}"] = (
-            f"By {column.column.replace('_', ' ')}, with {level} intervals. Grey: too small to say anything. "
-            "Line: all photographs.",
+            f"Figures by {words}",
+            f"Estimates with {level} intervals for each group. Vertical line: all photographs. Grey: group too small "
+            "to be interpreted.",
             subgroups_figure(column, summary),
         )
-    return {name: (caption, png(figure)) for name, (caption, figure) in figures.items()}
+    return {name: Drawn(title, caption, png(figure)) for name, (title, caption, figure) in figures.items()}
 
 
 def ranking_figure(curves: CurveSet, aurocs: Mapping[str, Interval]) -> Figure:
@@ -107,8 +117,8 @@ def ranking_figure(curves: CurveSet, aurocs: Mapping[str, Interval]) -> Figure:
         roc.plot(1 - point["specificity"], point["sensitivity"], **mark)
         precision.plot(point["sensitivity"], point["precision"], **mark)
     for axes, title, across, up in (
-        (roc, "ROC", "1 - specificity", "sensitivity"),
-        (precision, "precision and recall", "sensitivity (recall)", "PPV (precision)"),
+        (roc, "ROC curves", "1 - specificity", "sensitivity"),
+        (precision, "precision-recall curves", "sensitivity (recall)", "PPV (precision)"),
     ):
         plain(axes, title)
         _unit(axes, across, up)
@@ -136,7 +146,7 @@ def reliability_figure(lines: Mapping[str, Line]) -> Figure:
             capsize=2,
         )
         plain(axes, CUT_WORDS[name])
-        _unit(axes, "probability", "observed share" if not at else "")
+        _unit(axes, "predicted probability", "observed proportion" if not at else "")
     return figure
 
 
@@ -145,19 +155,19 @@ def net_benefit_figure(lines: Mapping[str, Line]) -> Figure:
     figure = Figure(figsize=(8.5, 4.8), layout="constrained")
     axes = figure.subplots()
     looks = {
-        "model": ("referred from the threshold on", ACCENT),
-        "decision": ("referred as decided, whatever the threshold", colour(1)),
+        "model": ("refer at or above the threshold", ACCENT),
+        "decision": ("the decision as made (fixed threshold)", colour(1)),
     }
     for name, (words, shade) in looks.items():
         if name in lines:
             _banded(axes, lines[name], shade, words)
-    axes.plot(lines["refer_all"].at, lines["refer_all"].values, color=SOFT, lw=1.3, ls="--", label="all referred")
-    axes.axhline(0, color=INK, lw=1.3, ls=":", label="nobody referred")
+    axes.plot(lines["refer_all"].at, lines["refer_all"].values, color=SOFT, lw=1.3, ls="--", label="refer everybody")
+    axes.axhline(0, color=INK, lw=1.3, ls=":", label="refer nobody")
     best = max(value for name in ("model", "refer_all") for value in lines[name].values)
-    plain(axes, "net benefit, referable disease")
+    plain(axes, "net benefit")
     axes.set_ylim(-0.1 * max(best, 0.1), 1.1 * max(best, 0.1))
     axes.set_xlim(0, 1)
-    axes.set_xlabel("threshold: probability from which on one would refer", color=SOFT)
+    axes.set_xlabel("threshold probability", color=SOFT)
     legend(figure, axes)
     return figure
 
@@ -169,7 +179,7 @@ def abstention_figure(points: Sequence[Abstention]) -> Figure:
     shares = [point.share for point in points]
     for at, (name, words) in enumerate({"quadratic_kappa": "quadratic kappa", "accuracy": "accuracy"}.items()):
         rest.plot(shares, [getattr(point, name) for point in points], "o-", ms=4, color=colour(at), label=words)
-    plain(rest, "grades of the remaining photographs")
+    plain(rest, "agreement on the remaining photographs")
     rest.set_xlabel("share referred as uncertain", color=SOFT)
     rest.legend(frameon=False, fontsize=9)
     all_.plot(
@@ -179,7 +189,7 @@ def abstention_figure(points: Sequence[Abstention]) -> Figure:
         words = f"{point.share:.0%} uncertain"
         at_point = (point.referred, point.sensitivity_of_all)
         all_.annotate(words, at_point, place, textcoords="offset points", ha=side, fontsize=8, color=SOFT)
-    plain(all_, "referable photographs that are referred, of all")
+    plain(all_, "sensitivity for referable disease, all photographs")
     all_.set_xlabel("share of all photographs referred", color=SOFT)
     all_.margins(0.12)
     for axis in (rest.xaxis, all_.xaxis):
@@ -193,10 +203,16 @@ def subgroups_figure(of: Subgroups, summary: Summary) -> Figure:
     The calibration error of few photographs is too large, so that no line of all photographs is drawn there.
     """
     panels = 3
-    down = math.ceil(len(of.statistics) / panels)
+    # A statistic that no group has, for want of a score or a decision, gets no panel.
+    defined = {
+        name: words
+        for name, words in of.statistics.items()
+        if not all(math.isnan(group.intervals[name].estimate) for group in of.groups)
+    }
+    down = max(1, math.ceil(len(defined) / panels))
     figure = Figure(figsize=(11.5, down * (1.15 + 0.27 * len(of.groups))), layout="constrained")
     grid = figure.subplots(down, panels, squeeze=False, sharey=True)
-    for axes, (name, words) in zip(grid.flat, of.statistics.items(), strict=False):
+    for axes, (name, words) in zip(grid.flat, defined.items(), strict=False):
         if name != "calibration_error" and not math.isnan(all_photographs := overall(summary, name)):
             axes.axvline(all_photographs, color=SOFT, lw=1)
         for at, group in enumerate(of.groups):
@@ -207,7 +223,7 @@ def subgroups_figure(of: Subgroups, summary: Summary) -> Figure:
         axes.set_ylim(len(of.groups) - 0.4, -0.6)
         axes.margins(x=0.08)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
-    for axes in list(grid.flat)[len(of.statistics) :]:
+    for axes in list(grid.flat)[len(defined) :]:
         axes.set_axis_off()
     figure.supylabel("group (patients)", color=SOFT, fontsize=10)
     return figure

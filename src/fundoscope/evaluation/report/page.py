@@ -14,7 +14,7 @@ from fundoscope.evaluation.mistakes import Mistake
 from fundoscope.evaluation.presets import Paper
 from fundoscope.evaluation.report import words
 from fundoscope.evaluation.report.checklist import checklists, facts_of
-from fundoscope.evaluation.report.page_templates import environment
+from fundoscope.evaluation.report.page_templates import Drawn, environment
 from fundoscope.evaluation.report.words import ROWS, interval_words
 from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.evaluation.subgroups import DME_STATISTICS, RULE, STATISTICS, Group, Subgroups
@@ -55,7 +55,7 @@ def to_json(evaluation: Evaluation) -> str:
     return json.dumps(evaluation.to_dict(), indent=2, allow_nan=False) + "\n"
 
 
-def write_page_of(evaluation: Evaluation, folder: Path | str, *, figures: Mapping[str, tuple[str, bytes]]) -> Path:
+def write_page_of(evaluation: Evaluation, folder: Path | str, *, figures: Mapping[str, Drawn]) -> Path:
     """Write `index.html` and return its path.
 
     Args:
@@ -82,7 +82,8 @@ def write_page_of(evaluation: Evaluation, folder: Path | str, *, figures: Mappin
             for name, sign in summary.signs.items()
         },
         "pictures": {
-            name: {"caption": caption, "data": data_uri(png, "png")} for name, (caption, png) in figures.items()
+            name: {"title": figure.title, "caption": figure.caption, "data": data_uri(figure.png, "png")}
+            for name, figure in figures.items()
         },
         "subgroups": [_subgroups(column) for column in evaluation.subgroups],
         "rule": RULE,
