@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -16,11 +17,14 @@ from PIL import Image
 import fundoscope
 from fundoscope.errors import BadRequest
 from fundoscope.files import sha256_of
+from fundoscope.photo.read import read_photo
 from fundoscope.runtime import batch as batch_module
-from fundoscope.runtime.batch import PART_FORMAT, features_path, grade_to_table, part_path, rows_of
+from fundoscope.runtime import grader as grader_module
+from fundoscope.runtime.batch import PART_FORMAT, features_path, grade_to_rows, grade_to_table, part_path, rows_of
 from fundoscope.runtime.destinations import Inputs, Rules
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.listing.inputs import Listed
+from fundoscope.runtime.output.html import write_report
 from fundoscope.runtime.output.summaries import Summaries
 from fundoscope.tables import check_predictions, read_table
 
@@ -546,3 +550,76 @@ def test_a_run_goes_on_only_with_files_that_the_manifest_means(grader, retinas, 
     frame = grade_to_table(grader, [Listed("a", retinas[0], sha256="0" * 64)], tmp_path / "results.csv")
 
     assert frame["status"].tolist() == ["unreadable"]
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Names of the photographs that are read, in order."""
+    names = []
+    monkeypatch.setattr(
+        grader_module, "read_photo", lambda path, **options: (names.append(path), read_photo(path, **options))[1]
+    )
+    return names
+
+
+@pytest.mark.parametrize("with_table", [True, False])
+def test_a_report_reads_each_photograph_once(grader, retinas, tmp_path, reads, with_table):
+    summaries = Summaries(report=tmp_path / "report")
+    photographs = listed(retinas[:3])
+
+    if with_table:
+        grade_to_table(grader, photographs, tmp_path / "results.csv", summaries=summaries)
+    else:
+        grade_to_rows(grader, photographs, summaries=summaries)
+
+    assert sorted(reads) == sorted(retinas[:3])
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg") == 3
+    assert {path.name for path in tmp_path.rglob("*")} - {"results.csv"} == {"report", "index.html", "patients.csv"}
+
+
+def test_a_continued_run_reads_for_its_report_only_what_it_has_no_picture_of(grader, retinas, tmp_path, reads):
+    out, photographs = tmp_path / "results.csv", listed(retinas[:4])
+    summaries = Summaries(report=tmp_path / "report")
+    one_thread = Grader.open(grader.opened.path, threads=1)
+
+    def interrupt(done: int, _row: object) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        grade_to_table(one_thread, photographs, out, summaries=summaries, progress=interrupt)
+    finished = {
+        line["row"]["image"] for line in map(json.loads, part_path(out).read_text().splitlines()) if "row" in line
+    }
+    assert len(finished) == 2
+    assert (tmp_path / "results.csv.part.pictures").is_dir()
+    one_picture = sorted((tmp_path / "results.csv.part.pictures").iterdir())
+    first = hashlib.sha256(str(retinas[0]).encode()).hexdigest()
+    next(path for path in one_picture if path.stem == first).unlink()
+    reads.clear()
+    grade_to_table(one_thread, photographs, out, summaries=summaries)
+
+    assert sorted(reads) == sorted([retinas[0], retinas[2], retinas[3]])
+    assert (tmp_path / "report" / "index.html").read_text(encoding="utf-8").count("data:image/jpeg") == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report", "results.csv"]
+
+
+def test_a_report_with_kept_pictures_is_that_with_pictures_read_again(grader, retinas, tmp_path):
+    photographs = listed(retinas[:2])
+    rows = grade_to_rows(grader, photographs, summaries=Summaries(report=tmp_path / "kept"))
+
+    write_report(grader, photographs, rows, tmp_path / "again")
+
+    kept, again = ((tmp_path / name / "index.html").read_text(encoding="utf-8") for name in ("kept", "again"))
+    assert kept == again
+
+
+def test_without_a_report_no_picture_is_kept(grader, retinas, tmp_path):
+    seen = []
+
+    grade_to_table(
+        grader, listed(retinas[:2]), tmp_path / "results.csv", progress=lambda *_: seen.extend(tmp_path.iterdir())
+    )
+
+    assert {path.name for path in seen} == {"results.csv.part.jsonl"}

@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from fundoscope.arrays import Photo
 from fundoscope.errors import BadRequest
 from fundoscope.files import replacing, sha256_of
 from fundoscope.parallel import in_order
@@ -27,6 +28,7 @@ from fundoscope.runtime.backends.network import DEFAULT_BACKEND
 from fundoscope.runtime.destinations import NOTHING_REPLACED, Inputs, Rules, sole_writer, try_table
 from fundoscope.runtime.grader import Grader, is_meant
 from fundoscope.runtime.listing.inputs import Listed, name_as_text
+from fundoscope.runtime.output.pictures import Pictures
 from fundoscope.runtime.output.summaries import NO_SUMMARIES, Summaries
 from fundoscope.runtime.part_file import Entry, PartFile, open_part
 from fundoscope.runtime.reading import Reading
@@ -36,6 +38,12 @@ PART_FORMAT: Final = 2
 
 Progress = Callable[[int, dict[str, Any]], None]
 """Called after each photograph with how many are done and its row."""
+
+Decoded = Callable[[Reading, Photo], None]
+"""Called with each reading and its photograph as it was decoded."""
+
+PICTURES: Final = ".pictures"
+"""Folder in that of a report, in which its pictures lie while there is no table beside which they could."""
 
 
 def grade_to_table(
@@ -71,12 +79,14 @@ def grade_to_table(
     rules = replace(rules, inputs=rules.inputs | inputs_of(grader, photographs))
     try_table(grader.frame([]), table, "--out")
     summaries.try_out()
+    pictures = Pictures(pictures_path(table), grader.opened)
     with sole_writer(summaries.report, "--report"), open_part(part_path(table), table) as part:
         part.begin(_header(grader, features=features))
         rules = replace(rules, claimed=frozenset(part.claimed))
         written = [table, *([features_path(table)] if features else [])]
         _check_destinations(part, written, summaries, rules)
-        entries = _grade_all(grader, photographs, part, features=features, progress=progress)
+        decoded = None if summaries.report is None else pictures.keep
+        entries = _grade_all(grader, photographs, part, features=features, progress=progress, decoded=decoded)
         frame = grader.frame([entry["row"] for entry in entries])
         # Hours may have passed: what has come to lie there since is not written over either.
         _check_destinations(part, written, summaries, rules)
@@ -84,7 +94,7 @@ def grade_to_table(
         try:
             if features:
                 _write_features(entries, features_path(table))
-            summaries.write(grader, photographs, rows_of(frame), writing=part.claim)
+            summaries.write(grader, photographs, rows_of(frame), pictures=pictures, writing=part.claim)
             write_table(frame, table)
         except OSError as problem:
             raise BadRequest(
@@ -92,6 +102,7 @@ def grade_to_table(
                 f"graded and kept in {part.path}: make room, and give the same command again."
             ) from None
         part.remove()
+        pictures.remove()
     return frame
 
 
@@ -111,17 +122,42 @@ def grade_to_rows(
     summaries.try_out()
     with sole_writer(summaries.report, "--report"):
         summaries.check(replace(rules, inputs=rules.inputs | inputs_of(grader, photographs)))
-        rows = []
-        for reading in grader.grade_listed(photographs):
-            rows.append(reading.row())
-            if progress is not None:
-                progress(len(rows), rows[-1])
-        rows = with_notes(rows, grader.opened.task)
+        if summaries.report is None:
+            rows = _graded_rows(grader, photographs, progress)
+            _write_summaries(summaries, grader, photographs, rows)
+            return rows
+        pictures = Pictures(summaries.report / PICTURES, grader.opened)
         try:
-            summaries.write(grader, photographs, rows)
-        except OSError as problem:
-            raise summaries.cannot_write(problem) from None
+            rows = _graded_rows(grader, photographs, progress, decoded=pictures.keep)
+            _write_summaries(summaries, grader, photographs, rows, pictures=pictures)
+        finally:
+            pictures.remove()
     return rows
+
+
+def _graded_rows(
+    grader: Grader, photographs: Sequence[Listed], progress: Progress | None, *, decoded: Decoded | None = None
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for reading in grader.grade_listed(photographs, decoded=decoded):
+        rows.append(reading.row())
+        if progress is not None:
+            progress(len(rows), rows[-1])
+    return with_notes(rows, grader.opened.task)
+
+
+def _write_summaries(
+    summaries: Summaries,
+    grader: Grader,
+    photographs: Sequence[Listed],
+    rows: Sequence[dict[str, Any]],
+    *,
+    pictures: Pictures | None = None,
+) -> None:
+    try:
+        summaries.write(grader, photographs, rows, pictures=pictures)
+    except OSError as problem:
+        raise summaries.cannot_write(problem) from None
 
 
 def inputs_of(grader: Grader, photographs: Sequence[Listed]) -> Inputs:
@@ -141,7 +177,13 @@ def _header(grader: Grader, *, features: bool) -> dict[str, Any]:
 
 
 def _grade_all(
-    grader: Grader, photographs: Sequence[Listed], part: PartFile, *, features: bool, progress: Progress | None
+    grader: Grader,
+    photographs: Sequence[Listed],
+    part: PartFile,
+    *,
+    features: bool,
+    progress: Progress | None,
+    decoded: Decoded | None,
 ) -> list[Entry]:
     """Return the entries of all photographs in order: those that still hold, and those graded now."""
     done = {entry["row"]["image"]: entry for entry in _holding(grader, photographs, part.finished)}
@@ -149,7 +191,7 @@ def _grade_all(
     for count, entry in enumerate(done.values(), start=1):
         if progress is not None:
             progress(count, entry["row"])
-    for listed, reading in zip(remaining, grader.grade_listed(remaining), strict=True):
+    for listed, reading in zip(remaining, grader.grade_listed(remaining, decoded=decoded), strict=True):
         entry = _entry(reading, listed, grader, features=features)
         part.append(entry)
         done[reading.image] = entry
@@ -170,6 +212,11 @@ def _blanks_as_none(frame: pd.DataFrame) -> pd.DataFrame:
 def part_path(table: Path) -> Path:
     """Return where the rows of an unfinished run lie."""
     return table.with_name(f"{table.name}.part.jsonl")
+
+
+def pictures_path(table: Path) -> Path:
+    """Return where the pictures of an unfinished run's report lie."""
+    return table.with_name(f"{table.name}.part.pictures")
 
 
 def features_path(table: Path) -> Path:

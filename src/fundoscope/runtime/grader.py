@@ -11,7 +11,7 @@ on. A fellow that is missing, cannot be read or is not gradable is left out, whi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import repeat
@@ -144,11 +144,23 @@ class Grader:
         pairs = zip(photographs, repeat(None)) if fellows is None else zip(photographs, fellows, strict=True)
         return Readings(in_order(lambda pair: self.grade(*pair), pairs, threads=self.threads), self.frame)
 
-    def grade_listed(self, photographs: Iterable[Listed]) -> Iterator[Reading]:
-        """Grade listed photographs, in order; what their manifest says of them goes into the readings."""
+    def grade_listed(
+        self, photographs: Iterable[Listed], *, decoded: Callable[[Reading, Photo], None] | None = None
+    ) -> Iterator[Reading]:
+        """Grade listed photographs, in order; what their manifest says of them goes into the readings.
+
+        Args:
+            photographs: As `listing.inputs.list_photographs` gives them.
+            decoded: Called with each reading and its photograph as it was decoded, by the thread that graded it; not of
+                what could not be read.
+        """
 
         def grade(listed: Listed) -> Reading:
-            return replace(self._grade_meant(listed), image=listed.image, **_details(listed))
+            answered, pixels = self._grade_meant(listed)
+            reading = replace(answered, image=listed.image, **_details(listed))
+            if decoded is not None and pixels is not None:
+                decoded(reading, pixels)
+            return reading
 
         return in_order(grade, photographs, threads=self.threads)
 
@@ -211,22 +223,22 @@ class Grader:
             )
             return replace(reading, reason=words), None
 
-    def _grade_meant(self, listed: Listed) -> Reading:
-        """Grade a photograph if its file, and the other eye's, are those that the manifest means by their hashes."""
-        reading = self.grade(listed.path, listed.fellow)
+    def _grade_meant(self, listed: Listed) -> tuple[Reading, Photo | None]:
+        """Examine a photograph if its file, and the other eye's, are those that the manifest means by their hashes."""
+        reading, pixels = self.examine(listed.path, listed.fellow)
         if not is_meant(reading.sha256, listed.sha256):
             words = (
                 f"{listed.path}: expected the file that the manifest means (SHA-256 "
                 f"{str(listed.sha256)[:HASH_SHOWN]}), got another ({str(reading.sha256)[:HASH_SHOWN]}). Copy it again, "
                 "or correct the manifest."
             )
-            return unread(reading, words, answer=self.opened.answerer.unanswered)
+            return unread(reading, words, answer=self.opened.answerer.unanswered), None
         if listed.fellow is not None and not is_meant(reading.fellow_sha256, listed.fellow_sha256):
-            alone = self.grade(listed.path)
+            alone, pixels = self.examine(listed.path)
             words = f"Graded without the other eye: {listed.fellow.name} is not the file that the manifest means."
             reason = alone.reason.replace(FELLOW_WORDS["missing"], words)
-            return replace(alone, fellow="unreadable", reason=reason)
-        return reading
+            return replace(alone, fellow="unreadable", reason=reason), pixels
+        return reading, pixels
 
     def _read(self, path: Path | str) -> Photograph:
         return read_photo(path, target_px=self.opened.recipe.decode_px)

@@ -18,7 +18,9 @@ from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.language.texts import LANGUAGES, Texts
 from fundoscope.runtime.listing.inputs import Listed
 from fundoscope.runtime.output import patients
-from fundoscope.runtime.output.illustration import Illustration, illustrate
+from fundoscope.runtime.output.illustration import Illustration
+from fundoscope.runtime.output.pictures import Pictures, illustrate_answered
+from fundoscope.runtime.release import OpenRelease
 from fundoscope.runtime.tasks.task import Finding, Presentation, Row, Task, Tone
 
 PHOTOGRAPHS_PER_PAGE: Final = 200
@@ -64,13 +66,12 @@ def write_report(
     folder: Path | str,
     *,
     language: str = "en",
+    pictures: Pictures | None = None,
     writing: Callable[[Sequence[Path]], None] | None = None,
 ) -> tuple[Path, ...]:
     """Write `index.html`, worst patients first, and `page-2.html`... where there are many; those of an earlier one go.
 
     The table of patients, `patients.csv`, lies beside them.
-
-    The pictures are read again: a table that an interrupted run left half done gives the same report.
 
     Args:
         grader: The release that graded them.
@@ -78,6 +79,8 @@ def write_report(
         rows: The predictions table's rows, one for each photograph, None for blank.
         folder: Made where absent.
         language: One of `language.texts.LANGUAGES`.
+        pictures: Those kept while grading; a photograph without one is read again, so that a table that an interrupted
+            run left half done gives the same report.
         writing: Called with the files before the first is written.
 
     Returns:
@@ -94,7 +97,12 @@ def write_report(
     if writing is not None:
         writing([*(Path(folder) / page.name for page in pages), table])
     for page in pages:
-        shown = {photograph.number: photograph for photograph in _show(grader, photographs, rows, page, texts)}
+        numbers = [number for answer in page.patients for number in answer.photographs]
+        illustrations = _illustrate(grader, photographs, rows, numbers, pictures)
+        shown = {
+            number: _shown(number, rows[number], illustration, grader.opened, texts)
+            for number, illustration in zip(numbers, illustrations, strict=True)
+        }
         written.append(write_page(Path(folder) / page.name, template, page=page, shown=shown, **shared))
     patients.write_patients(table, rows, task)
     _remove_pages_beyond(len(pages), Path(folder))
@@ -128,23 +136,31 @@ def _paged(answers: Sequence[PatientAnswer]) -> list[Page]:
     return [Page(name, tuple(group)) for name, group in zip(names, groups, strict=True)]
 
 
-def _show(
-    grader: Grader, photographs: Sequence[Listed], rows: Sequence[Row], page: Page, texts: Texts
-) -> Iterator[Shown]:
-    overlaid, _ = grader.opened.heatmap_state
+def _illustrate(
+    grader: Grader,
+    photographs: Sequence[Listed],
+    rows: Sequence[Row],
+    numbers: Sequence[int],
+    pictures: Pictures | None,
+) -> Iterator[Illustration | None]:
+    """Yield the pictures of photographs: those that were kept, and the others drawn from their files, if unchanged."""
 
-    def show(number: int) -> Shown:
-        reading, pixels = grader.examine(photographs[number].path, photographs[number].fellow)
-        unchanged = pixels is not None and reading.sha256 == rows[number]["sha256"]
-        drawn = pixels if unchanged else None
-        row, opened = rows[number], grader.opened
-        finding = opened.task.of_photograph(row)
-        explained = overlaid and finding.decision in opened.task.words.explained
-        illustration = None if drawn is None else illustrate(drawn, reading, overlaid=explained)
-        return Shown(number, row, illustration, opened.answerer.present(row, texts), finding)
+    def illustration(number: int) -> Illustration | None:
+        row, listed = rows[number], photographs[number]
+        if pictures is not None and (kept := pictures.find(row)) is not None:
+            return kept
+        reading, pixels = grader.examine(listed.path, listed.fellow)
+        if pixels is None or reading.sha256 != row["sha256"]:
+            return None
+        decision = grader.opened.task.of_photograph(row).decision
+        return illustrate_answered(grader.opened, reading, pixels, decision)
 
-    numbers = [number for answer in page.patients for number in answer.photographs]
-    return in_order(show, numbers, threads=grader.threads)
+    return in_order(illustration, numbers, threads=grader.threads)
+
+
+def _shown(number: int, row: Row, illustration: Illustration | None, opened: OpenRelease, texts: Texts) -> Shown:
+    answer = opened.answerer.present(row, texts)
+    return Shown(number, row, illustration, answer, opened.task.of_photograph(row))
 
 
 def _about_patients(answers: Sequence[PatientAnswer], rows: Sequence[Row], task: Task, texts: Texts) -> dict[str, Any]:

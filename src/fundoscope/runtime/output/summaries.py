@@ -13,6 +13,7 @@ import pandas as pd
 from fundoscope.errors import BadRequest
 from fundoscope.runtime.destinations import Rules, cannot_write, try_table
 from fundoscope.runtime.listing.inputs import Listed
+from fundoscope.runtime.output.pictures import Pictures
 from fundoscope.runtime.tasks.task import Row
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Summaries:
         photographs: Sequence[Listed],
         rows: Sequence[Row],
         *,
+        pictures: Pictures | None = None,
         writing: Callable[[Sequence[Path]], None] | None = None,
     ) -> None:
         """Write them.
@@ -69,6 +71,7 @@ class Summaries:
             grader: The release that graded.
             photographs: What was graded.
             rows: The predictions table's rows, one for each photograph, None for blank.
+            pictures: Those kept while grading; a photograph without one is read again.
             writing: Called with the files before the first of a kind is written.
         """
         if self.patients is not None:
@@ -80,7 +83,9 @@ class Summaries:
         if self.report is not None:
             from fundoscope.runtime.output.html import write_report
 
-            write_report(grader, photographs, rows, self.report, language=self.language, writing=writing)
+            write_report(
+                grader, photographs, rows, self.report, language=self.language, pictures=pictures, writing=writing
+            )
 
     def cannot_write(self, problem: OSError) -> BadRequest:
         """Return the error that says which of them cannot be written, and why."""
