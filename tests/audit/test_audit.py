@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ from tests.disguises import painted
 from fundoscope.audit import audit as auditing
 from fundoscope.audit.agreement import LABELS
 from fundoscope.audit.audit import Audit, Predictions
-from fundoscope.audit.report import ANSWER_FILE, write_report
+from fundoscope.audit.report import ANSWER_FILE, COUNT_WORDS, write_report
 from fundoscope.data.manifest import read_manifest, write_manifest
 from fundoscope.files import sha256_of
 from fundoscope.photo.fov import find_field
@@ -132,7 +133,10 @@ def test_the_sheets_hold_their_pictures_and_name_what_they_show(manifests, tmp_p
     names = {path.name for path in written}
     assert {"index.html", "copies.html", "contradicting-grade.html", ANSWER_FILE} <= names
     index = (tmp_path / "report" / "index.html").read_text()
-    assert "Something blocks training" in index
+    blocking = sum(finding.severity == "blocks" for finding in found.findings)
+    assert f"<h1>{blocking} finding{'s block' if blocking > 1 else ' blocks'} training</h1>" in index
+    for name, count in found.to_dict()["counts"].items():
+        assert f"<b>{count}</b><span>{COUNT_WORDS[name][count != 1]}</span>" in index
     assert "copies.html" in index
     sheet = (tmp_path / "report" / "copies.html").read_text()
     assert sheet.count("data:image/jpeg;base64,") == 4
@@ -238,3 +242,11 @@ def test_two_eyes_exchanged_between_patients_are_found_in_both(tmp_path, save):
         ("a_0_right.jpg", "b_1_right.jpg"),
         ("b_0_right.jpg", "a_1_right.jpg"),
     }
+
+
+def test_names_on_the_pages_leave_out_the_folders_that_all_photographs_are_in(manifests):
+    names = ["tables/../pictures/a/1.jpg", "tables/../pictures/b/2.jpg"]
+    audit = audited(manifests[:1], manifests[0].parent)
+    listing = replace(audit.listing, frame=audit.listing.frame.head(2).assign(image=names))
+
+    assert [replace(audit, listing=listing).short(name) for name in names] == ["a/1.jpg", "b/2.jpg"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import posixpath
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -67,10 +68,11 @@ class Audit:
 
     def short(self, image: str) -> str:
         """Return a photograph's name without the folders that all of them are in."""
-        folders = {str(name).rpartition("/")[0] for name in self.listing.frame["image"]}
-        if "" in folders:
+        # Paths of a manifest that lies elsewhere hold "..", which would hide what they have in common.
+        folders = {posixpath.dirname(posixpath.normpath(str(name))) for name in self.listing.frame["image"]}
+        if "" in folders or len({folder.startswith("/") for folder in folders}) > 1:
             return image
-        return image.removeprefix(f"{os.path.commonpath(sorted(folders))}/")
+        return posixpath.normpath(image).removeprefix(f"{posixpath.commonpath(sorted(folders))}/")
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to values that JSON can hold; `schema` names this layout."""

@@ -35,6 +35,22 @@ SUSPECTS_SHOWN: Final = 120
 NAMED: Final = 12
 """Photographs of a finding named on the first page."""
 
+COUNT_WORDS: Final = {
+    "photographs": ("photograph", "photographs"),
+    "unreadable": ("unreadable file", "unreadable files"),
+    "without_field": ("without a field of view", "without a field of view"),
+    "pairs_compared": ("candidate pair compared", "candidate pairs compared"),
+    "copies": ("pair of copies", "pairs of copies"),
+    "same_eye": ("pair of one eye", "pairs of one eye"),
+    "duplicate_groups": ("group of duplicates", "groups of duplicates"),
+    "repeated_photographs": ("photograph in such groups", "photographs in such groups"),
+    "suspects": ("doubtful label", "doubtful labels"),
+}
+"""Names of the counts of `Audit.to_dict`, of one and of several."""
+
+SEVERITY_WORDS: Final = {"blocks": "blocks training", "warns": "warning", "notes": "note"}
+"""What a finding of each severity is called."""
+
 CONTRADICTED: Final = {"grade": "grades", "dme": "risks of macular oedema", "label": "labels", "eye": "eyes"}
 """The columns of `agreement.LABELS`, in words: what one picture can have one of only."""
 
@@ -85,7 +101,9 @@ def write_report(audit: Audit, folder: Path | str) -> tuple[Path, ...]:
     """
     place = Path(folder)
     answer = audit.to_dict()
-    templates = environment(Path(__file__).parent / "templates", named=NAMED)
+    templates = environment(
+        Path(__file__).parent / "templates", named=NAMED, count_words=COUNT_WORDS, severity_words=SEVERITY_WORDS
+    )
     template = templates.get_template("audit.html.jinja")
     sheets, index = [], []
     for name, title, entries in _kinds(audit):
@@ -114,11 +132,11 @@ def _kinds(audit: Audit) -> Iterator[tuple[str, str, list[_Row]]]:
     numbers = {str(image): at for at, image in enumerate(audit.listing.frame["image"])}
     suspects = audit.suspects[:SUSPECTS_SHOWN]
     kinds = (
-        ("copies", "Photographs that are one picture", list(_pairs(audit, "copy"))),
-        ("same-eye", "One eye in two photographs", list(_pairs(audit, "same eye"))),
-        ("suspects", "Labels to be read again", [_suspect(suspect, numbers) for suspect in suspects]),
+        ("copies", "Copies of one photograph", list(_pairs(audit, "copy"))),
+        ("same-eye", "One eye, two photographs", list(_pairs(audit, "same eye"))),
+        ("suspects", "Doubtful labels", [_suspect(suspect, numbers) for suspect in suspects]),
         *(
-            (f"contradicting-{name}", f"One picture, different {words}", list(_contradicting(audit, name, numbers)))
+            (f"contradicting-{name}", f"One photograph, different {words}", list(_contradicting(audit, name, numbers)))
             for name, words in CONTRADICTED.items()
         ),
         *(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -116,3 +117,17 @@ def test_the_figure_shows_the_photograph_its_lesions_and_every_map(rng):
     np.testing.assert_array_equal(plain[50:350, 10:410], photograph)
     np.testing.assert_array_equal(plain[50:350, 10 + 2 * step : 410 + 2 * step], photograph)
     assert (plain[50:350, 10 + step : 410 + step] != photograph).any()
+
+
+def test_a_figure_has_the_scale_of_its_maps_and_one_without_maps_has_none(rng):
+    photograph = rng.integers(0, 255, (300, 400, 3)).astype(np.uint8)
+    explained = Explained(reading=READING, pixels=photograph, answer="grade 2", maps={"one": np.ones((4, 4))})
+
+    page = figure(explained, target="answer")
+    below = page[60 + 300 :]
+
+    lowest, highest = (cv2.applyColorMap(np.uint8([[end]]), cv2.COLORMAP_VIRIDIS)[0, 0, ::-1] for end in (0, 255))
+    assert (below == lowest).all(axis=-1).any()
+    assert (below == highest).all(axis=-1).any()
+    bare = figure(replace(explained, maps={}), target="answer")
+    assert len(page) > len(bare)

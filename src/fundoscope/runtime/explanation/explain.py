@@ -34,6 +34,12 @@ SHOWN_FULL: Final = 0.005
 
 TEXT_PX, LINE_PX, MARGIN_PX = 15, 20, 10
 
+BAR_PX: Final = 160
+"""Width of the colour bar."""
+
+BAR_WORDS: Final = ("relevance: 0", "highest of each map")
+"""What stands left and right of the colour bar."""
+
 LESION_COLOURS: Final = {
     "mask_ma": (0, 158, 255),
     "mask_he": (86, 230, 233),
@@ -151,6 +157,8 @@ def figure(explained: Explained, *, target: str, lesions: Lesions | None = None)
         brief = f"{own.answer.brief()}; " if own is not None and own.answer.brief() else ""
         shown.append((_blended(picture, over), name, f"{brief}of {target}, {rows} x {columns} cells"))
     page = _side_by_side(shown)
+    if explained.maps:
+        page = _with_colour_bar(page)
     return page if not lesions else _with_legend(page, [column for column in lesions if lesions[column].any()])
 
 
@@ -178,6 +186,23 @@ def _side_by_side(shown: Sequence[tuple[Picture, str, str]]) -> Picture:
         pen.text((left, MARGIN_PX + LINE_PX), _fit(below, step), fill=(82, 96, 112), font=_font())
         page.paste(Image.fromarray(picture), (left, MARGIN_PX + 2 * LINE_PX))
     return np.asarray(page)
+
+
+def _with_colour_bar(page: Picture) -> Picture:
+    """Add the scale of the maps below a figure: each map's own, as their units differ."""
+    extended = Image.new("RGB", (page.shape[1], page.shape[0] + LINE_PX + MARGIN_PX), "white")
+    extended.paste(Image.fromarray(page))
+    pen, top, left = ImageDraw.Draw(extended), page.shape[0], float(MARGIN_PX)
+    ramp = np.repeat(np.linspace(0, 255, BAR_PX).astype(np.uint8)[None], TEXT_PX, axis=0)
+    bar = Image.fromarray(cv2.applyColorMap(ramp, cv2.COLORMAP_VIRIDIS)[..., ::-1])
+    for words in (f"{BAR_WORDS[0]} ", None, f" {BAR_WORDS[1]}"):
+        if words is None:
+            extended.paste(bar, (round(left), top))
+            left += BAR_PX
+        else:
+            pen.text((left, top - 2), words, fill=(82, 96, 112), font=_font())
+            left += pen.textlength(words, font=_font())
+    return np.asarray(extended)
 
 
 def _with_legend(page: Picture, columns: Sequence[str]) -> Picture:
