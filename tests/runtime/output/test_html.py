@@ -331,12 +331,22 @@ def test_every_printed_page_carries_patient_date_release_number_and_notice(grade
     assert '@page patient1 { @top-left { content: "Patient P\\22 1\\2c  examined 2026\\2d 01\\2d 02"; } }' in rule
     assert "#patient-0 { page: patient1; }" in rule
     assert "#patient-1" not in rule
-    assert f'@bottom-left {{ content: "{css_string(NOT_A_DEVICE)}"; }}' in rule
+    oedema = "Diabetic macular oedema and other diseases of the eye were not looked for."
+    assert f'@bottom-left {{ content: "{css_string(f"{oedema} {NOT_A_DEVICE}")}"; }}' in rule
     assert '@bottom-right { content: "Page " counter(page) " of " counter(pages); }' in rule
     release = grader.opened.release
     day = re.escape(css_string(f"{datetime.now(UTC).date():%Y-}"))
     version = re.escape(css_string(f"{release.id} {release.version}"))
     assert re.search(rf'"Report of {day}[^"]*\\2c  release {version}"', rule)
+
+
+def test_a_long_name_is_shortened_in_the_margin_of_printed_pages_alone(grader, retinas, tmp_path):
+    name = "0123456789" * 9
+    page = report_on(grader, [Listed("one.jpg", retinas[0], {"patient": name})], tmp_path)
+
+    assert f'<h2 class="long">Patient {name}</h2>' in page
+    assert css_string("Patient 01234567890123456789012345678901…890123456789, examined") in page
+    assert css_string(name) not in page[page.index("<style>") : page.index("</style>")]
 
 
 def test_a_patients_section_says_when_it_was_examined_and_what_was_not_looked_for(grader, retinas, tmp_path):

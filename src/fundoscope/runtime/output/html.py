@@ -35,6 +35,9 @@ OWN: Final = b"fundoscope"
 SYMBOLS: Final[dict[Tone, str]] = {"alert": "▲", "clear": "●", "unknown": "◆"}
 """Beside each decision, so that none is known by its colour alone."""
 
+MARGIN_SIGNS: Final = (32, 12)
+"""Signs of a long name's beginning and end in the margin of a printed page."""
+
 QUALITY_PARTS: Final = ("field_size", "sharpness", "exposure", "contrast", "vessels")
 
 
@@ -107,6 +110,11 @@ def write_report(
     patients.write_patients(table, rows, task)
     _remove_pages_beyond(len(pages), Path(folder))
     return tuple(written)
+
+
+def shortened(name: str) -> str:
+    """Return a name that fits into the margin of a printed page: beginning and end of a long one."""
+    return name if len(name) <= sum(MARGIN_SIGNS) else f"{name[: MARGIN_SIGNS[0]]}…{name[-MARGIN_SIGNS[1] :]}"
 
 
 def css_string(text: str) -> str:
@@ -242,5 +250,7 @@ def _templates() -> jinja2.Environment:
         symbols=SYMBOLS,
         quality_parts=QUALITY_PARTS,
         css_string=css_string,
+        shortened=shortened,
+        long_name=sum(MARGIN_SIGNS),
         file_name=lambda image: PurePath(image).name,
     )
