@@ -29,7 +29,7 @@ def _verbs(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _section(name: str, verb: Any, parent: Any) -> Iterator[str]:
     context = verb.make_context(name, [], parent=parent, resilient_parsing=True)
     usage = " ".join(["fundoscope", name, *verb.collect_usage_pieces(context)])
-    yield f"## {name}"
+    yield f"### {name}"
     yield from (plain(paragraph) for paragraph in (verb.help or "").replace("\f", "").split("\n\n"))
     yield f"```text\n{usage}\n```"
     records = (parameter.get_help_record(context) for parameter in verb.params)
