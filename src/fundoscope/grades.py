@@ -17,6 +17,9 @@ GRADE_NAMES: Final = (
 )
 """What each grade 0 to 4 is called, in order."""
 
+SHORT_GRADE_NAMES: Final = tuple(name.removesuffix(" non-proliferative") for name in GRADE_NAMES)
+"""What each grade is called where there is little space, such as on a console of 80 columns."""
+
 GRADES: Final = len(GRADE_NAMES)
 """How many grades there are."""
 

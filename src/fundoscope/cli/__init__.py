@@ -142,6 +142,6 @@ def _of_program(fault: Exception) -> int:
 
 
 def _say(text: str) -> None:
-    from fundoscope.cli.console import troubles
+    from fundoscope.cli.console import print_text, troubles
 
-    troubles.print(f"fundoscope: {text}", style="red", markup=False, soft_wrap=True)
+    print_text(f"fundoscope: {text}", style="red", to=troubles)

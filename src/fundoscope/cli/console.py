@@ -6,7 +6,9 @@ import io
 import json
 import logging
 import math
+import os
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,11 @@ INTERRUPTED: Final = 130
 
 answers = Console(highlight=False)
 troubles = Console(stderr=True, highlight=False)
+
+
+def has_width(console: Console) -> bool:
+    """Say whether lines are broken at the console's width: on a terminal, and where COLUMNS gives one; not in a log."""
+    return console.is_terminal or "COLUMNS" in os.environ
 
 
 def allow_any_text() -> None:
@@ -45,7 +52,7 @@ class _Notes(logging.Handler):
         sentence = record.getMessage()
         if sentence not in self.said:
             self.said.add(sentence)
-            troubles.print(f"Note: {sentence}", markup=False, soft_wrap=True)
+            print_text(f"Note: {sentence}", to=troubles)
 
 
 def show_notes(logger: str) -> None:
@@ -59,15 +66,30 @@ def show_notes(logger: str) -> None:
 
 def say(headline: str, lines: Iterable[str]) -> None:
     """An answer in sentences: the plain one in bold, a line for each of the others, and that this is no device."""
-    answers.print(headline, markup=False, style="bold", soft_wrap=True)
+    print_text(headline, style="bold")
     for line in lines:
-        answers.print(line, markup=False, soft_wrap=True)
-    answers.print(NOT_A_DEVICE, markup=False, style="dim")
+        print_text(line)
+    print_text(NOT_A_DEVICE, style="dim")
 
 
 def printable(text: str) -> Text:
     """Return a text from outside as the terminal may show it: no markup, no control characters."""
     return Text("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text))
+
+
+def print_text(text: str, *, style: str = "", to: Console = answers, indent: str = "") -> None:
+    """Print one paragraph, broken between words where the console has a width; a path is never broken.
+
+    Args:
+        text: Shown as it is: without markup, and without control characters.
+        style: Style of all of it.
+        to: Console.
+        indent: Put before every line.
+    """
+    shown = indent + printable(text).plain
+    if has_width(to):
+        shown = textwrap.fill(shown, to.width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    to.print(Text(shown, style=style), soft_wrap=True)
 
 
 def say_written(*paths: Path, note: str = "") -> None:
@@ -108,7 +130,7 @@ def interruptible(advice: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        troubles.print(printable(f"Interrupted. {advice}"), soft_wrap=True)
+        print_text(f"Interrupted. {advice}", to=troubles)
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from fundoscope.cli.console import answers, troubles
+from fundoscope.cli.console import answers, print_text, troubles
+from fundoscope.cli.layout import fitted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,16 +100,16 @@ def write_and_say(
             answer["left_out"] = {str(reason): int(count) for reason, count in frame["left_out"].value_counts().items()}
         print(json.dumps(answer, indent=2))
     else:
-        answers.print(f"{out}: {_headline(len(frame), patients, unknown)}", markup=False, style="bold", soft_wrap=True)
-        answers.print(_counts_table(table, by, of))
+        print_text(f"{out}: {_headline(len(frame), patients, unknown)}", style="bold")
+        answers.print(fitted(_counts_table(table, by, of)))
         if repeated:
-            troubles.print(f"photographs that repeat another one byte for byte: {repeated}", markup=False)
+            print_text(f"photographs that repeat another one byte for byte: {repeated}", to=troubles)
         if missing:
             named = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
-            troubles.print(f"missing files, left out: {len(missing)} ({named})", markup=False, soft_wrap=True)
+            print_text(f"missing files, left out: {len(missing)} ({named})", to=troubles)
     if unknown:
         for line in _without_patients(frame, unknown):
-            troubles.print(line, markup=False, soft_wrap=True)
+            print_text(line, to=troubles)
 
 
 def _patients(frame: pd.DataFrame) -> tuple[int, int]:

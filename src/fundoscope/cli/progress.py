@@ -11,7 +11,7 @@ from typing import Final
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from fundoscope.cli.console import printable, troubles
+from fundoscope.cli.console import print_text, troubles
 
 LOG_EVERY_SECONDS: Final = 30.0
 """Seconds between two lines in a log."""
@@ -114,7 +114,7 @@ def _in_log(meter: _Meter) -> Show:
             return
         last = meter.now()
         of_all = f" ({math.floor(100 * share)} % of all stages)" if meter.stages.weights else ""
-        troubles.print(printable(f"{what}: {done} of {total}{of_all}" + (f", about {left}" if left else "")))
+        print_text(f"{what}: {done} of {total}{of_all}" + (f", about {left}" if left else ""), to=troubles)
 
     return show
 

@@ -15,7 +15,7 @@ from fundoscope.cli import main
 from fundoscope.cli.console import printable
 from fundoscope.cli.grading.grade import Language
 from fundoscope.files import locked_folder
-from fundoscope.grades import DECISIONS, NOT_A_DEVICE
+from fundoscope.grades import DECISIONS, NOT_A_DEVICE, SHORT_GRADE_NAMES
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.runtime.language.texts import LANGUAGES
 
@@ -45,7 +45,7 @@ def run(tiny_release, monkeypatch, capsys):
         with pytest.raises(SystemExit) as ended:
             main()
         told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
+        return int(ended.value.code or 0), told.out, " ".join(told.err.split())
 
     return call
 
@@ -111,8 +111,8 @@ def test_a_folder_without_pictures_ends_with_status_2_and_one_line(run, tmp_path
     status, out, err = run(tmp_path)
 
     assert (status, out) == (2, "")
-    assert "found none" in err
-    assert err.count("\n") == 1
+    assert err.startswith("fundoscope: ")
+    assert err.endswith("found none. Check the folder, or name the files.")
 
 
 def test_an_empty_folder_beside_good_photographs_costs_status_1(run, painted, tmp_path):
@@ -157,15 +157,18 @@ def test_features_without_a_table_are_refused(run, painted):
     assert "--features: expected --out beside it" in err
 
 
-def test_many_photographs_are_counted_and_not_listed(run, painted, tmp_path):
+def test_of_many_photographs_the_worst_are_listed_and_all_counted(run, painted, tmp_path):
     for number in range(31):
         (tmp_path / f"{number}.jpg").write_bytes((painted / "0.jpg").read_bytes())
+    (tmp_path / "last.jpg").write_bytes(b"no picture")
 
     status, out, _ = run(tmp_path)
 
-    assert status == 0
-    assert "31 photographs:" in out
-    assert "P(referable)" not in out
+    assert status == 1
+    assert "32 photographs:" in out
+    assert "and 2 more photographs; a table with all of them: --out TABLE" in out
+    assert sum(".jpg  " in line for line in out.splitlines()) == 30
+    assert "last.jpg: expected " in " ".join(out.split())
 
 
 def test_an_interruption_says_how_to_go_on_and_keeps_what_is_done(run, painted, tmp_path, monkeypatch):
@@ -297,10 +300,10 @@ def test_a_table_of_patients_is_written_only_where_it_was_asked_for(run, painted
     patients.write_text("my own")
     status, out, err = run(folder, "--patients", patients)
     assert (status, out, patients.read_text()) == (2, "", "my own")
-    assert "Choose another --patients, or give --replace to write over it." in err
+    assert "Choose another --patients, or give --replace to write over it." in " ".join(err.split())
     status, out, err = run(folder, "--patients", tmp_path / "patients.xls")
     assert (status, out) == (2, "")
-    assert "patients.xls: expected a name ending in .csv" in err
+    assert "patients.xls: expected a name ending in .csv" in " ".join(err.split())
 
 
 def test_the_next_step_of_a_patient_stands_in_json(run, painted, tmp_path):
@@ -336,3 +339,39 @@ def test_a_language_without_a_report_is_refused(run, painted):
 
 def test_the_command_offers_every_language_of_the_catalogue():
     assert {language.value for language in Language} == set(LANGUAGES)
+
+
+def test_many_patients_are_counted_and_the_worst_of_them_named(run, painted, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    rows = ["image,patient,eye"]
+    for number in range(33):
+        for eye in ("left", "right"):
+            shutil.copy(painted / "0.jpg", folder / f"{number:02}_{eye}.jpg")
+            rows.append(f"{number:02}_{eye}.jpg,Ada-{number:02},{eye}")
+    Image.fromarray(np.zeros((300, 300, 3), np.uint8)).save(folder / "32_left.jpg")
+    (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
+
+    status, out, _ = run(folder)
+
+    lines = out.splitlines()
+    patients = lines[next(at for at, line in enumerate(lines) if line.startswith("patient ")) + 1 :]
+    assert status == 0
+    assert sum(line.startswith("Ada-") for line in patients) == 30
+    assert any(line.startswith("and 3 more patients: 3 ") for line in patients)
+    assert any("33 patients: " in line for line in patients)
+    assert "and 36 more photographs; a table with all of them: --out TABLE" in lines
+    worst = json.loads(run(folder, "--json")[1])["patients"][-1]["decision"]
+    others = json.loads(run(folder, "--json")[1])["patients"][0]["decision"]
+    assert (worst, others) in {("cannot grade", "rescreen"), ("refer", "refer"), ("cannot grade", "refer")}
+    if others == "rescreen":
+        assert patients[0].startswith("Ada-32")
+
+
+def test_grades_have_short_names_on_the_console(run, painted, tmp_path):
+    _, out, _ = run(painted, "--out", tmp_path / "results.csv")
+
+    grades = pd.read_csv(tmp_path / "results.csv")["grade"].dropna().astype(int)
+    assert len(grades)
+    assert "non-proliferative" not in out
+    assert all(f"{grade} {SHORT_GRADE_NAMES[grade]}" in out for grade in grades)

@@ -36,7 +36,7 @@ def test_a_grade_has_its_columns_and_words(answerer):
     assert answer.probabilities == pytest.approx(tuple(given))
     assert (answer.grade, answer.decision, answer.brief()) == (2, "refer", "grade 2")
     assert answer.words() == "grade 2 moderate non-proliferative, P(referable) 0.99: refer"
-    assert answerer.console(answer.columns()) == {"grade": "2 moderate non-proliferative", "P(referable)": "0.99"}
+    assert answerer.console(answer.columns()) == {"grade": "2 moderate", "P(referable)": "0.99"}
 
 
 def test_the_report_draws_every_grade_and_the_referral_threshold(answerer):

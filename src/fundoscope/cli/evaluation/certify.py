@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fundoscope.cli.console import answers, needs_extra, print_json, say, say_written, troubles
+from fundoscope.cli.console import answers, needs_extra, print_json, print_text, say, say_written, troubles
+from fundoscope.cli.layout import fitted
 
 if TYPE_CHECKING:
     from fundoscope.runtime.certificate import Certificate
@@ -102,7 +103,7 @@ def certify(
         options,
         runs=runs,
         day=datetime.now(UTC).date(),
-        progress=lambda line: troubles.print(line, markup=False, soft_wrap=True),
+        progress=lambda line: print_text(line, to=troubles),
     )
     if as_json:
         print_json(certificate.to_dict())
@@ -123,6 +124,6 @@ def _print(certificate: Certificate) -> None:
     table = Table(*header(), box=None, pad_edge=False)
     for row in table_rows(certificate.verdicts):
         table.add_row(*row)
-    answers.print(table)
+    answers.print(fitted(table))
     own = certificate.own
     say(f"{own.method}: {'certified' if own.certified else 'not certified'}", details(certificate))

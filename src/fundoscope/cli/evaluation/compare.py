@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from fundoscope.cli.console import answers, needs_extra, print_json, say_written
+from fundoscope.cli.console import answers, needs_extra, print_json, print_text, say_written
 from fundoscope.cli.evaluation.options import Interval, IntervalMethod, Level, Resamples, Seed
+from fundoscope.cli.layout import fitted
 from fundoscope.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _print(comparison: Comparison) -> None:
         _print_table(comparison.table)
     for at in range(len(comparison.paired.against)):
         _print_differences(comparison, at)
-        _print_lines(_margin_lines(comparison, at), soft_wrap=True)
+        _print_lines(_margin_lines(comparison, at))
     paired = comparison.paired
     _print_lines(
         [
@@ -118,9 +119,9 @@ def _print(comparison: Comparison) -> None:
     )
 
 
-def _print_lines(lines: Iterable[str], *, soft_wrap: bool = False) -> None:
+def _print_lines(lines: Iterable[str]) -> None:
     for line in lines:
-        answers.print(line, markup=False, soft_wrap=soft_wrap)
+        print_text(line)
 
 
 def _print_table(systems: Sequence[System]) -> None:
@@ -132,21 +133,20 @@ def _print_table(systems: Sequence[System]) -> None:
     for start in range(0, len(systems), across):
         shown = systems[start : start + across]
         grid = Table("", *(system.name for system in shown), box=None, pad_edge=False)
-        for column in grid.columns:
-            column.overflow = "fold"
         for section in sections(shown, differences=False):
             grid.add_row(section.title, style="bold")
             for heading, cells in section.rows.items():
                 grid.add_row(f"  {heading}", *(cell.text for cell in cells))
-        answers.print(grid)
+        answers.print(fitted(grid))
         answers.print()
     spreads = [spread_words(spread) for spread in seed_spreads(systems)]
     for words in spreads:
         recipe, seeds, *values = words.items()
-        answers.print(f"{recipe[1]}, mean +- standard deviation over {seeds[1]} seeds:", style="bold", markup=False)
-        answers.print("  " + "; ".join(f"{name} {value}" for name, value in values), markup=False)
+        print_text(f"{recipe[1]}, mean +- standard deviation over {seeds[1]} seeds:", style="bold")
+        print_text("  " + "; ".join(f"{name} {value}" for name, value in values))
     if spreads:
-        answers.print("Seeds: variation from random training only, unlike the intervals.\n", markup=False)
+        print_text("Seeds: variation from random training only, unlike the intervals.")
+        answers.print()
 
 
 def _print_differences(comparison: Comparison, at: int) -> None:
@@ -154,11 +154,10 @@ def _print_differences(comparison: Comparison, at: int) -> None:
     from fundoscope.evaluation.compare import MCNEMAR_UNIT
 
     against, corrected = comparison.paired.against[at], comparison.paired.holm[at]
-    table = Table("", comparison.names[0], comparison.names[at + 1], box=None)
-    table.add_column(f"first minus second ({comparison.options.level * 100:g} % CI)", no_wrap=True)
+    print_text(f"First: {comparison.names[0]}. Second: {comparison.names[at + 1]}.", style="bold")
+    table = Table("", "first", "second", box=None, pad_edge=False)
+    table.add_column(f"first minus second ({comparison.options.level * 100:g} % CI)")
     table.add_column("p (Holm)")
-    for column in table.columns[1:3]:
-        column.overflow = "fold"
     undefined = [name for name, values in against.values.items() if all(map(math.isnan, values))]
     for name, difference in against.differences.items():
         if name in undefined:
@@ -168,9 +167,9 @@ def _print_differences(comparison: Comparison, at: int) -> None:
         tested = f"{against.delong[name].p:.3g} ({corrected[name]:.3g})" if name in against.delong else ""
         first, second = against.values[name]
         table.add_row(name, f"{first:.3f}", f"{second:.3f}", shown, tested)
-    answers.print(table)
+    answers.print(fitted(table))
     if undefined:
-        answers.print(f"Not compared, because not all tables answer it: {', '.join(undefined)}.", markup=False)
+        print_text(f"Not compared, because not all tables answer it: {', '.join(undefined)}.")
     _print_lines(
         f"McNemar, {name} ({MCNEMAR_UNIT}): only the first {test.only_first}, only the second {test.only_second}; "
         f"exact p {test.p_exact:.3g} (Holm {corrected[name]:.3g}), mid-p {test.p_mid:.3g}."

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from rich.table import Table
 
-from fundoscope.cli.console import answers
+from fundoscope.cli.console import answers, print_text
+from fundoscope.cli.layout import fitted
 from fundoscope.evaluation.evaluate import Evaluation
 from fundoscope.evaluation.presets import Paper
 from fundoscope.evaluation.reasons import UPWARD_BIAS
@@ -14,7 +15,7 @@ from fundoscope.evaluation.report import words
 from fundoscope.evaluation.statistics.interval import Interval
 from fundoscope.evaluation.subgroups import RULE, Group, Subgroups
 from fundoscope.evaluation.summary import HUMAN, Summary
-from fundoscope.grades import GRADE_NAMES, NOT_A_DEVICE
+from fundoscope.grades import NOT_A_DEVICE, SHORT_GRADE_NAMES
 
 SUBGROUP_HEADS = {
     "quadratic_kappa": "kappa",
@@ -32,23 +33,23 @@ def print_evaluation(evaluation: Evaluation) -> None:
     """Print everything, in the order in which a reader needs it."""
     summary = evaluation.summary
     _print_head(evaluation)
-    answers.print(_overall(summary))
-    answers.print(words.human_line(HUMAN), markup=False)
-    answers.print(_by_grade(summary))
-    answers.print(_confusion(summary))
-    answers.print(words.mistake_line(evaluation.mistakes), markup=False)
+    answers.print(fitted(_overall(summary)))
+    print_text(words.human_line(HUMAN))
+    answers.print(fitted(_by_grade(summary)))
+    answers.print(fitted(_confusion(summary)))
+    print_text(words.mistake_line(evaluation.mistakes))
     if summary.signs:
-        answers.print(_signs(summary))
+        answers.print(fitted(_signs(summary)))
     for column in evaluation.subgroups:
-        answers.print(_subgroups(column))
+        answers.print(fitted(_subgroups(column)))
         _print_lines(_gaps(column))
     if evaluation.subgroups:
         reference = words.ROWS["referable_auroc"].removeprefix("AUROC, ")
         reference += f"; or DME: {words.DME_WORDS['referable_or_dme']}" if evaluation.summary.or_dme else ""
         note = f"n: photographs. AUROC, sens., spec.: {reference}. (few): {RULE} {words.GAP_NOTE}"
-        answers.print(note, markup=False, style="dim")
+        print_text(note, style="dim")
     else:
-        answers.print("By source, camera, sex and the like: --subgroups, --by COLUMN, or --report.", style="dim")
+        print_text("By source, camera, sex and the like: --subgroups, --by COLUMN, or --report.", style="dim")
     _print_lines(words.other_interval_lines(summary))
     _print_lines(words.decision_lines(summary))
     _print_lines(words.patient_lines(evaluation.patients))
@@ -61,25 +62,25 @@ def print_preset(evaluation: Evaluation, paper: Paper) -> None:
     table = Table(paper.preset.title, "", f"{evaluation.summary.level:.0%} interval", box=None, pad_edge=False)
     for label, interval in paper.values.items():
         table.add_row(label, *words.interval_words(interval).rstrip(")").split(" (", 1))
-    answers.print(table)
-    answers.print(paper.preset.note, markup=False, soft_wrap=True)
-    answers.print(words.human_line(HUMAN), markup=False)
+    answers.print(fitted(table))
+    print_text(paper.preset.note)
+    print_text(words.human_line(HUMAN))
     _print_basis(evaluation.summary)
 
 
 def _print_head(evaluation: Evaluation) -> None:
-    answers.print(words.title(evaluation), markup=False, style="bold", soft_wrap=True)
+    print_text(words.title(evaluation), style="bold")
     _print_lines(words.count_lines(evaluation))
 
 
 def _print_basis(summary: Summary) -> None:
-    answers.print(words.interval_line(summary), markup=False, style="dim")
-    answers.print(NOT_A_DEVICE, markup=False, style="dim")
+    print_text(words.interval_line(summary), style="dim")
+    print_text(NOT_A_DEVICE, style="dim")
 
 
 def _print_lines(lines: Iterable[str]) -> None:
     for line in lines:
-        answers.print(line, markup=False)
+        print_text(line)
 
 
 def _overall(summary: Summary) -> Table:
@@ -95,8 +96,7 @@ def _overall(summary: Summary) -> Table:
 def _by_grade(summary: Summary) -> Table:
     rates = ("sensitivity", "specificity", "precision", "f1")
     table = Table("grade", "photographs", "sensitivity", "specificity", "precision", "F1", box=None, pad_edge=False)
-    table.columns[0].overflow = "fold"
-    for grade, name in enumerate(GRADE_NAMES):
+    for grade, name in enumerate(SHORT_GRADE_NAMES):
         cells = (_range(summary.intervals[f"grade{grade}_{rate}"]) for rate in rates)
         table.add_row(f"{grade} {name}", str(summary.support[grade]), *cells)
     return table
@@ -112,7 +112,7 @@ def _range(interval: Interval) -> str:
 
 
 def _confusion(summary: Summary) -> Table:
-    table = Table("reference \\ answered", *map(str, range(len(GRADE_NAMES))), box=None, pad_edge=False)
+    table = Table("reference \\ answered", *map(str, range(len(SHORT_GRADE_NAMES))), box=None, pad_edge=False)
     for grade, (row, shares) in enumerate(zip(summary.confusion, summary.confusion_shares, strict=True)):
         cells = (f"{count} ({share:.0%})" if sum(row) else "0" for count, share in zip(row, shares, strict=True))
         table.add_row(str(grade), *cells)
@@ -133,8 +133,6 @@ def _signs(summary: Summary) -> Table:
 def _subgroups(of: Subgroups) -> Table:
     heads = {name: head for name, head in SUBGROUP_HEADS.items() if name in of.statistics}
     table = Table(of.column.replace("_", " "), "n", "patients", *heads.values(), box=None, pad_edge=False)
-    for column in table.columns:
-        column.overflow = "fold"
     for group in of.groups:
         cells = (_range(group.intervals[name]) + _few(group, name) for name in heads)
         table.add_row(group.value, str(group.photographs), str(group.patients), *cells)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import interruptible, needs_extra, print_json, say_written, troubles
+from fundoscope.cli.console import interruptible, needs_extra, print_json, print_text, say_written, troubles
 from fundoscope.cli.evaluation.options import Level, Resamples
 from fundoscope.cli.progress import progress
 from fundoscope.errors import BadRequest
@@ -184,7 +184,7 @@ def _test(paths: Sequence[Path], options: Options) -> Tested:
     check_enough(manifest, [case.reference for case in cases])
     about = _about(manifest, options, cases, carrier if not runs else None, runs)
     for line in _warnings(about):
-        troubles.print(line, style="yellow", markup=False, soft_wrap=True)
+        print_text(line, style="yellow", to=troubles)
     return Tested(_measure(system, cases, options, threads), about, carrier)
 
 
@@ -200,7 +200,7 @@ def _open_release(path: Path, threads: int) -> ReleaseSystem:
 def _open_runs(runs: Sequence[Path], threads: int) -> OutOfFoldSystem:
     with needs_extra("stress of a run"):
         from fundoscope.training.export.out_of_fold import open_out_of_fold
-    troubles.print("exporting the networks of the folds", markup=False)
+    print_text("exporting the networks of the folds", to=troubles)
     return open_out_of_fold(runs, threads=threads)
 
 
@@ -329,7 +329,7 @@ def _write_pages(
 
     written = [out / "stress.csv", write_summary(out, summary, about, comparison)]
     if find_spec("matplotlib") is None:
-        troubles.print("No page: its figure needs the research extra (pip install 'fundoscope[research]').")
+        print_text("No page: its figure needs the research extra (pip install 'fundoscope[research]').", to=troubles)
     else:
         written.append(write_stress_page(out, summary, about, comparison))
     say_written(*written)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from fundoscope.cli.console import answers
+from fundoscope.cli.console import answers, print_text
+from fundoscope.cli.layout import fitted
 
 if TYPE_CHECKING:
     from fundoscope.evaluation.stress.compare import StressComparison
@@ -20,11 +21,11 @@ def print_stress(summary: StressSummary | None, about: Mapping[str, Any], compar
 
     lines: list[str] = []
     if summary is not None:
-        answers.print(summary.table.system, style="bold", markup=False)
+        print_text(summary.table.system, style="bold")
         headlines = Table(box=None, pad_edge=False, show_header=False)
         for name, value in words.headline_rows(summary).items():
             headlines.add_row(name, value)
-        answers.print(headlines)
+        answers.print(fitted(headlines))
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
         for at, title in enumerate(words.short_heading()):
             table.add_column(title, justify="left" if at == 0 else "right", no_wrap=True)
@@ -33,14 +34,12 @@ def print_stress(summary: StressSummary | None, about: Mapping[str, Any], compar
         answers.print(table)
         lines = [*words.legend_lines(), *words.basis_lines(summary, about)]
     if comparison is not None:
-        answers.print(
-            f"\n{', '.join(comparison.first)} against {words.comparison_title(comparison)}:",
-            markup=False,
-        )
+        answers.print()
+        print_text(f"{', '.join(comparison.first)} against {words.comparison_title(comparison)}:")
         against = Table("", "first", "second", "difference (paired)", box=None, pad_edge=False)
         for cells in words.comparison_rows(comparison):
             against.add_row(*cells)
-        answers.print(against)
+        answers.print(fitted(against))
         lines = [*words.comparison_lines(comparison), *lines]
     for line in lines:
-        answers.print(line, markup=False)
+        print_text(line)

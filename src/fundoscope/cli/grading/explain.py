@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import answers, needs_extra, printable, troubles
+from fundoscope.cli.console import needs_extra, print_text, troubles
 from fundoscope.cli.grading.grade import Backend, ByBackend
 from fundoscope.errors import BadRequest
 from fundoscope.grades import NOT_A_DEVICE
@@ -81,17 +81,17 @@ def explain(
     masks = None if lesions is None else LesionMasks.read(lesions)
     listing = list_photographs(paths)
     for sentence in (*listing.notes, *listing.troubles):
-        troubles.print(printable(sentence), soft_wrap=True)
+        print_text(sentence, to=troubles)
     rows = []
     for row in explain_photographs(listing.photographs, out, explainer, lesions=masks, force=force):
         rows.append(row)
         if not as_json:
-            answers.print(printable(_line(row)), soft_wrap=True)
+            print_text(_line(row))
     request = explainer.request
     if as_json:
         typer.echo(json.dumps({"request": request.to_dict(), "photographs": rows, "notice": NOT_A_DEVICE}, indent=2))
     else:
-        answers.print(printable(f"Written: {out}. By {request.network}. {NOT_A_DEVICE}"), soft_wrap=True)
+        print_text(f"Written: {out}. By {request.network}. {NOT_A_DEVICE}")
     if listing.troubles or not all(row["methods"] for row in rows):
         raise typer.Exit(1)
 
@@ -123,7 +123,7 @@ def _of_release(
     explainer = ReleaseExplainer.open(release, backend=backend.value)
     explainer.check_request(methods=methods, layers=layers, target=target)
     for note in explainer.notes:
-        troubles.print(printable(note), soft_wrap=True)
+        print_text(note, to=troubles)
     return explainer
 
 

@@ -12,7 +12,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from fundoscope.cli.console import answers, interruptible, print_json, printable, say_written, troubles
+from fundoscope.cli.console import answers, interruptible, print_json, print_text, printable, say_written, troubles
+from fundoscope.cli.layout import fitted
 from fundoscope.cli.progress import progress
 from fundoscope.errors import BadRequest
 from fundoscope.grades import EYES, NOT_A_DEVICE
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from fundoscope.runtime.tasks.task import Finding, Task
 
 SHOWN_ROWS = 30
-"""Photographs, and patients, listed one by one on the terminal; beyond them they are counted."""
+"""Photographs, and patients, listed one by one on the console: of more, the worst ones; the others are counted."""
 
 STYLES = {"alert": "bold red", "clear": "green", "unknown": "bold magenta"}
 """How a decision is printed, by its tone."""
@@ -117,7 +118,7 @@ def grade(
 
     listing = list_photographs(paths or [], manifest=manifest)
     for sentence in (*listing.notes, *listing.troubles):
-        troubles.print(printable(sentence), soft_wrap=True)
+        print_text(sentence, to=troubles)
     if site is None:
         grader = Grader.open(release, threads=threads, backend=backend.value)
         say_of_unused_map(grader.opened)
@@ -126,10 +127,10 @@ def grade(
     if grader.opened.release.eyes == 2 and (
         alone := sum(photograph.fellow is None for photograph in listing.photographs)
     ):
-        troubles.print(
+        print_text(
             f"{grader.opened.name} grades an eye together with its fellow: {alone} of {len(listing.photographs)} "
             "photographs have none in a manifest (by patient and eye) and are graded without.",
-            soft_wrap=True,
+            to=troubles,
         )
     with interruptible(_how_to_continue(out)):
         summaries = Summaries(report=report, language=lang.value, patients=patients)
@@ -145,11 +146,10 @@ def say_of_unused_map(opened: OpenRelease) -> None:
     from fundoscope.photo.artefacts.dust_map import DUST_MAP
 
     if DUST_MAP in opened.release.files:
-        troubles.print(
+        print_text(
             f"Note: {opened.path} was commissioned with photographs retouched by its {DUST_MAP}, and these are not: "
             f"what it guarantees does not hold for them. To have them retouched, grade with --site {opened.path}.",
-            markup=False,
-            soft_wrap=True,
+            to=troubles,
         )
 
 
@@ -162,7 +162,7 @@ def _open_at(folder: Path, release: Path | None, *, threads: int | None, backend
     meant = folder if release is None and site.release is not None else release
     grader = Grader.open(meant, threads=threads, backend=backend.value, dust=site.dust)
     for sentence in check_site(site, grader.opened):
-        troubles.print(f"Note: {sentence}", markup=False, soft_wrap=True)
+        print_text(f"Note: {sentence}", to=troubles)
     return grader
 
 
@@ -193,7 +193,7 @@ def _how_to_continue(out: Path | None) -> str:
 
 
 def _answer(grader: Grader, rows: list[dict[str, Any]], *, written: Sequence[Path], as_json: bool) -> None:
-    from fundoscope.runtime.answers import answer_patients
+    from fundoscope.runtime.answers import answer_patients, worst_first
 
     opened = grader.opened
     patients = [answer for answer in answer_patients(rows, opened.task) if answer.patient is not None]
@@ -203,31 +203,43 @@ def _answer(grader: Grader, rows: list[dict[str, Any]], *, written: Sequence[Pat
         summary = about | {"photographs": rows, "patients": patient_objects, "notice": NOT_A_DEVICE}
         print_json(summary)
         return
-    if len(rows) <= SHOWN_ROWS:
-        answers.print(_photograph_table(rows, opened))
-    for line in _reasons(rows if len(rows) <= SHOWN_ROWS else [row for row in rows if row["status"] == "unreadable"]):
-        answers.print(line, soft_wrap=True)
-    if patients and len(patients) <= SHOWN_ROWS:
-        answers.print(_patient_table(patients, opened.task))
-    answers.print(_counted(rows, patients, opened.task))
+    _print_photographs(rows, opened)
+    if patients:
+        _print_patients(worst_first(patients, rows, opened.task), opened.task)
+    print_text(_counted(rows, patients, opened.task))
     graded = [row for row in rows if row["status"] == "graded"]
     if grader.dust is not None and (spared := sum(row["dust_map"] is None for row in graded)):
-        answers.print(
-            f"{spared} of {len(graded)} graded photographs do not fit the site's dust map and were not retouched.",
-            soft_wrap=True,
+        print_text(
+            f"{spared} of {len(graded)} graded photographs do not fit the site's dust map and were not retouched."
         )
     say_written(*written)
-    answers.print(f"Release {opened.name}, computed by {grader.program}. {NOT_A_DEVICE}", markup=False)
+    print_text(f"Release {opened.name}, computed by {grader.program}. {NOT_A_DEVICE}")
+
+
+def _print_photographs(rows: Sequence[dict[str, Any]], opened: OpenRelease) -> None:
+    """Print a table of the photographs, of many only the worst, with the reasons for what is not graded."""
+    from fundoscope.runtime.answers import answer_patients, worst_first
+
+    shown = rows
+    if len(rows) > SHOWN_ROWS:
+        answered = worst_first(answer_patients(rows, opened.task), rows, opened.task)
+        numbers = [number for answer in answered for number in answer.photographs]
+        shown = [rows[number] for number in numbers[:SHOWN_ROWS]]
+    answers.print(fitted(_photograph_table(shown, opened), names=[0]))
+    if more := len(rows) - len(shown):
+        print_text(
+            f"and {more} more photograph{'' if more == 1 else 's'}; a table with all of them: --out TABLE", style="dim"
+        )
+    unreadable = [row for row in rows if row["status"] == "unreadable"]
+    for line in _reasons(shown if shown is rows else unreadable):
+        print_text(line)
 
 
 def _photograph_table(rows: Sequence[dict[str, Any]], opened: OpenRelease) -> Table:
     table = Table(box=None, pad_edge=False)
-    titles = list(opened.answerer.console(rows[0]))
+    titles = list(opened.answerer.console(rows[0])) if rows else []
     for title in ("photograph", "eye", *titles, "decision", "quality"):
-        number, short = title.startswith("P("), title.startswith("P(") or title in ("eye", "quality")
-        # Long decisions may wrap between words, and never within one.
-        least = len("cannot grade,") if title == "decision" else None
-        table.add_column(title, justify="right" if number else "left", no_wrap=short, overflow="fold", min_width=least)
+        table.add_column(title, justify="right" if title.startswith("P(") else "left")
     names = Counter(Path(row["image"]).name for row in rows)
     for row in rows:
         name = Path(row["image"]).name
@@ -241,10 +253,19 @@ def _photograph_table(rows: Sequence[dict[str, Any]], opened: OpenRelease) -> Ta
     return table
 
 
-def _reasons(rows: Sequence[dict[str, Any]]) -> list[Text]:
+def _reasons(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Return a line for each photograph with a reason; that of an unreadable one names its file."""
     reasons = [(row["image"], row["reason"], row["status"]) for row in rows if row["reason"]]
-    return [printable(why if status == "unreadable" else f"{image}: {why}") for image, why, status in reasons]
+    return [why if status == "unreadable" else f"{image}: {why}" for image, why, status in reasons]
+
+
+def _print_patients(patients: Sequence[PatientAnswer], task: Task) -> None:
+    """Print a table of the patients, the worst first; of many the worst, and how the others were answered."""
+    shown, others = patients[:SHOWN_ROWS], patients[SHOWN_ROWS:]
+    answers.print(fitted(_patient_table(shown, task), names=[0]))
+    if others:
+        counted = _count_words("more patient", [answer.decision for answer in others], task)
+        print_text(f"and {counted}; a table with all of them: --patients FILE", style="dim")
 
 
 def _patient_table(patients: Sequence[PatientAnswer], task: Task) -> Table:
@@ -258,7 +279,7 @@ def _patient_table(patients: Sequence[PatientAnswer], task: Task) -> Table:
     return table
 
 
-def _counted(rows: Sequence[dict[str, Any]], patients: Sequence[PatientAnswer], task: Task) -> Text:
+def _counted(rows: Sequence[dict[str, Any]], patients: Sequence[PatientAnswer], task: Task) -> str:
     sentences = [_count_words("photograph", [task.of_photograph(row).decision for row in rows], task)]
     if patients:
         sentences.append(_count_words("patient", [answer.decision for answer in patients], task))
@@ -275,7 +296,7 @@ def _counted(rows: Sequence[dict[str, Any]], patients: Sequence[PatientAnswer], 
     unreadable = sum(row["status"] == "unreadable" for row in rows)
     if unreadable:
         sentences.append(f"{unreadable} could not be read")
-    return printable(". ".join(sentences) + ".")
+    return ". ".join(sentences) + "."
 
 
 def _count_words(noun: str, decisions: Sequence[str], task: Task) -> str:

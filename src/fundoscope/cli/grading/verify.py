@@ -10,8 +10,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from fundoscope.cli.console import answers, print_json, say_written
+from fundoscope.cli.console import answers, print_json, print_text, say_written
 from fundoscope.cli.grading.grade import Backend, ByBackend
+from fundoscope.cli.layout import fitted
 from fundoscope.grades import NOT_A_DEVICE
 
 Place = Annotated[
@@ -57,7 +58,7 @@ def verify(
     else:
         for check in result.checks:
             answers.print(Text.assemble(MARKS[check.passed], f"  {check.name}: {check.detail}"))
-        answers.print(Text(f"{result.name or result.path}: {'whole' if result.passed else 'do not use it'}."))
+        print_text(f"{result.name or result.path}: {'whole' if result.passed else 'do not use it'}.")
     if not result.passed:
         raise typer.Exit(2)
     if complete is not None:
@@ -105,5 +106,5 @@ def info(release: Place = None, as_json: AsJson = False) -> None:
         table.add_row(Text(name, style="dim"), Text(words))
     for name, words in figures(described.evaluation):
         table.add_row(Text(name, style="dim"), Text(words))
-    answers.print(table)
-    answers.print(Text(NOT_A_DEVICE))
+    answers.print(fitted(table))
+    print_text(NOT_A_DEVICE)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import print_json, say, say_written, troubles
+from fundoscope.cli.console import print_json, print_text, say, say_written, troubles
 from fundoscope.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _say_copied(opened: OpenRelease, copy: OpenRelease, out: Path) -> None:
 
     say_written(out, note=f"{copy.name}, verified")
     if was_commissioned(opened):
-        troubles.print(NO_LONGER, markup=False, soft_wrap=True)
+        print_text(NO_LONGER, to=troubles)
 
 
 def _print(written: dict[str, Any]) -> None:
@@ -205,4 +205,4 @@ def _print(written: dict[str, Any]) -> None:
     headline, *lines = details(written)
     say(headline, lines)
     for warning in written["warnings"]:
-        troubles.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+        print_text(f"warning: {warning}", style="yellow", to=troubles)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import interruptible, print_json, say, say_written, troubles
+from fundoscope.cli.console import interruptible, print_json, print_text, say, say_written, troubles
 from fundoscope.cli.progress import dust_progress
 from fundoscope.errors import BadRequest
 
@@ -108,7 +108,7 @@ def commission(
     else:
         _print(protocol)
     for sentence in site.sentences if dust_map else ():
-        troubles.print(sentence, markup=False, soft_wrap=True)
+        print_text(sentence, to=troubles)
     if out is not None and copy is not None:
         say_written(out, note=copy.name)
     if not protocol["guaranteed"]:

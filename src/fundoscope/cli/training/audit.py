@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fundoscope.cli.console import answers, interruptible, print_json, say_written, troubles
+from fundoscope.cli.console import interruptible, print_json, print_text, say_written, troubles
 from fundoscope.cli.progress import progress
 from fundoscope.errors import BadRequest
 
@@ -114,7 +114,7 @@ def audit(
         print_json(result.to_dict())
     else:
         _print(result)
-    troubles.print(_where(fingerprints), markup=False, soft_wrap=True)
+    print_text(_where(fingerprints), to=troubles)
     if result.blocks:
         raise typer.Exit(1)
 
@@ -172,19 +172,15 @@ def _write(result: Audit, report: Path | None, review: Path | None, *, write_gro
 
 def _print(result: Audit) -> None:
     counts = result.to_dict()["counts"]
-    answers.print(
+    print_text(
         f"{counts['photographs']} photographs, {counts['unreadable']} unreadable. {counts['repeated_photographs']} in "
         f"{counts['duplicate_groups']} duplicate groups, {counts['same_eye']} pairs of one eye photographed again, "
-        f"{counts['suspects']} doubtful labels.",
-        markup=False,
-        soft_wrap=True,
+        f"{counts['suspects']} doubtful labels."
     )
     for finding in result.findings:
-        answers.print(
-            f"{finding.severity}: {finding.message}", style=STYLES[finding.severity], markup=False, soft_wrap=True
-        )
+        print_text(f"{finding.severity}: {finding.message}", style=STYLES[finding.severity])
         if finding.images:
             more = f", and {len(finding.images) - NAMED} more" if len(finding.images) > NAMED else ""
             names = ", ".join(map(result.short, finding.images[:NAMED]))
-            answers.print(f"  {names}{more}", markup=False, soft_wrap=True)
-    answers.print("Something blocks training." if result.blocks else "Nothing blocks training.", style="bold")
+            print_text(f"  {names}{more}")
+    print_text("Something blocks training." if result.blocks else "Nothing blocks training.", style="bold")

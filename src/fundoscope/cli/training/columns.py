@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from fundoscope.cli.console import answers
+from fundoscope.cli.console import answers, print_text
+from fundoscope.cli.layout import fitted
 
 
 def columns(
@@ -30,5 +31,5 @@ def columns(
     table = Table("column", "values", "meaning", box=None)
     for name, column in listed.items():
         table.add_row(name, column.values, column.meaning)
-    answers.print(table, markup=False)
-    answers.print("A blank cell is unknown. Further columns are kept as they are.", markup=False)
+    answers.print(fitted(table))
+    print_text("A blank cell is unknown. Further columns are kept as they are.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import answers, troubles
+from fundoscope.cli.console import print_text, troubles
 from fundoscope.cli.manifests import rules_for, write_and_say
 from fundoscope.errors import BadRequest, BadTable
 
@@ -48,7 +48,7 @@ def sources(as_json: AsJson = False) -> None:
         )
         return
     for name, source in SOURCES.items():
-        answers.print(f"{name}: {source.title}", markup=False, style="bold")
+        print_text(f"{name}: {source.title}", style="bold")
         read_in = "; ".join(source.layout_from)
         about = (
             source.what,
@@ -57,7 +57,7 @@ def sources(as_json: AsJson = False) -> None:
             *(f"Note: {note}" for note in source.notes),
         )
         for line in about:
-            answers.print(f"  {line}", markup=False, soft_wrap=True)
+            print_text(f"  {line}")
 
 
 @app.command("import")
@@ -86,7 +86,7 @@ def import_(
     )
     if not as_json:
         for line in _terms(about):
-            answers.print(line, markup=False, soft_wrap=True)
+            print_text(line)
 
 
 @app.command("from")
@@ -192,11 +192,7 @@ def _with_patients(frame: pd.DataFrame, pattern: str, eyes: dict[str, str]) -> p
     named = patients_from_names(frame, pattern, eyes=eyes)
     first = named.iloc[0]
     eye = f", {first['eye']} eye" if "(?P<eye>" in pattern else ""
-    troubles.print(
-        f"Patients are read off the names: {first['image']} is of patient {first['patient']}{eye}.",
-        markup=False,
-        soft_wrap=True,
-    )
+    print_text(f"Patients are read off the names: {first['image']} is of patient {first['patient']}{eye}.", to=troubles)
     return named
 
 
@@ -304,7 +300,7 @@ def correct(
     write_manifest(rebased(corrected, manifest.parent, out.parent), out)
     changed = int((corrected["grade"] != corrected["grade_original"]).fillna(False).sum())
     read = int(corrected["grade_by"].notna().sum())
-    answers.print(f"{out}: {read} labels read again, {changed} of them changed", markup=False, soft_wrap=True)
+    print_text(f"{out}: {read} labels read again, {changed} of them changed")
 
 
 def _one_of(option: str, value: str | None, allowed: tuple[str | None, ...]) -> None:
@@ -333,10 +329,9 @@ def _by_method(frame: pd.DataFrame, folds: int | None, shares: str, method: str 
         divided = fold_by_patient(frame, folds=folds, **options)
         empty = {f"fold {fold}" for fold in set(range(folds)) - set(divided["fold"])}
     if empty:
-        troubles.print(
+        print_text(
             f"nothing fell on: {', '.join(sorted(empty))}. So few patients are better split with --method stratified",
-            markup=False,
-            soft_wrap=True,
+            to=troubles,
         )
     return divided
 
@@ -364,7 +359,7 @@ def _by_protocol(
         else train_on_one(frame, str(source), **options)
     )
     for reason, count in divided["left_out"].value_counts().items():
-        troubles.print(f"left out, {reason}: {count}", markup=False, soft_wrap=True)
+        print_text(f"left out, {reason}: {count}", to=troubles)
     return divided
 
 

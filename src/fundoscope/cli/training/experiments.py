@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fundoscope.cli.console import answers
+from fundoscope.cli.layout import fitted
 
 
 def experiments(
@@ -33,4 +34,4 @@ def experiments(
     table = Table("experiment", "what it is", box=None)
     for name, line in lines.items():
         table.add_row(name, line)
-    answers.print(table)
+    answers.print(fitted(table))

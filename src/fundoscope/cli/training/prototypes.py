@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import answers, needs_extra
+from fundoscope.cli.console import needs_extra, print_text
 from fundoscope.errors import BadRequest
 
 
@@ -36,11 +36,9 @@ def prototypes(
     with needs_extra("prototypes"):
         from fundoscope.training.networks.clip import text_prototypes
     encoded = text_prototypes(weights, lines, out, config=config)
-    answers.print(
+    print_text(
         f"wrote {out}: {encoded.shape[0]} prototypes of {encoded.shape[1]} numbers. Train with "
-        f"network.prototypes={out} network.projection={encoded.shape[1]}",
-        markup=False,
-        soft_wrap=True,
+        f"network.prototypes={out} network.projection={encoded.shape[1]}"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fundoscope.cli.console import answers, needs_extra, troubles
+from fundoscope.cli.console import needs_extra, print_text, troubles
 
 
 def train(
@@ -51,10 +51,10 @@ def train(
         folder = run or Path("runs") / experiment.name
     if show_augmentations is not None:
         augmentation_grid(experiment, show_augmentations)
-        answers.print(f"wrote {show_augmentations}")
+        print_text(f"wrote {show_augmentations}")
         return
     train_experiment(experiment, folder, say=lambda line: troubles.print(line, style="bold"), progress=not quiet)
-    answers.print(f"finished: {folder}")
+    print_text(f"finished: {folder}")
 
 
 def export(
@@ -92,4 +92,4 @@ def export(
             ) from error
     text = card.read_text(encoding="utf-8") if card else None
     folder = export_run(run, out, card=text, evaluation=figures, half=half, held_out=held_out)
-    answers.print(f"wrote {folder}")
+    print_text(f"wrote {folder}")

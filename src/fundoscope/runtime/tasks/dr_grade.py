@@ -33,6 +33,7 @@ from fundoscope.grades import (
     REFER,
     REFERABLE,
     RESCREEN,
+    SHORT_GRADE_NAMES,
     SIGHT_THREATENING,
 )
 from fundoscope.runtime.description import Release
@@ -214,7 +215,7 @@ class GradeAnswerer(Answerer):
         grade, referable = row["grade"], row["p_referable"]
         shown = referable is not None and (grade is not None or row["decision"] == CANNOT_GRADE_REFER)
         return {
-            "grade": "" if grade is None else f"{grade} {GRADE_NAMES[grade]}",
+            "grade": "" if grade is None else f"{grade} {SHORT_GRADE_NAMES[grade]}",
             "P(referable)": f"{referable:.2f}" if shown else "",
         }
 
