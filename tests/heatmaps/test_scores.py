@@ -21,8 +21,8 @@ from fundoscope.heatmaps.baselines import (
 )
 from fundoscope.heatmaps.scores import MapScores, energy_inside, off_target_share, pointing_game, rank_map, upsample
 from fundoscope.photo.fov import Field
+from fundoscope.photo.illustration import lay_on_photograph
 from fundoscope.photo.recipe import Placement
-from fundoscope.runtime.output.illustration import lay_on_photograph
 from fundoscope.runtime.reading import Reading
 
 SIDE = 40

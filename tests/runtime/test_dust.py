@@ -11,11 +11,11 @@ import pytest
 from fundoscope.errors import BadRequest
 from fundoscope.photo.artefacts.dust_map import DustMap
 from fundoscope.photo.artefacts.make import Shot, make_dust_map
+from fundoscope.photo.illustration import illustrate
 from fundoscope.runtime.batch import grade_to_table
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.listing.inputs import list_photographs
 from fundoscope.runtime.output.html import write_report
-from fundoscope.runtime.output.illustration import illustrate
 
 
 @pytest.fixture(scope="module")

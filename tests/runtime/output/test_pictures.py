@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from fundoscope.photo.illustration import illustrate
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.output.illustration import illustrate
 from fundoscope.runtime.output.pictures import Pictures
 
 

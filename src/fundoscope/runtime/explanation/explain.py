@@ -17,9 +17,9 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from fundoscope.arrays import Mask, Photo
+from fundoscope.photo.illustration import Overlay, colour, lay_on_photograph
 from fundoscope.photo.recipe import shown_retina
 from fundoscope.runtime.grader import Grader
-from fundoscope.runtime.output.illustration import Overlay, colour, lay_on_photograph
 from fundoscope.runtime.reading import Reading
 from fundoscope.tables.columns import DISC_MASK, LESION_MASKS
 

@@ -13,12 +13,12 @@ import jinja2
 
 from fundoscope.pages import environment, number_words, stored_interval_words, write_page
 from fundoscope.parallel import in_order
+from fundoscope.photo.illustration import Illustration
 from fundoscope.runtime.answers import PatientAnswer, answer_patients, notes_on, worst_first
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.language.texts import LANGUAGES, Texts
 from fundoscope.runtime.listing.inputs import Listed
 from fundoscope.runtime.output import patients
-from fundoscope.runtime.output.illustration import Illustration
 from fundoscope.runtime.output.pictures import Pictures, illustrate_answered
 from fundoscope.runtime.release import OpenRelease
 from fundoscope.runtime.tasks.task import Finding, Presentation, Row, Task, Tone

@@ -17,7 +17,7 @@ from typing import Final
 
 from fundoscope.arrays import Photo
 from fundoscope.photo.artefacts.retouch import Spot
-from fundoscope.runtime.output.illustration import Illustration, illustrate
+from fundoscope.photo.illustration import Illustration, illustrate
 from fundoscope.runtime.reading import Reading
 from fundoscope.runtime.release import OpenRelease
 from fundoscope.runtime.tasks.task import Row

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from fundoscope.arrays import Photo
+from fundoscope.arrays import Heatmap, Photo
 from fundoscope.pages import picture_uri
 from fundoscope.photo.artefacts.retouch import Spot
-from fundoscope.runtime.reading import Reading
+from fundoscope.photo.fov import Field
+from fundoscope.photo.recipe import Placement
 
 PICTURE_PX: Final = 800
 """Longer side of a photograph on a page."""
@@ -25,6 +26,38 @@ LEAST_RING_PX: Final = 5.0
 
 Overlay = UInt8[np.ndarray, "height width 4"]
 """RGB in viridis's colours, which a retina has not; opacity follows the relevance and is 0 outside the retina."""
+
+
+class Located(Protocol):
+    """What is known of a photograph that was graded (`runtime.reading.Reading`), as far as drawing needs it."""
+
+    @property
+    def image(self) -> str:
+        """Its name, for messages."""
+
+    @property
+    def field(self) -> Field | None:
+        """Where the retina lies on the photograph as it was decoded, in px."""
+
+    @property
+    def retouched(self) -> tuple[Spot, ...]:
+        """Specks that were retouched, on the photograph as it was decoded, in px."""
+
+    @property
+    def heatmap(self) -> Heatmap | None:
+        """Where the network looked, on a grid that covers the prepared photograph."""
+
+    @property
+    def placement(self) -> Placement | None:
+        """How the prepared photograph lies on the decoded one."""
+
+    @property
+    def decoded(self) -> tuple[int, int] | None:
+        """Height and width of the photograph as it was decoded."""
+
+    @property
+    def side(self) -> int | None:
+        """Side of the prepared photograph in px."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +73,7 @@ class Illustration:
     """Where specks of the sensor were retouched, in pixels of the picture."""
 
 
-def illustrate(pixels: Photo, reading: Reading, *, overlaid: bool = True) -> Illustration:
+def illustrate(pixels: Photo, reading: Located, *, overlaid: bool = True) -> Illustration:
     """Draw a photograph and its overlay.
 
     Args:
@@ -60,7 +93,7 @@ def illustrate(pixels: Photo, reading: Reading, *, overlaid: bool = True) -> Ill
     )
 
 
-def _shown_spots(reading: Reading, height: int) -> tuple[Spot, ...]:
+def _shown_spots(reading: Located, height: int) -> tuple[Spot, ...]:
     """Return the retouched spots on a picture of that height, each large enough to be seen."""
     if reading.decoded is None:
         return ()
@@ -71,13 +104,13 @@ def _shown_spots(reading: Reading, height: int) -> tuple[Spot, ...]:
     )
 
 
-def draw_overlay(reading: Reading) -> Overlay | None:
+def draw_overlay(reading: Located) -> Overlay | None:
     """Draw the heatmap in colour, in the proportions of the photograph; None where there is no heatmap."""
     laid = lay_on_photograph(reading, longer_px=OVERLAY_PX)
     return None if laid is None else colour(laid, reading)
 
 
-def colour(relevance: Float32[np.ndarray, "height width"], reading: Reading) -> Overlay:
+def colour(relevance: Float32[np.ndarray, "height width"], reading: Located) -> Overlay:
     """Colour a map that was laid on a photograph (`lay_on_photograph`), more opaque the more relevant, 0 outside.
 
     Raises:
@@ -93,7 +126,7 @@ def colour(relevance: Float32[np.ndarray, "height width"], reading: Reading) -> 
     return np.dstack([colours, opacity])
 
 
-def lay_on_photograph(reading: Reading, *, longer_px: int) -> Float32[np.ndarray, "height width"] | None:
+def lay_on_photograph(reading: Located, *, longer_px: int) -> Float32[np.ndarray, "height width"] | None:
     """Move the heatmap from the network's grid back onto the photograph, in [0, 1]; None where there is none.
 
     Args:

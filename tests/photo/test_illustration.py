@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from fundoscope.photo.fov import Field
+from fundoscope.photo.illustration import OVERLAY_PX, draw_overlay, illustrate, lay_on_photograph
 from fundoscope.photo.recipe import Placement
-from fundoscope.runtime.output.illustration import OVERLAY_PX, draw_overlay, illustrate, lay_on_photograph
 from fundoscope.runtime.reading import Reading
 
 BLANK = Reading(image="", status="graded", reason="", release="r", graded_at="")
