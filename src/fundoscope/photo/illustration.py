@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -28,6 +28,7 @@ Overlay = UInt8[np.ndarray, "height width 4"]
 """RGB in viridis's colours, which a retina has not; opacity follows the relevance and is 0 outside the retina."""
 
 
+@runtime_checkable
 class Located(Protocol):
     """What is known of a photograph that was graded (`runtime.reading.Reading`), as far as drawing needs it."""
 
