@@ -278,6 +278,22 @@ def test_a_heatmap_is_shown_beside_a_referral_and_never_beside_rescreen(certifie
     assert (overlays("refer"), overlays("rescreen"), overlays("cannot grade")) == (1, 0, 0)
 
 
+def test_patients_with_grades_three_and_four_are_counted_apart(grader, retinas, tmp_path):
+    photographs = [Listed(str(i), retinas[i], {"patient": str(i), "eye": "left"}) for i in range(4)]
+    rows = [
+        reading.row() | {"decision": "refer", "grade": grade}
+        for reading, grade in zip(grader.grade_listed(photographs), (2, 3, 4, 2), strict=True)
+    ]
+
+    def page(rows):
+        return " ".join(
+            Text(write_report(grader, photographs, rows, tmp_path)[0].read_text(encoding="utf-8")).text.split()
+        )
+
+    assert "!! sight-threatening: soon 2 PatientAnswer" in page(rows)
+    assert "sight-threatening" not in page([row | {"grade": 2} for row in rows])
+
+
 def test_the_report_says_what_happens_next_with_each_patient(grader, retinas, tmp_path):
     photographs = [
         Listed(str(i), retinas[i], {"patient": name, "eye": eye})

@@ -61,6 +61,15 @@ def test_where_no_picture_can_be_kept_nothing_is_lost_but_the_picture(grader, ex
     assert (tmp_path / "pictures").read_text() == "a letter"
 
 
+def test_a_photograph_that_cannot_be_drawn_stops_nothing(grader, examined, tmp_path):
+    reading, pixels = examined
+    pictures = Pictures(tmp_path / "pictures", grader.opened)
+
+    pictures.keep(reading, pixels[:0])
+
+    assert pictures.find(reading.row()) is None
+
+
 def test_only_pictures_are_removed(grader, examined, tmp_path):
     reading, pixels = examined
     pictures = Pictures(tmp_path / "pictures", grader.opened)

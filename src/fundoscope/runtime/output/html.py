@@ -188,6 +188,7 @@ def _about_patients(answers: Sequence[PatientAnswer], rows: Sequence[Row], task:
         "counts": counts,
         "has_next_step": any(answer.next_step is not None for answer in answers),
         "is_urgent": is_urgent,
+        "urgent_count": sum(map(is_urgent, answers)),
         "days": days,
         "notes": lambda answer: list(notes_on(rows, answer.eyes, texts)),
         "next_step": lambda answer: next_step_words(answer, texts),

@@ -54,14 +54,16 @@ class Pictures:
     def keep(self, reading: Reading, pixels: Photo) -> None:
         """Draw a photograph that was graded and keep the picture, where there is room for it."""
         row = reading.row()
-        decision = self.opened.task.of_photograph(row).decision
-        illustration = illustrate_answered(self.opened, reading, pixels, decision)
-        record = {"of": {name: row[name] for name in SAME}, "illustration": asdict(illustration)}
         path = self._path(reading.image)
         try:
+            illustration = illustrate_answered(
+                self.opened, reading, pixels, self.opened.task.of_photograph(row).decision
+            )
+            record = {"of": {name: row[name] for name in SAME}, "illustration": asdict(illustration)}
             self.folder.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(record), encoding="utf-8")
-        except OSError:
+        except Exception:
+            # A picture that cannot be drawn or kept must not cost the grades of this photograph and the others.
             with suppress(OSError):
                 path.unlink()
 
