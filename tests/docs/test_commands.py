@@ -67,6 +67,25 @@ NOT_RUN = {
     "fundoscope certify": "takes minutes and needs masks; tests/cli/evaluation/test_certify_end_to_end.py runs it",
     "fundoscope stress runs/s1": "exports every fold's network; tests/cli/evaluation/test_stress.py runs it",
     "fundoscope prototypes": "needs CLIP's weights; tests/cli/training/test_prototypes.py runs it on a small network",
+    "fundoscope data import gdrbench": "needs GDRBench; tests/data/sources has its layout",
+    **{
+        f"fundoscope train {name}": "needs its own data; tests/training/test_experiments.py runs its small form"
+        for name in (
+            "drstagenet",
+            "drstagenet_leave_one_out",
+            "densenet_study/densenet121",
+            "densenet_study/resnet101",
+            "densenet_study/vgg16",
+            "retinascan",
+            "aptos_transfer/cnn3",
+            "aptos_transfer/resnet50",
+            "aptos_transfer/vit_b16",
+            "retfound_finetune",
+            "eyepacs_huang",
+            "gdrbench_erm",
+            "gdrbench_gdrnet",
+        )
+    },
     "python3 -m venv": ".ci/run makes the environment",
     ".venv/bin/pip install": "needs a package index; .ci/run installs",
 }
