@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from pandas.testing import assert_frame_equal
 from fundoscope.errors import BadRequest
 from fundoscope.photo import folders
 from fundoscope.runtime.batch import grade_to_table
-from fundoscope.runtime.grader import Grader
+from fundoscope.runtime.grader import Grader, Reading
 from fundoscope.runtime.listing.inputs import list_photographs
 
 
@@ -134,3 +135,62 @@ def test_a_reading_is_shown_in_one_line(grader, folder):
     assert repr(broken).startswith("<Reading broken.jpg: cannot grade (unreadable), ")
     assert "\n" not in repr(whole) + repr(broken)
     assert repr(grader) == f"<Grader {grader.opened.name}, {grader.program}, 2 threads>"
+
+
+def shown(grader: Grader, reading: Reading) -> str:
+    """Return what a notebook shows, with a heatmap whether it was certified or not."""
+    return replace(reading, heatmap_shown=True)._repr_html_()
+
+
+def test_a_notebook_shows_the_photograph_and_its_heatmap_where_one_may_be_shown(grader, retinas):
+    reading = grader.grade(retinas[1])
+
+    plain, mapped = replace(reading, heatmap_shown=False)._repr_html_(), shown(grader, reading)
+
+    assert plain.count("<img") == 1
+    assert mapped.count("<img") == 3
+    assert "data:image/webp" in mapped
+    assert reading.decision in plain
+    assert "not a medical device" in plain
+    # The tiny release is not certified.
+    assert not reading.heatmap_shown
+    assert "http" not in mapped
+
+
+def test_a_notebook_shows_no_other_photograph_than_was_graded(grader, folder, retinas):
+    reading = grader.grade(folder / "a.jpg")
+
+    (folder / "a.jpg").write_bytes(retinas[2].read_bytes())
+    changed = shown(grader, reading)
+    (folder / "a.jpg").unlink()
+    gone = shown(grader, reading)
+
+    assert "has changed since it was graded" in changed
+    assert "<img" not in changed + gone
+    assert str(folder / "a.jpg") in gone
+
+
+def test_a_notebook_shows_text_of_files_as_text(grader, tmp_path):
+    path = tmp_path / "<script>alert(1)<&.jpg"
+    path.write_bytes(b"no picture")
+
+    page = grader.grade(path)._repr_html_()
+
+    assert "<script" not in page
+    assert "cannot grade (unreadable)" in page
+
+
+def test_the_readings_of_a_manifest_are_shown_wherever_it_lies(grader, folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    first, *_ = grader.grade_many("photographs/who.csv")
+
+    assert (first.image, first._repr_html_().count("<img")) == ("b.jpg", 1)
+
+
+def test_a_heatmap_is_shown_beside_a_referral_only():
+    grader = Grader.open()
+
+    assert grader.opened.heatmap_state[0]
+    assert grader.opened.shows_heatmap("refer")
+    assert not any(grader.opened.shows_heatmap(each) for each in ("rescreen", "cannot grade", "cannot grade, refer"))

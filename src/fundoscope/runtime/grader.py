@@ -202,6 +202,7 @@ class Grader:
         image = "" if isinstance(photo, np.ndarray) else str(photo)
         reading = Reading(
             image=image,
+            path=None if isinstance(photo, np.ndarray) else Path(photo),
             status="unreadable",
             reason="",
             answer=self.opened.answerer.unanswered,
@@ -272,7 +273,7 @@ class Grader:
             raw=tuple(float(value) for value in outputs.raw[0]),
             answer=opened.answerer.answer(evidence),
         )
-        return reading, pixels
+        return replace(reading, heatmap_shown=opened.shows_heatmap(reading.decision)), pixels
 
     def _join(
         self, reading: Reading, canvas: Canvas, fellow: Path | str | Photo | None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import PurePath
+from html import escape
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 import numpy as np
@@ -13,11 +14,14 @@ import pandas as pd
 from jaxtyping import Float32
 
 from fundoscope.arrays import Heatmap, Photo
+from fundoscope.errors import UnreadablePhotograph
+from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.photo.artefacts.retouch import Spot
 from fundoscope.photo.decoding.header import Header
 from fundoscope.photo.fov import Field
+from fundoscope.photo.illustration import illustrate
 from fundoscope.photo.quality import Quality
-from fundoscope.photo.read import Photograph
+from fundoscope.photo.read import Photograph, read_photo
 from fundoscope.photo.recipe import Placement
 from fundoscope.runtime.listing.identifiers import is_filling, is_placeholder
 from fundoscope.runtime.tasks.dr_grade import GradeAnswer
@@ -41,6 +45,9 @@ NAMED_COLUMNS: Final = (
     "status", "reason", "quality",
 )  # fmt: skip
 """Columns of the predictions table that are fields of a `Reading`, in order."""
+
+NOTEBOOK_PX: Final = 800
+"""Longer side at which a photograph is decoded for a notebook, at least."""
 
 NOT_ANSWERED: Final = GradeAnswer()
 """The answer of a reading that was only assessed."""
@@ -106,6 +113,10 @@ class Reading:
     """Height and width of the photograph as it was decoded (a large JPEG is decoded reduced)."""
     side: int | None = None
     """Side of the prepared canvas in px."""
+    path: PurePath | None = None
+    """The file that was opened; None of pixels. `image` may be what a manifest calls it."""
+    heatmap_shown: bool = False
+    """Whether `heatmap` may be shown to people (`OpenRelease.shows_heatmap`)."""
 
     def __repr__(self) -> str:
         name = PurePath(self.image).name or "pixels"
@@ -113,6 +124,37 @@ class Reading:
         details = [self.answer.brief()] if self.status == "graded" else [self.reason]
         quality = [f"quality {self.quality}"] if self.quality and self.status == "graded" else []
         return f"<Reading {name}: {', '.join(filter(None, [self.decision + state, *details, *quality]))}>"
+
+    def _repr_html_(self) -> str:
+        """Return the photograph, its heatmap where one may be shown, and the answer, for notebooks."""
+        try:
+            pictures = "" if self.path is None else self._pictures(Path(self.path))
+        except UnreadablePhotograph as problem:
+            pictures = f"<p>{escape(str(problem))}</p>"
+        reason = f"<p>{escape(self.reason)}</p>" if self.reason else ""
+        name = escape(PurePath(self.image).name or "pixels")
+        answer = self.answer.words() if self.status == "graded" else f"{self.decision} ({self.status})"
+        return (
+            f"<div><p><b>{name}</b>: {escape(answer)}</p>{pictures}{reason}<p><small>Release {escape(self.release)}. "
+            f"{NOT_A_DEVICE}</small></p></div>"
+        )
+
+    def _pictures(self, path: Path) -> str:
+        """Return the photograph, and again under its heatmap.
+
+        Raises:
+            UnreadablePhotograph: If the file is not there any more.
+        """
+        photograph = read_photo(path, target_px=NOTEBOOK_PX)
+        if photograph.sha256 != self.sha256:
+            return f"<p>{escape(str(path))} has changed since it was graded, and is not shown.</p>"
+        shown = illustrate(photograph.pixels, self, overlaid=self.heatmap_shown)
+        image = f'<img src="{shown.photograph}" style="width:100%;display:block" alt="photograph">'
+        frame = '<div style="position:relative;display:inline-block;width:min(400px,100%);margin:0 4px 4px 0">'
+        if shown.overlay is None:
+            return f"{frame}{image}</div>"
+        over = f'<img src="{shown.overlay}" style="position:absolute;inset:0;width:100%;height:100%" alt="heatmap">'
+        return f"{frame}{image}</div>{frame}{image}{over}</div>"
 
     @property
     def decision(self) -> str:

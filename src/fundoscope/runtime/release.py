@@ -109,6 +109,10 @@ class OpenRelease:
         """Whether its heatmap may be shown to people, and why, or why not."""
         return heatmap_state(self.release.heatmap, self.certificate, self.release.files[MODEL])
 
+    def shows_heatmap(self, decision: str) -> bool:
+        """Return whether a heatmap may be shown beside a decision: it is certified, and the decision is explained."""
+        return self.heatmap_state[0] and decision in self.task.words.explained
+
 
 def head_probabilities(opened: OpenRelease, raw: RawOutput) -> Probabilities:
     """Return probabilities of the grades by a release's head, its temperature and its calibrator.
