@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -16,6 +20,7 @@ from fundoscope.runtime.listing.inputs import list_photographs
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 MANIFEST = EXAMPLES / "manifest.csv"
+NOTEBOOK = EXAMPLES / "grading.ipynb"
 BLURRED = EXAMPLES / "idrid_test_055_out_of_focus.jpg"
 
 
@@ -89,3 +94,51 @@ def test_the_one_out_of_focus_is_blurred_as_its_readme_says(shared_data: Path):
 def idrids(shared_data: Path, stem: str) -> Path:
     """The file of IDRiD that an example was made of."""
     return shared_data / "idrid" / "images" / f"{stem.replace('idrid', 'IDRiD')}.jpg"
+
+
+EXECUTE = """
+import sys, nbclient, nbformat
+notebook = nbformat.read(sys.argv[1], as_version=4)
+nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute(cwd=sys.argv[2])
+nbformat.write(notebook, sys.argv[3])
+"""
+
+
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory):
+    """The cells of the example notebook after they were run, in a process of its own."""
+    pytest.importorskip("nbclient", reason="needs nbclient (the dev extra)")
+    pytest.importorskip("ipykernel", reason="needs ipykernel (the dev extra)")
+    done = tmp_path_factory.mktemp("notebook") / "done.ipynb"
+    subprocess.run([sys.executable, "-c", EXECUTE, str(NOTEBOOK), str(EXAMPLES), str(done)], check=True)
+    return [cell for cell in json.loads(done.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+
+
+def result(notebook: list[dict[str, object]], words: str, kind: str = "text/plain") -> str:
+    """Return what the cell that holds these words shows."""
+    (cell,) = [cell for cell in notebook if words in "".join(cell["source"])]
+    (output,) = [each for each in cell["outputs"] if each["output_type"] == "execute_result"]
+    return "".join(output["data"][kind])
+
+
+def test_the_notebook_runs_and_shows_what_it_promises(notebook, rows):
+    pictured = result(notebook, 'grader.grade("idrid_test_022.jpg")', "text/html")
+    table = result(notebook, "to_frame()")
+    blurred = result(notebook, "blurred =")
+    probabilities = result(notebook, "predict_proba(")
+
+    assert pictured.count("<img") == 3
+    assert "refer" in pictured
+    assert all(str(row["image"]) in table for row in rows)
+    assert "cannot grade" in blurred
+    assert probabilities.count("nan") == 5
+
+
+def test_the_notebook_is_kept_without_results_and_names_photographs_that_are_there():
+    kept = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    text = NOTEBOOK.read_text(encoding="utf-8")
+
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in kept["cells"])
+    named = set(re.findall(r"idrid_test_\w+\.jpg", text))
+    assert named
+    assert all((EXAMPLES / name).is_file() for name in named)
