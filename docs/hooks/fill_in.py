@@ -16,7 +16,7 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).parent))
 
 from generators import attribution, columns, commands, experiments, metrics, sources, stress
-from generators.markdown import formula
+from generators.markdown import formula, with_whole_words
 
 MARK: Final = re.compile(r"^<!-- generate: ([a-z_]+) -->$", re.MULTILINE)
 FORMULA: Final = re.compile(r"^\$\$(.+)\$\$$", re.MULTILINE)
@@ -48,3 +48,8 @@ def filled_in(markdown: str) -> str:
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Fill in a page; MkDocs calls this by its name."""
     return filled_in(markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Finish the HTML of a page; MkDocs calls this by its name."""
+    return with_whole_words(html)

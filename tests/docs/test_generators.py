@@ -86,3 +86,21 @@ def test_text_of_the_program_stays_as_it_is_in_markdown(hooks):
     assert plain("a ` b") == r"a \` b"
     assert table(("a",), [("x|y",)]).splitlines()[-1] == "| x&#124;y |"
     assert sys.path[0] == str(HOOKS)
+
+
+def test_words_of_code_in_a_sentence_are_kept_whole_and_blocks_are_left_alone(hooks):
+    from generators.markdown import with_whole_words
+
+    block = "<pre><code>fundoscope grade</code></pre>"
+    assert with_whole_words(block) == block
+    assert with_whole_words("<code>grade --out</code>") == (
+        '<code><span class="word">grade</span> <span class="word">--out</span></code>'
+    )
+    assert with_whole_words(f"<code>{'x' * 29}</code>") == f"<code>{'x' * 29}</code>"
+
+
+def test_formulas_become_mathml(hooks):
+    from generators.markdown import formula, with_formulas
+
+    assert formula(r"\frac{1}{n}").strip().startswith("<math")
+    assert with_formulas("$n$ photographs").startswith("<span><math")

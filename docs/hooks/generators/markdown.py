@@ -8,6 +8,10 @@ from collections.abc import Iterable, Sequence
 from latex2mathml.converter import convert
 
 INLINE = re.compile(r"\$([^$]+)\$")
+LONGEST_WORD = 28
+"""Letters of a word that is kept whole: longer ones would not fit a phone."""
+
+_CODE = re.compile(r"(?<!<pre>)<code>([^<]+)</code>")
 _SPECIAL = re.compile(r"([\\*_<>\[\]])")
 
 
@@ -32,4 +36,14 @@ def formula(latex: str) -> str:
 
 def with_formulas(text: str) -> str:
     """Return Markdown whose formulas in LaTeX, between dollar signs, are MathML."""
-    return INLINE.sub(lambda latex: convert(latex[1], display="inline"), text)
+    # In a span: MathML at the beginning of a line would be a block of its own.
+    return INLINE.sub(lambda latex: f"<span>{convert(latex[1], display='inline')}</span>", text)
+
+
+def with_whole_words(html: str) -> str:
+    """Return a page whose code in sentences and tables breaks between its words, never after a hyphen or a slash."""
+    return _CODE.sub(lambda code: f"<code>{' '.join(map(_kept_whole, code[1].split(' ')))}</code>", html)
+
+
+def _kept_whole(word: str) -> str:
+    return f'<span class="word">{word}</span>' if len(word) <= LONGEST_WORD else word
