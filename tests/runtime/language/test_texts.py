@@ -7,6 +7,7 @@ import pytest
 from fundoscope.grades import GRADE_NAMES, NOT_A_DEVICE
 from fundoscope.photo import quality
 from fundoscope.runtime.language.texts import IN_ENGLISH, LANGUAGES
+from fundoscope.runtime.reading import FELLOW_WORDS
 
 
 def names_in_braces(text: str) -> set[str]:
@@ -80,7 +81,8 @@ def test_one_or_two_eyes_are_listed():
             "demasiado oscura (exposición 0.04, se necesita al menos 0.25); muy poco contraste (contraste 0.10, se "
             "necesita al menos 0.20)",
         ),
-        ("Graded without the other eye: a.jpg (b 0.10) is missing.", None),
+        ("Graded without the other eye: a.jpg could not be read.", "Graduada sin el otro ojo: a.jpg no se pudo leer."),
+        ("Dust was not retouched: a.jpg (b 0.10) is another camera's.", None),
     ],
 )
 def test_reasons_are_translated_as_far_as_they_are_of_the_picture(reason, words):
@@ -92,3 +94,13 @@ def test_every_phrase_on_the_quality_of_a_photograph_is_in_the_catalogue():
     phrases = {*quality._COMPLAINTS.values(), *quality._RESERVATIONS.values(), *quality._OF_BRIGHT.values()}
 
     assert {f"reason:{phrase}" for phrase in phrases} <= set(IN_ENGLISH.texts)
+
+
+@pytest.mark.parametrize("words", FELLOW_WORDS.values(), ids=FELLOW_WORDS)
+def test_what_became_of_the_other_eye_is_in_the_catalogue(words):
+    known = [key.removeprefix("reason:") for key in IN_ENGLISH.texts if key.startswith("reason:")]
+    rest = words.replace("{name}", "")
+    for phrase in known:
+        rest = rest.replace(phrase, "")
+
+    assert not any(sign.isalpha() for sign in rest)

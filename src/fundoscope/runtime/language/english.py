@@ -70,7 +70,8 @@ ENGLISH: Final[dict[str, str]] = {
     "intervals.text": (
         "are those of the International Council of Ophthalmology (Guidelines for Diabetic Eye Care 2017; doi "
         "10.1016/j.ophtha.2018.04.007) for the worst grade. Without a grade a referral has the shortest, and the next "
-        "screening is that of mild retinopathy, also where none was found: mild signs are missed most easily."
+        "screening is that of mild retinopathy, also where none was found: mild signs are missed most easily. They are "
+        "for retinopathy alone: the grader does not look for macular oedema, which may need an earlier visit."
     ),
     # A photograph.
     "picture": "Photograph",
@@ -78,7 +79,7 @@ ENGLISH: Final[dict[str, str]] = {
     "picture.retouched.one": "Photograph; {count} speck of the camera's sensor retouched before grading",
     "picture.retouched.many": "Photograph; {count} specks of the camera's sensor retouched before grading",
     "picture.rings": "(rings)",
-    "picture.none": "No picture: {reason}",
+    "picture.none": "No picture:",
     "picture.changed": "the file has changed since it was read.",
     "heatmap": "Where the network looked (own scale)",
     "heatmap.of": "Where the network looked in {image}",
@@ -250,5 +251,9 @@ ENGLISH: Final[dict[str, str]] = {
     "reason:little contrast": "little contrast",
     "reason:no vessels to be seen": "no vessels to be seen",
     "reason:vessels are hard to see": "vessels are hard to see",
+    "reason:Graded without the other eye": "Graded without the other eye",
+    "reason:no photograph of it is known": "no photograph of it is known",
+    "reason:could not be read": "could not be read",
+    "reason:is not gradable": "is not gradable",
     "reason:no retina found: not a fundus photograph": "no retina found: not a fundus photograph",
 }

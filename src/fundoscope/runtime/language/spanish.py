@@ -67,14 +67,15 @@ SPANISH: Final[dict[str, str]] = {
         "Son los del International Council of Ophthalmology (Guidelines for Diabetic Eye Care 2017; doi "
         "10.1016/j.ophtha.2018.04.007) para el peor grado. Una derivación sin grado tiene el más corto, y el próximo "
         "cribado es el de la retinopatía leve aunque no se haya encontrado ninguna: los signos leves son los que más "
-        "fácilmente se pasan por alto."
+        "fácilmente se pasan por alto. Son solo para la retinopatía: no se busca el edema macular, que puede requerir "
+        "una visita más temprana."
     ),
     "picture": "Fotografía",
     "picture.of": "Fotografía {image}",
     "picture.retouched.one": "Fotografía; {count} mota del sensor de la cámara retocada antes de graduar",
     "picture.retouched.many": "Fotografía; {count} motas del sensor de la cámara retocadas antes de graduar",
     "picture.rings": "(anillos)",
-    "picture.none": "Sin imagen: {reason}",
+    "picture.none": "Sin imagen:",
     "picture.changed": "el archivo ha cambiado desde que se leyó.",
     "heatmap": "Dónde miró la red (escala propia)",
     "heatmap.of": "Dónde miró la red en {image}",
@@ -243,5 +244,9 @@ SPANISH: Final[dict[str, str]] = {
     "reason:little contrast": "poco contraste",
     "reason:no vessels to be seen": "no se ven vasos",
     "reason:vessels are hard to see": "los vasos se ven mal",
+    "reason:Graded without the other eye": "Graduada sin el otro ojo",
+    "reason:no photograph of it is known": "no se conoce ninguna fotografía suya",
+    "reason:could not be read": "no se pudo leer",
+    "reason:is not gradable": "no es graduable",
     "reason:no retina found: not a fundus photograph": "no se encontró retina: no es una fotografía de fondo de ojo",
 }
