@@ -169,5 +169,5 @@ def _untrained_run(experiment: Any, run: Path, *, seed: int = 1) -> Path:
                 weight.add_(torch.randn_like(weight) * 0.3)  # a new head answers every photograph alike
         folder.mkdir(parents=True)
         write_weights(network, folder / WEIGHTS)
-    train(experiment, run, progress=False)
+    train(experiment, run)
     return run

@@ -63,7 +63,7 @@ def trained(manifest: Path, run: Path, *, head: str, loss: str, **data: object) 
         },
         where="the test",
     )
-    train(experiment, run, progress=False)
+    train(experiment, run)
     return run
 
 

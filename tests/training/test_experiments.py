@@ -90,7 +90,7 @@ def test_every_shipped_experiment_goes_from_photographs_to_grades(name: str, pai
     overrides = [f"data.manifest={painted_sources}", f"data.cache={painted_sources.parent / 'cache'}"]
     experiment = read_experiment(name, overrides, smoke=True)
 
-    train(experiment, tmp_path / "run", progress=False)
+    train(experiment, tmp_path / "run")
 
     if experiment.fit.export:
         assert verify_release(tmp_path / "run" / "release").passed

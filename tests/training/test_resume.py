@@ -56,7 +56,7 @@ def train_and_keep(
     with monkeypatch.context() as patch:
         patch.setattr(ObjectiveModule, "training_step", training_step)
         patch.setattr(ObjectiveModule, "validation_step", validation_step)
-        train(experiment, run, progress=False)
+        train(experiment, run)
     assert kept.keys() == wanted
     return kept
 
@@ -65,7 +65,7 @@ def go_on(experiment: Experiment, run: Path, kept: Path) -> None:
     """Put back what was on the disk, and continue."""
     shutil.rmtree(run)
     kept.rename(run)
-    train(experiment, run, progress=False)
+    train(experiment, run)
 
 
 def written(run: Path) -> dict[str, dict[str, Any]]:
@@ -134,7 +134,7 @@ def test_a_run_that_was_moved_before_it_is_resumed_keeps_the_best_epoch(
 
     shutil.rmtree(run)
     moved = left_behind.rename(tmp_path / "moved")
-    train(tiny, moved, progress=False)
+    train(tiny, moved)
 
     assert_same(undisturbed, written(moved), ("step", 1, 1))
 

@@ -21,7 +21,7 @@ import json, sys
 from pathlib import Path
 from fundoscope.training.experiment.file import experiment_from_dict
 from fundoscope.training.train import train
-train(experiment_from_dict(json.loads(sys.argv[1]), where="argv"), Path(sys.argv[2]), progress=False)
+train(experiment_from_dict(json.loads(sys.argv[1]), where="argv"), Path(sys.argv[2]))
 """
 
 

@@ -48,7 +48,7 @@ def test_a_run_repeats_itself_and_grades_its_validation_rows(tiny: Experiment, t
     tiny = with_(tiny, "fit", ema=ema)
 
     for name in ("first", "second"):
-        train(tiny, tmp_path / name, progress=False)
+        train(tiny, tmp_path / name)
 
     assert same(weights(tmp_path / "first" / "final"), weights(tmp_path / "second" / "final"))
     predictions = read_table(tmp_path / "first" / "predictions.csv")
@@ -59,7 +59,7 @@ def test_a_run_repeats_itself_and_grades_its_validation_rows(tiny: Experiment, t
 def test_folds_give_each_photograph_to_a_network_that_never_saw_its_patient(tiny: Experiment, tmp_path: Path):
     tiny = with_(with_(tiny, "data", folds=2), "fit", epochs=1)
 
-    train(tiny, tmp_path / "run", progress=False)
+    train(tiny, tmp_path / "run")
 
     table = read_table(tmp_path / "run" / "out_of_fold.csv")
     assert len(table) == 20
@@ -80,14 +80,14 @@ def deadly(self, batch, index):
         os.kill(os.getpid(), 9)
     return step(self, batch, index)
 module.ObjectiveModule.training_step = deadly
-run.train(experiment_from_dict(json.loads(sys.argv[1]), where="argv"), Path(sys.argv[2]), progress=False)
+run.train(experiment_from_dict(json.loads(sys.argv[1]), where="argv"), Path(sys.argv[2]))
 """
 
 
 def test_a_killed_run_continues_to_the_same_weights(tiny: Experiment, tmp_path: Path):
     """Killed in the middle of the second of two epochs, which rebalances; the checkpoint is a step old."""
     tiny = with_(with_(tiny, "fit", ema=0.9, epochs=1, rebalance_epochs=1, snapshots=2), "lesions", weight=0.5)
-    train(tiny, tmp_path / "whole", progress=False)
+    train(tiny, tmp_path / "whole")
 
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, json.dumps(tiny.to_dict()), str(tmp_path / "killed")],
@@ -97,7 +97,7 @@ def test_a_killed_run_continues_to_the_same_weights(tiny: Experiment, tmp_path: 
     )
     assert killed.returncode == -9, killed.stderr
     assert not (tmp_path / "killed" / "final" / WEIGHTS).exists()
-    train(tiny, tmp_path / "killed", progress=False)
+    train(tiny, tmp_path / "killed")
 
     whole, ended = (sorted((tmp_path / name).rglob("*.safetensors")) for name in ("whole", "killed"))
     assert [path.name for path in ended] == ["network.safetensors", "epoch000.safetensors", "epoch001.safetensors"]
@@ -107,25 +107,25 @@ def test_a_killed_run_continues_to_the_same_weights(tiny: Experiment, tmp_path: 
 
 
 def test_a_finished_part_is_not_done_again(tiny: Experiment, tmp_path: Path):
-    train(tiny, tmp_path / "run", progress=False)
+    train(tiny, tmp_path / "run")
     stamp = (tmp_path / "run" / "final" / WEIGHTS).stat().st_mtime_ns
 
-    train(tiny, tmp_path / "run", progress=False)
+    train(tiny, tmp_path / "run")
 
     assert (tmp_path / "run" / "final" / WEIGHTS).stat().st_mtime_ns == stamp
 
 
 def test_a_folder_with_another_experiment_is_refused(tiny: Experiment, tmp_path: Path):
     tiny = with_(tiny, "fit", epochs=1)
-    train(tiny, tmp_path / "run", progress=False)
+    train(tiny, tmp_path / "run")
 
     with pytest.raises(BadCheckpoint, match=r"holds a run of another experiment \(it differs in seed\)"):
-        train(dataclasses.replace(tiny, seed=7), tmp_path / "run", progress=False)
+        train(dataclasses.replace(tiny, seed=7), tmp_path / "run")
 
 
 def test_a_split_that_is_not_there_is_named(tiny: Experiment, tmp_path: Path):
     with pytest.raises(BadExperiment, match=r"expected rows with split in \('tune',\), found \['train', 'val'\]"):
-        train(with_(tiny, "data", train=("tune",)), tmp_path / "run", progress=False)
+        train(with_(tiny, "data", train=("tune",)), tmp_path / "run")
 
 
 def test_frozen_parts_stay_as_they_were_loaded(tiny: Experiment, tmp_path: Path):
@@ -138,7 +138,7 @@ def test_frozen_parts_stay_as_they_were_loaded(tiny: Experiment, tmp_path: Path)
     lightning.seed_everything(tiny.seed, verbose=False)
     fresh = GradingNetwork(tiny.network, tiny.lesions).state_dict()
 
-    train(tiny, tmp_path / "run", progress=False)
+    train(tiny, tmp_path / "run")
 
     trained = weights(tmp_path / "run" / "final")
     kept = [key for key in trained if key.startswith(("backbone.conv_stem", "backbone.bn1", "backbone.blocks.0"))]
@@ -168,7 +168,7 @@ def exported(painted_manifest: Path, tmp_path_factory: pytest.TempPathFactory):
         },
         where="the test",
     )
-    train(experiment, folder / "run", progress=False)
+    train(experiment, folder / "run")
     return experiment, folder / "run"
 
 
@@ -231,7 +231,7 @@ def test_export_fails_when_the_graph_disagrees_with_torch(exported, monkeypatch:
 def test_an_unfinished_run_is_not_exported(tiny: Experiment, tmp_path: Path):
     """Of a run without folds the validation rows' predictions are what it is calibrated on."""
     tiny = with_(tiny, "fit", epochs=1)
-    train(tiny, tmp_path / "run", progress=False)
+    train(tiny, tmp_path / "run")
 
     with pytest.raises(BadRelease, match="expected photographs of grade 2 or above, which set the referral threshold"):
         export_run(tmp_path / "run")
@@ -258,7 +258,7 @@ def test_training_stops_early_and_keeps_the_best(tiny: Experiment, tmp_path: Pat
     """A rate of next to nothing never improves, so patience ends it after the first validations."""
     tiny = with_(tiny, "fit", epochs=9, patience=2, keep="best")
 
-    train(with_(tiny, "optimiser", rate=1e-12), tmp_path / "run", progress=False)
+    train(with_(tiny, "optimiser", rate=1e-12), tmp_path / "run")
 
     log = pd.read_csv(tmp_path / "run" / "final" / "log" / "metrics.csv")
     assert log["val/kappa"].count() == 3
@@ -271,7 +271,7 @@ def test_training_stops_early_and_keeps_the_best(tiny: Experiment, tmp_path: Pat
 def test_accumulated_passes_make_one_step(tiny: Experiment, tmp_path: Path, name: str):
     tiny = with_(with_(tiny, "fit", epochs=1, batch=4, accumulate=5), "optimiser", name=name, warmup=0.0)
 
-    train(tiny, tmp_path / "run", progress=False)
+    train(tiny, tmp_path / "run")
 
     timing = json.loads((tmp_path / "run" / "final" / TIMING).read_text())
     assert timing["photographs"] == 20
@@ -282,7 +282,7 @@ def test_out_of_fold_votes_are_those_of_the_other_folds_photographs(tiny: Experi
     """Graded by the nearest: each row's probabilities are votes of 3 of the fold's training photographs."""
     tiny = with_(with_(with_(tiny, "data", folds=2), "fit", epochs=1), "release", neighbours=3)
 
-    train(tiny, tmp_path / "run", progress=False)
+    train(tiny, tmp_path / "run")
 
     table = read_table(tmp_path / "run" / "out_of_fold.csv")
     thirds = 3 * table[["p0", "p1", "p2", "p3", "p4"]].astype(float).to_numpy()

@@ -304,7 +304,7 @@ def painted_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_huangs_experiment_becomes_a_release_that_grades_pairs_and_says_when_it_cannot(painted_pairs, tmp_path):
     overrides = [f"data.manifest={painted_pairs}", f"data.cache={tmp_path / 'cache'}"]
-    train(read_experiment("eyepacs_huang", overrides, smoke=True), tmp_path / "run", progress=False)
+    train(read_experiment("eyepacs_huang", overrides, smoke=True), tmp_path / "run")
     release = tmp_path / "run" / "release"
 
     assert verify_release(release).passed

@@ -92,6 +92,15 @@ def print_text(text: str, *, style: str = "", to: Console = answers, indent: str
     to.print(Text(shown, style=style), soft_wrap=True)
 
 
+def print_command(what: str, command: str, *, style: str = "") -> None:
+    """Print a command that can be copied: on one line, which is never broken, beside what it does or below it."""
+    line = f"{what}: {command}"
+    if has_width(answers) and len(line) > answers.width:
+        line = f"{what}:\n  {command}"
+    for part in line.split("\n"):
+        answers.print(printable(part), style=style, soft_wrap=True)
+
+
 def say_written(*paths: Path, note: str = "") -> None:
     """Print on standard error which files or folders were written, one a line.
 

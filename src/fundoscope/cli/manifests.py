@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shlex
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from fundoscope.cli.console import answers, print_text, troubles
+from fundoscope.cli.console import answers, print_json, print_text, troubles
 from fundoscope.cli.layout import fitted
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def write_and_say(
         }
         if "left_out" in frame:
             answer["left_out"] = {str(reason): int(count) for reason, count in frame["left_out"].value_counts().items()}
-        print(json.dumps(answer, indent=2))
+        print_json(answer)
     else:
         print_text(f"{out}: {_headline(len(frame), patients, unknown)}", style="bold")
         answers.print(fitted(_counts_table(table, by, of)))

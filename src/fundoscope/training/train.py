@@ -13,6 +13,7 @@ from fundoscope.training.batches.rows import Report
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.export.release import export_run
 from fundoscope.training.loop.processes import processes, wait_for_all
+from fundoscope.training.loop.progress import RunProgress
 from fundoscope.training.networks.normalisation import resolved_recipe
 from fundoscope.training.runs.folder import claim_run
 from fundoscope.training.runs.supervised import train_supervised
@@ -21,14 +22,16 @@ RUNS: Final[dict[str, Callable[..., None]]] = {"supervised": train_supervised}
 """How an experiment is run, by its objective."""
 
 
-def train(experiment: Experiment, run: Path, *, say: Report = lambda line: None, progress: bool = True) -> None:
+def train(
+    experiment: Experiment, run: Path, *, say: Report = lambda line: None, progress: RunProgress | None = None
+) -> None:
     """Do everything the experiment asks for, continuing what the run folder already holds.
 
     Args:
         experiment: The whole experiment.
         run: Folder of the run; made where absent.
         say: Called with a line about each part.
-        progress: Show progress bars.
+        progress: Called while photographs are prepared and networks are trained.
 
     Raises:
         BadExperiment: If the manifest is not given or has no rows of the splits asked for.

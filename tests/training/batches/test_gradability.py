@@ -68,7 +68,7 @@ def mixed(mixed_manifest: Path, tmp_path: Path) -> Experiment:
 
 def heard(experiment: Experiment, run: Path) -> list[str]:
     lines: list[str] = []
-    train(experiment, run, say=lines.append, progress=False)
+    train(experiment, run, say=lines.append)
     return lines
 
 
@@ -125,7 +125,7 @@ def test_a_resumed_run_goes_on_with_what_it_left_out_whatever_the_gate_says_now(
     strict = replace(GRADE.task.gate, field_size=1.0)
     monkeypatch.setattr(type(GRADE.task), "gate", strict)
 
-    train(replace(mixed, seed=1), run, progress=False)
+    train(replace(mixed, seed=1), run)
 
     finished = read_finished([run])
     assert (len(finished.training_rows), finished.left_out) == (8, 3)
@@ -138,7 +138,7 @@ def test_nothing_but_ungradable_photographs_is_refused_in_a_sentence(mixed: Expe
     mixed = replace(mixed, data=replace(mixed.data, manifest=str(folder / "manifest.csv")))
 
     with pytest.raises(BadExperiment, match=r"got 2 \(train\) of which none is gradable \(.*: 2; 04\.png, 05"):
-        train(mixed, tmp_path / "run", progress=False)
+        train(mixed, tmp_path / "run")
     assert not RunFolder(tmp_path / "run").training_rows.exists()
 
 

@@ -176,7 +176,7 @@ def test_a_column_of_classes_is_learnt_by_the_same_means(tiny: Experiment, with_
     """No grade in the manifest at all: folds, answers and probabilities of each class."""
     experiment = learning(tiny, with_signs, target="dme", labels=("0", "1"), folds=2)
 
-    train(experiment, tmp_path / "run", progress=False)
+    train(experiment, tmp_path / "run")
 
     table = read_table(tmp_path / "run" / "out_of_fold.csv")
     assert len(table) == 20
@@ -190,7 +190,7 @@ def test_several_signs_are_learnt_at_once_and_evaluated_each_by_itself(
 ):
     experiment = learning(tiny, with_signs, target="signs", labels=("sign_haemorrhage", "sign_drusen"))
 
-    train(experiment, tmp_path / "run", progress=False)
+    train(experiment, tmp_path / "run")
 
     path = tmp_path / "run" / "predictions.csv"
     table, manifest = read_table(path), pd.read_csv(with_signs)

@@ -121,7 +121,7 @@ def test_a_transformer_s_release_verifies_grades_and_names_what_it_started_from(
         where="the test",
     )
 
-    train(experiment, tmp_path / "run", progress=False)
+    train(experiment, tmp_path / "run")
 
     release = json.loads((tmp_path / "run" / "release" / "release.json").read_text())
     assert release["heatmap"] == "grad-rollout"
@@ -149,7 +149,7 @@ def test_a_release_says_which_grades_are_left_by_patients_and_of_which_networks(
         where="the test",
     )
 
-    train(experiment, tmp_path / "run", progress=False)
+    train(experiment, tmp_path / "run")
 
     opened = open_release(tmp_path / "run" / "release")
     sets = opened.grade_sets

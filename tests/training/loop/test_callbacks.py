@@ -23,7 +23,7 @@ def test_a_fit_with_rebalancing_keeps_its_last_weights_and_tells_its_time(tiny: 
     fit = dataclasses.replace(tiny.fit, epochs=2, rebalance_epochs=1, snapshots=2)
     tiny = dataclasses.replace(tiny, fit=fit, optimiser=dataclasses.replace(tiny.optimiser, rate=1e-3, warmup=0.0))
 
-    train(tiny, tmp_path / "run", progress=False)
+    train(tiny, tmp_path / "run")
 
     folder = tmp_path / "run" / "final"
     kept = sorted((folder / SNAPSHOTS).glob("*"))

@@ -124,7 +124,7 @@ def test_both_optimisers_take_their_turn_and_the_other_s_parameters_get_no_gradi
     objective = AdversarialAutoencoder(epochs=2)
     before = {name: value.clone() for name, value in objective.state_dict().items()}
 
-    fit(objective, batches_of(objective, unlabelled), tmp_path, settings(), seed=1, progress=False)
+    fit(objective, batches_of(objective, unlabelled), tmp_path, settings(), seed=1)
 
     assert objective.turns == 6 * [(0, False, True), (1, True, False)]  # three batches of an epoch, twice
     changed = {name for name, value in objective.state_dict().items() if not torch.equal(value, before[name])}
@@ -139,7 +139,7 @@ def test_both_optimisers_take_their_turn_and_the_other_s_parameters_get_no_gradi
 def test_progress_counts_a_step_of_all_optimisers_once(unlabelled: Rows, tmp_path: Path):
     objective = AdversarialAutoencoder(epochs=2)
 
-    fit(objective, batches_of(objective, unlabelled), tmp_path, settings(accumulate=2), seed=1, progress=False)
+    fit(objective, batches_of(objective, unlabelled), tmp_path, settings(accumulate=2), seed=1)
 
     seen = [(each.epoch, each.step, each.epochs, each.steps) for each in objective.progress]
     assert seen == [(0, 0, 2, 4), (0, 1, 2, 4), (1, 2, 2, 4), (1, 3, 2, 4)]
@@ -148,7 +148,7 @@ def test_progress_counts_a_step_of_all_optimisers_once(unlabelled: Rows, tmp_pat
 def test_losses_figures_and_the_rate_are_logged(unlabelled: Rows, tmp_path: Path):
     objective = AdversarialAutoencoder(epochs=10)
 
-    fit(objective, batches_of(objective, unlabelled), tmp_path, settings(), seed=1, progress=False)
+    fit(objective, batches_of(objective, unlabelled), tmp_path, settings(), seed=1)
 
     log = pd.read_csv(tmp_path / "log" / "metrics.csv")
     steps = log[log["train/loss_0"].notna()]
@@ -180,7 +180,7 @@ def test_a_killed_fit_resumes_to_the_same_weights_teacher_and_buffers(
     def fitted(folder: Path) -> dict[str, Tensor]:
         objective = AdversarialAutoencoder(epochs=2)
         batches = batches_of(objective, unlabelled, batch=values.get("batch", 8))
-        fit(objective, batches, folder, settings(**values), seed=1, progress=False)
+        fit(objective, batches, folder, settings(**values), seed=1)
         return objective.state_dict()
 
     with monkeypatch.context() as patch:
@@ -206,7 +206,7 @@ def test_the_weights_of_the_smallest_figure_are_kept_where_smaller_is_better(
         return {"val/error": float(len(states))}
 
     monkeypatch.setattr(AdversarialAutoencoder, "validation_figures", rising)
-    fit(objective, batches_of(objective, unlabelled), tmp_path, settings(keep="best"), seed=1, progress=False)
+    fit(objective, batches_of(objective, unlabelled), tmp_path, settings(keep="best"), seed=1)
 
     assert len(states) == 3
     first = load_file(tmp_path / WEIGHTS)
@@ -226,9 +226,7 @@ def test_the_last_window_of_an_epoch_is_averaged_over_the_batches_it_has(unlabel
     objective = Constant(epochs=1)
     before = objective.critic.bias.detach().clone()
 
-    fit(
-        objective, batches_of(objective, unlabelled), tmp_path, settings(accumulate=2, clip=0.0), seed=1, progress=False
-    )
+    fit(objective, batches_of(objective, unlabelled), tmp_path, settings(accumulate=2, clip=0.0), seed=1)
 
     assert (before - objective.critic.bias).item() == pytest.approx(2.0, abs=1e-5)  # two steps of a gradient of 1
 
@@ -244,6 +242,6 @@ def test_gradients_are_clipped_for_each_optimiser(unlabelled: Rows, tmp_path: Pa
     objective = Steep(epochs=1)
     before = objective.critic.bias.detach().clone()
 
-    fit(objective, batches_of(objective, unlabelled), tmp_path, settings(clip=0.5), seed=1, progress=False)
+    fit(objective, batches_of(objective, unlabelled), tmp_path, settings(clip=0.5), seed=1)
 
     assert (before - objective.critic.bias).item() == pytest.approx(3 * 0.5, abs=1e-4)

@@ -39,7 +39,7 @@ def test_a_loss_that_is_no_number_stops_the_fit_and_keeps_the_checkpoint_before(
     with pytest.raises(
         BadExperiment, match=r"got a loss of nan in epoch 2, after 4 steps\. The last checkpoint before is"
     ):
-        train(quick, tmp_path / "run", progress=False)
+        train(quick, tmp_path / "run")
     final = RunFolder(tmp_path / "run").final
     assert not final.weights.exists()
     kept = torch.load(final.last_checkpoint, weights_only=True)
@@ -63,7 +63,7 @@ def test_weights_that_are_no_numbers_are_neither_kept_nor_validated(
     monkeypatch.setattr(Supervised, "after_step", poisoned)
 
     with pytest.raises(BadExperiment, match=r"got weights that are no finite numbers \(head\.biases\) in epoch"):
-        train(quick, tmp_path / "run", progress=False)
+        train(quick, tmp_path / "run")
     assert not RunFolder(tmp_path / "run").final.weights.exists()
 
 
@@ -73,7 +73,7 @@ def test_a_rate_that_diverges_ends_in_that_sentence(quick: Experiment, tmp_path:
     with pytest.raises(
         BadExperiment, match=r"training: expected finite losses and weights, got .*Lower optimiser\.rate"
     ):
-        train(replace(quick, optimiser=fast), tmp_path / "run", progress=False)
+        train(replace(quick, optimiser=fast), tmp_path / "run")
     assert not RunFolder(tmp_path / "run").final.weights.exists()
 
 

@@ -128,7 +128,7 @@ def with_(experiment: Experiment, section: str, **values: object) -> Experiment:
 def test_no_photograph_tested_on_and_none_of_its_patient_or_copies_is_trained_or_validated_on(
     bench: Experiment, fits: Fits, frame: pd.DataFrame, tmp_path: Path, protocol: str
 ):
-    train(with_(bench, "domains", protocol=protocol), tmp_path / "run", progress=False)
+    train(with_(bench, "domains", protocol=protocol), tmp_path / "run")
 
     assert set(fits.given) == set(SOURCES)
     for name, (learnt, watched) in fits.given.items():
@@ -148,7 +148,7 @@ def test_left_out_in_turn_every_graded_photograph_is_tested_once_by_who_never_sa
     bench: Experiment, fits: Fits, frame: pd.DataFrame, tmp_path: Path
 ):
     lines: list[str] = []
-    train(bench, tmp_path / "run", say=lines.append, progress=False)
+    train(bench, tmp_path / "run", say=lines.append)
 
     whole = read_table(tmp_path / "run" / "out_of_fold.csv")
     assert sorted(whole["image"]) == sorted(frame["image"])
@@ -164,7 +164,7 @@ def test_left_out_in_turn_every_graded_photograph_is_tested_once_by_who_never_sa
 
 
 def test_a_sources_own_test_side_is_neither_trained_nor_validated_on(bench: Experiment, fits: Fits, tmp_path: Path):
-    train(bench, tmp_path / "run", progress=False)
+    train(bench, tmp_path / "run")
 
     learnt, watched = fits.given["C"]
     assert not {"A9.png"} & (images(learnt) | images(watched))
@@ -178,16 +178,16 @@ def test_a_finished_source_is_not_done_again(
 ):
     monkeypatch.setattr(domains_module, "fit_network", Fits(die_at=2))
     with pytest.raises(KeyboardInterrupt):
-        train(bench, tmp_path / "run", progress=False)
+        train(bench, tmp_path / "run")
     assert (tmp_path / "run" / "B" / "predictions.csv").is_file()
     assert not (tmp_path / "run" / "domains.csv").exists()
 
     monkeypatch.setattr(domains_module, "fit_network", fits)
-    train(bench, tmp_path / "run", progress=False)
+    train(bench, tmp_path / "run")
     assert set(fits.given) == {"C"}
 
     first = (tmp_path / "run" / "domains.json").read_text()
-    train(bench, tmp_path / "run", progress=False)
+    train(bench, tmp_path / "run")
     assert set(fits.given) == {"C"}
     assert (tmp_path / "run" / "domains.json").read_text() == first
 
@@ -219,7 +219,7 @@ def test_the_final_fit_learns_from_every_source_as_it_is_wherever_it_is_trained_
 
 
 def test_weights_by_source_are_those_of_the_sources_trained_on(bench: Experiment, fits: Fits, tmp_path: Path):
-    train(with_(bench, "loss", class_weights="grade_source"), tmp_path / "run", progress=False)
+    train(with_(bench, "loss", class_weights="grade_source"), tmp_path / "run")
 
     learnt, _ = fits.given["A"]
     assert set(learnt.frame["source"]) == {"B", "C"}
@@ -234,7 +234,7 @@ def train_changed(experiment: Experiment, changes: dict[str, dict], folder: Path
     """Change sections, then train; either may refuse."""
     for section, values in changes.items():
         experiment = with_(experiment, section, **values)
-    train(experiment, folder, progress=False)
+    train(experiment, folder)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_gdrnet_runs_from_three_sources_to_a_release_that_verifies_and_grades(
     gdrnet = with_(with_(gdrnet, "domains", targets=("A",)), "fit", final=True)
     gdrnet = with_(with_(gdrnet, "loss", class_weights="grade_source"), "sampling", strategy="source")
 
-    train(gdrnet, tmp_path / "run", progress=False)
+    train(gdrnet, tmp_path / "run")
     export_run(tmp_path / "run")
 
     assert verify_release(tmp_path / "run" / "release").passed
@@ -326,5 +326,5 @@ def test_a_source_that_is_left_out_without_a_gradable_photograph_is_named(
     data = dataclasses.replace(bench.data, manifest=str(tmp_path / "manifest.csv"), keep_ungradable=False)
 
     with pytest.raises(BadExperiment, match=r"B: expected gradable photographs to train and to test on, got \d+ and 0"):
-        train(dataclasses.replace(bench, data=data), tmp_path / "run", progress=False)
+        train(dataclasses.replace(bench, data=data), tmp_path / "run")
     assert not (tmp_path / "run" / "held_out_rows.csv").exists()

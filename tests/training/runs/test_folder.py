@@ -37,7 +37,7 @@ def test_a_run_without_a_final_fit_is_told_how_it_gets_one(folds_alone: Path, tm
         read_explainer([folds_alone], ["grad-cam"])
 
     (tmp_path / "final.safetensors").rename(RunFolder(folds_alone).final.weights)
-    train(moved(read_run(folds_alone), ["fit.final=true"]), folds_alone, progress=False)
+    train(moved(read_run(folds_alone), ["fit.final=true"]), folds_alone)
     assert read_run(folds_alone).fit.final
     assert len(read_finished([folds_alone]).networks) == 1
 

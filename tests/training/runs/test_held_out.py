@@ -39,7 +39,7 @@ def test_a_run_whose_other_folds_show_nothing_referable_is_refused_before_it_is_
         BadExperiment,
         match=r"data\.folds: expected photographs of grade 2 or above outside fold \d of 2, .* got none in",
     ):
-        train(experiment, tmp_path / "run", progress=False)
+        train(experiment, tmp_path / "run")
     files = RunFolder(tmp_path / "run")
     assert not files.training_rows.exists()
     assert not files.folds()
@@ -48,7 +48,7 @@ def test_a_run_whose_other_folds_show_nothing_referable_is_refused_before_it_is_
 def test_what_was_refused_may_be_put_right_in_the_same_folder(folded: Experiment, tmp_path: Path):
     run = tmp_path / "run"
     with pytest.raises(BadExperiment, match=r"data\.folds: folds must be at least 2 and at most 10"):
-        train(replace(folded, data=replace(folded.data, folds=11)), run, progress=False)
+        train(replace(folded, data=replace(folded.data, folds=11)), run)
 
     claim_run(folded, run)
 
@@ -61,7 +61,7 @@ def test_a_release_is_not_asked_for_where_validation_shows_nothing_referable(tin
     with pytest.raises(
         BadExperiment, match=r"fit\.export: expected held-out photographs of grade 2 or above.* among 4\."
     ):
-        train(experiment, tmp_path / "run", progress=False)
+        train(experiment, tmp_path / "run")
     assert not RunFolder(tmp_path / "run").training_rows.exists()
 
 

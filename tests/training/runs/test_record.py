@@ -215,7 +215,7 @@ def test_a_finished_run_is_not_resumed_with_an_edited_manifest_and_keeps_every_f
     frame.to_csv(own_manifest, index=False)
 
     with pytest.raises(BadCheckpoint, match=r"_rows\.csv: expected the photographs, labels and patients that the run"):
-        train(read_run(run), run, progress=False)
+        train(read_run(run), run)
     assert contents(run) == before
 
 
@@ -228,7 +228,7 @@ def test_a_run_whose_manifest_moved_is_resumed_and_remembers_the_new_place(
     frame.iloc[::-1].to_csv(tmp_path / "moved" / "manifest.csv", index=False)
     before = read_table(RunFolder(run).predictions)
 
-    train(moved(read_run(run), [f"data.manifest={tmp_path}/moved/manifest.csv"]), run, progress=False)
+    train(moved(read_run(run), [f"data.manifest={tmp_path}/moved/manifest.csv"]), run)
 
     assert read_run(run).data.manifest == f"{tmp_path}/moved/manifest.csv"
     pd.testing.assert_frame_equal(read_table(RunFolder(run).predictions), before)
@@ -248,7 +248,7 @@ def test_a_run_whose_experiment_file_was_edited_is_neither_continued_nor_exporte
         r"final: holds a run of another experiment \(it differs in fit\.epochs\)\. Restore .*/run/experiment\.json"
     )
     with pytest.raises(BadCheckpoint, match=message):
-        train(read_run(run), run, progress=False)
+        train(read_run(run), run)
     with pytest.raises(BadCheckpoint, match=message):
         read_finished([run])
 

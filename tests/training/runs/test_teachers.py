@@ -27,7 +27,7 @@ from fundoscope.training.train import train
 def teacher(folded: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of two folds and all rows."""
     run = tmp_path_factory.mktemp("teacher") / "run"
-    train(dataclasses.replace(folded, name="teacher"), run, progress=False)
+    train(dataclasses.replace(folded, name="teacher"), run)
     return run
 
 
@@ -39,7 +39,7 @@ def test_a_student_is_taught_fold_by_fold_and_its_release_names_its_teachers(fol
     taught = student(folded, teacher)
     taught = dataclasses.replace(taught, fit=dataclasses.replace(taught.fit, export=True))
 
-    train(taught, tmp_path / "run", progress=False)
+    train(taught, tmp_path / "run")
 
     logged = pd.read_csv(RunFolder(tmp_path / "run").fold(0).metrics[0])
     assert logged["train/distil_loss"].notna().any()
@@ -69,7 +69,7 @@ def test_an_experiment_without_teachers_has_none(folded):
 
 def test_a_run_that_cannot_teach_is_refused_before_training(folded, teacher, tmp_path):
     with pytest.raises(BadCheckpoint, match="expected a run folder"):
-        train(student(folded, tmp_path / "nothing"), tmp_path / "run", progress=False)
+        train(student(folded, tmp_path / "nothing"), tmp_path / "run")
     other = dataclasses.replace(student(folded, teacher), recipe=dataclasses.replace(folded.recipe, crop="circle"))
     with pytest.raises(BadExperiment, match=r"expected runs with recipe.crop 'circle', .*, got .* with 'square'"):
         check_teachers(other)

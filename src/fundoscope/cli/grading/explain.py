@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import needs_extra, print_text, troubles
+from fundoscope.cli.console import needs_extra, print_json, print_text, say_written, troubles
 from fundoscope.cli.grading.grade import Backend, ByBackend
 from fundoscope.errors import BadRequest
 from fundoscope.grades import NOT_A_DEVICE
@@ -89,9 +88,10 @@ def explain(
             print_text(_line(row))
     request = explainer.request
     if as_json:
-        typer.echo(json.dumps({"request": request.to_dict(), "photographs": rows, "notice": NOT_A_DEVICE}, indent=2))
+        print_json({"request": request.to_dict(), "photographs": rows, "notice": NOT_A_DEVICE})
     else:
-        print_text(f"Written: {out}. By {request.network}. {NOT_A_DEVICE}")
+        say_written(out)
+        print_text(f"By {request.network}. {NOT_A_DEVICE}")
     if listing.troubles or not all(row["methods"] for row in rows):
         raise typer.Exit(1)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
-from fundoscope.cli.console import answers, print_text
+from fundoscope.cli.console import answers, print_json, print_text
 from fundoscope.cli.layout import fitted
 
 
@@ -26,7 +25,7 @@ def columns(
     if as_json:
         keys = {"kind": "kind", "allowed": "allowed", "meaning": "note", "also_read": "words"}
         rows = {name: {key: getattr(column, field) for key, field in keys.items()} for name, column in listed.items()}
-        print(json.dumps(rows, indent=2))
+        print_json(rows)
         return
     table = Table("column", "values", "meaning", box=None)
     for name, column in listed.items():

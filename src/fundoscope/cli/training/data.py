@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import print_text, troubles
+from fundoscope.cli.console import print_json, print_text, troubles
 from fundoscope.cli.manifests import rules_for, write_and_say
 from fundoscope.errors import BadRequest, BadTable
 
@@ -41,11 +40,7 @@ def sources(as_json: AsJson = False) -> None:
 
     if as_json:
         keys = ("title", "what", "modality", "licence", "where", "citation", "layout", "layout_from", "notes")
-        print(
-            json.dumps(
-                {name: {key: getattr(source, key) for key in keys} for name, source in SOURCES.items()}, indent=2
-            )
-        )
+        print_json({name: {key: getattr(source, key) for key in keys} for name, source in SOURCES.items()})
         return
     for name, source in SOURCES.items():
         print_text(f"{name}: {source.title}", style="bold")
@@ -290,6 +285,7 @@ def correct(
     review: Annotated[Path, typer.Argument(help="Table of suspects (`fundoscope audit --review`), filled in.")],
     out: Out,
     replace: Replace = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a manifest with the grades of a review; the old ones stay in grade_original."""
     from fundoscope.audit.labels import read_review
@@ -300,7 +296,10 @@ def correct(
     write_manifest(rebased(corrected, manifest.parent, out.parent), out)
     changed = int((corrected["grade"] != corrected["grade_original"]).fillna(False).sum())
     read = int(corrected["grade_by"].notna().sum())
-    print_text(f"{out}: {read} labels read again, {changed} of them changed")
+    if as_json:
+        print_json({"manifest": str(out), "reviewed": read, "changed": changed})
+    else:
+        print_text(f"{out}: {read} labels read again, {changed} of them changed")
 
 
 def _one_of(option: str, value: str | None, allowed: tuple[str | None, ...]) -> None:

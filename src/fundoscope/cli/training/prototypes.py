@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import needs_extra, print_text
+from fundoscope.cli.console import needs_extra, print_json, print_text, say_written
 from fundoscope.errors import BadRequest
 
 
@@ -24,6 +24,7 @@ def prototypes(
         Path | None,
         typer.Option(help="open_clip's JSON description of another network. Default: ViT-B/16 with QuickGELU."),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
     """Encode a description of each grade as a prototype that an experiment starts from (network.prototypes=FILE).
 
@@ -36,10 +37,13 @@ def prototypes(
     with needs_extra("prototypes"):
         from fundoscope.training.networks.clip import text_prototypes
     encoded = text_prototypes(weights, lines, out, config=config)
-    print_text(
-        f"wrote {out}: {encoded.shape[0]} prototypes of {encoded.shape[1]} numbers. Train with "
-        f"network.prototypes={out} network.projection={encoded.shape[1]}"
-    )
+    count, numbers = encoded.shape
+    next_keys = f"network.prototypes={out} network.projection={numbers}"
+    say_written(out)
+    if as_json:
+        print_json({"prototypes": str(out), "count": count, "numbers": numbers, "train_with": next_keys.split()})
+    else:
+        print_text(f"{count} prototypes of {numbers} numbers. Train with {next_keys}")
 
 
 def _read(path: Path, what: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,11 +26,19 @@ from fundoscope.training.experiment.weights import grade_source_weights
 OTHERS_SHOWN = 3
 """Photographs that a message names."""
 
+PREPARING = "preparing"
+"""What progress calls the preparation of photographs."""
+
 Report = Callable[[str], None]
 """Called with one line about what is being done."""
 
 
-def training_rows(experiment: Experiment, splits: tuple[str, ...], say: Report) -> Rows:
+def training_rows(
+    experiment: Experiment,
+    splits: tuple[str, ...],
+    say: Report,
+    progress: Callable[[str, int, int], object] | None = None,
+) -> Rows:
     """The rows of the manifest that have one of the splits, prepared; those that are not gradable among them."""
     path = experiment.data.manifest
     frame = listed(experiment)
@@ -38,7 +47,7 @@ def training_rows(experiment: Experiment, splits: tuple[str, ...], say: Report) 
         splits_there = sorted(frame["split"].dropna().unique()) if "split" in frame else "no column split"
         raise BadExperiment(f"{path}: expected rows with split in {splits}, found {splits_there}")
     say(f"preparing {len(chosen)} photographs of {path} ({', '.join(splits)})")
-    return prepared(experiment, chosen.reset_index(drop=True))
+    return prepared(experiment, chosen.reset_index(drop=True), progress)
 
 
 def listed(experiment: Experiment) -> pd.DataFrame:
@@ -60,13 +69,21 @@ def listed(experiment: Experiment) -> pd.DataFrame:
     return frame
 
 
-def prepared(experiment: Experiment, frame: pd.DataFrame) -> Rows:
+def prepared(
+    experiment: Experiment, frame: pd.DataFrame, progress: Callable[[str, int, int], object] | None = None
+) -> Rows:
     """Rows of the manifest, prepared; `source` is what the experiment says names the sources.
 
     Raises:
         BadTable: If a row has no grade or a photograph cannot be read.
     """
     by = experiment.domains.by
+    done = itertools.count(1)
+
+    def advance() -> None:
+        if progress is not None:
+            progress(PREPARING, next(done), len(frame))
+
     rows = load_rows(
         frame.assign(source=frame[by]) if by in frame else frame,
         Path(experiment.data.manifest).parent,
@@ -74,6 +91,7 @@ def prepared(experiment: Experiment, frame: pd.DataFrame) -> Rows:
         cache=experiment.data.cache,
         lesions=experiment.lesions.weight > 0,
         target=target_of(experiment.data),
+        advance=advance,
     )
     return replace(rows, eyes=experiment.network.eyes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from pathlib import Path
 
@@ -10,12 +11,7 @@ import fundoscope.training.torchvision_shim
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import (
-    Callback,
-    EarlyStopping,
-    EMAWeightAveraging,
-    TQDMProgressBar,
-)
+from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import nn
 
@@ -26,6 +22,7 @@ from fundoscope.training.experiment.sections import Fit
 from fundoscope.training.loop.callbacks import Checkpoints, MovableCheckpoint, Snapshots, Timing, write_weights
 from fundoscope.training.loop.module import ObjectiveModule
 from fundoscope.training.loop.processes import Processes, processes, wait_for_all
+from fundoscope.training.loop.progress import FitProgress, StepProgress
 from fundoscope.training.objectives.objective import Monitor, Objective
 
 # Lightning's notes on hardware and its own products are not this program's to pass on.
@@ -44,7 +41,13 @@ QUIET = (
 
 
 def fit(
-    objective: Objective, batches: Batches, folder: Path, settings: Fit, *, seed: int, progress: bool = True
+    objective: Objective,
+    batches: Batches,
+    folder: Path,
+    settings: Fit,
+    *,
+    seed: int,
+    progress: FitProgress | None = None,
 ) -> None:
     """Train an objective's network, or continue where a killed fit was, and write its weights into the folder.
 
@@ -54,7 +57,7 @@ def fit(
         folder: Receives checkpoints, logs and, when finished, the weights (`run_folder.FitFolder`).
         settings: How long, how many at a time, how precisely.
         seed: Of the draws that are made while training (dropout, masks).
-        progress: Show a progress bar.
+        progress: Called after each step.
 
     Raises:
         BadCheckpoint: If a checkpoint in the folder cannot be continued from.
@@ -68,8 +71,6 @@ def fit(
     files = FitFolder(folder)
     trainer = _trainer(module, files, progress)
     _run(trainer, module, files.last_checkpoint)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     if _keeps_best(module):
         wait_for_all()
         _take_best(module, files)
@@ -88,7 +89,14 @@ def _run(trainer: L.Trainer, module: ObjectiveModule, last: Path) -> None:
             for message in QUIET:
                 warnings.filterwarnings("ignore", message)
             start = last if last.is_file() else None
-            trainer.fit(module, batches.train, batches.validation, ckpt_path=start, weights_only=True)
+            handler = signal.getsignal(signal.SIGINT)
+            try:
+                trainer.fit(module, batches.train, batches.validation, ckpt_path=start, weights_only=True)
+            except SystemExit:  # Lightning ends the whole program after Ctrl-C, and ignores the next one
+                signal.signal(signal.SIGINT, handler)
+                if trainer.interrupted:
+                    raise KeyboardInterrupt from None
+                raise
     except (RuntimeError, KeyError) as error:
         if last.is_file() and ("state_dict" in str(error) or isinstance(error, KeyError)):
             raise BadCheckpoint(
@@ -98,7 +106,7 @@ def _run(trainer: L.Trainer, module: ObjectiveModule, last: Path) -> None:
         raise
 
 
-def _trainer(module: ObjectiveModule, files: FitFolder, progress: bool) -> L.Trainer:
+def _trainer(module: ObjectiveModule, files: FitFolder, progress: FitProgress | None) -> L.Trainer:
     settings, started = module.settings, processes()
     folder, log = files.path, files.next_log
     loggers: list[Logger] = [CSVLogger(folder, name=None, version=log), *_tensorboard(folder, log)]
@@ -111,7 +119,7 @@ def _trainer(module: ObjectiveModule, files: FitFolder, progress: bool) -> L.Tra
         precision=settings.precision,
         callbacks=_callbacks(module, files, progress),
         logger=loggers,
-        enable_progress_bar=progress,
+        enable_progress_bar=False,
         enable_model_summary=False,
         log_every_n_steps=1,
         num_sanity_val_steps=0,
@@ -121,7 +129,7 @@ def _trainer(module: ObjectiveModule, files: FitFolder, progress: bool) -> L.Tra
     )
 
 
-def _callbacks(module: ObjectiveModule, files: FitFolder, progress: bool) -> list[Callback]:
+def _callbacks(module: ObjectiveModule, files: FitFolder, progress: FitProgress | None) -> list[Callback]:
     settings, objective = module.settings, module.objective
     callbacks: list[Callback] = [Timing(files.timing)]
     if settings.snapshots:
@@ -143,8 +151,8 @@ def _callbacks(module: ObjectiveModule, files: FitFolder, progress: bool) -> lis
     if module.batches.validation is not None and settings.patience:
         monitor = _monitor(objective)
         callbacks.append(EarlyStopping(monitor.figure, mode=monitor.mode, patience=settings.patience))
-    if progress:
-        callbacks.append(TQDMProgressBar(refresh_rate=1))
+    if progress is not None:
+        callbacks.append(StepProgress(progress))
     return callbacks
 
 

@@ -34,6 +34,7 @@ from fundoscope.training.batches.rows import Report, Rows, listed, prepared, to_
 from fundoscope.training.experiment.bounds import LONGEST_NAME
 from fundoscope.training.experiment.photographs import Domains
 from fundoscope.training.experiment.schema import Experiment
+from fundoscope.training.loop.progress import FitProgress, ProgressOfFits, RunProgress
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs.crossfit import cross_fit_answers
 from fundoscope.training.runs.fits import fit_network
@@ -66,7 +67,7 @@ class Part:
 
 
 def train_domains(
-    experiment: Experiment, run: Path, *, say: Report = lambda line: None, progress: bool = True
+    experiment: Experiment, run: Path, *, say: Report = lambda line: None, progress: RunProgress | None = None
 ) -> DomainTable:
     """Fit and test every division of the protocol, write the table, and fit on all sources where asked.
 
@@ -93,7 +94,7 @@ def train_domains(
     final = Part(FINAL, everything(experiment.domains, graded)) if experiment.fit.final else None
     todo = [part for part in parts if not files.source(part.name).predictions.is_file()]
     finish = [final] if final and not files.final.weights.is_file() else []
-    ready, place = _prepared(experiment, graded, [*todo, *finish], say)
+    ready, place = _prepared(experiment, graded, [*todo, *finish], say, progress)
     hashes, left_out = left_out_hashes(run), []
     if not begun and ready is not None:
         left_out = [usable_rows(ready, run, experiment.data, say, splits=("all sources",))[1]]
@@ -103,14 +104,16 @@ def train_domains(
         record_left_out_rows(left_out, run)
         record_protocol_rows(graded, run, columns)
     write_place(experiment, run)
-    for part in todo:
-        _test(experiment, _taken(part, ready, place), run / part.name, say, progress)
+    sizes = [len(_on(part.sides, experiment.data.train)) for part in (*todo, *finish)]
+    fits = ProgressOfFits(progress, sizes, experiment.fit.epochs + experiment.fit.rebalance_epochs)
+    for number, part in enumerate(todo):
+        _test(experiment, _taken(part, ready, place), run / part.name, say, fits.of(number))
     table = _table(experiment, graded, [part.name for part in parts], run)
     for line in table.to_markdown().splitlines():
         say(line)
     for part in finish:
         sides, rows = _taken(part, ready, place)
-        network = _learn(experiment, (sides, rows), run / part.name, say, progress, note=run)
+        network = _learn(experiment, (sides, rows), run / part.name, say, fits.of(len(todo)), note=run)
         write_reference_set(network, experiment, rows.take(_on(sides.sides, experiment.data.train)), run / part.name)
     return table
 
@@ -170,7 +173,7 @@ def _left_out(domains: Domains, frame: pd.DataFrame) -> set[str]:
 
 
 def _prepared(
-    experiment: Experiment, frame: pd.DataFrame, parts: list[Part], say: Report
+    experiment: Experiment, frame: pd.DataFrame, parts: list[Part], say: Report, progress: RunProgress | None
 ) -> tuple[Rows | None, np.ndarray]:
     """The photographs that the parts need, and for each row of the manifest its place among them."""
     needed = np.zeros(len(frame), dtype=bool)
@@ -180,7 +183,7 @@ def _prepared(
     if not needed.any():
         return None, place
     say(f"preparing {needed.sum()} photographs of {experiment.data.manifest}")
-    return prepared(experiment, frame[needed].reset_index(drop=True)), place
+    return prepared(experiment, frame[needed].reset_index(drop=True), progress), place
 
 
 def _without(parts: list[Part], frame: pd.DataFrame, hashes: set[str]) -> list[Part]:
@@ -221,7 +224,13 @@ def _on(sides: Sides, wanted: tuple[str, ...], *, mask: bool = False) -> np.ndar
 
 
 def _learn(
-    experiment: Experiment, taken: tuple[Part, Rows], folder: Path, say: Report, progress: bool, *, note: Path
+    experiment: Experiment,
+    taken: tuple[Part, Rows],
+    folder: Path,
+    say: Report,
+    progress: FitProgress | None,
+    *,
+    note: Path,
 ) -> GradingNetwork:
     """Fit on the sources' training side, watching their validation side; the fit is handed nothing else."""
     part, rows = taken
@@ -231,7 +240,9 @@ def _learn(
     return fit_network(experiment, to_learn(experiment, train), watched or None, folder, progress=progress)
 
 
-def _test(experiment: Experiment, taken: tuple[Part, Rows], folder: Path, say: Report, progress: bool) -> None:
+def _test(
+    experiment: Experiment, taken: tuple[Part, Rows], folder: Path, say: Report, progress: FitProgress | None
+) -> None:
     """Fit a part and, when it is finished, write what it says of the photographs tested on."""
     part, rows = taken
     network = _learn(experiment, taken, folder, say, progress, note=folder)

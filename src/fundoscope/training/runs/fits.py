@@ -18,6 +18,7 @@ from fundoscope.training.batches.rows import Rows, check_fellows
 from fundoscope.training.batches.targets import target_of
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.fit import fit
+from fundoscope.training.loop.progress import FitProgress
 from fundoscope.training.networks.backbone import takes_one_side
 from fundoscope.training.networks.checkpoints import load_weights, read_safetensors
 from fundoscope.training.networks.depthwise import speed_up_depthwise
@@ -28,7 +29,7 @@ from fundoscope.training.runs.teachers import read_teachers
 
 
 def fit_network(
-    experiment: Experiment, train: Rows, held_out: Rows | None, folder: Path, *, progress: bool = True
+    experiment: Experiment, train: Rows, held_out: Rows | None, folder: Path, *, progress: FitProgress | None = None
 ) -> GradingNetwork:
     """Train a network, or continue or reload what the folder already holds.
 
@@ -37,7 +38,7 @@ def fit_network(
         train: Rows to learn from.
         held_out: Rows to validate on, or None.
         folder: Receives checkpoints, logs and, when finished, the weights.
-        progress: Show a progress bar.
+        progress: Called after each step.
 
     Returns:
         The trained network in evaluation mode.

@@ -275,7 +275,7 @@ def shuffled_network(runs: CrossValidatedRuns, *, epochs: int, seed: int = 0) ->
     folds = np.array([owner.get(stored.sha256, fold) for stored in rows.stored])
     train = shuffled(rows.take(np.flatnonzero(folds != fold)), seed)
     folder = runs.folders[0] / f"shuffled-fold{fold}-epochs{epochs}-seed{seed}"
-    return fold, fit_network(experiment, to_learn(experiment, train), None, folder, progress=False)
+    return fold, fit_network(experiment, to_learn(experiment, train), None, folder)
 
 
 def shuffled(rows: Rows, seed: int) -> Rows:

@@ -15,6 +15,7 @@ from fundoscope.tables import read_table, write_table
 from fundoscope.training.batches.rows import Report, Rows, to_learn, training_rows
 from fundoscope.training.experiment.schema import Experiment
 from fundoscope.training.loop.processes import processes, wait_for_all
+from fundoscope.training.loop.progress import ProgressOfFits, RunProgress
 from fundoscope.training.networks.grading import GradingNetwork
 from fundoscope.training.runs.crossfit import cross_fit_answers
 from fundoscope.training.runs.domains import train_domains
@@ -34,7 +35,7 @@ from fundoscope.training.runs.retinascan_modes import check_modes, grade_by_mode
 from fundoscope.training.runs.teachers import check_teachers
 
 
-def train_supervised(experiment: Experiment, run: Path, *, say: Report, progress: bool) -> None:
+def train_supervised(experiment: Experiment, run: Path, *, say: Report, progress: RunProgress | None) -> None:
     """Do everything a supervised experiment asks for but its export.
 
     The network is built once before any photograph is prepared, which takes hours where there are many.
@@ -57,7 +58,12 @@ def train_supervised(experiment: Experiment, run: Path, *, say: Report, progress
 
 
 def cross_validate(
-    experiment: Experiment, rows: Rows, run: Path, *, say: Report = lambda line: None, progress: bool = True
+    experiment: Experiment,
+    rows: Rows,
+    run: Path,
+    *,
+    say: Report = lambda line: None,
+    progress: RunProgress | None = None,
 ) -> pd.DataFrame:
     """Fit every fold and write `out_of_fold.csv`: no photograph is graded by a network that saw its patient."""
     path = RunFolder(run).out_of_fold
@@ -65,11 +71,14 @@ def cross_validate(
         return read_table(path)
     owner = folds_of(rows, run, experiment.data)
     tables, modes = [], []
-    for folder in fold_networks(experiment, run):
-        fold = int(folder.name.removeprefix("fold"))
+    folders = {int(path.name.removeprefix("fold")): path for path in fold_networks(experiment, run)}
+    sizes = [int((owner != fold).sum()) for fold in folders]
+    sizes += [len(rows)] if experiment.fit.final else []
+    fits = ProgressOfFits(progress, sizes, _epochs(experiment))
+    for number, (fold, folder) in enumerate(folders.items()):
         held_out, train = (rows.take(np.flatnonzero(chosen)) for chosen in (owner == fold, owner != fold))
         say(f"fold {fold + 1} of {experiment.data.folds}: {len(train)} train, {len(held_out)} held out")
-        network = fit_network(experiment, to_learn(experiment, train), held_out, folder, progress=progress)
+        network = fit_network(experiment, to_learn(experiment, train), held_out, folder, progress=fits.of(number))
         tables.append(answer(network, experiment, train, held_out, fold=fold))
         if experiment.fit.compare_modes:
             modes.append((held_out, grade_by_modes(experiment, network, folder, train, held_out)))
@@ -83,14 +92,20 @@ def cross_validate(
     return frame
 
 
+def _epochs(experiment: Experiment) -> int:
+    return experiment.fit.epochs + experiment.fit.rebalance_epochs
+
+
 def _final(
-    experiment: Experiment, rows: Rows, held_out: Rows | None, run: Path, say: Report, progress: bool
+    experiment: Experiment, rows: Rows, held_out: Rows | None, run: Path, say: Report, progress: RunProgress | None
 ) -> GradingNetwork:
     """The fit on all training rows; with validation rows, their predictions too."""
     say(f"fitting on all {len(rows)} training photographs")
     files = RunFolder(run)
     folder = files.final.path
-    network = fit_network(experiment, to_learn(experiment, rows), held_out, folder, progress=progress)
+    trained = len(rows) * (experiment.data.folds - 1) if experiment.data.folds else 0  # by the networks of the folds
+    fits = ProgressOfFits(progress, [trained, len(rows)], _epochs(experiment))
+    network = fit_network(experiment, to_learn(experiment, rows), held_out, folder, progress=fits.of(1))
     write_reference_set(network, experiment, rows, folder)
     if held_out is not None and processes().rank == 0:
         if experiment.fit.compare_modes:
@@ -100,9 +115,12 @@ def _final(
     return network
 
 
-def _usable(experiment: Experiment, splits: tuple[str, ...], run: Path, say: Report) -> tuple[Rows, Rows]:
+def _usable(
+    experiment: Experiment, splits: tuple[str, ...], run: Path, say: Report, progress: RunProgress | None
+) -> tuple[Rows, Rows]:
     """Prepared rows of splits that are used, and those that the release would not grade."""
-    return usable_rows(training_rows(experiment, splits, say), run, experiment.data, say, splits=splits)
+    rows = training_rows(experiment, splits, say, progress)
+    return usable_rows(rows, run, experiment.data, say, splits=splits)
 
 
 def _check(experiment: Experiment, rows: Rows, held_out: Rows | None) -> None:
@@ -113,12 +131,12 @@ def _check(experiment: Experiment, rows: Rows, held_out: Rows | None) -> None:
         check_held_out(experiment, held_out.targets)
 
 
-def _train_together(experiment: Experiment, run: Path, say: Report, progress: bool) -> None:
+def _train_together(experiment: Experiment, run: Path, say: Report, progress: RunProgress | None) -> None:
     """The run of an experiment without a protocol: all sources are one."""
-    rows, left_out = _usable(experiment, experiment.data.train, run, say)
+    rows, left_out = _usable(experiment, experiment.data.train, run, say, progress)
     held_out, others = None, []
     if experiment.data.validate and not experiment.data.folds:
-        held_out, of_validation = _usable(experiment, experiment.data.validate, run, say)
+        held_out, of_validation = _usable(experiment, experiment.data.validate, run, say, progress)
         others.append(of_validation)
     if not RunFolder(run).training_rows.is_file():
         _check(experiment, rows, held_out)
