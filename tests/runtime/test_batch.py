@@ -475,6 +475,7 @@ def test_a_disk_that_is_full_keeps_what_is_done_and_the_run_goes_on_when_there_i
 def test_a_run_that_ended_while_it_wrote_goes_on_over_its_own_files(grader, retinas, tmp_path, monkeypatch):
     """The features and the report lay there already; they are this run's, not another's."""
     out, report = tmp_path / "results.csv", tmp_path / "report"
+    summaries = Summaries(report=report, patients=tmp_path / "patients.csv")
 
     def stopped(*_args: object) -> None:
         raise KeyboardInterrupt
@@ -482,10 +483,11 @@ def test_a_run_that_ended_while_it_wrote_goes_on_over_its_own_files(grader, reti
     with monkeypatch.context() as patch:
         patch.setattr(batch_module, "write_table", stopped_at(batch_module.write_table, out, stopped))
         with pytest.raises(KeyboardInterrupt):
-            grade_to_table(grader, listed(retinas[:2]), out, features=True, summaries=Summaries(report=report))
+            grade_to_table(grader, listed(retinas[:2]), out, features=True, summaries=summaries)
     assert features_path(out).exists()
     assert (report / "index.html").exists()
-    grade_to_table(grader, listed(retinas[:2]), out, features=True, summaries=Summaries(report=report))
+    assert (tmp_path / "patients.csv").exists()
+    grade_to_table(grader, listed(retinas[:2]), out, features=True, summaries=summaries)
 
     assert len(pd.read_csv(out)) == 2
     assert not part_path(out).exists()
