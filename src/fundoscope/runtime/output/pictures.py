@@ -38,8 +38,7 @@ def illustrate_answered(opened: OpenRelease, reading: Reading, pixels: Photo, de
         pixels: The photograph as it was decoded for the reading.
         decision: About this photograph.
     """
-    is_certified, _ = opened.heatmap_state
-    return illustrate(pixels, reading, overlaid=is_certified and decision in opened.task.words.explained)
+    return illustrate(pixels, reading, overlaid=opened.shows_heatmap(decision))
 
 
 @dataclass(frozen=True, slots=True)
