@@ -83,7 +83,7 @@ def test_a_release_without_a_heatmap_explains_nothing(tiny_release, tmp_path):
     ("wanted", "named"),
     [
         ({"methods": ["grad-cam", "occlusion"]}, "--method occlusion"),
-        ({"layers": ["blocks.2"]}, "--layers blocks.2"),
+        ({"layers": ["blocks.2"]}, "--layer blocks.2"),
         ({"target": "cut:2"}, "--target cut:2"),
     ],
 )

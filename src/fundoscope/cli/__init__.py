@@ -11,6 +11,7 @@ import typer
 
 from fundoscope.cli.evaluation import certify, compare, evaluate, stress
 from fundoscope.cli.grading import explain, grade, verify
+from fundoscope.cli.help import Verb
 from fundoscope.cli.sites import calibrate, commission, monitor
 from fundoscope.cli.training import audit, columns, data, experiments, prototypes, train
 from fundoscope.errors import FundoscopeError, UnreadablePhotograph
@@ -35,29 +36,28 @@ app = typer.Typer(
     name="fundoscope",
     help="Grade diabetic retinopathy in retinal photographs. Research software, not a medical device.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("grade")(grade.grade)
-app.command("verify")(verify.verify)
-app.command("info")(verify.info)
-app.command("train")(train.train)
-app.command("export")(train.export)
-app.command("experiments")(experiments.experiments)
-app.command("prototypes")(prototypes.prototypes)
-app.command("evaluate")(evaluate.evaluate)
-app.command("certify")(certify.certify)
-app.command("compare")(compare.compare)
-app.command("stress")(stress.stress)
-app.command("calibrate")(calibrate.calibrate)
-app.command("commission")(commission.commission)
-app.command("monitor")(monitor.monitor)
-app.command("audit")(audit.audit)
-app.command("explain")(explain.explain)
-data.app.command("columns")(columns.columns)
-app.add_typer(data.app, name="data")
+app.command("grade", cls=Verb, rich_help_panel="Grade and look")(grade.grade)
+app.command("explain", cls=Verb, rich_help_panel="Grade and look")(explain.explain)
+app.command("verify", cls=Verb, rich_help_panel="Grade and look")(verify.verify)
+app.command("info", cls=Verb, rich_help_panel="Grade and look")(verify.info)
+app.command("calibrate", cls=Verb, rich_help_panel="For a site")(calibrate.calibrate)
+app.command("commission", cls=Verb, rich_help_panel="For a site")(commission.commission)
+app.command("monitor", cls=Verb, rich_help_panel="For a site")(monitor.monitor)
+app.command("evaluate", cls=Verb, rich_help_panel="Evaluate")(evaluate.evaluate)
+app.command("compare", cls=Verb, rich_help_panel="Evaluate")(compare.compare)
+app.command("stress", cls=Verb, rich_help_panel="Evaluate")(stress.stress)
+app.command("certify", cls=Verb, rich_help_panel="Evaluate")(certify.certify)
+app.command("train", cls=Verb, rich_help_panel="Train and release")(train.train)
+app.command("export", cls=Verb, rich_help_panel="Train and release")(train.export)
+app.command("experiments", cls=Verb, rich_help_panel="Train and release")(experiments.experiments)
+app.command("prototypes", cls=Verb, rich_help_panel="Train and release")(prototypes.prototypes)
+app.command("audit", cls=Verb, rich_help_panel="Train and release")(audit.audit)
+data.app.command("columns", cls=Verb)(columns.columns)
+app.add_typer(data.app, name="data", rich_help_panel="Train and release")
 
 
 @app.callback(invoke_without_command=True)

@@ -92,7 +92,7 @@ class ReleaseExplainer:
         """
         (own,) = self.request.methods
         refused = [f"--method {method}" for method in methods if method != own]
-        refused += [f"--layers {layer}" for layer in layers]
+        refused += [f"--layer {layer}" for layer in layers]
         refused += [] if target == self.request.target else [f"--target {target}"]
         if refused:
             raise BadRequest(

@@ -64,7 +64,7 @@ class Verdict:
     """All tests of one method."""
 
     method: str
-    """As `--methods` names it: grad-cam, or grad-cam:LAYER."""
+    """As `--method` names it: grad-cam, or grad-cam:LAYER."""
     tests: tuple[Outcome, ...]
     lesion_free: dict[str, float | None] = field(default_factory=dict)
     """What it shows on photographs without lesions: means; empty where none were given."""

@@ -82,7 +82,7 @@ def test_what_the_release_learnt_from_must_be_sought_and_is_marked(run_verb, wri
 
 
 def test_what_needs_a_checkpoint_is_refused_without_one(run_verb, tiny_release, write_tiny_release, lesions, tmp_path):
-    status, _, err = run_verb("certify", tiny_release, "--lesions", lesions, "--methods", "grad-cam")
+    status, _, err = run_verb("certify", tiny_release, "--lesions", lesions, "--method", "grad-cam")
     assert status == 2
     assert "expected --checkpoint beside them, got none" in err
     status, _, err = run_verb("certify", tiny_release, "--lesions", lesions, "--label-randomisation", 1)

@@ -131,7 +131,7 @@ def test_lesions_are_outlined_where_a_manifest_knows_them(explain, retinas, tmp_
     [
         (("--method", "occlusion"), "--method occlusion: expected what release tiny@"),
         (("--target", "cut:2"), "--target cut:2: expected what release tiny@"),
-        (("--layers", "blocks.2"), "or give the trained run with --checkpoint."),
+        (("--layer", "blocks.2"), "or give the trained run with --checkpoint."),
         (("--checkpoint", "run"), "--release: expected it or --checkpoint, got both. Leave one out."),
     ],
 )
@@ -185,7 +185,7 @@ def test_a_checkpoint_is_explained_by_several_methods(run_verb, untrained_run, r
     status, out, err = run_verb(
         "explain",
         retinas / "1.png",
-        *("--checkpoint", tmp_path / "run", "--method", "grad-cam", "--method", "eigen-cam", "--layers", "blocks.2"),
+        *("--checkpoint", tmp_path / "run", "--method", "grad-cam", "--method", "eigen-cam", "--layer", "blocks.2"),
         *("--target", "cut:2", "--out", tmp_path / "out", "--json"),
     )
 
@@ -201,8 +201,8 @@ def test_a_checkpoint_is_explained_by_several_methods(run_verb, untrained_run, r
     answer = json.loads(out)
     assert answer["request"]["methods"] == ["mobilenetv2_035-1.grad-cam", "mobilenetv2_035-2.grad-cam"]
     assert list(answer["photographs"][0]["methods"]) == answer["request"]["methods"]
-    status, _, err = run_verb("explain", retinas / "1.png", *beside, "--layers", "blocks.2")
-    assert (status, "--beside: expected it with --checkpoint and without --layers" in err) == (2, True), err
+    status, _, err = run_verb("explain", retinas / "1.png", *beside, "--layer", "blocks.2")
+    assert (status, "--beside: expected it with --checkpoint and without --layer" in err) == (2, True), err
 
 
 def test_networks_beside_a_release_are_refused(explain, retinas, tmp_path):

@@ -159,7 +159,7 @@ def test_runs_of_another_release_are_refused(trained, runs, candidates, tmp_path
 def test_what_needs_runs_is_refused_without_them_and_nothing_known_of_copies_is_refused_too(
     trained, candidates, tmp_path
 ):
-    with pytest.raises(BadRequest, match="--methods and --label-randomisation: expected --checkpoint beside them"):
+    with pytest.raises(BadRequest, match="--method and --label-randomisation: expected --checkpoint beside them"):
         certify_release(trained, candidates, STEPS, CertificationOptions(methods=("grad-cam",)), day=DAY)
     with pytest.raises(BadRequest, match="expected --checkpoint or --trained-on to seek them by, got neither"):
         certify_release(trained, candidates, STEPS, CertificationOptions(cache=tmp_path), day=DAY)

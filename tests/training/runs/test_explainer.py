@@ -101,7 +101,7 @@ def test_what_the_runs_cannot_answer_is_refused(
 
     for runs, methods, options, said in (
         ([run], ["x-ray"], {}, "--method: expected among grad-cam, .* got 'x-ray'. Name another"),
-        ([run], ["occlusion"], {"layers": ["blocks.2"]}, "--layers: expected beside a method that takes layers"),
+        ([run], ["occlusion"], {"layers": ["blocks.2"]}, "--layer: expected beside a method that takes layers"),
         ([run], ["grad-cam"], {"target": "cut"}, "target: expected answer, expected, grade:K"),
         ([run, mirrored_run], ["grad-cam"], {}, "expected the experiment of .* got one that differs in"),
     ):

@@ -201,5 +201,5 @@ def test_a_method_is_named_with_its_layers(folded):
     layers = stage_layers(build_network(folded))
     assert layers[-1] == "last"
     assert len(layers) >= 5
-    with pytest.raises(BadRequest, match=r"--methods: expected among grad-cam, .*, got 'gradcam'"):
+    with pytest.raises(BadRequest, match=r"--method: expected among grad-cam, .*, got 'gradcam'"):
         read_method("gradcam")

@@ -22,11 +22,17 @@ def certify(
     lesions: Annotated[Path, typer.Option(help="Manifest of photographs with masks of their lesions.")],
     checkpoint: Annotated[
         list[Path] | None,
-        typer.Option(help="Cross-validated run that the release was exported from; repeat for an ensemble's runs."),
+        typer.Option(
+            help="Run that the release was exported from. Cross-validated; repeat it for the runs of an ensemble."
+        ),
     ] = None,
-    methods: Annotated[
-        str, typer.Option(help="With --checkpoint: further methods, comma-separated, e.g. grad-cam,layer-cam:blocks.3")
-    ] = "",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Test this method too. With --checkpoint; such as grad-cam or layer-cam:blocks.3. Repeatable.",
+        ),
+    ] = None,
     lesion_free: Annotated[
         Path | None,
         typer.Option(help="Manifest of photographs of grade 0. Heatmaps on them are reported, but no test uses them."),
@@ -38,19 +44,21 @@ def certify(
     split: Annotated[list[str] | None, typer.Option(help="Use only this split of both manifests. Repeatable.")] = None,
     trained_on: Annotated[
         Path | None,
-        typer.Option(help="Without --checkpoint: manifest of the training photographs, to find copies of them."),
+        typer.Option(help="Manifest of the training photographs. Without --checkpoint, to find copies of them."),
     ] = None,
     held_out: Annotated[
         bool,
         typer.Option(
-            "--held-out", help="No copy of these photographs was used for training: skip the search for copies."
+            "--held-out",
+            help="The release never learnt from these photographs. Nor from copies of them: the search for "
+            "copies is skipped.",
         ),
     ] = False,
     label_randomisation: Annotated[
-        int, typer.Option(min=0, help="Epochs to train a network on shuffled grades, for comparison. 0: not run.")
+        int, typer.Option(min=0, help="Epochs to train on shuffled grades. For comparison. 0: not run.")
     ] = 0,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for a copy of the release with its certificate.")
+        Path | None, typer.Option("--out", "-o", help="Folder for a copy with its certificate. Of the release.")
     ] = None,
     cache: Annotated[Path, typer.Option(help="Folder for image fingerprints, used to find copies.")] = Path(
         "runs/audit"
@@ -78,7 +86,7 @@ def certify(
     options = certification.CertificationOptions(
         trained_on=trained_on,
         held_out=held_out,
-        methods=tuple(filter(None, methods.split(","))),
+        methods=tuple(method or ()),
         label_randomisation_epochs=label_randomisation,
         cache=cache,
     )

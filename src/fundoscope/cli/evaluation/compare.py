@@ -27,14 +27,15 @@ def compare(
     systems: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FIRST SECOND [MORE...] [MANIFEST]",
-            help="Folders of runs or tables of predictions, then the manifest; runs alone name their own.",
+            metavar="SYSTEM... [MANIFEST]",
+            help="Runs or tables of predictions, then a manifest. The first system is compared with each of "
+            "the others; runs alone name their own manifest.",
         ),
     ],
-    split: Annotated[str | None, typer.Option(help="Compare on this split only: train, val or test.")] = None,
+    split: Annotated[str | None, typer.Option(help="Use only this split: train, val or test.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
     report: Annotated[
-        Path | None, typer.Option(help="Folder for a report: the table as HTML, Markdown and CSV, and figures.")
+        Path | None, typer.Option(help="Folder for a report with figures. The table as HTML, Markdown and CSV.")
     ] = None,
     resamples: Resamples = 2000,
     seed: Seed = 0,
@@ -42,7 +43,9 @@ def compare(
     interval: Interval = IntervalMethod.AUTO,
     margin: Annotated[
         list[str] | None,
-        typer.Option(help="Non-inferiority margin, METRIC=VALUE, such as quadratic_kappa=0.05; repeatable."),
+        typer.Option(
+            help="Non-inferiority margin of a metric. METRIC=VALUE, such as quadratic_kappa=0.05. Repeatable."
+        ),
     ] = None,
 ) -> None:
     """Compare systems on the photographs graded by all of them: paired differences from the first, with intervals

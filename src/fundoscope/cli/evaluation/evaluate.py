@@ -24,37 +24,47 @@ class PresetName(StrEnum):
 
 
 def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="Table of predictions of any system: .csv, .parquet or .jsonl.")],
+    predictions: Annotated[
+        Path, typer.Argument(help="Table of predictions of any system. As .csv, .parquet or .jsonl.")
+    ],
     manifest: Annotated[Path, typer.Argument(help="Table with the reference grades.")],
     split: Annotated[str | None, typer.Option(help="Evaluate only this split: train, val or test.")] = None,
     unseen_patients: Annotated[
         bool,
         typer.Option(
-            "--unseen-patients", help="Leave out patients, files, duplicates and eyes that are also in another split."
+            "--unseen-patients", help="Leave out patients of other splits. Also their files, duplicates and eyes."
         ),
     ] = False,
     include_ungradable: Annotated[
         bool,
-        typer.Option("--include-ungradable", help="Include photographs rejected for their quality that have p0 to p4."),
+        typer.Option(
+            "--include-ungradable",
+            help="Include rejected photographs with p0 to p4. They were rejected for their quality.",
+        ),
     ] = False,
     subgroups: Annotated[
         bool,
         typer.Option(
-            "--subgroups", help="Also evaluate by source, camera, site, sex, age, quality and eye (the slowest part)."
+            "--subgroups",
+            help="Also evaluate by camera, sex, age and the like. By source, camera, site, sex, age, quality "
+            "and eye: the slowest part.",
         ),
     ] = False,
     by: Annotated[
         list[str] | None,
-        typer.Option(help="Also evaluate by the values of this column of the manifest; repeatable."),
+        typer.Option(help="Also evaluate by this column of the manifest. Repeatable."),
     ] = None,
     review: Annotated[
-        Path | None, typer.Option(help="Table of doubtful labels, as written by `fundoscope audit --review`.")
+        Path | None, typer.Option(help="Table of doubtful labels of fundoscope audit. As its --review writes it.")
     ] = None,
     preset: Annotated[
-        PresetName | None, typer.Option(help="Print the statistics that this paper reports, under its names.")
+        PresetName | None,
+        typer.Option(
+            help="Print the table of a paper, such as gdrbench. The statistics that it reports, under its names."
+        ),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="Folder for a report with figures: index.html and evaluation.json.")
+        Path | None, typer.Option(help="Folder for a report with figures. index.html and evaluation.json.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
     resamples: Resamples = 2000,
@@ -63,7 +73,7 @@ def evaluate(
     interval: Interval = IntervalMethod.AUTO,
     prevalence: Annotated[
         float | None,
-        typer.Option(min=0.0001, max=0.9999, help="Prevalence of referable disease at which to report PPV and NPV."),
+        typer.Option(min=0.0001, max=0.9999, help="Prevalence at which to report PPV and NPV. Of referable disease."),
     ] = None,
 ) -> None:
     """Evaluate predictions against reference grades, with confidence intervals bootstrapped by patient.

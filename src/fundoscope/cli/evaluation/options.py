@@ -16,13 +16,13 @@ class IntervalMethod(StrEnum):
     BCA = "bca"
 
 
-Resamples = Annotated[int, typer.Option(min=100, help="Number of bootstrap resamples of patients.")]
+Resamples = Annotated[int, typer.Option(min=100, help="Number of bootstrap resamples. Of patients.")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed of the resamples.")]
 Level = Annotated[float, typer.Option(min=0.5, max=0.999, help="Confidence level of the intervals.")]
 Interval = Annotated[
     IntervalMethod,
     typer.Option(
-        help="Bootstrap method: percentile, bias-corrected and accelerated (BCa), or auto: BCa of fewer than 100 "
-        "patients."
+        help="Bootstrap method: auto, percentile or bca. Bias-corrected and accelerated (BCa); auto: BCa "
+        "of fewer than 100 patients."
     ),
 ]

@@ -33,32 +33,30 @@ def stress(
         list[Path],
         typer.Argument(
             metavar="SYSTEM [MANIFEST]",
-            help="A release, or the folders of runs whose fold networks grade out of fold (runs that differ in their "
-            "seed are averaged), then the manifest; or folders of finished stress tests: one to show again, or one of "
-            "each seed to compare.",
+            help="A release or runs, then the manifest. Of runs the networks of the folds grade out of fold; "
+            "runs that differ in their seed are averaged. Or folders of finished stress tests: one to "
+            "show again, or one of each seed to compare.",
         ),
     ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for stress.csv, stress.json and index.html.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Use this split of the manifest only: train, val or test.")] = None,
+    split: Annotated[str | None, typer.Option(help="Use only this split: train, val or test.")] = None,
     photographs: Annotated[
-        int | None, typer.Option(min=20, help="Use a seeded sample of so many photographs. Default: all.")
+        int | None, typer.Option(min=20, help="Use a seeded sample of so many. Default: all photographs.")
     ] = None,
     disturbances: Annotated[str, typer.Option(help="Only these disturbances, comma-separated. Default: all.")] = "",
-    doses: Annotated[str, typer.Option(help="Only these doses, e.g. 1,3,5. Default: all five.")] = "",
+    doses: Annotated[str, typer.Option(help="Only these doses, such as 1,3,5. Default: all five.")] = "",
     against: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder of another system's finished stress test: paired differences, this system minus that. "
-            "Repeatable: one of each seed."
+            help="Another system's finished stress test. Its folder: paired differences, this system minus "
+            "that. Repeatable: one of each seed."
         ),
     ] = None,
-    release: Annotated[
-        Path | None, typer.Option(help="With runs and --copy: the release that was exported from them.")
-    ] = None,
+    release: Annotated[Path | None, typer.Option(help="The release exported from the runs, for --copy.")] = None,
     copy: Annotated[
-        Path | None, typer.Option(help="Folder for a copy of the release whose card carries these figures.")
+        Path | None, typer.Option(help="Folder for a copy with these figures in its card. Of the release.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Photographs side by side. Default: all cores.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sample and of the resamples.")] = 0,

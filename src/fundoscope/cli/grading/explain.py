@@ -32,7 +32,7 @@ def explain(
     ] = None,
     beside: Annotated[
         list[Path] | None,
-        typer.Option(help="Run of another network, whose heatmaps are shown beside those of --checkpoint. Repeatable."),
+        typer.Option(help="Run of another network, shown beside --checkpoint. Repeatable."),
     ] = None,
     method: Annotated[
         list[str] | None,
@@ -41,11 +41,13 @@ def explain(
     layers: Annotated[
         list[str] | None,
         typer.Option(
-            help="Module of the backbone to compute the heatmap from; repeat to fuse several. Default: the last."
+            "--layer",
+            metavar="NAME",
+            help="Module of the backbone to compute the heatmap from. Repeat it to fuse several. Default: the last.",
         ),
     ] = None,
     target: Annotated[
-        str, typer.Option(help="Output to explain: answer, expected, grade:K, cut:K or sign:K.")
+        str, typer.Option(help="Output to explain, such as grade:K. One of answer, expected, grade:K, cut:K or sign:K.")
     ] = "answer",
     lesions: Annotated[
         Path | None, typer.Option(help="Manifest with mask_ columns. Its lesions are outlined beside the heatmaps.")
@@ -57,8 +59,7 @@ def explain(
         bool,
         typer.Option(
             "--force",
-            help="Explain photographs again that were explained before, and write over files that exist. What the run "
-            "reads is never written over.",
+            help="Explain photographs again, and write over files. What the run reads is never written over.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")] = False,
@@ -110,8 +111,8 @@ def _check(
         raise BadRequest(f"--backend {backend}: expected a release, got --checkpoint. Leave one out.")
     if beside and (layers or not checkpoint):
         raise BadRequest(
-            "--beside: expected it with --checkpoint and without --layers, which each network has of its own, got "
-            f"{'--layers' if layers else 'no --checkpoint'}."
+            "--beside: expected it with --checkpoint and without --layer, which each network has of its own, got "
+            f"{'--layer' if layers else 'no --checkpoint'}."
         )
 
 

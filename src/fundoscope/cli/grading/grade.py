@@ -56,7 +56,10 @@ class Language(StrEnum):
 
 ByBackend = Annotated[
     Backend,
-    typer.Option(help="Inference backend. OpenVINO is used only if it reproduces the release's reference outputs."),
+    typer.Option(
+        help="Inference backend: onnxruntime or openvino. OpenVINO is used only if it reproduces the "
+        "release's reference outputs."
+    ),
 ]
 
 
@@ -72,7 +75,7 @@ def grade(
     lang: Annotated[Language, typer.Option(help="Language of the report.")] = Language.en,
     patients: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Table of patients to write: one row each, worst first, with the next step."),
+        typer.Option(metavar="FILE", help="Table of patients to write, with the next step. One row each, worst first."),
     ] = None,
     manifest: Annotated[
         Path | None, typer.Option(help="Table that says which patient and eye each photograph is of.")
@@ -83,8 +86,8 @@ def grade(
     site: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of a commissioned site: dust on its camera's sensor is retouched before grading. If it is a "
-            "commissioned copy of a release, that is graded with."
+            help="Folder of a commissioned site, to retouch its dust. Dust on its camera's sensor is retouched "
+            "before grading. If it is a commissioned copy of a release, that is graded with."
         ),
     ] = None,
     features: Annotated[

@@ -35,7 +35,7 @@ def verify(
     backend: ByBackend = Backend.onnxruntime,
     complete: Annotated[
         Path | None,
-        typer.Option(help="Write a copy with a golden photograph here, if the release is whole and has none."),
+        typer.Option(help="Write a copy with a golden photograph here. Of a release that is whole and has none."),
     ] = None,
 ) -> None:
     """Check a release: hashes, reading and preparing its golden photograph, and its network's golden outputs.

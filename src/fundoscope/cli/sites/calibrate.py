@@ -48,49 +48,47 @@ class Preset(StrEnum):
 
 
 def calibrate(
-    predictions: Annotated[Path, typer.Argument(help="Table of predictions with p0 to p4, held out or out of fold.")],
+    predictions: Annotated[Path, typer.Argument(help="Table of held-out or out-of-fold predictions. With p0 to p4.")],
     manifest: Annotated[Path, typer.Argument(help="Table with the reference grades.")],
-    split: Annotated[
-        str | None, typer.Option(help="Calibrate on this split of the manifest only: train, val or test.")
-    ] = None,
+    split: Annotated[str | None, typer.Option(help="Use only this split: train, val or test.")] = None,
     release: Annotated[
-        Path | None, typer.Option(help="Release that made the predictions: its raw outputs are calibrated.")
+        Path | None, typer.Option(help="Release that made the predictions. Its raw outputs are calibrated.")
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             "-o",
-            help="Folder for a calibrated copy of the release; without one, for calibration.json (default: here).",
+            help="Folder for a calibrated copy of the release. Without a release: for calibration.json. Default: here.",
         ),
     ] = None,
     method: Annotated[
         Method,
         typer.Option(
-            help="How to calibrate; auto: by the method with the least log loss on patients that it was not fitted on, "
-            "which may be none."
+            help="How to calibrate, such as temperature. auto: by the method with the least log loss on "
+            "patients that it was not fitted on, which may be none."
         ),
     ] = Method.auto,
     score: Annotated[
         Score | None,
         typer.Option(
-            help="With --release and --method temperature: what the probability of referable disease is read from, the "
-            "cut between grades 1 and 2 or the mean of all cut logits. Default: as the release does."
+            help="What P(referable) is read from. With --release and --method temperature: the cut between "
+            "grades 1 and 2, or the mean of all cut logits. Default: as the release does."
         ),
     ] = None,
     alpha: Annotated[
-        float, typer.Option(min=0.001, max=0.5, help="Share of the prediction sets that may miss the reference grade.")
+        float, typer.Option(min=0.001, max=0.5, help="Share of prediction sets that may miss the grade.")
     ] = 0.1,
     by: Annotated[
-        str, typer.Option(help="Column whose groups get prediction-set thresholds of their own, such as quality.")
+        str, typer.Option(help="Column whose groups get thresholds of their own. Of prediction sets, such as quality.")
     ] = "",
     sensitivity: Annotated[
         float | None,
         typer.Option(
             min=0.01,
             max=1,
-            help="Share of the referable photographs that the referral threshold is set to find, without a guarantee. "
-            "Default: the release's, or 0.9.",
+            help="Sensitivity that the referral threshold is set to. Share of the referable photographs, "
+            "without a guarantee. Default: the release's, or 0.9.",
         ),
     ] = None,
     max_missed: Annotated[
@@ -98,24 +96,27 @@ def calibrate(
         typer.Option(
             min=0.001,
             max=0.5,
-            help="Set the referral threshold by conformal risk control instead of --sensitivity: share of referable "
-            "patients that may be missed on average (over calibration samples, not for this one threshold).",
+            help="Share of referable patients that may be missed. Sets the referral threshold by conformal "
+            "risk control instead of --sensitivity: the share on average over calibration samples, not "
+            "for this one threshold.",
         ),
     ] = None,
     missed_unit: Annotated[
         Unit,
         typer.Option(
-            help="With --max-missed: a patient is missed if none of their photographs is referred; a photograph counts "
-            "by its share of her referable ones."
+            help="Unit of --max-missed: patient or photograph. A patient is missed if none of their "
+            "photographs is referred; a photograph counts by its share of the patient's referable ones."
         ),
     ] = Unit.patient,
     held_out: Annotated[
         bool,
-        typer.Option("--held-out", help="The system was not trained on these photographs, although no fold says so."),
+        typer.Option(
+            "--held-out", help="The system was not trained on these photographs. Needed where no fold says so."
+        ),
     ] = False,
     preset: Annotated[
         Preset | None,
-        typer.Option(help="Calibrate as this system did; retinascan needs raw0-raw4 and cut0-cut3."),
+        typer.Option(help="Calibrate as this system did: retinascan. It needs raw0-raw4 and cut0-cut3."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of folds and bootstrap samples.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print calibration.json instead of words.")] = False,

@@ -16,16 +16,18 @@ NOT_GUARANTEED = 1
 
 
 def commission(
-    predictions: Annotated[Path, typer.Argument(help="Table of predictions: .csv, .parquet or .jsonl, of any system.")],
-    manifest: Annotated[Path, typer.Argument(help="Table with the reference grades of the site's patients.")],
+    predictions: Annotated[
+        Path, typer.Argument(help="Table of predictions of any system. As .csv, .parquet or .jsonl.")
+    ],
+    manifest: Annotated[Path, typer.Argument(help="Table with reference grades of site patients.")],
     sensitivity: Annotated[
-        float, typer.Option(min=0.01, max=0.999, help="Sensitivity to guarantee for referable patients.")
+        float, typer.Option(min=0.01, max=0.999, help="Sensitivity to guarantee, by patient.")
     ] = 0.85,
     confidence: Annotated[
         float, typer.Option(min=0.5, max=0.9999, help="Confidence of the guarantee, one-sided.")
     ] = 0.975,
     looks: Annotated[
-        int, typer.Option(min=1, help="Number of times the growing data are analysed in all, this time included.")
+        int, typer.Option(min=1, help="Times the growing data are analysed in all. This time included.")
     ] = 1,
     prevalence: Annotated[
         float | None,
@@ -34,25 +36,30 @@ def commission(
         ),
     ] = None,
     dme: Annotated[
-        bool, typer.Option("--dme", help="Count referable macular oedema (dme 2) as referable, whatever the grade.")
+        bool,
+        typer.Option("--dme", help="Count referable oedema as referable. Macular oedema, dme 2, whatever the grade."),
     ] = False,
-    split: Annotated[str | None, typer.Option(help="Use only this split of the manifest: train, val or test.")] = None,
+    split: Annotated[str | None, typer.Option(help="Use only this split: train, val or test.")] = None,
     release: Annotated[
         Path | None,
-        typer.Option(help="Release that made the predictions; patients that it was trained on are refused."),
+        typer.Option(help="Release that made the predictions. Patients that it was trained on are refused."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for a copy of the release with the new threshold.")
+        Path | None, typer.Option("--out", "-o", help="Folder for a copy with the new threshold. Of the release.")
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="The site's folder: protocol.json, protocol.md and the camera's dust_map.json go into it."),
+        typer.Option(
+            help="The site's folder, to write the protocol into. protocol.json, protocol.md and the camera's "
+            "dust_map.json go into it."
+        ),
     ] = None,
     dust_map: Annotated[
         bool,
         typer.Option(
             "--dust-map/--no-dust-map",
-            help="Map the dust on the camera's sensor from the manifest's photographs, for grade --site.",
+            help="Do not map the dust on the camera's sensor. Else it is mapped from the manifest's photographs, for "
+            "grade --site.",
         ),
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the protocol as JSON.")] = False,

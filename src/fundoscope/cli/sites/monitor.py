@@ -20,11 +20,11 @@ ALARM = 1
 
 
 def monitor(
-    predictions: Annotated[Path, typer.Argument(help="Table of predictions of the patients who came since.")],
-    reference: Annotated[Path, typer.Option(help="Table of predictions of the patients of the commissioning.")],
+    predictions: Annotated[Path, typer.Argument(help="Predictions of the patients who came since.")],
+    reference: Annotated[Path, typer.Option(help="Predictions of the patients of the commissioning.")],
     protocol: Annotated[
         Path | None,
-        typer.Option(help="protocol.json, or the commissioned release (folder or .zip) that holds it."),
+        typer.Option(help="protocol.json, or the commissioned release. A folder or .zip that holds it."),
     ] = None,
     features: Annotated[
         Path | None, typer.Option(help="Features of the table. Default: NAME.features.npz beside it.")
@@ -35,7 +35,8 @@ def monitor(
     site: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the site, with dust_map.json: say whether specks on the sensor have come or gone."
+            help="Folder of the site, to look for new dust. It has dust_map.json: whether specks on the sensor "
+            "have come or gone is reported."
         ),
     ] = None,
     photographs: Annotated[
@@ -43,7 +44,7 @@ def monitor(
         typer.Option(help="Folder that the table's photographs lie in. Default: this one, else the table's."),
     ] = None,
     false_alarms: Annotated[
-        str, typer.Option(help="Rate of false alarms to allow: 'one in N patients', or N.")
+        str, typer.Option(help="Allowed false alarms. 'one in N patients', or N.")
     ] = "one in 2000 patients",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     report: Annotated[Path | None, typer.Option(help="Folder to write monitor.json and monitor.md into.")] = None,

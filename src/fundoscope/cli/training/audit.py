@@ -28,39 +28,42 @@ NAMED = 4
 def audit(
     manifests: Annotated[list[Path], typer.Argument(help="Manifests: .csv, .parquet or .jsonl.")],
     predictions: Annotated[
-        Path | None, typer.Option(help="Out-of-fold predictions, to find labels that they contradict.")
+        Path | None, typer.Option(help="Out-of-fold predictions, to find doubtful labels. Those that they contradict.")
     ] = None,
     held_out: Annotated[
         bool,
         typer.Option(
             "--held-out",
-            help="With --predictions: the system was not trained on these photographs, so that no fold is needed.",
+            help="The predictions are held out: no fold is needed. The system was not trained on these photographs.",
         ),
     ] = False,
     report: Annotated[Path | None, typer.Option(help="Folder for contact sheets and audit.json.")] = None,
     review: Annotated[
         Path | None,
-        typer.Option(help="With --predictions: table of suspected labels to write, for a reader to fill in."),
+        typer.Option(help="Table of doubtful labels to write. With --predictions, for a reader to fill in."),
     ] = None,
     write_groups: Annotated[
         bool, typer.Option("--write-groups", help="Write duplicate_group and eye_group into the manifests.")
     ] = False,
     release: Annotated[
-        str, typer.Option(help="Release whose training photographs are sought: a path, `default` or `none`.")
+        str, typer.Option(help="Release whose training photographs are sought. A path, `default` or `none`.")
     ] = "default",
     pretrained: Annotated[
         list[str] | None,
-        typer.Option(help="Published network: warn of test photographs that it was pretrained on. Repeatable."),
+        typer.Option(
+            help="Published network whose training data to avoid. Warns of test photographs that it was "
+            "pretrained on. Repeatable."
+        ),
     ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for fingerprints, small pictures of the photographed eyes; an audit continues from it. "
-            "Default: the user's cache, where they stay until they are deleted."
+            help="Folder for fingerprints, to continue from. Small pictures of the photographed eyes. Default: "
+            "the user's cache, where they stay until they are deleted."
         ),
     ] = None,
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Keep no fingerprints: they are removed when the audit ends.")
+        bool, typer.Option("--no-cache", help="Keep no fingerprints. They are removed when the audit ends.")
     ] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Default: all cores.")] = None,
     replace: Annotated[

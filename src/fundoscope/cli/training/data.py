@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundoscope.cli.console import print_json, print_text, troubles
+from fundoscope.cli.help import Verb
 from fundoscope.cli.manifests import rules_for, write_and_say
 from fundoscope.errors import BadRequest, BadTable
 
@@ -27,13 +28,13 @@ PatientFrom = Annotated[
     str | None,
     typer.Option(
         metavar="REGEX",
-        help="Read the patient off the pictures' names: an expression with one group, or with groups named patient and "
-        "eye, such as '(?P<patient>.+)_(?P<eye>left|right)'.",
+        help="Read the patient off the pictures' names. An expression with one group, or with groups named "
+        "patient and eye, such as '(?P<patient>.+)_(?P<eye>left|right)'.",
     ),
 ]
 
 
-@app.command("sources")
+@app.command("sources", cls=Verb)
 def sources(as_json: AsJson = False) -> None:
     """List the public data sets that `data import` reads: content, licence, where to get them."""
     from fundoscope.data.imports import SOURCES
@@ -55,7 +56,7 @@ def sources(as_json: AsJson = False) -> None:
             print_text(f"  {line}")
 
 
-@app.command("import")
+@app.command("import", cls=Verb)
 def import_(
     source: Annotated[str, typer.Argument(help="Name of the data set; see `fundoscope data sources`.")],
     folder: Annotated[Path, typer.Argument(help="Folder that it was unpacked to.")],
@@ -84,7 +85,7 @@ def import_(
             print_text(line)
 
 
-@app.command("from")
+@app.command("from", cls=Verb)
 def from_(
     path: Annotated[Path, typer.Argument(metavar="FOLDER_OR_TABLE", help="Folder of pictures, or a table of labels.")],
     out: Out,
@@ -95,31 +96,31 @@ def from_(
         list[str] | None,
         typer.Option(
             metavar="OURS=THEIRS",
-            help="Any other column of the manifest and the table's column to read it from, e.g. eye=laterality. "
-            "Repeatable.",
+            help="Column of the manifest, and the table's. Such as eye=laterality. Repeatable.",
         ),
     ] = None,
     sign: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=THEIRS",
-            help="Multi-label target: name of a sign and the table's column of it (0 absent, 1 present), e.g. "
+            help="Name of a sign, and the table's column. Multi-label target: 0 absent, 1 present, such as "
             "ma=Microaneurysms. Repeatable.",
         ),
     ] = None,
     code: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="OURS:CODE=VALUE",
-            help="Value of the manifest for a code of the table, e.g. grade:Moderate=2 or sign_ma:yes=1. Repeatable.",
+            metavar="CODE=VALUE",
+            help="Value of the manifest for a code of the table. As COLUMN:CODE=VALUE, such as "
+            "grade:Moderate=2 or sign_ma:yes=1. Repeatable.",
         ),
     ] = None,
     grade_map: Annotated[
         str | None,
         typer.Option(
-            metavar="WORD=GRADE,...",
-            help="Grades of the table's words and numbers: 0-4, ungradable or unknown, e.g. 'R1=1,-1=ungradable'. The "
-            "scale's own names (no DR, mild, PDR ...) are known.",
+            metavar="WORD=GRADE",
+            help="Grades of the table's words and numbers. 0-4, ungradable or unknown, such as "
+            "'R1=1,-1=ungradable'. The scale's own names (no DR, mild, PDR ...) are known.",
         ),
     ] = None,
     patient_from: PatientFrom = None,
@@ -128,8 +129,7 @@ def from_(
         bool,
         typer.Option(
             "--class-folders",
-            help="Each folder of pictures is a class (column label); folders train, val and test above them are "
-            "splits.",
+            help="Each folder of pictures is a class. Column label; folders train, val and test above them are splits.",
         ),
     ] = False,
     replace: Replace = False,
@@ -205,7 +205,7 @@ def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
     return pairs
 
 
-@app.command("split")
+@app.command("split", cls=Verb)
 def split(
     manifest: Annotated[Path, typer.Argument(help="Manifest to split. A protocol needs several sources in it.")],
     out: Annotated[
@@ -215,28 +215,29 @@ def split(
         str, typer.Option(help="Shares of train, val and test. Protocols use the ratio of the first two.")
     ] = "0.7,0.15,0.15",
     folds: Annotated[
-        int | None, typer.Option(min=2, help="Make this many cross-validation folds instead (column fold).")
+        int | None, typer.Option(min=2, help="Make so many cross-validation folds instead. Column fold.")
     ] = None,
     method: Annotated[
         str | None,
         typer.Option(
-            help="hash-based: a patient's split never changes when rows are added or removed. stratified: exact shares "
-            "of every source and grade. Default: hash-based; stratified for folds."
+            help="How to split: hash-based or stratified. hash-based: a patient's split never changes when "
+            "rows are added or removed. stratified: exact shares of every source and grade. Default: "
+            "hash-based; stratified for folds."
         ),
     ] = None,
     leave_out: Annotated[
-        str | None, typer.Option(metavar="SOURCE", help="Test on this source, train on all others (GDRBench's DG).")
+        str | None, typer.Option(metavar="SOURCE", help="Test on this source, train on all others. GDRBench's DG.")
     ] = None,
     train_only: Annotated[
-        str | None, typer.Option(metavar="SOURCE", help="Train on this source, test on all others (GDRBench's ESDG).")
+        str | None, typer.Option(metavar="SOURCE", help="Train on this source, test on all others. GDRBench's ESDG.")
     ] = None,
     never_train: Annotated[
         list[str] | None,
-        typer.Option(metavar="SOURCE", help="With --leave-out: further source to exclude from training. Repeatable."),
+        typer.Option(metavar="SOURCE", help="Further source that is not trained on. With --leave-out. Repeatable."),
     ] = None,
-    by: Annotated[str, typer.Option(help="Column that names the sources (domain in GDRBench's lists).")] = "source",
+    by: Annotated[str, typer.Option(help="Column that names the sources. Domain in GDRBench's lists.")] = "source",
     drop_from: Annotated[
-        str, typer.Option(help="In a protocol: split (train or test) from which patients of both are removed.")
+        str, typer.Option(help="Split that patients of both leave (train, test). In a protocol.")
     ] = "train",
     salt: Annotated[str, typer.Option(help="Any text; each gives another split.")] = "",
     patient_from: PatientFrom = None,
@@ -279,7 +280,7 @@ def split(
     )
 
 
-@app.command("correct")
+@app.command("correct", cls=Verb)
 def correct(
     manifest: Annotated[Path, typer.Argument(help="Manifest whose labels were reviewed.")],
     review: Annotated[Path, typer.Argument(help="Table of suspects (`fundoscope audit --review`), filled in.")],

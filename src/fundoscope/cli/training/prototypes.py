@@ -14,10 +14,14 @@ from fundoscope.errors import BadRequest
 
 def prototypes(
     weights: Annotated[
-        Path, typer.Argument(help="CLIP's weights, both towers, in open_clip's names: .safetensors or .pth.")
+        Path, typer.Argument(help="CLIP's weights, both towers. In open_clip's names: .safetensors or .pth.")
     ],
     descriptions: Annotated[
-        Path, typer.Argument(help="Text file (UTF-8) with one line for each grade, 0 to 4: its clinical description.")
+        Path,
+        typer.Argument(
+            help="Text file with a description of each grade. UTF-8, one line for each grade, 0 to 4: its "
+            "clinical description."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write (.npz).")] = Path("prototypes.npz"),
     model_config: Annotated[

@@ -45,12 +45,14 @@ def train(
     run: Annotated[Path | None, typer.Option(help="Folder of the run; runs/NAME by default.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
     show_augmentations: Annotated[
-        Path | None, typer.Option(help="Do not train: write a grid of augmented photographs to this PNG.")
+        Path | None, typer.Option(help="Only write a grid of augmented pictures. To this PNG; nothing is trained.")
     ] = None,
     smoke: Annotated[
         bool,
         typer.Option(
-            "--smoke", help="Try the experiment out in about a minute; the run is written to runs/smoke/NAME."
+            "--smoke",
+            help="Try the experiment out in about a minute. Its own section smoke makes it small; the run is "
+            "written to runs/smoke/NAME.",
         ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
@@ -136,21 +138,22 @@ def _print_figures(figures: RunFigures) -> None:
 
 def export(
     run: Annotated[
-        list[Path], typer.Argument(help="Folder of a finished run; of several that differ in their seed: their mean.")
+        list[Path],
+        typer.Argument(help="Folder of a finished run. Of several that differ in their seed the mean is exported."),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of the release; RUN/release of the only run by default.")
+        Path | None, typer.Option("--out", "-o", help="Folder of the release. Default: RUN/release of the only run.")
     ] = None,
     card: Annotated[
-        Path | None, typer.Option(help="Model card in Markdown; written from the run's facts if absent.")
+        Path | None, typer.Option(help="Model card in Markdown. Default: written from the facts of the run.")
     ] = None,
     evaluation: Annotated[
         list[Path] | None,
-        typer.Option(help="evaluation.json whose main figures travel with the release, named after its folder."),
+        typer.Option(help="evaluation.json whose figures travel with it. The main ones, named after its folder."),
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="Store weights with 16 bits: half the size.")] = False,
     held_out: Annotated[
-        Path | None, typer.Option(help="Write the held-out predictions that the release is calibrated on here.")
+        Path | None, typer.Option(help="Table to write: predictions it is calibrated on. Held out.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:

@@ -123,7 +123,7 @@ def check_options(opened: OpenRelease, options: CertificationOptions, *, with_ru
     """
     if not with_runs and (options.methods or options.label_randomisation_epochs):
         raise BadRequest(
-            "--methods and --label-randomisation: expected --checkpoint beside them, got none: a release holds one "
+            "--method and --label-randomisation: expected --checkpoint beside them, got none: a release holds one "
             "method and cannot be trained. Name the runs that it was made of."
         )
     learnt = _trained_on(opened)
@@ -234,7 +234,7 @@ def write_certified(opened: OpenRelease, certificate: Certificate, folder: Path)
 
 
 def own_method(opened: OpenRelease) -> str:
-    """Return the attribution method that a release exports, as `certify --methods` names it.
+    """Return the attribution method that a release exports, as `certify --method` names it.
 
     Raises:
         BadRequest: If it exports no heatmap.

@@ -75,7 +75,7 @@ class FoldEvaluators(Protocol):
 
         Args:
             fold: Number of the fold.
-            method: Attribution method, as `certify --methods` names it: grad-cam, layer-cam:LAYER+LAYER.
+            method: Attribution method, as `certify --method` names it: grad-cam, layer-cam:LAYER+LAYER.
             photographs: From which batch norms of randomised networks take their statistics.
 
         Raises:

@@ -225,8 +225,8 @@ def read_explainer(
         raise BadRequest(f"--method: expected among {', '.join(METHODS)}, got {unknown[0]!r}. Name another.")
     if layers and not any(name in CAMS for name in methods):
         raise BadRequest(
-            f"--layers: expected beside a method that takes layers ({', '.join(CAMS)}), got {', '.join(methods)}. "
-            "Leave --layers out."
+            f"--layer: expected beside a method that takes layers ({', '.join(CAMS)}), got {', '.join(methods)}. "
+            "Leave --layer out."
         )
     experiment = check_alike(runs)
     for run in runs:

@@ -135,7 +135,7 @@ def read_method(words: str) -> Method:
     """
     name, _, layers = words.partition(":")
     if name not in METHODS:
-        raise BadRequest(f"--methods: expected among {', '.join(METHODS)}, with :LAYER where wanted, got {words!r}")
+        raise BadRequest(f"--method: expected among {', '.join(METHODS)}, with :LAYER where wanted, got {words!r}")
     return Method(name=name, layers=tuple(filter(None, layers.split("+"))), target=Target())
 
 
