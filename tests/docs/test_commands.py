@@ -45,6 +45,9 @@ SMALL = {
     "grade --manifest graded_here.csv": "grade --manifest graded_here.csv --release my-release",
     "grade --manifest patients.csv": "grade --manifest patients.csv --release my-release",
     "grade pacs_export": "grade pacs_export --release my-release",
+    "stress my-release mine.csv --split test --disturbances camera_specks,gamma --doses 1,3,5": (
+        f"stress my-release mine.csv {STRESS}"
+    ),
     "stress my-release mine.csv --split test": f"stress my-release mine.csv {STRESS}",
     "stress one-seed mine.csv --split test": f"stress one-seed mine.csv {STRESS}",
     "train default_release data.manifest=mine.csv": (
@@ -336,7 +339,7 @@ def _targets(arguments: list[str]) -> list[str]:
     if arguments[0] == "audit" and "--review" in arguments:
         named.append(arguments[arguments.index("--review") + 1])
     if arguments[0] == "train" and "--run" not in arguments and "--resume" not in arguments:
-        named.append(f"runs/{Path(arguments[1]).stem}")
+        named.append(f"runs/{'smoke/' if '--smoke' in arguments else ''}{Path(arguments[1]).stem}")
     return named
 
 
