@@ -133,3 +133,16 @@ def test_the_interruption_of_any_verb_has_the_status_of_one(monkeypatch, capsys)
 
     with pytest.raises(SystemExit, match="130"):
         main()
+
+
+def test_a_verb_that_says_nothing_of_it_is_interrupted_with_a_word(tiny_release, monkeypatch, capsys):
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fundoscope.runtime.release.open_release", interrupted)
+    monkeypatch.setattr(sys, "argv", ["fundoscope", "info", str(tiny_release)])
+
+    with pytest.raises(SystemExit, match="130"):
+        main()
+
+    assert capsys.readouterr() == ("", "fundoscope: Interrupted.\n")

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from fundoscope.files import locked_folder
+from fundoscope.heatmaps.explainers import ReleaseExplainer
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.photo.artefacts.make import Shot, make_dust_map
 from fundoscope.runtime.copies import copy_release
@@ -273,3 +274,26 @@ def test_a_run_that_was_killed_between_files_goes_on_over_its_own(explain, retin
 
     assert status == 0
     assert len(json.loads(answers.read_text())["photographs"]) == 2
+
+
+def test_an_interrupted_explanation_says_how_to_continue_and_does(explain, retinas, tmp_path, monkeypatch):
+    original = ReleaseExplainer.explain
+    explained: list[str] = []
+
+    def interrupted(self: ReleaseExplainer, path: Path, fellow: Path | None = None):
+        if explained:
+            raise KeyboardInterrupt
+        explained.append(path.name)
+        return original(self, path, fellow)
+
+    monkeypatch.setattr(ReleaseExplainer, "explain", interrupted)
+    status, _, err = explain(retinas)
+    assert status == 130
+    assert f"What is explained is kept in {tmp_path / 'out'}: give the same command again to continue." in err
+    monkeypatch.setattr(ReleaseExplainer, "explain", lambda *words: explained.append(words[1].name) or original(*words))
+
+    status, _, err = explain(retinas)
+
+    assert status == 0, err
+    assert explained == ["0.png", "1.png"]
+    assert set(told(tmp_path / "out")) == {"0.png", "1.png"}

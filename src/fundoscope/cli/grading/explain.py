@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundoscope.cli.console import needs_extra, print_json, print_text, say_written, troubles
+from fundoscope.cli.console import interruptible, needs_extra, print_json, print_text, say_written, troubles
 from fundoscope.cli.grading.grade import Backend, ByBackend
 from fundoscope.errors import BadRequest
 from fundoscope.grades import NOT_A_DEVICE
@@ -83,10 +83,11 @@ def explain(
     for sentence in (*listing.notes, *listing.troubles):
         print_text(sentence, to=troubles)
     rows = []
-    for row in explain_photographs(listing.photographs, out, explainer, lesions=masks, force=force):
-        rows.append(row)
-        if not as_json:
-            print_text(_line(row))
+    with interruptible(f"What is explained is kept in {out}: give the same command again to continue."):
+        for row in explain_photographs(listing.photographs, out, explainer, lesions=masks, force=force):
+            rows.append(row)
+            if not as_json:
+                print_text(_line(row))
     request = explainer.request
     if as_json:
         print_json({"request": request.to_dict(), "photographs": rows, "notice": NOT_A_DEVICE})
