@@ -15,7 +15,7 @@ from fundoscope.cli import main
 from fundoscope.cli.console import printable
 from fundoscope.cli.grading.grade import Language
 from fundoscope.files import locked_folder
-from fundoscope.grades import DECISIONS, NOT_A_DEVICE, SHORT_GRADE_NAMES
+from fundoscope.grades import DECISIONS, NOT_A_DEVICE
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.runtime.language.texts import LANGUAGES
 
@@ -366,12 +366,3 @@ def test_many_patients_are_counted_and_the_worst_of_them_named(run, painted, tmp
     assert (worst, others) in {("cannot grade", "rescreen"), ("refer", "refer"), ("cannot grade", "refer")}
     if others == "rescreen":
         assert patients[0].startswith("Ada-32")
-
-
-def test_grades_have_short_names_on_the_console(run, painted, tmp_path):
-    _, out, _ = run(painted, "--out", tmp_path / "results.csv")
-
-    grades = pd.read_csv(tmp_path / "results.csv")["grade"].dropna().astype(int)
-    assert len(grades)
-    assert "non-proliferative" not in out
-    assert all(f"{grade} {SHORT_GRADE_NAMES[grade]}" in out for grade in grades)
