@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fundoscope.grades import EYES
 from fundoscope.runtime.language.texts import IN_ENGLISH, Texts
 from fundoscope.runtime.tasks import DR_GRADE
-from fundoscope.runtime.tasks.follow_up import NextStep
+from fundoscope.runtime.tasks.follow_up import NextStep, with_eyes
 from fundoscope.runtime.tasks.task import Finding, Row, Task, Tone
 
 URGENCY: Final[tuple[Tone, ...]] = ("alert", "unknown", "clear")
@@ -39,8 +39,7 @@ class PatientAnswer:
     patient: str | None
     """None for a photograph whose patient is not known; each such photograph stands alone."""
     finding: Finding
-    """Of a known patient no healthier than what was looked at: an eye without a photograph counts as one that cannot be
-    graded (`Task.unseen`). Of an unknown one the answer for the photograph."""
+    """The answer for the eyes that were photographed; `missing` names the others, and `next_step` photographs them."""
     eyes: tuple[EyeAnswer, ...]
     missing: tuple[str | None, ...]
     """Eyes without a photograph; (None,) where photographs of unknown eyes may be theirs."""
@@ -102,15 +101,15 @@ def _answer_patient(rows: Sequence[Row], numbers: Sequence[int], task: Task) -> 
     )
     patient, missing = rows[numbers[0]]["patient"], _missing_eyes(eyes)
     findings = [eye.finding for eye in eyes]
-    # A photograph that names no patient is answered as a photograph; its next step is that of an unknown patient.
-    strict = task.of_patient([*findings, *([task.unseen] if missing and task.unseen else [])])
-    step = task.next_step(strict.decision, findings, [rows[i] for i in numbers])
+    finding = task.of_patient(findings)
+    step = task.next_step(finding.decision, findings, [rows[i] for i in numbers])
     if step is not None:
         lacking = [eye.eye for eye in eyes if task.words.decisions[eye.decision].tone == "unknown"]
-        step = replace(step, eyes=tuple(dict.fromkeys([*lacking, *missing])))
+        # The answer is of the eyes that were looked at; nobody is sent home before the other one is.
+        step = with_eyes(step, tuple(dict.fromkeys([*lacking, *missing])))
     return PatientAnswer(
         patient=patient,
-        finding=task.of_patient(findings) if patient is None else strict,
+        finding=finding,
         eyes=eyes,
         missing=missing,
         next_step=step,

@@ -316,7 +316,7 @@ def test_the_next_step_of_a_patient_stands_in_json(run, painted, tmp_path):
     assert patient["missing_eyes"] == ["right"]
     assert set(patient["next_step"]) == {"action", "interval", "within_months", "photograph_now"}
     assert "right" in patient["next_step"]["photograph_now"]
-    assert patient["decision"] != "rescreen"
+    assert patient["next_step"]["action"] != "rescreen"
 
 
 def test_the_report_is_written_in_the_language_that_was_asked_for(run, painted, tmp_path):

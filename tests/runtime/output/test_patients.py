@@ -52,19 +52,19 @@ def test_the_worst_patients_come_first_and_every_photograph_of_an_unknown_patien
 
 
 @pytest.mark.parametrize(
-    "rows",
+    ("rows", "answer"),
     [
-        [row("P", "left", "rescreen", 0)],
-        [row("P", "left", "rescreen", 0), row("P", "right", "cannot grade")],
-        [row("P", None, "rescreen", 0), row("P", None, "rescreen", 0)],
-        [row(None, "left", "rescreen", 0)],
-        [row(None, None, "rescreen", 0)],
+        ([row("P", "left", "rescreen", 0)], "rescreen"),
+        ([row("P", "left", "rescreen", 0), row("P", "right", "cannot grade")], "cannot grade"),
+        ([row("P", None, "rescreen", 0), row("P", None, "rescreen", 0)], "rescreen"),
+        ([row(None, "left", "rescreen", 0)], "rescreen"),
+        ([row(None, None, "rescreen", 0)], "rescreen"),
     ],
 )
-def test_a_patient_of_whom_an_eye_lacks_an_answer_is_no_rescreen(rows):
+def test_a_patient_of_whom_an_eye_lacks_an_answer_is_photographed_and_has_no_grade(rows, answer):
     (patient,) = table(*rows)
 
-    assert (patient["answer"], patient["next_step"], patient["interval"]) == ("cannot grade", "photograph", "now")
+    assert (patient["answer"], patient["next_step"], patient["interval"]) == (answer, "photograph", "now")
     assert patient["photograph_now"]
     assert patient["grade"] is None
 

@@ -128,9 +128,9 @@ ENGLISH: Final[dict[str, str]] = {
     "dr-grade.done": "Graded {time} with {release}.",
     "dr-grade.supported": "retinopathy",
     "dr-grade.patient_rule": (
-        "The worst eye decides for a patient. An eye that cannot be graded or was not photographed is never counted as "
-        "healthy; one that cannot be graded is referred where its probability of referable retinopathy reaches the "
-        "threshold of gradable ones."
+        "The worst eye that was photographed decides for a patient; one that was not is named, and photographed next. "
+        "An eye that cannot be graded is never counted as healthy, and is referred where its probability of referable "
+        "retinopathy reaches the threshold of gradable ones."
     ),
     "dr-grade.scale": "The grades",
     "dr-grade.scale.text": (
@@ -148,8 +148,7 @@ ENGLISH: Final[dict[str, str]] = {
     ),
     "dr-grade.cannot grade": "cannot grade",
     "dr-grade.cannot grade.meaning": (
-        "Not good enough to be graded, or an eye was not photographed: to be photographed again or seen by a person. "
-        "This is not a healthy result."
+        "Not good enough to be graded: to be photographed again or seen by a person. This is not a healthy result."
     ),
     "dr-grade.rescreen": "rescreen",
     "dr-grade.rescreen.meaning": "No sign of referable retinopathy: back at the next regular screening.",
@@ -193,8 +192,8 @@ ENGLISH: Final[dict[str, str]] = {
     "signs.supported": "the likeliest sign",
     "signs.patient_rule": (
         "A sign counts as found in a patient if it was found in any photograph that could be assessed. A patient "
-        "without a finding and with an eye that could not be assessed or was not photographed is not counted as free "
-        "of signs."
+        "without a finding and with an eye that could not be assessed is not counted as free of signs; an eye that was "
+        "not photographed is named."
     ),
     "signs.scale": "The signs",
     "signs.scale.text": (
@@ -209,9 +208,7 @@ ENGLISH: Final[dict[str, str]] = {
         "None of the signs was found. Signs that were not looked for may be there all the same."
     ),
     "signs.cannot assess": "cannot assess",
-    "signs.cannot assess.meaning": (
-        "Not good enough to be assessed, or an eye was not photographed. This is not a healthy result."
-    ),
+    "signs.cannot assess.meaning": "Not good enough to be assessed. This is not a healthy result.",
     "signs.heading": "Signs: {signs}",
     "signs.heading.absent": "No sign found",
     "signs.heading.none": "Not assessed",

@@ -126,9 +126,9 @@ SPANISH: Final[dict[str, str]] = {
     "dr-grade.done": "Graduada {time} con {release}.",
     "dr-grade.supported": "la retinopatía",
     "dr-grade.patient_rule": (
-        "El peor ojo decide por el paciente. Un ojo que no se puede graduar o que no se fotografió nunca cuenta como "
-        "sano; uno que no se puede graduar se deriva si su probabilidad de retinopatía derivable alcanza el umbral de "
-        "las fotografías graduables."
+        "El peor ojo fotografiado decide por el paciente; el que no se fotografió se nombra y es el siguiente que se "
+        "fotografía. Un ojo que no se puede graduar nunca cuenta como sano, y se deriva si su probabilidad de "
+        "retinopatía derivable alcanza el umbral de las fotografías graduables."
     ),
     "dr-grade.scale": "Los grados",
     "dr-grade.scale.text": (
@@ -146,8 +146,8 @@ SPANISH: Final[dict[str, str]] = {
     ),
     "dr-grade.cannot grade": "no graduable",
     "dr-grade.cannot grade.meaning": (
-        "No es lo bastante buena para graduarla, o un ojo no se fotografió: hay que fotografiar de nuevo o que lo vea "
-        "una persona. Este no es un resultado sano."
+        "No es lo bastante buena para graduarla: hay que fotografiar de nuevo o que la vea una persona. Este no es un "
+        "resultado sano."
     ),
     "dr-grade.rescreen": "cribado de rutina",
     "dr-grade.rescreen.meaning": "Sin signos de retinopatía derivable: volver al próximo cribado de rutina.",
@@ -190,8 +190,8 @@ SPANISH: Final[dict[str, str]] = {
     "signs.supported": "el signo más probable",
     "signs.patient_rule": (
         "Un signo cuenta como hallado en un paciente si se halló en cualquier fotografía que se pudo evaluar. Un "
-        "paciente sin hallazgos y con un ojo que no se pudo evaluar o que no se fotografió no cuenta como libre de "
-        "signos."
+        "paciente sin hallazgos y con un ojo que no se pudo evaluar no cuenta como libre de signos; el ojo que no se "
+        "fotografió se nombra."
     ),
     "signs.scale": "Los signos",
     "signs.scale.text": (
@@ -204,9 +204,7 @@ SPANISH: Final[dict[str, str]] = {
     "signs.no sign found": "ningún signo hallado",
     "signs.no sign found.meaning": ("No se halló ninguno de los signos. Puede haber otros signos que no se buscaron."),
     "signs.cannot assess": "no evaluable",
-    "signs.cannot assess.meaning": (
-        "No es lo bastante buena para evaluarla, o un ojo no se fotografió. Este no es un resultado sano."
-    ),
+    "signs.cannot assess.meaning": "No es lo bastante buena para evaluarla. Este no es un resultado sano.",
     "signs.heading": "Signos: {signs}",
     "signs.heading.absent": "Ningún signo hallado",
     "signs.heading.none": "Sin evaluar",

@@ -56,9 +56,9 @@ def patient_table(rows: Sequence[Row], task: Task) -> pd.DataFrame:
 
 def _row(answer: PatientAnswer, rows: Sequence[Row], task: Task) -> dict[str, Cell]:
     own = [rows[number] for number in answer.photographs]
-    finding, step = _strict(answer, task), answer.next_step
+    finding, step = answer.finding, answer.next_step
     # The worst grade of those that there are would pass for the patient's, where an eye has none.
-    is_answered = task.words.decisions[finding.decision].tone != "unknown"
+    is_answered = step is None or not step.eyes or step.action == "refer"
     sides: dict[str, Cell] = {}
     for side in (*EYES, None):
         sides |= _of_side(side, [eye for eye in answer.eyes if eye.eye == side], rows, task)
@@ -82,12 +82,6 @@ def _row(answer: PatientAnswer, rows: Sequence[Row], task: Task) -> dict[str, Ce
         "image": own[0]["image"],
         "release": own[0].get("release"),
     }
-
-
-def _strict(answer: PatientAnswer, task: Task) -> Finding:
-    """Return the answer by which nobody is healthy of whom an eye, or the name, is missing."""
-    unseen = [task.unseen] if answer.missing and task.unseen is not None else []
-    return task.of_patient([*(eye.finding for eye in answer.eyes), *unseen])
 
 
 def _of_side(side: str | None, eyes: Sequence[EyeAnswer], rows: Sequence[Row], task: Task) -> dict[str, Cell]:

@@ -278,7 +278,6 @@ class DrGrade(Task):
         ),
         explained=(REFER,),
     )
-    unseen = Finding(decision=CANNOT_GRADE)
 
     def outputs(self, head: str, labels: Sequence[str]) -> int:
         """As `decide.heads` has it."""

@@ -13,7 +13,7 @@ The table also has rows for macular oedema, which nothing here looks for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -49,6 +49,13 @@ class NextStep:
     def interval(self) -> str:
         """The months in English, for tables."""
         return IN_ENGLISH.interval(*self.months)
+
+
+def with_eyes(step: NextStep, eyes: tuple[str | None, ...]) -> NextStep:
+    """Return a next step that photographs the eyes which lack an answer; nobody waits for a screening until then."""
+    if eyes and step.action == "rescreen":
+        return NextStep(action="photograph", months=NOW, eyes=eyes)
+    return replace(step, eyes=eyes)
 
 
 def referral(grade: int | None) -> NextStep:

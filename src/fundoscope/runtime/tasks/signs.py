@@ -191,7 +191,6 @@ class Signs(Task):
         ),
         explained=(PRESENT,),
     )
-    unseen = Finding(decision=CANNOT_ASSESS, labels=())
 
     def outputs(self, head: str, labels: Sequence[str]) -> int:
         """Return one logit for each sign."""

@@ -200,9 +200,6 @@ class Task(ABC):
     gate: ClassVar[Gate] = Gate()
     """What counts as gradable in a new release."""
     words: ClassVar[TaskWords]
-    unseen: ClassVar[Finding | None] = None
-    """The answer for an eye of which there is no photograph, by which no patient is answered healthier than what was
-    looked at; None: a patient's answer says nothing of health."""
 
     @abstractmethod
     def outputs(self, head: str, labels: Sequence[str]) -> int:
