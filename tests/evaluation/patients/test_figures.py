@@ -106,6 +106,36 @@ def test_a_foreign_table_of_grades_is_decided_by_them_and_a_refusal_that_was_ref
     assert outcomes_of(bare).decision == ("refer", "cannot grade")
 
 
+def test_of_a_system_of_scores_alone_no_decision_on_patients_is_reported():
+    """Counted as "cannot grade", which is referred, everybody would be found."""
+    clinic = photographs(*CLINIC)
+    scores = clinic[clinic["status"] == "graded"].drop(columns=["decision", "predicted_grade"])
+
+    figures = patient_figures(scores, resamples=100)
+
+    assert figures.decisions == {}
+    assert set(figures.intervals) == {"referable_auroc"}
+    assert not any("decision" in line.lower() for line in patient_lines(figures))
+
+
+@pytest.mark.parametrize("kept", ["decision", "predicted_grade"])
+def test_a_decision_or_a_grade_of_any_photograph_is_a_decision_on_patients(kept):
+    clinic = photographs(*CLINIC)
+    clinic = clinic.drop(columns={"decision", "predicted_grade"} - {kept})
+
+    figures = patient_figures(clinic, resamples=100)
+
+    assert {"sensitivity", "specificity"} <= set(figures.intervals)
+
+
+def test_a_system_that_could_grade_nobody_decided_so():
+    nobody = photographs(("a", "left", 2, None, "ungradable", "cannot grade"), ("b", "left", 0, None, "unreadable", ""))
+
+    figures = patient_figures(nobody, resamples=100)
+
+    assert figures.decisions["referable"]["cannot grade"] == 1
+
+
 def test_no_names_no_patients():
     assert outcomes_of(photographs(*CLINIC).assign(patient=None)) is None
     assert patient_figures(photographs(*CLINIC).assign(patient=None)) is None

@@ -77,6 +77,15 @@ def test_a_page_without_scores_has_no_curves_and_says_why(tmp_path, rows):
     assert "sensitivity of the decision, referable</span>" not in text
 
 
+def test_a_page_of_scores_alone_has_no_confusion_of_grades(rows):
+    scores = rows[["image", "patient", "grade"]].assign(p_referable=rows[["p2", "p3", "p4"]].sum(axis=1))
+
+    figures = draw(evaluation_of(scores))
+
+    assert "roc" in figures
+    assert "confusion" not in figures
+
+
 def test_the_same_resamples_give_the_same_page_and_the_same_file_of_figures(tmp_path, evaluation):
     first, second = (
         [path.read_bytes() for path in write_evaluation(evaluation, tmp_path / name)] for name in ("a", "b")

@@ -27,7 +27,8 @@ class PatientFigures:
     counts: dict[str, int]
     """Patients, and how many of them lack what."""
     decisions: dict[str, dict[str, int]]
-    """Decisions among the referable and the not referable patients, and among those of whom it is not known."""
+    """Decisions among the referable and the not referable patients, and among those of whom it is not known; empty of a
+    system that neither decides nor grades."""
     intervals: dict[str, Interval]
     """Statistics by name. `sensitivity` and `specificity` count a patient who cannot be graded as referred, those
     `_graded` leave such patients out; `_or_dme` are against grade or macular oedema. `referable_auroc` and
@@ -72,7 +73,7 @@ def patient_figures(
     rates: dict[str, Rate] = {}
     numbers = np.arange(len(positive))
     for suffix, (ill, inside) in questions.items():
-        if not inside.any():
+        if not inside.any() or not outcomes.decides:
             continue
         measured = patient_intervals(
             of_hits(ill[inside], sent[inside]), numbers[inside], rng=np.random.default_rng(seed), **options
@@ -82,7 +83,9 @@ def patient_figures(
         rates[f"specificity{suffix}"] = Rate(~sent, inside & ~ill)
     intervals = widened(intervals, rates, numbers)
     intervals |= _of_grades_and_scores(outcomes, has_reference, options, seed)
-    return PatientFigures(counts=_counts(outcomes), decisions=_decisions(outcomes), intervals=intervals)
+    return PatientFigures(
+        counts=_counts(outcomes), decisions=_decisions(outcomes) if outcomes.decides else {}, intervals=intervals
+    )
 
 
 def _of_grades_and_scores(

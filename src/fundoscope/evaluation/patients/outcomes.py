@@ -43,6 +43,8 @@ class Outcomes:
     """The highest P(referable); NaN where an eye has none."""
     decision: tuple[str, ...]
     """As `fundoscope grade` rolls up: one of `grades.DECISIONS`; of a table without decisions, by its grades."""
+    decides: bool
+    """Whether the system decides or grades at all: of scores alone, `decision` is "cannot grade" and means nothing."""
     one_eye: Bool[np.ndarray, " patient"]
     """Whether photographs of one eye only are matched, or the eye of some is not known."""
     ungraded_eye: Bool[np.ndarray, " patient"]
@@ -101,6 +103,13 @@ def outcomes_of(matched: pd.DataFrame) -> Outcomes | None:
             decide_patient([decide_eye([decisions[at] for at in eye]) for eye in of_patient]) for of_patient in eyes
         ),
         one_eye=np.array([{sides[at] for eye in of_patient for at in eye} != set(EYES) for of_patient in eyes]),
+        decides=not graded.any()
+        or any(
+            was_graded and (decision != "" or grade >= 0)
+            for was_graded, decision, grade in zip(
+                graded.tolist(), cases.decision, cases.answered.tolist(), strict=True
+            )
+        ),
         ungraded_eye=_any_eye(~graded, eyes),
         unknown_eye=_any_eye(~has_reference, eyes),
     )

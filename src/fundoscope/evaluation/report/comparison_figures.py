@@ -52,17 +52,20 @@ def draw(systems: Sequence[System]) -> dict[str, Drawn]:
             "fit. Losses can be compared only between runs that minimise the same loss.",
             curves_figure(curves),
         )
-    figures["confusions"] = (
-        "Confusion matrices",
-        "Number of photographs by reference and answered grade. Percentages and colours: share of the photographs of "
-        "that reference grade.",
-        confusions_figure({system.name: system.summary.confusion for system in systems}),
-    )
-    figures["grade_f1"] = (
-        "F1 of each grade",
-        "F1 of each grade against all others. Bars: each system's own interval, not of a difference.",
-        grade_f1_figure({system.name: system.grade_f1 for system in systems}),
-    )
+    # A system that gives no grades has nothing but zeros there.
+    grading = [system for system in systems if any(map(any, system.summary.confusion))]
+    if grading:
+        figures["confusions"] = (
+            "Confusion matrices",
+            "Number of photographs by reference and answered grade. Percentages and colours: share of the photographs "
+            "of that reference grade.",
+            confusions_figure({system.name: system.summary.confusion for system in grading}),
+        )
+        figures["grade_f1"] = (
+            "F1 of each grade",
+            "F1 of each grade against all others. Bars: each system's own interval, not of a difference.",
+            grade_f1_figure({system.name: system.grade_f1 for system in grading}),
+        )
     figures["differences"] = (
         "Differences from the first system",
         f"{first.name} minus each other system, with paired intervals. Blue: the interval excludes 0.",

@@ -47,7 +47,7 @@ def draw(evaluation: Evaluation) -> dict[str, Drawn]:
     summary, curves = evaluation.summary, evaluation.curves
     figures: dict[str, tuple[str, str, Figure]] = {}
     level = f"{summary.level:.0%}"
-    if sum(summary.support):
+    if any(map(any, summary.confusion)):
         figures["confusion"] = (
             "Confusion matrix",
             "Number of photographs by reference and answered grade. Percentages and colours: share of the photographs "
