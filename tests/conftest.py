@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -49,6 +50,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("openvino") and (find_spec("openvino") is None or APART not in os.environ):
             # Not left out: test_openvino_apart.py runs them in a process of their own, where the extra is installed.
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_surroundings() -> None:
+    """Let no test depend on how they were started: in the background without Ctrl-C, or on a narrow screen."""
+    os.environ.pop("COLUMNS", None)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A handler of the parent is the default again in the programs that it starts; an ignored signal stays ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
