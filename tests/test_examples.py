@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -70,6 +71,21 @@ def test_eyes_without_retinopathy_are_not_referred_and_grades_three_and_four_are
 
     assert all(decisions[name] == "rescreen" for name, grade in references.items() if grade == 0)
     assert all(decisions[name] == "refer" for name, grade in references.items() if grade >= 3)
+
+
+def test_the_readme_shows_what_the_command_prints():
+    root = EXAMPLES.parent
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    shown = readme.split("```text\n", 1)[1].split("```", 1)[0].splitlines()
+
+    printed = subprocess.run(
+        [sys.executable, "-m", "fundoscope", "grade", "--manifest", "examples/manifest.csv"],
+        cwd=root, env={**os.environ, "COLUMNS": "80"}, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+    lines = [line.rstrip() for line in printed.splitlines()]
+    first = lines.index(shown[0])
+    assert lines[first : first + len(shown)] == shown
 
 
 def test_none_of_them_was_learnt_from(grader: Grader, rows: list[dict[str, object]]):

@@ -273,12 +273,14 @@ def _print_patients(patients: Sequence[PatientAnswer], task: Task) -> None:
 
 def _patient_table(patients: Sequence[PatientAnswer], task: Task) -> Table:
     lists_labels = any(answer.finding.labels is not None for answer in patients)
-    table = Table("patient", "answer", *(["found"] if lists_labels else []), "eyes", "note", box=None, pad_edge=False)
+    has_notes = any(answer.notes for answer in patients)
+    columns = ["patient", "answer", *(["found"] if lists_labels else []), "eyes", *(["note"] if has_notes else [])]
+    table = Table(*columns, box=None, pad_edge=False)
     for answer in patients:
         eyes = "; ".join(f"{eye.eye or 'eye not stated'}: {eye.decision}" for eye in answer.eyes)
         labels = [printable(", ".join(answer.finding.labels or ()))] if lists_labels else []
-        note = printable(" ".join(answer.notes))
-        table.add_row(printable(str(answer.patient)), _decision(answer.decision, task), *labels, eyes, note)
+        notes = [printable(" ".join(answer.notes))] if has_notes else []
+        table.add_row(printable(str(answer.patient)), _decision(answer.decision, task), *labels, eyes, *notes)
     return table
 
 
