@@ -186,3 +186,31 @@ def test_a_bright_photograph_is_said_to_be_washed_out_and_a_dark_one_dark():
     assert "dark" not in bright
     assert "too dark" in dark
     assert "washed" not in dark
+
+
+@pytest.mark.parametrize("side", ["upper", "lower"])
+def test_a_lid_over_a_quarter_of_the_field_is_named_beside_what_it_hides(side):
+    photo = cv2.GaussianBlur(paint_retina(RetinaSpec(side_px=420), rng=np.random.default_rng(1)).photo, (0, 0), 6)
+    shade = np.clip(np.linspace(-0.2, 2.2, len(photo)), 0.2, 1)  # a shadow over the upper third, as of a lid
+    shade = shade if side == "upper" else shade[::-1]
+
+    faults = verdict(np.rint(photo * shade[:, None, None]).astype(np.uint8)).faults
+
+    assert "lid" in faults
+    assert faults[0] != "lid"
+    assert "lid" not in verdict(photo).faults
+
+
+def test_a_gradable_photograph_has_no_fault():
+    photo = paint_retina(RetinaSpec(side_px=420), rng=np.random.default_rng(1)).photo
+
+    assert verdict(photo).gradable
+    assert verdict(photo).faults == ()
+
+
+def test_faults_of_quality_are_named_as_the_measures_are_and_light_by_its_direction():
+    photo = paint_retina(RetinaSpec(side_px=420), rng=np.random.default_rng(1)).photo
+
+    assert verdict(gains(photo, 3.2, 3.2, 3.2)).faults[0] == "bright"
+    assert "dark" in verdict(gains(photo, 0.1, 0.1, 0.1)).faults
+    assert verdict(cv2.GaussianBlur(photo, (0, 0), 9)).faults[0] in ("sharpness", "vessels")

@@ -24,6 +24,10 @@ def reason(photo):
     return assessment.verdict.reason
 
 
+def faults(photo):
+    return assess_gradability(np.ascontiguousarray(photo), Gate()).verdict.faults
+
+
 def on_surround(photo, level):
     return np.where(photo.max(axis=2, keepdims=True) < 14, np.uint8(level), photo)
 
@@ -44,6 +48,18 @@ def test_a_picture_without_colour_is_said_to_have_none(retina):
 
     assert "the picture has no colour" in reason(np.repeat(retina[..., 1:2], 3, axis=2))
     assert "the picture has only one colour" in reason(one)
+
+
+def test_each_refusal_names_its_fault(retina):
+    height, width = retina.shape[:2]
+    squashed = cv2.resize(retina, (round(0.7 * width), height), interpolation=cv2.INTER_AREA)
+    pictures = {
+        "dark": retina // 60, "too_small": retina[:20, :30], "no_retina": retina[..., ::-1], "squashed": squashed,
+        "no_colour": np.repeat(retina[..., 1:2], 3, axis=2), "light_surround": on_surround(retina, 255),
+        "several_retinas": np.hstack([retina, retina]),
+    }  # fmt: skip
+
+    assert {name: faults(picture) for name, picture in pictures.items()} == {name: (name,) for name in pictures}
 
 
 def test_dark_small_and_other_pictures_are_told_apart(retina, rng):

@@ -10,6 +10,7 @@ import numpy as np
 from fundoscope.arrays import Mask, Photo
 from fundoscope.photo.circles import boundary
 from fundoscope.photo.fov import SMALLEST_PX, foreground_mask, largest_part, working_copy
+from fundoscope.photo.quality import Verdict
 from fundoscope.photo.tint import missing_colour, typical_pixels
 
 DARK_LEVEL: Final = 24
@@ -27,36 +28,47 @@ LEAST_AREA: Final = 0.05
 NOT_RETINA: Final = "no retina found: not a fundus photograph"
 
 
-def why_no_field(photo: Photo) -> str:
-    """Return the reason why `find_field` finds no field of view in a photograph that is not squashed."""
+def why_no_field(photo: Photo) -> Verdict:
+    """Return the verdict on a photograph in which `find_field` finds no field of view and which is not squashed."""
     height, width = photo.shape[:2]
     if min(height, width) < SMALLEST_PX:
-        return f"no retina found: the picture has {width} x {height} px, at least {SMALLEST_PX} each way are needed"
+        return _refused(
+            "too_small",
+            f"no retina found: the picture has {width} x {height} px, at least {SMALLEST_PX} each way are needed",
+        )
     small, _ = working_copy(photo)
     if np.quantile(small.max(axis=2), 0.99) < DARK_LEVEL:
-        return "no retina found: the picture is too dark"
+        return _refused("dark", "no retina found: the picture is too dark")
     lit = foreground_mask(small)
     if lit is None:
-        return NOT_RETINA
+        return _refused("no_retina", NOT_RETINA)
     if colour := missing_colour(small, lit):
-        return f"no retina found: {colour}, and a colour photograph is needed (red-free and angiograms are not graded)"
+        return _refused(
+            "no_colour",
+            f"no retina found: {colour}, and a colour photograph is needed (red-free and angiograms are not graded)",
+        )
     if lit.all() and typical_pixels(small).mean() < 0.5:
-        return f"{NOT_RETINA}, or one whose surround is neither black nor white nor grey"
-    return NOT_RETINA
+        return _refused("no_retina", f"{NOT_RETINA}, or one whose surround is neither black nor white nor grey")
+    return _refused("no_retina", NOT_RETINA)
 
 
-def squashed_words(photo: Photo) -> str:
-    """Return the reason why a photograph whose field is an ellipse has no field of view; empty if it is none."""
+def squashed(photo: Photo) -> Verdict | None:
+    """Return the verdict on a photograph whose field is an ellipse and so no field of view; None if it is none."""
     if min(photo.shape[:2]) < SMALLEST_PX:
-        return ""
+        return None
     lit = foreground_mask(working_copy(photo)[0])
     axes = None if lit is None else _squashed(lit)
     if axes is None:
-        return ""
-    return (
+        return None
+    return _refused(
+        "squashed",
         f"no retina found: the field is an ellipse, {axes[0] / axes[1]:.2f} times as wide as high: the picture was "
-        "squashed or stretched. Export it in its own proportions"
+        "squashed or stretched. Export it in its own proportions",
     )
+
+
+def _refused(fault: str, reason: str) -> Verdict:
+    return Verdict(False, "reject", reason, (fault,))
 
 
 def _squashed(lit: Mask) -> tuple[float, float] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -135,6 +135,15 @@ class Verdict:
     """good, usable or reject."""
     reason: str
     """In words, with the number that was reached; empty when good."""
+    faults: tuple[str, ...] = ()
+    """Why it cannot be graded, the worst first, as names of `FAULTS`; empty where it can."""
+
+
+FAULTS: Final = (
+    "field_size", "dark", "bright", "sharpness", "contrast", "vessels", "lid", "no_retina", "several_retinas",
+    "light_surround", "squashed", "too_small", "no_colour",
+)  # fmt: skip
+"""What may keep a photograph from being graded. `lid` stands beside another: it says where that comes from."""
 
 
 _COMPLAINTS = {
@@ -166,14 +175,14 @@ def judge(quality: Quality, gate: Gate, *, bright: bool = False) -> Verdict:
         bright: Whether it is light that lowers the exposure (`is_bright`).
     """
     if quality == NOTHING:
-        return Verdict(False, "reject", "no retina found: not a fundus photograph")
+        return Verdict(False, "reject", "no retina found: not a fundus photograph", ("no_retina",))
     measured, needed = asdict(quality), asdict(gate)
     missed = [name for name in _COMPLAINTS if measured[name] < needed[name]]
     if missed:
         missed.sort(key=lambda name: measured[name] / needed[name])
-        return Verdict(
-            False, "reject", "; ".join(_complaint(name, measured[name], needed[name], bright) for name in missed)
-        )
+        words = "; ".join(_complaint(name, measured[name], needed[name], bright) for name in missed)
+        exposure = "bright" if bright else "dark"
+        return Verdict(False, "reject", words, tuple(exposure if name == "exposure" else name for name in missed))
     weak = [name for name in _COMPLAINTS if measured[name] < gate.good]
     if weak:
         worst = min(weak, key=lambda name: measured[name])

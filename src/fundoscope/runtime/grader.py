@@ -363,6 +363,7 @@ def assess(
             status="graded" if verdict.gradable else "ungradable",
             quality=verdict.quality,
             parts=assessment.quality,
+            faults=verdict.faults,
         )
         if assessment.field is None:
             return reading, pixels, None

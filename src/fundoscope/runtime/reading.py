@@ -94,6 +94,8 @@ class Reading:
     quality: str | None = None
     """One of `grades.QUALITY_NAMES`; None where there is no picture."""
     parts: Quality | None = None
+    faults: tuple[str, ...] = ()
+    """What keeps the photograph from being graded, the worst first: names of `photo.quality.FAULTS`."""
     raw: tuple[float, ...] = ()
     """The head's output, in the head's own units."""
     answer: Answer = NOT_ANSWERED

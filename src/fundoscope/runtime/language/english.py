@@ -234,6 +234,22 @@ ENGLISH: Final[dict[str, str]] = {
     "classes.heading.none": "Not assessed",
     "classes.brief.none": "not assessed",
     "classes.caution": "The photograph is not good enough to be assessed. It has no class.",
+    # What to do about a photograph that cannot be graded (`runtime.tasks.recapture`).
+    "recapture": "Photograph again:",
+    "recapture.align": "line the camera up with the pupil until the retina fills the picture.",
+    "recapture.one_retina": "save one photograph of one eye in each file.",
+    "recapture.colour": "take a colour photograph, not a red-free one or an angiogram.",
+    "recapture.original": "export the original, in its own proportions and on black.",
+    "recapture.larger": "export it in the camera's full resolution.",
+    "recapture.centre": "move until the whole round field is in the picture, with the macula in its centre.",
+    "recapture.lid": "hold the lid, and ask the patient to open the eye wide.",
+    "recapture.more_light": "raise the flash, or darken the room and wait for the pupil to widen.",
+    "recapture.less_light": "lower the flash.",
+    "recapture.focus": "focus on the vessels beside the disc, and ask the patient to blink and hold still.",
+    "recapture.lens": (
+        "wipe the lens. If the next one is as hazy, the eye's own media may be: let a person look at the eye."
+    ),
+    "recapture.again": "export the file again, or take the photograph again.",
     # What lowers the quality of a photograph: phrases of `photo.quality`, as they stand in a table's reasons.
     "reason.at_least": "{name} {value}, at least {least} needed",
     "reason:too little of the retina in the picture": "too little of the retina in the picture",

@@ -230,6 +230,22 @@ SPANISH: Final[dict[str, str]] = {
     "classes.brief.none": "sin evaluar",
     "classes.caution": "La fotografía no es lo bastante buena para evaluarla. No tiene clase.",
     "reason.at_least": "{name} {value}, se necesita al menos {least}",
+    "recapture": "Fotografiar de nuevo:",
+    "recapture.align": "alinee la cámara con la pupila hasta que la retina llene la imagen.",
+    "recapture.one_retina": "guarde una sola fotografía de un solo ojo en cada archivo.",
+    "recapture.colour": "tome una fotografía en color, no una aneritra ni una angiografía.",
+    "recapture.original": "exporte el original, con sus proporciones y sobre fondo negro.",
+    "recapture.larger": "expórtela con la resolución completa de la cámara.",
+    "recapture.centre": "mueva la cámara hasta que el campo redondo entero esté en la imagen y la mácula en el centro.",
+    "recapture.lid": "sujete el párpado y pida al paciente que abra bien el ojo.",
+    "recapture.more_light": "suba el flash, u oscurezca la sala y espere a que la pupila se dilate.",
+    "recapture.less_light": "baje el flash.",
+    "recapture.focus": "enfoque los vasos junto al disco y pida al paciente que parpadee y no se mueva.",
+    "recapture.lens": (
+        "limpie la lente. Si la siguiente sale igual de turbia, pueden estarlo los medios del ojo: que alguien examine "
+        "el ojo."
+    ),
+    "recapture.again": "exporte el archivo de nuevo o repita la fotografía.",
     "reason:too little of the retina in the picture": "muy poca retina en la imagen",
     "reason:part of the retina is missing": "falta parte de la retina",
     "reason:too dark": "demasiado oscura",
