@@ -16,7 +16,6 @@ from fundoscope.errors import BadRequest
 from fundoscope.service.store.audit_log import append_entry
 from fundoscope.service.store.database import now
 from fundoscope.service.store.models import LoginSession, Token, User
-from fundoscope.service.store.roles import Role, lesser
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 """Names of users: they stand in the log, and in file names of nothing."""
@@ -26,7 +25,7 @@ TOKEN_PREFIX: Final = "fds_"
 
 SECRET_BYTES: Final = 32
 
-ROLES: Final = tuple(role.value for role in Role)
+ROLES: Final = ("submit", "read", "administer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +34,7 @@ class Account:
 
     user_id: int
     name: str
-    role: Role
+    role: str
     """The lesser of the user's role and the token's."""
     session: str | None = None
     """Hash of the session's cookie; None: a token was sent."""
@@ -173,7 +172,7 @@ def account_of_token(session: Session, secret: str) -> Account | None:
     if match is None:
         return None
     token, user = match
-    role = lesser(Role(token.role), Role(user.role))
+    role = min(token.role, user.role, key=ROLES.index)
     return Account(user_id=user.id, name=user.name, role=role)
 
 
@@ -207,7 +206,7 @@ def account_of_session(session: Session, secret: str) -> Account | None:
     if match is None:
         return None
     login, user = match
-    return Account(user_id=user.id, name=user.name, role=Role(user.role), session=login.digest, csrf=login.csrf)
+    return Account(user_id=user.id, name=user.name, role=user.role, session=login.digest, csrf=login.csrf)
 
 
 def end_session(session: Session, account: Account) -> None:
