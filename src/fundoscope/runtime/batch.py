@@ -78,7 +78,7 @@ def grade_to_table(
     table = Path(out)
     rules = replace(rules, inputs=rules.inputs | inputs_of(grader, photographs))
     try_table(grader.frame([]), table, "--out")
-    summaries.try_out()
+    summaries.try_out(grader.opened)
     pictures = Pictures(pictures_path(table), grader.opened)
     with sole_writer(summaries.report, "--report"), open_part(part_path(table), table) as part:
         part.begin(_header(grader, features=features))
@@ -119,7 +119,7 @@ def grade_to_rows(
     Raises:
         BadRequest: If a summary must not or cannot be written.
     """
-    summaries.try_out()
+    summaries.try_out(grader.opened)
     with sole_writer(summaries.report, "--report"):
         summaries.check(replace(rules, inputs=rules.inputs | inputs_of(grader, photographs)))
         if summaries.report is None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fundoscope.runtime.answers import PatientAnswer
     from fundoscope.runtime.grader import Grader
     from fundoscope.runtime.listing.inputs import Listing
+    from fundoscope.runtime.output.dicom.export import DicomReports
     from fundoscope.runtime.output.summaries import Summaries
     from fundoscope.runtime.release import OpenRelease
     from fundoscope.runtime.tasks.follow_up import NextStep
@@ -77,6 +78,20 @@ def grade(
         Path | None,
         typer.Option(metavar="FILE", help="Table of patients to write, with the next step. One row each, worst first."),
     ] = None,
+    dicom_out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder for DICOM reports. One structured report for each study of DICOM photographs, with the "
+            "heatmaps that may be shown. Needs the extra dicom.",
+        ),
+    ] = None,
+    de_identify: Annotated[
+        bool,
+        typer.Option(
+            "--de-identify", help="Replace patient, study and identifiers in DICOM reports, and remove all dates."
+        ),
+    ] = False,
     manifest: Annotated[
         Path | None, typer.Option(help="Table that says which patient and eye each photograph is of.")
     ] = None,
@@ -115,8 +130,11 @@ def grade(
         raise BadRequest("--features: expected --out beside it, got none. Name the table that they belong to.")
     if lang is not Language.en and report is None:
         raise BadRequest(f"--lang {lang.value}: expected --report beside it, got none. Name the report's folder.")
+    if de_identify and dicom_out is None:
+        raise BadRequest("--de-identify: expected --dicom-out beside it, got none. Name the folder of the reports.")
     from fundoscope.runtime.grader import Grader
     from fundoscope.runtime.listing.inputs import list_photographs
+    from fundoscope.runtime.output.dicom.export import DicomReports
     from fundoscope.runtime.output.summaries import Summaries
 
     listing = list_photographs(paths or [], manifest=manifest)
@@ -135,12 +153,14 @@ def grade(
             "photographs have none in a manifest (by patient and eye) and are graded without.",
             to=troubles,
         )
+    files = [photograph.path for photograph in listing.photographs]
+    dicom = None if dicom_out is None else DicomReports(folder=dicom_out, paths=files, de_identify=de_identify)
     with interruptible(_how_to_continue(out)):
-        summaries = Summaries(report=report, language=lang.value, patients=patients)
+        summaries = Summaries(report=report, language=lang.value, patients=patients, dicom=dicom)
         rows = _grade(grader, listing, out, summaries, features=features, replace=replace)
     written = [*([out] if out else []), *([patients] if patients else []), *([report / INDEX] if report else [])]
-    _answer(grader, rows, written=written, as_json=as_json)
-    if listing.troubles or any(row["status"] == "unreadable" for row in rows):
+    _answer(grader, rows, written=written, dicom=dicom, as_json=as_json)
+    if listing.troubles or (dicom and dicom.refused) or any(row["status"] == "unreadable" for row in rows):
         raise typer.Exit(1)
 
 
@@ -195,7 +215,14 @@ def _how_to_continue(out: Path | None) -> str:
     return f"What is done is kept beside {out}: give the same command again to continue."
 
 
-def _answer(grader: Grader, rows: list[dict[str, Any]], *, written: Sequence[Path], as_json: bool) -> None:
+def _answer(
+    grader: Grader,
+    rows: list[dict[str, Any]],
+    *,
+    written: Sequence[Path],
+    dicom: DicomReports | None = None,
+    as_json: bool,
+) -> None:
     from fundoscope.runtime.answers import answer_patients, worst_first
 
     opened = grader.opened
@@ -203,7 +230,11 @@ def _answer(grader: Grader, rows: list[dict[str, Any]], *, written: Sequence[Pat
     if as_json:
         patient_objects = [_patient_as_json(answer) for answer in patients]
         about = {"release": opened.name, "computed_by": grader.program}
-        summary = about | {"photographs": rows, "patients": patient_objects, "notice": NOT_A_DEVICE}
+        summary: dict[str, Any] = about | {"photographs": rows, "patients": patient_objects}
+        if dicom is not None:
+            files = [str(path) for path in dicom.written]
+            summary["dicom"] = {"written": files, "notes": dicom.notes, "refused": dicom.refused}
+        summary["notice"] = NOT_A_DEVICE
         print_json(summary)
         return
     _print_photographs(rows, opened)
@@ -215,8 +246,24 @@ def _answer(grader: Grader, rows: list[dict[str, Any]], *, written: Sequence[Pat
         print_text(
             f"{spared} of {len(graded)} graded photographs do not fit the site's dust map and were not retouched."
         )
+    if dicom is not None:
+        _print_dicom(dicom)
     say_written(*written)
     print_text(f"Release {opened.name}, computed by {grader.program}. {NOT_A_DEVICE}")
+
+
+def _print_dicom(dicom: DicomReports) -> None:
+    """Print how many DICOM reports and heatmaps were written, and what is in none."""
+    from fundoscope.runtime.output.dicom.export import REPORT
+
+    reports = sum(path.name == REPORT for path in dicom.written)
+    heatmaps = len(dicom.written) - reports
+    print_text(
+        f"DICOM: {reports} report{'' if reports == 1 else 's'} and {heatmaps} heatmap{'' if heatmaps == 1 else 's'} "
+        f"written to {dicom.folder}."
+    )
+    for sentence in (*dicom.notes, *dicom.refused):
+        print_text(sentence, to=troubles)
 
 
 def _print_photographs(rows: Sequence[dict[str, Any]], opened: OpenRelease) -> None:

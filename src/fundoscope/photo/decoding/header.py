@@ -12,6 +12,7 @@ import unicodedata
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -109,10 +110,38 @@ def read_header(source: bytes | Path | str) -> Header:
         return Header()
 
 
-def _read(data: bytes) -> Header:
-    # Values that break the standard's rules are common and harmless here.
+def read_elements(path: Path | str) -> Dataset | None:
+    """Read the elements of a DICOM file that stand before its pixels; None where it is no DICOM file.
+
+    Of a damaged file those before the damage. Values may break the standard's rules: they are checked when they are
+    asked for, which is to be done within `quiet`.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(HEADER_BYTES)
+        if not is_dicom(data):
+            return None
+        with quiet():
+            return _elements(data)
+    except Exception:  # as `read_header`
+        return None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence pydicom's warnings of values that break the standard's rules, which are common and harmless here."""
     with QUIET, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        yield
+
+
+def element_text(dataset: Dataset, keyword: str) -> str:
+    """Return an element as text, empty where it is absent or damaged; several values with a backslash between them."""
+    return _text(dataset, keyword)
+
+
+def _read(data: bytes) -> Header:
+    with quiet():
         dataset = _elements(data)
         patient, patient_raw = _identifier(dataset, "PatientID")
         return Header(

@@ -1,4 +1,4 @@
-"""What a run writes for people beside the predictions table: a report, and a table of patients."""
+"""What a run writes beside the predictions table: a report, a table of patients, DICOM reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import pandas as pd
 from fundoscope.errors import BadRequest
 from fundoscope.runtime.destinations import Rules, cannot_write, try_table
 from fundoscope.runtime.listing.inputs import Listed
+from fundoscope.runtime.output.dicom.export import DicomReports
 from fundoscope.runtime.output.pictures import Pictures
+from fundoscope.runtime.release import OpenRelease
 from fundoscope.runtime.tasks.task import Row
 
 if TYPE_CHECKING:
@@ -30,9 +32,16 @@ class Summaries:
     """Of the report: one of `language.texts.LANGUAGES`."""
     patients: Path | None = None
     """A table of patients by itself: `.csv`, `.parquet` or `.jsonl`."""
+    dicom: DicomReports | None = None
+    """Structured reports and heatmaps as DICOM objects, one report for each study."""
 
-    def try_out(self) -> None:
-        """Refuse a table of patients that could not be written after grading. Raises as `destinations.try_table`."""
+    def try_out(self, opened: OpenRelease) -> None:
+        """Refuse what could not be written after grading.
+
+        Raises as `destinations.try_table` and `dicom.export.DicomReports.try_out`.
+        """
+        if self.dicom is not None:
+            self.dicom.try_out(opened)
         if self.patients is not None:
             try_table(pd.DataFrame({"patient": []}), self.patients, "--patients")
 
@@ -55,6 +64,8 @@ class Summaries:
             rules.check_file(self.patients, "--patients")
         if self.report is not None:
             rules.check_report(self.report)
+        if self.dicom is not None:
+            self.dicom.check(rules)
 
     def write(
         self,
@@ -87,11 +98,22 @@ class Summaries:
                 grader, photographs, rows, self.report, language=self.language, pictures=pictures, writing=writing
             )
 
+        if self.dicom is not None:
+            self.dicom.write(grader, rows, pictures=pictures, writing=writing)
+
     def cannot_write(self, problem: OSError) -> BadRequest:
         """Return the error that says which of them cannot be written, and why."""
+        if self.dicom is not None and (
+            _lies_in(problem.filename, self.dicom.folder) or (self.report is None and self.patients is None)
+        ):
+            return cannot_write(self.dicom.folder, problem, "--dicom-out")
         if self.report is None or problem.filename == os.fspath(self.patients or ""):
             return cannot_write(self.patients or Path(), problem, "--patients")
         return cannot_write(self.report, problem, "--report")
+
+
+def _lies_in(file: str | None, folder: Path) -> bool:
+    return file is not None and Path(os.path.abspath(folder)) in Path(os.path.abspath(file)).parents
 
 
 NO_SUMMARIES: Final = Summaries()
