@@ -73,6 +73,9 @@ def open_database(url: str) -> Database:
     engine = _engine(url)
     try:
         _migrate(engine)
+    except BadRequest:
+        engine.dispose()
+        raise
     except DBAPIError as problem:
         shown, why = engine.url.render_as_string(hide_password=True), str(problem.orig).strip().splitlines()
         engine.dispose()
