@@ -226,6 +226,22 @@ def test_grading_again_gives_the_same_identifiers(opened):
     assert [entry["fullUrl"] for entry in first[0]["entry"]] == [entry["fullUrl"] for entry in again[0]["entry"]]
 
 
+def test_without_identity_nothing_names_the_patient_or_the_time_and_eyes_stay_together(opened):
+    details = {"source": "clinic", "study_uid": "1.2.3", "sop_uid": "1.2.3.4"}
+    rows = [
+        row("left", 0, "rescreen", **details),
+        row("right", 3, "refer", **details, taken="2026-03-02T09:00:00"),
+        row("left", 1, "rescreen", patient=None, patient_raw="ANONYMOUS"),
+    ]
+    bundles = bundles_of(rows, opened, de_identify=True)
+
+    assert [faults(bundle) for bundle in bundles] == [[], []]
+    assert len(resources(bundles[0], "Media")) == 2
+    assert not [word for word in ("0042", "clinic", "1.2.3", "2026-03", "ab" * 32, "ANONYMOUS") if word in str(bundles)]
+    again = bundles_of(rows, opened, de_identify=True)
+    assert not {bundle["id"] for bundle in bundles} & {bundle["id"] for bundle in again}
+
+
 WRONG = {
     "no status": lambda bundle: resources(bundle, "Observation")[0].pop("status"),
     "value and reason": lambda bundle: resources(bundle, "Observation")[0].update(

@@ -25,6 +25,7 @@ from fundoscope.runtime.output.dicom.heatmap import capture, draw_heatmap
 from fundoscope.runtime.output.dicom.identity import Identity, RemovedIdentity
 from fundoscope.runtime.output.dicom.report import Graded, write_study
 from fundoscope.runtime.output.dicom.sources import Studies, Study, gather_studies
+from fundoscope.runtime.output.names import without_files
 from fundoscope.runtime.output.pictures import Pictures, illustrate_answered
 from fundoscope.runtime.release import OpenRelease
 from fundoscope.runtime.tasks.task import Row
@@ -213,7 +214,7 @@ def _graded(study: Study, rows: Sequence[Row], patients: Patients, grader: Grade
     """
     others = {other for number in study.numbers for other in patients.get(number, ())} - set(study.numbers)
     task = grader.opened.task
-    named = [{**rows[number], "reason": _unnamed(rows[number]["reason"], paths)} for number in study.numbers]
+    named = [{**rows[number], "reason": without_files(rows[number]["reason"], paths)} for number in study.numbers]
     own = [_of_one(row, study) for row in named]
     (answer,) = answer_patients(own, task)
     (overall,) = answer_patients([*own, *(_of_one(rows[number], study) for number in sorted(others))], task)
@@ -222,14 +223,6 @@ def _graded(study: Study, rows: Sequence[Row], patients: Patients, grader: Grade
 
 def _of_one(row: Row, study: Study) -> dict[str, Any]:
     return {**row, "source": None, "patient": study.uid}
-
-
-def _unnamed(reason: str | None, paths: Sequence[Path]) -> str:
-    """Return a reason without the names of files, which may name the patient."""
-    text = reason or ""
-    for path in paths:
-        text = text.replace(f"{path}: ", "").replace(str(path), "the file").replace(path.name, "the other photograph")
-    return text
 
 
 def _illustration(path: Path, row: Row, grader: Grader, pictures: Pictures | None) -> Illustration | None:

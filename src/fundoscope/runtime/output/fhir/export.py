@@ -10,6 +10,7 @@ patient who is not known is one of its own.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from fundoscope.files import write_text
 from fundoscope.runtime.answers import answer_patients
 from fundoscope.runtime.destinations import Rules, try_folder
 from fundoscope.runtime.output.fhir.resources import UNDATED, Bundle, Examination, Resource
+from fundoscope.runtime.output.names import Pseudonyms, without_files
 from fundoscope.runtime.release import OpenRelease
 from fundoscope.runtime.tasks.task import Row, Task, is_blank
 
@@ -33,7 +35,10 @@ class FhirBundles:
     """Where bundles are written, and which were written."""
 
     folder: Path
-    replace: bool = False
+    paths: Sequence[Path]
+    """The photographs of the run, in the order of its rows."""
+    de_identify: bool = False
+    """Whether patient, dates and identifiers are replaced or left out."""
     written: list[Path] = field(default_factory=list)
     """Files, filled by `write`."""
 
@@ -65,7 +70,10 @@ class FhirBundles:
             rows: Rows of the predictions table.
             writing: Called with the files before the first is written.
         """
-        bundles = bundles_of(rows, grader.opened)
+        unnamed = [
+            {**row, "reason": without_files(row["reason"], self.paths)} if row["reason"] else row for row in rows
+        ]
+        bundles = bundles_of(unnamed, grader.opened, de_identify=self.de_identify)
         files = [self.folder / f"{bundle['id']}.json" for bundle in bundles]
         if writing is not None:
             writing(files)
@@ -74,14 +82,23 @@ class FhirBundles:
             self.written.append(path)
 
 
-def bundles_of(rows: Sequence[Row], opened: OpenRelease) -> list[Resource]:
+def bundles_of(rows: Sequence[Row], opened: OpenRelease, *, de_identify: bool = False) -> list[Resource]:
     """Return the bundle of each examination, in the order in which their first photographs stand.
 
     Args:
         rows: Rows of the predictions table, None for blank.
         opened: The release that answered.
+        de_identify: Whether patient, dates and identifiers are replaced or left out. The bundles' own identifiers are
+            random then, as a computed one would show which patient it is of to whoever can compute it too.
     """
-    return [Bundle(examination, opened).build() for examination in examinations(rows, opened.task)]
+    examined = examinations(rows, opened.task)
+    if de_identify:
+        pseudonyms = Pseudonyms()
+        examined = [
+            _examination(secrets.token_hex(16), [pseudonyms.row(row) for row in examination.rows], opened.task)
+            for examination in examined
+        ]
+    return [Bundle(examination, opened).build() for examination in examined]
 
 
 def examinations(rows: Sequence[Row], task: Task) -> list[Examination]:
@@ -89,11 +106,12 @@ def examinations(rows: Sequence[Row], task: Task) -> list[Examination]:
     groups: dict[str, list[Row]] = {}
     for number, row in enumerate(rows):
         groups.setdefault(_key(row, number), []).append(row)
-    return [
-        Examination(key=key, rows=group, answer=answer)
-        for key, group in groups.items()
-        for answer in answer_patients(group, task)
-    ]
+    return [_examination(key, group, task) for key, group in groups.items()]
+
+
+def _examination(key: str, rows: Sequence[Row], task: Task) -> Examination:
+    (answer,) = answer_patients(rows, task)
+    return Examination(key=key, rows=rows, answer=answer)
 
 
 def _key(row: Row, number: int) -> str:

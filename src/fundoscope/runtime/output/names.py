@@ -1,0 +1,33 @@
+"""Names that must not go out with results: of files, which often name the patient, and on request of patients."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fundoscope.runtime.tasks.task import Row
+
+
+def without_files(reason: str | None, paths: Sequence[Path]) -> str:
+    """Return a reason without the names of files."""
+    text = reason or ""
+    for path in paths:
+        text = text.replace(f"{path}: ", "").replace(str(path), "the file").replace(path.name, "the other photograph")
+    return text
+
+
+class Pseudonyms:
+    """Made-up patients: the same for the same patient throughout one run, and random."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[object, object], str] = {}
+
+    def row(self, row: Row) -> dict[str, Any]:
+        """Return a row of the predictions table with a made-up patient, and without dates, identifiers and hashes."""
+        gone = dict.fromkeys(("source", "patient_raw", "taken", "study_uid", "sop_uid", "sha256"))
+        if row["patient"] is None:
+            return {**row, **gone}
+        name = self._names.setdefault((row["source"], row["patient"]), f"ANON-{secrets.token_hex(8)}")
+        return {**row, **gone, "patient": name}
