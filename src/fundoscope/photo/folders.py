@@ -10,10 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from fundoscope.photo.decoding.dicom_kind import SECONDARY_CAPTURE, is_own_heatmap, stores_no_picture
+from fundoscope.photo.decoding.header import is_dicom, read_elements
 from fundoscope.photo.decoding.kinds import HEAD_BYTES, PICTURE_NAMES, kind_of
 
 COUNTED_KINDS: Final = 6
 """Kinds of files passed over that a note names at most."""
+
+ACCOMPANYING: Final = "DICOM reports and heatmaps"
+"""How DICOM files are counted that are none of a photograph."""
 
 APPLE_DOUBLE: Final = b"\0\x05\x16\x07"
 """How files begin that macOS puts beside those it copies; they hold no picture, whatever their names."""
@@ -86,6 +91,9 @@ class Walk:
         if path.name.startswith("."):
             self.hidden += bool(head and not head.startswith(APPLE_DOUBLE) and kind_of(head, path.name))
             return False
+        if head is not None and _accompanies_photographs(path, head):
+            self.passed_over[ACCOMPANYING] += 1
+            return False
         if suffix in PICTURE_NAMES or (head is not None and kind_of(head, path.name) is not None):
             return True
         if head is None and (suffix == "" or suffix[1:].isdigit()):
@@ -106,7 +114,25 @@ def is_picture(path: Path) -> bool:
     """Return whether a file holds a picture, or is named as one: it may be damaged. Hidden files are none."""
     if path.name.startswith("."):
         return False
-    return path.suffix.lower() in PICTURE_NAMES or kind_of_file(path) is not None
+    head = _head(path)
+    if head is not None and _accompanies_photographs(path, head):
+        return False
+    return path.suffix.lower() in PICTURE_NAMES or (head is not None and kind_of(head, path.name) is not None)
+
+
+def _accompanies_photographs(path: Path, head: bytes) -> bool:
+    """Return whether a DICOM file is none of a photograph, whatever its name: a report, or a heatmap that we wrote.
+
+    They come back when a study is exported from an archive that reports were sent to.
+    """
+    if not is_dicom(head):
+        return False
+    if stores_no_picture(head):
+        return True
+    if SECONDARY_CAPTURE.encode() not in head:
+        return False
+    elements = read_elements(path)
+    return elements is not None and is_own_heatmap(elements)
 
 
 def _head(path: Path) -> bytes | None:

@@ -99,7 +99,9 @@ def test_names_that_differ_only_in_bytes_without_a_sign_stay_two_patients():
     [
         ({"Laterality": "L"}, "left"),
         ({"ImageLaterality": "B"}, None),
-        ({"ImageLaterality": "L", "Laterality": "R"}, None),
+        ({"ImageLaterality": "L", "Laterality": "R"}, "left"),
+        ({"ImageLaterality": "B", "Laterality": "R"}, None),
+        ({"ImageLaterality": "", "Laterality": "R"}, "right"),
         ({"AnatomicRegionSequence": coded("AnatomicRegionModifierSequence", "24028007")}, "right"),
         ({"AnatomicRegionSequence": coded("AnatomicRegionModifierSequence", "G-A101")}, "left"),
         (
@@ -111,17 +113,26 @@ def test_names_that_differ_only_in_bytes_without_a_sign_stay_two_patients():
         ),
     ],
 )
-def test_the_eye_is_one_that_all_elements_agree_on(tags, eye):
+def test_the_eye_is_one_that_all_elements_of_the_image_agree_on_before_that_of_its_series(tags, eye):
     assert read_header(dicom(**tags)).eye == eye
 
 
-def test_the_eye_of_a_file_of_several_frames_is_read():
-    frame = Dataset()
-    frame.FrameLaterality = "L"
-    shared = Dataset()
-    shared.FrameAnatomySequence = Sequence([frame])
+def groups(*sides):
+    """Functional groups of frames, one for each side."""
+    items = []
+    for side in sides:
+        frame, group = Dataset(), Dataset()
+        frame.FrameLaterality = side
+        group.FrameAnatomySequence = Sequence([frame])
+        items.append(group)
+    return Sequence(items)
 
-    assert read_header(dicom(SharedFunctionalGroupsSequence=Sequence([shared]))).eye == "left"
+
+def test_the_eye_of_a_file_of_several_frames_is_read():
+    assert read_header(dicom(SharedFunctionalGroupsSequence=groups("L"))).eye == "left"
+    assert read_header(dicom(PerFrameFunctionalGroupsSequence=groups("L", "L"))).eye == "left"
+    assert read_header(dicom(PerFrameFunctionalGroupsSequence=groups("L", "R"))).eye is None
+    assert read_header(dicom(PerFrameFunctionalGroupsSequence=groups("L"), Laterality="R")).eye == "left"
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])

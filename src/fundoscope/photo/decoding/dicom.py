@@ -8,6 +8,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 from fundoscope.errors import UnreadablePhotograph
+from fundoscope.photo.decoding.dicom_kind import is_own_heatmap, other_kind
 from fundoscope.photo.decoding.dicom_pixels import to_photo
 from fundoscope.photo.decoding.header import QUIET, deflated_part
 from fundoscope.photo.decoding.jpeg import read_frame
@@ -114,6 +115,15 @@ def _check(dataset: Dataset, path: str, max_pixels: int) -> None:
     if "PixelData" not in dataset:
         raise UnreadablePhotograph(
             f"{path}: expected a DICOM picture, got {_kind(dataset)} without pixels. Export the photograph itself."
+        )
+    if is_own_heatmap(dataset):
+        raise UnreadablePhotograph(
+            f"{path}: expected a photograph, got the heatmap of an earlier report. Name the photograph itself."
+        )
+    if kind := other_kind(dataset):
+        raise UnreadablePhotograph(
+            f"{path}: expected a colour photograph, got another kind of picture: {kind}. Red-free, infrared and "
+            "fluorescence pictures and angiograms are not graded: export the colour photograph."
         )
     frames = int(dataset.get("NumberOfFrames", 1) or 1)
     if frames != 1:

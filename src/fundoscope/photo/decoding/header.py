@@ -260,19 +260,23 @@ def _decoded(value: bytes, dataset: Dataset) -> str:
 
 
 def _eye(dataset: Dataset) -> str | None:
-    """Return the eye that all elements which name one agree on."""
-    sides = {_EYES.get(_text(part, keyword)) for part, keyword in _laterality(dataset) if _text(part, keyword)}
+    """Return the eye that the elements of the image agree on; that of its series only where the image names none."""
+    written = [text for part, keyword in _laterality(dataset) if (text := _text(part, keyword))]
+    if not written and (series := _text(dataset, "Laterality")):
+        # A series may be of both eyes, and names one of them all the same: what an image says of itself goes first.
+        written = [series]
+    sides = {_EYES.get(text) for text in written}
     sides |= {_EYE_CODES.get(_text(code, "CodeValue")) for code in _modifiers(dataset)} - {None}
     return sides.pop() if len(sides) == 1 else None
 
 
 def _laterality(dataset: Dataset) -> Iterator[tuple[Dataset, str]]:
-    """Yield where a side may stand: of the image, of its series, of its frames."""
+    """Yield where the side of an image may stand: in the image itself, or in what is said of its frames."""
     yield dataset, "ImageLaterality"
-    yield dataset, "Laterality"
-    for shared in _items(dataset, "SharedFunctionalGroupsSequence"):
-        for anatomy in _items(shared, "FrameAnatomySequence"):
-            yield anatomy, "FrameLaterality"
+    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        for group in _items(dataset, groups):
+            for anatomy in _items(group, "FrameAnatomySequence"):
+                yield anatomy, "FrameLaterality"
 
 
 def _modifiers(dataset: Dataset) -> Iterator[Dataset]:

@@ -9,6 +9,7 @@ import re
 from pathlib import PurePath
 from typing import Final
 
+from fundoscope.photo.decoding.dicom_kind import stores_no_picture
 from fundoscope.photo.decoding.header import is_dicom
 
 HEAD_BYTES: Final = 512
@@ -77,9 +78,6 @@ PICTURE_NAMES: Final = (
 )  # fmt: skip
 """Suffixes that promise a picture: such a file gets its row even if it holds none, because it may be damaged."""
 
-_DICOM_DIRECTORY: Final = b"\x02\0\x02\0UI\x14\x001.2.840.10008.1.3.10"
-"""Storage class of DICOMDIR, the index of a medium: no picture, and no photograph that is missing."""
-
 
 def kind_of(head: bytes, name: str) -> str | None:
     """Return the kind of picture that a file is; None if it is none.
@@ -103,7 +101,7 @@ def kind_of(head: bytes, name: str) -> str | None:
     if _PORTABLE.match(head):
         return "Netpbm"
     if is_dicom(head):
-        return None if _DICOM_DIRECTORY in head else "DICOM"
+        return None if stores_no_picture(head) else "DICOM"
     return None
 
 

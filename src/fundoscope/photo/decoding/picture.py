@@ -113,7 +113,7 @@ def decode_picture(
             width, height = image.size
             check_pixels(width, height, path, max_pixels)
             opened = _open(image, data, kind, pages)
-            taken = _when(opened.exif)
+            taken = exif_time(opened.exif)
             _check_single(image, data, path, pages)
         with opened.picture as picture:
             reduced = _draft(picture, target_px)
@@ -320,7 +320,7 @@ def _eight_bits(values: Integer[np.ndarray, "height width"], path: str) -> UInt8
     return np.asarray((values.astype(np.uint32) + 128) // 257, dtype=np.uint8)
 
 
-def _when(exif: Image.Exif) -> str | None:
+def exif_time(exif: Image.Exif) -> str | None:
     """EXIF's time of the photograph as ISO 8601."""
     text = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
     time = re.match(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d:\d\d)", text) if isinstance(text, str) else None

@@ -501,3 +501,14 @@ def test_a_fault_in_one_study_costs_the_others_nothing(tmp_path, grader):
 
     assert [path.parent.name for path in made.written] == ["1.2.3"]
     assert "got a fault in the program (KeyError" in made.refused[0]
+
+
+def test_reports_and_heatmaps_beside_the_photographs_are_not_graded_the_next_time(tmp_path, certified, retina):
+    listing = graded_study(tmp_path / "study", retina)
+    made = grade(certified, listing, tmp_path / "study" / "reports")
+
+    again = list_photographs([tmp_path / "study"])
+
+    assert len(made.written) == 2
+    assert again.photographs == listing.photographs
+    assert any("2 DICOM reports and heatmaps" in note for note in again.notes)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from fundoscope.grades import EYES, GRADE_NAMES, NOT_A_DEVICE
+from fundoscope.photo.decoding.dicom_kind import OWN_MANUFACTURER
 from fundoscope.runtime.answers import EyeAnswer, PatientAnswer
 from fundoscope.runtime.language.texts import IN_ENGLISH
 from fundoscope.runtime.output import codes
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     )
     from pydicom.dataset import Dataset
 
-MANUFACTURER: Final = "fundoscope"
+MANUFACTURER: Final = OWN_MANUFACTURER
 
 SERIES_NUMBER: Final = 9601
 """Of the reports' series; that of the heatmaps' series follows. High, so that no camera's series has it."""
