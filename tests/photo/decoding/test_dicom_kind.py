@@ -72,9 +72,7 @@ def write(path, sop_class=OphthalmicPhotography8BitImageStorage, *, pixels=True,
 def test_what_is_no_colour_photograph_is_refused_by_its_name_and_keeps_its_eye(tmp_path, values, name):
     path = write(tmp_path / "a.dcm", PatientID="7", ImageLaterality="L", **values)
 
-    with pytest.raises(
-        UnreadablePhotograph, match=f"expected a colour photograph, got another kind .*: {name}"
-    ) as all_of_it:
+    with pytest.raises(UnreadablePhotograph, match=f"got another kind of picture: {name}") as problem:
         read_photo(path)
 
     assert problem.value.header["patient"] == "7"
