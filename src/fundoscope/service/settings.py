@@ -76,6 +76,10 @@ class ServiceSettings:
         """URL of the database."""
         return self.database or f"sqlite+pysqlite:///{(self.folder / DATABASE).resolve()}"
 
+    def make_folder(self) -> None:
+        """Make the folder where it is absent, for its owner alone: it holds photographs and names of patients."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
     @property
     def photographs(self) -> Path:
         """Folder of the accepted photographs."""

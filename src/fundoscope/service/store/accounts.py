@@ -84,7 +84,7 @@ def find_user(session: Session, name: str) -> User:
     """
     user = session.execute(select(User).where(User.name == name)).scalar_one_or_none()
     if user is None:
-        raise BadRequest(f"{name!r:.80}: expected a user, there is none of that name. List them with: user list")
+        raise BadRequest(f"{name!r:.80}: expected a user, there is none. See: fundoscope service user list")
     return user
 
 
@@ -157,7 +157,7 @@ def revoke_token(session: Session, number: int, *, actor: str) -> None:
     """
     token = session.get(Token, number)
     if token is None:
-        raise BadRequest(f"{number}: expected the number of a token, there is none. See: user list")
+        raise BadRequest(f"{number}: expected the number of a token, there is none. See: fundoscope service user list")
     token.revoked = token.revoked or now()
     append_entry(session, actor, "token revoked", str(number))
 
