@@ -1,4 +1,4 @@
-"""What a run writes beside the predictions table: a report, a table of patients, DICOM reports."""
+"""What a run writes beside the predictions table: a report, a table of patients, DICOM reports, FHIR bundles."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fundoscope.errors import BadRequest
 from fundoscope.runtime.destinations import Rules, cannot_write, try_table
 from fundoscope.runtime.listing.inputs import Listed
 from fundoscope.runtime.output.dicom.export import DicomReports
+from fundoscope.runtime.output.fhir.export import FhirBundles
 from fundoscope.runtime.output.pictures import Pictures
 from fundoscope.runtime.release import OpenRelease
 from fundoscope.runtime.tasks.task import Row
@@ -34,14 +35,17 @@ class Summaries:
     """A table of patients by itself: `.csv`, `.parquet` or `.jsonl`."""
     dicom: DicomReports | None = None
     """Structured reports and heatmaps as DICOM objects, one report for each study."""
+    fhir: FhirBundles | None = None
+    """FHIR bundles, one for each examination."""
 
     def try_out(self, opened: OpenRelease) -> None:
         """Refuse what could not be written after grading.
 
-        Raises as `destinations.try_table` and `dicom.export.DicomReports.try_out`.
+        Raises as `destinations.try_table`, `dicom.export.DicomReports.try_out` and `fhir.export.FhirBundles.try_out`.
         """
-        if self.dicom is not None:
-            self.dicom.try_out(opened)
+        for results in (self.dicom, self.fhir):
+            if results is not None:
+                results.try_out(opened)
         if self.patients is not None:
             try_table(pd.DataFrame({"patient": []}), self.patients, "--patients")
 
@@ -64,8 +68,9 @@ class Summaries:
             rules.check_file(self.patients, "--patients")
         if self.report is not None:
             rules.check_report(self.report)
-        if self.dicom is not None:
-            self.dicom.check(rules)
+        for results in (self.dicom, self.fhir):
+            if results is not None:
+                results.check(rules)
 
     def write(
         self,
@@ -97,16 +102,19 @@ class Summaries:
             write_report(
                 grader, photographs, rows, self.report, language=self.language, pictures=pictures, writing=writing
             )
-
         if self.dicom is not None:
             self.dicom.write(grader, rows, pictures=pictures, writing=writing)
+        if self.fhir is not None:
+            self.fhir.write(grader, rows, writing=writing)
 
     def cannot_write(self, problem: OSError) -> BadRequest:
         """Return the error that says which of them cannot be written, and why."""
-        if self.dicom is not None and (
-            _lies_in(problem.filename, self.dicom.folder) or (self.report is None and self.patients is None)
-        ):
-            return cannot_write(self.dicom.folder, problem, "--dicom-out")
+        folders = {"--dicom-out": self.dicom, "--fhir-out": self.fhir}
+        written = [(results.folder, option) for option, results in folders.items() if results is not None]
+        of_file = [pair for pair in written if _lies_in(problem.filename, pair[0])]
+        if of_file or (written and self.report is None and self.patients is None):
+            folder, option = (of_file or written)[0]
+            return cannot_write(folder, problem, option)
         if self.report is None or problem.filename == os.fspath(self.patients or ""):
             return cannot_write(self.patients or Path(), problem, "--patients")
         return cannot_write(self.report, problem, "--report")
