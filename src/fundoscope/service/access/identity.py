@@ -1,16 +1,16 @@
 """Who sends a request: a bearer token, or the cookie of a session. Everybody else is answered nothing but health.
 
-Every route of the application says which role it needs: `Depends(Requires(Role.read))` for a role, `Depends(PUBLIC)` for
-none. `check_rules` refuses an application in which a route says nothing, so that a forgotten rule is no open door.
+Every route of the application says which role it needs: `Depends(Requires(Role.read))` for a role, `Depends(PUBLIC)`
+for none. `rules_of` refuses routers in which a route says nothing, so that a forgotten rule is no open door.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
@@ -36,14 +36,15 @@ PUBLIC_FOLDER: Final = "/static/"
 FORM: Final = "application/x-www-form-urlencoded"
 
 NO_ACCOUNT: Final = (
-    "request: expected a token or a session, got none that is valid. Send the header Authorization: Bearer TOKEN, or log in."
+    "request: expected a token or a session, got none that is valid. Send the header Authorization: Bearer TOKEN, or "
+    "log in."
 )
 
 
 class Identity:
     """Middleware that finds out who sends a request and answers nobody else."""
 
-    def __init__(self, app: ASGIApp, database: Callable[[], Database]) -> None:
+    def __init__(self, app: ASGIApp, database: Database) -> None:
         self.app = app
         self.database = database
 
@@ -65,7 +66,7 @@ class Identity:
         cookie = request.cookies.get(COOKIE)
         if not secret and not cookie:
             return None
-        with self.database().reading() as session:
+        with self.database.reading() as session:
             if scheme.lower() == "bearer" and secret:
                 return account_of_token(session, secret.strip())
             return account_of_session(session, cookie) if cookie and not scheme else None
@@ -145,7 +146,8 @@ def rule_of(route: APIRoute) -> Role | None:
     rules = [call for call in _calls(route.dependant) if isinstance(call, Requires) or call is PUBLIC]
     roles = {rule.role if isinstance(rule, Requires) else None for rule in rules}
     if len(roles) != 1 or (None in roles) != is_public(route.path):
-        raise ValueError(f"{route.path}: a route must have one rule, Requires(role) or PUBLIC, got {sorted(map(str, roles))}")
+        shown = ", ".join(sorted(map(str, roles))) or "none"
+        raise ValueError(f"{route.path}: a route must have one rule, Requires(role) or PUBLIC, got {shown}")
     return roles.pop()
 
 
@@ -155,12 +157,15 @@ def _calls(dependant: Dependant) -> Iterator[object]:
         yield from _calls(inner)
 
 
-def check_rules(app: FastAPI) -> None:
-    """Check that every route has a rule.
+def rules_of(routers: Sequence[APIRouter]) -> dict[tuple[str, str], Role | None]:
+    """Return the role that each route needs, by method and path; None: it is public.
 
     Raises:
-        ValueError: As `rule_of`.
+        ValueError: As `rule_of`, and if a router has other things than routes, which have no rule.
     """
-    for route in app.routes:
-        if isinstance(route, APIRoute):
-            rule_of(route)
+    rules: dict[tuple[str, str], Role | None] = {}
+    for route in (route for router in routers for route in router.routes):
+        if not isinstance(route, APIRoute):
+            raise ValueError(f"{route}: a router must have routes with a rule only, got {type(route).__name__}")
+        rules |= {(method, route.path): rule_of(route) for method in route.methods or ()}
+    return rules

@@ -10,17 +10,10 @@ import asyncio
 from collections.abc import Callable
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fundoscope.service.access.errors import error_response
-
-
-class _TooLarge(Exception):
-    """More bytes came than are accepted."""
-
-
-class _TooSlow(Exception):
-    """A request did not arrive in time."""
 
 
 class BodyLimits:
@@ -39,22 +32,12 @@ class BodyLimits:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit, is_begun = self.most_bytes(scope), False
-        length = Headers(scope=scope).get("content-length", "0")
-
-        async def send_noting(message: Message) -> None:
-            nonlocal is_begun
-            is_begun = is_begun or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            if not length.isdecimal() or int(length[:20]) > limit:
-                raise _TooLarge
-            await self.app(scope, self._limited(receive, limit), send_noting)
-        except (_TooLarge, _TooSlow) as problem:
-            if is_begun:
-                raise
-            await self._answer(problem, limit)(scope, receive, send)
+        limit, length = self.most_bytes(scope), Headers(scope=scope).get("content-length", "0")
+        if not length.isdecimal() or int(length[:20]) > limit:
+            problem = _too_large(limit)
+            await error_response(413, problem.detail, headers=problem.headers)(scope, receive, send)
+            return
+        await self.app(scope, self._limited(receive, limit), send)
 
     def _limited(self, receive: Receive, limit: int) -> Receive:
         loop = asyncio.get_running_loop()
@@ -68,22 +51,24 @@ class BodyLimits:
                 async with asyncio.timeout(min(self.idle_seconds, max(0.0, end - loop.time()))):
                     message = await receive()
             except TimeoutError:
-                raise _TooSlow from None
+                raise _too_slow(self.request_seconds, self.idle_seconds) from None
             count += len(message.get("body", b""))
             is_complete = message["type"] != "http.request" or not message.get("more_body", False)
             if count > limit:
-                raise _TooLarge
+                raise _too_large(limit)
             return message
 
         return receive_limited
 
-    def _answer(self, problem: Exception, limit: int) -> ASGIApp:
-        closing = {"Connection": "close"}
-        if isinstance(problem, _TooLarge):
-            sentence = f"request: expected at most {limit} bytes, got more. Send fewer or smaller photographs at a time."
-            return error_response(413, sentence, headers=closing)
-        sentence = (
-            f"request: expected all of it within {self.request_seconds:g} s and no pause of {self.idle_seconds:g} s, got "
-            "less. Send it again."
-        )
-        return error_response(408, sentence, headers=closing)
+
+def _too_large(limit: int) -> HTTPException:
+    sentence = f"request: expected at most {limit} bytes, got more. Send fewer or smaller photographs at a time."
+    return HTTPException(413, sentence, headers={"Connection": "close"})
+
+
+def _too_slow(request_seconds: float, idle_seconds: float) -> HTTPException:
+    sentence = (
+        f"request: expected all of it within {request_seconds:g} s and no pause of {idle_seconds:g} s, got "
+        "less. Send it again."
+    )
+    return HTTPException(408, sentence, headers={"Connection": "close"})

@@ -16,8 +16,8 @@ from fundoscope.service.store.audit_log import append_entry
 from fundoscope.service.store.database import now
 from fundoscope.service.store.models import ACCEPTED, PENDING, Answer, Case, Photograph
 
-WAITING_URGENCY: Final = 500
-"""Rank of a case that waits: behind all that someone should act on (`work.answers.urgency_of`)."""
+WAITING_URGENCY: Final = 199_999
+"""Rank of a case that waits: before those that nobody need act on, behind all others (`work.answers.urgency_of`)."""
 
 UID_BYTES: Final = 16
 
@@ -133,6 +133,11 @@ def photographs_of(session: Session, case: Case) -> list[Photograph]:
     return list(
         session.execute(select(Photograph).where(Photograph.case_id == case.id).order_by(Photograph.id)).scalars()
     )
+
+
+def case_of(session: Session, photograph: Photograph) -> Case:
+    """Return the case that a photograph belongs to."""
+    return session.get_one(Case, photograph.case_id)
 
 
 def answers_of(session: Session, photographs: Sequence[Photograph], release: str) -> dict[int, Answer]:

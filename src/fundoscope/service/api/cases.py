@@ -1,0 +1,105 @@
+"""`/api/cases`: search cases, and read one with its photographs, answer, readings and report."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
+from sqlalchemy.orm import Session
+
+from fundoscope.service.access.headers import DOCUMENT_POLICY, POLICY
+from fundoscope.service.access.identity import Requires
+from fundoscope.service.access.roles import Role
+from fundoscope.service.api.photographs import photograph_answer
+from fundoscope.service.api.readings import reading_answers
+from fundoscope.service.api.schemas import CaseAnswer, CaseDetail, CaseList, CaseSummary, faults
+from fundoscope.service.state import Parts
+from fundoscope.service.store.accounts import Account
+from fundoscope.service.store.cases import find_case, search_cases
+from fundoscope.service.store.models import Case
+from fundoscope.service.store.photographs import answers_of, photographs_of
+from fundoscope.service.work.pictures import report
+
+Uid = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Identifier of the case.")]
+State = Literal["pending", "unread", "read", "disagreed", "agreed", "adjudicated"]
+Reader = Annotated[Account, Depends(Requires(Role.read))]
+FAULTS = faults(401, 403, 404, 422)
+
+MOST_PAGES = 1_000_000
+
+router = APIRouter(prefix="/api/cases", tags=["cases"])
+
+
+@router.get("", responses=faults(401, 403, 422))
+def search(
+    parts: Parts,
+    _account: Reader,
+    query: Annotated[str, Query(max_length=100, description="Part of the patient's identifier, or a day.")] = "",
+    state: State | None = None,
+    page: Annotated[int, Query(ge=1, le=MOST_PAGES)] = 1,
+) -> CaseList:
+    """Search cases; the most urgent come first."""
+    with parts.database.reading() as session:
+        result = search_cases(session, query=query, state=state, page=page)
+    cases = [summary_of(case) for case in result.cases]
+    return CaseList(cases=cases, total=result.total, page=page, pages=result.pages)
+
+
+@router.get("/{case}", responses=FAULTS)
+def read(case: Uid, parts: Parts, _account: Reader) -> CaseDetail:
+    """Read a case."""
+    with parts.database.reading() as session:
+        found = _case(session, case)
+        return CaseDetail(
+            **summary_of(found).model_dump(),
+            study_uid=found.study_uid,
+            answer=None if found.answer is None else CaseAnswer.model_validate(found.answer),
+            photographs=[
+                photograph_answer(session, photograph, parts.grader) for photograph in photographs_of(session, found)
+            ],
+            readings=reading_answers(session, found),
+        )
+
+
+@router.get(
+    "/{case}/report.html",
+    response_class=Response,
+    responses={200: {"content": {"text/html": {}}}, **faults(401, 403, 404, 409, 422)},
+)
+def read_report(case: Uid, parts: Parts, _account: Reader) -> Response:
+    """Read the report on a case: one page that holds its pictures itself. 409 while photographs wait."""
+    with parts.database.reading() as session:
+        found = _case(session, case)
+        photographs = photographs_of(session, found)
+        answers = answers_of(session, photographs, parts.grader.opened.name)
+        if len(answers) < len(photographs):
+            raise HTTPException(
+                409,
+                f"case {case}: expected answers of {parts.grader.opened.name}, got "
+                "photographs that wait. Try again later.",
+            )
+        rows = [answers[photograph.id].row for photograph in photographs]
+    page = report(parts.grader, parts.files, rows, parts.settings.incoming)
+    return Response(page, media_type="text/html", headers={POLICY: DOCUMENT_POLICY})
+
+
+def summary_of(case: Case) -> CaseSummary:
+    """Return a case as a list shows it."""
+    return CaseSummary(
+        id=case.uid,
+        patient=case.patient,
+        day=case.day,
+        state=case.state,
+        decision=case.decision,
+        urgent=bool(case.answer and case.answer["urgent"]),
+        release=case.release,
+        created=case.created,
+        changed=case.changed,
+    )
+
+
+def _case(session: Session, uid: str) -> Case:
+    case = find_case(session, uid)
+    if case is None:
+        raise HTTPException(404, f"case {uid}: expected one that is there, got another. Search /api/cases.")
+    return case

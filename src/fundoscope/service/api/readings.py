@@ -1,0 +1,84 @@
+"""`/api/readings`: what people grade."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Query
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fundoscope.service.access.identity import Requires
+from fundoscope.service.access.roles import Role
+from fundoscope.service.api.schemas import EyeReadingAnswer, ReadingList, ReadingSent, faults
+from fundoscope.service.state import Parts
+from fundoscope.service.store.accounts import Account
+from fundoscope.service.store.cases import find_case
+from fundoscope.service.store.models import Case, EyeReading, User
+from fundoscope.service.store.readings import EyeGrade, add_reading
+
+Reader = Annotated[Account, Depends(Requires(Role.read))]
+
+PAGE = 500
+"""Readings of one request at most."""
+
+router = APIRouter(prefix="/api/readings", tags=["readings"])
+
+
+@router.post("", status_code=201, responses=faults(400, 401, 403, 404, 422))
+def add(sent: ReadingSent, parts: Parts, account: Reader) -> ReadingList:
+    """Add a reading of all photographed eyes of a case; none is ever changed, and of one reader's the last counts."""
+    grades = [EyeGrade(eye=eye.eye, grade=eye.grade, label=eye.label, reason=eye.reason) for eye in sent.grades]
+    with parts.database.writing() as session:
+        case = find_case(session, sent.case)
+        if case is None:
+            raise HTTPException(404, f"case {sent.case}: expected one that is there, got another. Search /api/cases.")
+        readings = add_reading(session, case, account, sent.role, grades, shown=sent.shown)
+        return ReadingList(readings=[_answer(reading, case.uid, account.name) for reading in readings])
+
+
+@router.get("", responses=faults(401, 403, 422))
+def listed(
+    parts: Parts, _account: Reader, after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Id of a reading.")] = 0
+) -> ReadingList:
+    """List readings in the order in which they were made, those after one that was listed before."""
+    query = (
+        select(EyeReading, Case.uid, User.name)
+        .join(Case, Case.id == EyeReading.case_id)
+        .join(User, User.id == EyeReading.user_id)
+        .where(EyeReading.id > after)
+        .order_by(EyeReading.id)
+        .limit(PAGE)
+    )
+    with parts.database.reading() as session:
+        rows = session.execute(query).all()
+    return ReadingList(readings=[_answer(reading, uid, name) for reading, uid, name in rows])
+
+
+def reading_answers(session: Session, case: Case) -> list[EyeReadingAnswer]:
+    """Return the readings of a case, in the order in which they were made."""
+    query = (
+        select(EyeReading, User.name)
+        .join(User, User.id == EyeReading.user_id)
+        .where(EyeReading.case_id == case.id)
+        .order_by(EyeReading.id)
+    )
+    return [_answer(reading, case.uid, name) for reading, name in session.execute(query).all()]
+
+
+def _answer(reading: EyeReading, uid: str, reader: str) -> EyeReadingAnswer:
+    return EyeReadingAnswer(
+        id=reading.id,
+        case=uid,
+        reader=reader,
+        role=reading.role,
+        eye=reading.eye,
+        grade=reading.grade,
+        label=reading.label,
+        agrees=reading.agrees,
+        reason=reading.reason,
+        shown=reading.shown,
+        release=reading.release,
+        photographs=reading.photographs,
+        created=reading.created,
+    )
