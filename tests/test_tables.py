@@ -221,7 +221,8 @@ def test_a_share_just_beyond_one_is_a_rounding_and_a_whole_patient_number_a_name
 
 def test_the_columns_of_predictions_stand_in_the_promised_order():
     expected = (
-        "image sha256 source patient patient_raw eye taken study_uid sop_uid graded_at status reason quality "
+        "image sha256 source patient patient_raw eye taken study_uid series_uid sop_uid accession position graded_at "
+        "status reason quality "
         "q_field_size q_sharpness q_exposure q_contrast q_vessels raw0 raw1 raw2 raw3 raw4 cut0 cut1 cut2 cut3 "
         "p0 p1 p2 p3 p4 p_referable grade decision grades_set dust_map retouched patient_note fold release"
     )

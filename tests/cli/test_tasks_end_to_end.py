@@ -123,7 +123,8 @@ def test_a_signs_release_grades_a_manifest_into_its_own_columns(
     table = read_table(tmp_path / "signs.csv")
     assert status == 0
     assert list(table.columns) == [
-        *("image", "sha256", "source", "patient", "patient_raw", "eye", "taken", "study_uid", "sop_uid", "graded_at"),
+        *("image", "sha256", "source", "patient", "patient_raw", "eye", "taken", "study_uid", "series_uid"),
+        *("sop_uid", "accession", "position", "graded_at"),
         *("status", "reason", "quality"),
         *("q_field_size", "q_sharpness", "q_exposure", "q_contrast", "q_vessels", "raw0", "raw1"),
         *("p_haemorrhage", "p_exudate", "sign_haemorrhage", "sign_exudate"),

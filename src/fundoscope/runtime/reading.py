@@ -37,12 +37,15 @@ FELLOW_WORDS: Final = {
 """What may become of the other eye's photograph, and what `reason` then says."""
 
 
-HEADER_FIELDS: Final = tuple(field.name for field in fields(Header))
+NOT_KEPT: Final = frozenset({"horizontal_field", "pupil_dilated", "burned_in"})
+"""What a file says of how it was photographed, which `photo.read.Photograph` has and no answer depends on."""
+
+HEADER_FIELDS: Final = tuple(field.name for field in fields(Header) if field.name not in NOT_KEPT)
 """What is taken over from a photograph's file."""
 
 NAMED_COLUMNS: Final = (
-    "image", "sha256", "source", "patient", "patient_raw", "eye", "taken", "study_uid", "sop_uid", "graded_at",
-    "status", "reason", "quality",
+    "image", "sha256", "source", "patient", "patient_raw", "eye", "taken", "study_uid", "series_uid",
+    "sop_uid", "accession", "position", "graded_at", "status", "reason", "quality",
 )  # fmt: skip
 """Columns of the predictions table that are fields of a `Reading`, in order."""
 
@@ -89,8 +92,14 @@ class Reading:
     taken: str | None = None
     study_uid: str | None = None
     """DICOM's StudyInstanceUID."""
+    series_uid: str | None = None
+    """DICOM's SeriesInstanceUID."""
     sop_uid: str | None = None
     """DICOM's SOPInstanceUID."""
+    accession: str | None = None
+    """DICOM's AccessionNumber."""
+    position: str | None = None
+    """Where the field lies on the retina, as DICOM says it."""
     quality: str | None = None
     """One of `grades.QUALITY_NAMES`; None where there is no picture."""
     parts: Quality | None = None
@@ -293,7 +302,10 @@ def unread(reading: Reading, reason: str, *, answer: Answer) -> Reading:
         eye=reading.eye,
         taken=reading.taken,
         study_uid=reading.study_uid,
+        series_uid=reading.series_uid,
         sop_uid=reading.sop_uid,
+        accession=reading.accession,
+        position=reading.position,
         answer=answer,
     )
 

@@ -27,7 +27,10 @@ WHO_AND_WHAT: Final = (
     "eye",
     "taken",
     "study_uid",
+    "series_uid",
     "sop_uid",
+    "accession",
+    "position",
 )
 """Columns that say what a photograph is, not what was thought of it; the manifest is believed first."""
 

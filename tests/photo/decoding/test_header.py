@@ -57,12 +57,40 @@ def test_the_header_names_patient_eye_time_and_identifiers():
             ImageLaterality="R",
             ContentDate="20190304",
             StudyInstanceUID="1.2.3",
+            SeriesInstanceUID="1.2.4",
+            AccessionNumber=" A-1 ",
+            HorizontalFieldOfView=45.0,
+            PupilDilated="NO",
+            BurnedInAnnotation="YES",
         )
     )
 
     assert header == Header(
-        patient="0042", issuer="North", eye="right", taken="2019-03-04", study_uid="1.2.3", sop_uid=SOP
-    )
+        patient="0042", issuer="North", eye="right", taken="2019-03-04", study_uid="1.2.3", series_uid="1.2.4",
+        sop_uid=SOP, accession="A-1", horizontal_field="45", pupil_dilated="no", burned_in="yes",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning", "position"),
+    [
+        ("111900", "Macula centrada", "Macula centered"),
+        ("111901", "", "Disc centered"),
+        ("410434001", "Diabetic Retinopathy Study field 2", "Diabetic Retinopathy Study field 2"),
+        ("99", " own\nwords ", "own\\nwords"),
+        ("", "", None),
+    ],
+)
+def test_the_position_of_the_field_is_named_by_its_code_or_in_the_files_words(code, meaning, position):
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, "DCM", meaning
+
+    assert read_header(dicom(RelativeImagePositionCodeSequence=Sequence([item]))).position == position
+
+
+@pytest.mark.parametrize("angle", [0.0, -45.0, 400.0, float("nan")])
+def test_an_angle_that_is_none_is_not_kept(angle):
+    assert read_header(dicom(HorizontalFieldOfView=angle)).horizontal_field is None
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,17 @@ _EYE_CODES: Final = {"7771000": "left", "G-A101": "left", "24028007": "right", "
 """Codes of a side in SNOMED CT and its older form (PS3.16, CID 244)."""
 
 
+_ANSWERS: Final = {"YES": "yes", "NO": "no"}
+
+_POSITIONS: Final = {
+    "111900": "Macula centered",
+    "111901": "Disc centered",
+    "111902": "Lesion centered",
+    "111903": "Disc-macula centered",
+}
+"""Fields of CID 4207 that are graded most, by their codes: a file may name them in its own language."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
     """What a file says of its photograph, DICOM's tags or EXIF's; None where it says nothing."""
@@ -65,8 +76,20 @@ class Header:
     """When, ISO 8601."""
     study_uid: str | None = None
     """StudyInstanceUID."""
+    series_uid: str | None = None
+    """SeriesInstanceUID."""
     sop_uid: str | None = None
     """SOPInstanceUID."""
+    accession: str | None = None
+    """AccessionNumber: the order that the study answers."""
+    position: str | None = None
+    """Where the field lies on the retina: a meaning of CID 4207."""
+    horizontal_field: str | None = None
+    """HorizontalFieldOfView, in degrees."""
+    pupil_dilated: str | None = None
+    """PupilDilated: yes or no."""
+    burned_in: str | None = None
+    """BurnedInAnnotation: yes or no; whether text stands in the picture."""
 
     def header(self) -> dict[str, str | None]:
         """Return these fields by name, also of a photograph, which has others besides."""
@@ -151,7 +174,13 @@ def _read(data: bytes) -> Header:
             eye=_eye(dataset),
             taken=_when(dataset),
             study_uid=_text(dataset, "StudyInstanceUID") or None,
+            series_uid=_text(dataset, "SeriesInstanceUID") or None,
             sop_uid=_text(dataset, "SOPInstanceUID") or None,
+            accession=_identifier(dataset, "AccessionNumber")[0],
+            position=_position(dataset),
+            horizontal_field=_degrees(dataset),
+            pupil_dilated=_ANSWERS.get(_text(dataset, "PupilDilated").upper()),
+            burned_in=_ANSWERS.get(_text(dataset, "BurnedInAnnotation").upper()),
         )
 
 
@@ -282,6 +311,24 @@ def _laterality(dataset: Dataset) -> Iterator[tuple[Dataset, str]]:
 def _modifiers(dataset: Dataset) -> Iterator[Dataset]:
     for region in _items(dataset, "AnatomicRegionSequence"):
         yield from _items(region, "AnatomicRegionModifierSequence")
+
+
+def _position(dataset: Dataset) -> str | None:
+    """Return where the field lies, by its code or else in the file's own words."""
+    for code in _items(dataset, "RelativeImagePositionCodeSequence"):
+        name = _POSITIONS.get(_text(code, "CodeValue")) or clean_identifier(_text(code, "CodeMeaning"))[0]
+        if name:
+            return name
+    return None
+
+
+def _degrees(dataset: Dataset) -> str | None:
+    """Return the horizontal field of view; None where it is no angle."""
+    try:
+        angle = float(_text(dataset, "HorizontalFieldOfView"))
+    except ValueError:
+        return None
+    return f"{angle:g}" if 0 < angle <= 360 else None
 
 
 def _items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fundoscope.runtime.tasks.task import Row
+
+IDENTIFYING: Final = ("source", "patient_raw", "taken", "study_uid", "series_uid", "sop_uid", "accession", "sha256")
+"""Columns that say whose a photograph is, or lead to it, beside the patient's own."""
 
 
 def without_files(reason: str | None, paths: Sequence[Path]) -> str:
@@ -26,7 +29,7 @@ class Pseudonyms:
 
     def row(self, row: Row) -> dict[str, Any]:
         """Return a row of the predictions table with a made-up patient, and without dates, identifiers and hashes."""
-        gone = dict.fromkeys(("source", "patient_raw", "taken", "study_uid", "sop_uid", "sha256"))
+        gone = dict.fromkeys(IDENTIFYING)
         if row["patient"] is None:
             return {**row, **gone}
         name = self._names.setdefault((row["source"], row["patient"]), f"ANON-{secrets.token_hex(8)}")
