@@ -12,7 +12,7 @@ import typer
 from fundoscope.cli.evaluation import certify, compare, evaluate, stress
 from fundoscope.cli.grading import explain, grade, verify
 from fundoscope.cli.help import Verb
-from fundoscope.cli.service import accounts, log
+from fundoscope.cli.service import accounts, log, serve
 from fundoscope.cli.sites import calibrate, commission, monitor
 from fundoscope.cli.training import audit, columns, data, experiments, prototypes, train
 from fundoscope.errors import FundoscopeError, UnreadablePhotograph
@@ -45,6 +45,7 @@ app.command("grade", cls=Verb, rich_help_panel="Grade and look")(grade.grade)
 app.command("explain", cls=Verb, rich_help_panel="Grade and look")(explain.explain)
 app.command("verify", cls=Verb, rich_help_panel="Grade and look")(verify.verify)
 app.command("info", cls=Verb, rich_help_panel="Grade and look")(verify.info)
+app.command("serve", cls=Verb, rich_help_panel="Grade and look")(serve.serve)
 app.command("calibrate", cls=Verb, rich_help_panel="For a site")(calibrate.calibrate)
 app.command("commission", cls=Verb, rich_help_panel="For a site")(commission.commission)
 app.command("monitor", cls=Verb, rich_help_panel="For a site")(monitor.monitor)

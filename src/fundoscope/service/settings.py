@@ -23,6 +23,9 @@ PHOTOGRAPHS: Final = "photographs"
 INCOMING: Final = "incoming"
 LOCK: Final = "serve.lock"
 
+PHOTOGRAPHS_PER_REQUEST: Final = 32
+"""Most photographs of one request, unless fewer may wait."""
+
 LARGEST_PORT: Final = 65535
 """Ports end here; 0 lets the system choose one."""
 
@@ -50,7 +53,7 @@ class ServiceSettings:
     """Whether clients reach it by HTTPS, through a proxy or not: cookies are then sent by HTTPS only."""
     upload_bytes: int = 64 * 2**20
     """Most bytes of one photograph."""
-    photographs_per_request: int = 32
+    photographs_per_request: int = PHOTOGRAPHS_PER_REQUEST
     """Most photographs of one request."""
     queue_length: int = 256
     """Most photographs that wait for an answer; beyond it submissions are answered with 429."""

@@ -1,0 +1,139 @@
+"""`fundoscope serve`: the REST service, in one process."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fundoscope.cli.console import needs_extra, print_command, print_json, print_text, troubles
+from fundoscope.cli.service.options import FOLDER, DatabaseUrl, Folder
+from fundoscope.errors import BadRequest
+
+if TYPE_CHECKING:
+    from fundoscope.runtime.grader import Grader
+    from fundoscope.service.settings import ServiceSettings
+
+
+def serve(
+    folder: Folder = FOLDER,
+    database: DatabaseUrl = None,
+    host: Annotated[str, typer.Option(help="Address to listen at. By default only this computer reaches it.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at. 0: any that is free.")] = 8017,
+    release: Annotated[
+        Path | None, typer.Option(help="Release to grade with: a folder or .zip. Default: the one that ships.")
+    ] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a commissioned site, to retouch its dust. Dust on its camera's sensor is retouched before "
+            "grading. If it is a commissioned copy of a release, that is served."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Photographs graded side by side. Default: one for each core.")
+    ] = None,
+    queue: Annotated[
+        int, typer.Option(min=1, help="Photographs that may wait. Further ones are refused with status 429.")
+    ] = 256,
+    upload: Annotated[int, typer.Option(min=1, max=512, metavar="MIB", help="Largest photograph, in MiB.")] = 64,
+    name: Annotated[
+        list[str] | None,
+        typer.Option("--name", metavar="HOST", help="Host name by which clients call it. Can be repeated."),
+    ] = None,
+    https: Annotated[
+        bool, typer.Option("--https", help="A proxy in front of it ends HTTPS. Cookies are sent by HTTPS only.")
+    ] = False,
+    certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Certificate (PEM), to serve HTTPS itself. With --key.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="Key of the certificate (PEM).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print address, release and folder as JSON once it runs.")] = (
+        False
+    ),
+) -> None:
+    """Accept photographs over HTTP, grade them and show the answers, until Ctrl-C or SIGTERM.
+
+    Stopping waits for the photographs that are being graded; the others are graded after the next start.
+
+    Exit status: 0 stopped, 2 it cannot be started.
+    """
+    with needs_extra("fundoscope serve", "serve"):
+        from fundoscope.service.app import create_app
+        from fundoscope.service.server import run_service, sole_service
+        from fundoscope.service.settings import PHOTOGRAPHS_PER_REQUEST, ServiceSettings
+
+    if (certificate is None) != (key is None):
+        raise BadRequest("--certificate: expected --key beside it, got one of the two. Give both.")
+    settings = ServiceSettings(
+        folder=folder,
+        database=database,
+        host=host,
+        port=port,
+        release=release,
+        site=site,
+        workers=workers,
+        hosts=tuple(name or ()),
+        https=https or certificate is not None,
+        upload_bytes=upload * 2**20,
+        queue_length=queue,
+        photographs_per_request=min(queue, PHOTOGRAPHS_PER_REQUEST),
+    )
+    _check_reach(settings)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with sole_service(folder):
+        grader = _open(settings)
+        app = create_app(settings, grader)
+        missing = _missing_users(settings)
+
+        def started(address: str) -> None:
+            if as_json:
+                print_json({"address": address, "release": grader.opened.name, "folder": str(folder)})
+            else:
+                print_text(f"Serving at {address} with {grader.opened.name}, folder {folder}.")
+                if missing:
+                    print_command("Nobody may use it yet. Add a user", missing)
+
+        run_service(app, settings, started=started, certificate=certificate, key=key)
+
+
+def _check_reach(settings: ServiceSettings) -> None:
+    """Refuse to send passwords and photographs over a network that anybody can listen to."""
+    if not settings.is_loopback and not settings.https:
+        raise BadRequest(
+            f"--host {settings.host}: expected HTTPS for an address that other computers reach, got none. Give "
+            "--certificate and --key, or --https where a proxy in front of it ends HTTPS."
+        )
+
+
+def _open(settings: ServiceSettings) -> Grader:
+    """Open the release, for a site if one is named, and print what is to be known of its commissioning."""
+    from fundoscope.cli.grading.grade import say_of_unused_map
+    from fundoscope.clinic.commissioning.site import check_site, open_site
+    from fundoscope.runtime.grader import Grader
+
+    if settings.site is None:
+        grader = Grader.open(settings.release, threads=settings.workers)
+        say_of_unused_map(grader.opened)
+        return grader
+    site = open_site(settings.site)
+    is_copy = settings.release is None and site.release is not None
+    grader = Grader.open(settings.site if is_copy else settings.release, threads=settings.workers, dust=site.dust)
+    for sentence in check_site(site, grader.opened):
+        print_text(f"Note: {sentence}", to=troubles)
+    return grader
+
+
+def _missing_users(settings: ServiceSettings) -> str | None:
+    """Return the command that adds the first user; None where there is one."""
+    from fundoscope.cli.service.options import service_database
+    from fundoscope.service.store.accounts import all_users
+
+    with service_database(settings.folder, settings.database) as database, database.reading() as session:
+        if all_users(session):
+            return None
+    return f"fundoscope service user add NAME --role read --folder {settings.folder}"
