@@ -1,0 +1,268 @@
+"""Routes of the reading room: pages for people, with little script of our own and none from elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.responses import HTMLResponse
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse
+
+from fundoscope.errors import BadRequest, UnreadablePhotograph
+from fundoscope.pages import environment
+from fundoscope.runtime.output.html import figures
+from fundoscope.service.access.identity import LOGIN, PUBLIC, Requires
+from fundoscope.service.access.login import delete_cookie, log_in, set_cookie
+from fundoscope.service.access.roles import Role
+from fundoscope.service.api.cases import Uid
+from fundoscope.service.api.photographs import Hash, read_overlay
+from fundoscope.service.pages.readings_table import reading_rows
+from fundoscope.service.pages.views import CHOICES, NOT_STATED, STATES, SYMBOLS, case_line, case_view
+from fundoscope.service.state import Parts, Service
+from fundoscope.service.store.accounts import Account, end_session
+from fundoscope.service.store.audit_log import append_entry
+from fundoscope.service.store.cases import find_case, search_cases
+from fundoscope.service.store.models import Case
+from fundoscope.service.store.photographs import find_photograph
+from fundoscope.service.store.readings import EyeGrade, add_reading
+from fundoscope.service.work.pictures import view
+
+FOLDER: Final = Path(__file__).parent
+
+PLACES: Final = (("Worklist", "/"), ("Readings", "/readings"), ("Release", "/release"))
+"""Pages of the menu."""
+
+KINDS: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+STATIC: Final = {path.name: path for path in (FOLDER / "static").iterdir() if path.suffix in KINDS}
+"""Styles and scripts, by the only names under which they are served."""
+
+router = APIRouter(include_in_schema=False)
+
+Reader = Annotated[Account, Depends(Requires(Role.read))]
+TEMPLATES: Final = environment(FOLDER / "templates", symbols=SYMBOLS)
+
+
+@router.get("/static/{name}", dependencies=[Depends(PUBLIC)])
+def static(name: str) -> Response:
+    """Send a style sheet, a script or the icon."""
+    path = STATIC.get(name)
+    if path is None:
+        raise HTTPException(404)
+    return Response(path.read_bytes(), media_type=KINDS[path.suffix], headers={"Cache-Control": "max-age=3600"})
+
+
+@router.get(LOGIN, dependencies=[Depends(PUBLIC)])
+def login_page() -> HTMLResponse:
+    """Show the form to log in."""
+    return _page("login.html.jinja")
+
+
+@router.post(LOGIN, dependencies=[Depends(PUBLIC)])
+async def login(request: Request, parts: Parts) -> Response:
+    """Log in."""
+    form = await request.form(max_files=0, max_fields=4)
+    name, password = str(form.get("name", "")), str(form.get("password", ""))
+    address = "" if request.client is None else request.client.host
+    minutes = parts.settings.session_minutes
+    try:
+        begun = await run_in_threadpool(
+            log_in,
+            parts.database,
+            parts.throttle,
+            name,
+            password,
+            address=address,
+            minutes=minutes,
+        )
+    except HTTPException as problem:
+        page = _page("login.html.jinja", message=problem.detail, status=problem.status_code)
+        page.headers.update(problem.headers or {})
+        return page
+    response = RedirectResponse("/", status_code=303)
+    set_cookie(response, begun, parts.settings)
+    return response
+
+
+@router.post("/logout")
+def logout(parts: Parts, account: Annotated[Account, Depends(Requires(Role.submit))]) -> Response:
+    """End the session."""
+    if account.session is not None:
+        with parts.database.writing() as session:
+            end_session(session, account)
+    response = RedirectResponse(LOGIN, status_code=303)
+    delete_cookie(response, parts.settings)
+    return response
+
+
+@router.get("/")
+def worklist(
+    parts: Parts,
+    account: Reader,
+    query: Annotated[str, Query(max_length=100)] = "",
+    state: str = "all",
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+) -> HTMLResponse:
+    """Show the cases, the most urgent first, and where photographs are dropped."""
+    state = state if state in STATES else "all"
+    with parts.database.reading() as session:
+        result = search_cases(session, query=query, state=None if state == "all" else state, page=page)
+        lines = [case_line(case) for case in result.cases]
+    return _page(
+        "worklist.html.jinja",
+        account,
+        place="/",
+        cases=lines,
+        total=result.total,
+        page=page,
+        pages=result.pages,
+        query=query,
+        state=state,
+        states=STATES,
+        search=urlencode({"query": query, "state": state}),
+        may_submit=Role(account.role).includes(Role.submit),
+    )
+
+
+@router.get("/cases/{case}")
+def show_case(
+    case: Uid, parts: Parts, account: Reader, blind: bool = False, message: Annotated[str, Query(max_length=400)] = ""
+) -> HTMLResponse:
+    """Show a case: both eyes, the answer unless it is to be graded without, and the readings."""
+    with parts.database.reading() as session:
+        shown = case_view(session, _case(session, case), parts.grader.opened, account)
+    hidden = blind and bool(shown.roles)
+    if not hidden:
+        # Who saw which answer is part of what a reading is worth, and of who looked at whose photographs.
+        with parts.database.writing() as session:
+            append_entry(session, account.name, "case shown", case, release=shown.release)
+    return _page(
+        "case.html.jinja",
+        account,
+        message=message,
+        case=shown,
+        line=shown.line,
+        hidden=hidden,
+        choices=CHOICES,
+        has_grades=parts.grader.opened.task.name == "dr-grade",
+        heatmap_words=parts.grader.opened.heatmap_state[1],
+    )
+
+
+@router.post("/cases/{case}/readings")
+async def keep_reading(case: Uid, request: Request, parts: Parts, account: Reader) -> Response:
+    """Keep a reading, and go back to the case."""
+    form = await request.form(max_files=0, max_fields=12)
+    values = {name: str(value) for name, value in form.items()}
+    problem = await run_in_threadpool(_keep, parts, account, case, values)
+    words = {"message": problem} if problem else {}
+    if problem and values.get("blind"):
+        words["blind"] = "1"
+    return RedirectResponse(f"/cases/{case}{'?' + urlencode(words) if words else ''}", status_code=303)
+
+
+def _keep(parts: Service, account: Account, uid: str, values: dict[str, str]) -> str:
+    """Keep a reading; return what is wrong with it, or nothing."""
+    with parts.database.reading() as session:
+        case = _case(session, uid)
+        if values.get("release", "") != (case.release or ""):
+            return "The case was answered again since the page was loaded. Look at it again."
+    grades = []
+    for name, value in values.items():
+        if name.startswith("grade_") and value in CHOICES:
+            eye = name.removeprefix("grade_")
+            grade = None if value == "none" else int(value)
+            reason = values.get("reason", "").strip() or None
+            grades.append(EyeGrade(eye=None if eye == NOT_STATED else eye, grade=grade, reason=reason))
+    try:
+        with parts.database.writing() as session:
+            case = _case(session, uid)
+            add_reading(session, case, account, values.get("role", ""), grades, shown="blind" not in values)
+    except BadRequest as problem:
+        return str(problem)
+    return ""
+
+
+@router.get("/pictures/{sha256}.jpg")
+def picture(sha256: Hash, parts: Parts, _account: Reader) -> Response:
+    """Send a photograph as every browser shows it."""
+    with parts.database.reading() as session:
+        if find_photograph(session, sha256) is None:
+            raise HTTPException(404)
+    try:
+        data = view(parts.files.path(sha256))
+    except UnreadablePhotograph:
+        raise HTTPException(404, f"{sha256}: expected a picture, got a file without one. Send it again.") from None
+    return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+
+
+@router.get("/pictures/{sha256}/heatmap.png")
+def heatmap(sha256: Hash, parts: Parts, account: Reader) -> Response:
+    """Send the heatmap that is laid over a photograph."""
+    return read_overlay(sha256, parts, account)
+
+
+@router.get("/readings")
+def readings(parts: Parts, account: Reader) -> HTMLResponse:
+    """Show the latest readings, and where the table of all is."""
+    with parts.database.reading() as session:
+        rows = reading_rows(session)
+    return _page("readings.html.jinja", account, place="/readings", rows=rows[::-1][:200], total=len(rows))
+
+
+@router.get("/readings.csv")
+def readings_table(parts: Parts, account: Reader) -> Response:
+    """Send all readings as a manifest, one row for each photograph of an eye that was read."""
+    with parts.database.reading() as session:
+        rows = reading_rows(session)
+    with parts.database.writing() as session:
+        append_entry(session, account.name, "readings exported", "readings.csv", rows=len(rows))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else ["image"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    headers = {"Content-Disposition": 'attachment; filename="readings.csv"'}
+    return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+@router.get("/release")
+def release_card(parts: Parts, account: Reader) -> HTMLResponse:
+    """Show what the release says of itself."""
+    opened = parts.grader.opened
+    return _page(
+        "release.html.jinja",
+        account,
+        place="/release",
+        release=opened.release,
+        digest=opened.digest,
+        heatmap_words=opened.heatmap_state[1],
+        figures=list(figures(opened.release.evaluation)),
+    )
+
+
+def _case(session: Session, uid: str) -> Case:
+    case = find_case(session, uid)
+    if case is None:
+        raise HTTPException(404, f"case {uid}: expected one that is there, got another. See the worklist.")
+    return case
+
+
+def _page(
+    template: str,
+    account: Account | None = None,
+    *,
+    message: str = "",
+    status: int = 200,
+    place: str = "",
+    **shown: object,
+) -> HTMLResponse:
+    """Return a page."""
+    who = {"user": None, "csrf": ""} if account is None else {"user": account.name, "csrf": account.csrf or ""}
+    text = TEMPLATES.get_template(template).render(**who, message=message, places=PLACES, place=place, **shown)
+    return HTMLResponse(text, status_code=status)
