@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 from sqlalchemy.orm import Session
+from starlette.responses import JSONResponse
 
 from fundoscope.service.access.headers import DOCUMENT_POLICY, POLICY
 from fundoscope.service.access.identity import Requires
@@ -13,11 +14,12 @@ from fundoscope.service.access.roles import Role
 from fundoscope.service.api.photographs import photograph_answer
 from fundoscope.service.api.readings import reading_answers
 from fundoscope.service.api.schemas import CaseAnswer, CaseDetail, CaseList, CaseSummary, faults
-from fundoscope.service.state import Parts
+from fundoscope.service.state import Parts, Service
 from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.cases import find_case, search_cases
 from fundoscope.service.store.models import Case
 from fundoscope.service.store.photographs import answers_of, photographs_of
+from fundoscope.service.work.exports import dicom_objects, fhir_bundle
 from fundoscope.service.work.pictures import report
 
 Uid = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Identifier of the case.")]
@@ -68,19 +70,46 @@ def read(case: Uid, parts: Parts, _account: Reader) -> CaseDetail:
 )
 def read_report(case: Uid, parts: Parts, _account: Reader) -> Response:
     """Read the report on a case: one page that holds its pictures itself. 409 while photographs wait."""
-    with parts.database.reading() as session:
-        found = _case(session, case)
-        photographs = photographs_of(session, found)
-        answers = answers_of(session, photographs, parts.grader.opened.name)
-        if len(answers) < len(photographs):
-            raise HTTPException(
-                409,
-                f"case {case}: expected answers of {parts.grader.opened.name}, got "
-                "photographs that wait. Try again later.",
-            )
-        rows = [answers[photograph.id].row for photograph in photographs]
-    page = report(parts.grader, parts.files, rows, parts.settings.incoming)
+    page = report(parts.grader, parts.files, _rows(parts, case), parts.settings.incoming)
     return Response(page, media_type="text/html", headers={POLICY: DOCUMENT_POLICY})
+
+
+@router.get("/{case}/fhir.json", response_class=Response, responses=faults(401, 403, 404, 409, 422))
+def read_fhir(case: Uid, parts: Parts, _account: Reader) -> Response:
+    """Read the answer for a case as a FHIR R4 bundle. 409 while photographs wait."""
+    bundle = fhir_bundle(parts.grader, case, _rows(parts, case))
+    return JSONResponse(bundle, media_type="application/fhir+json")
+
+
+@router.get(
+    "/{case}/dicom.zip",
+    response_class=Response,
+    responses={200: {"content": {"application/zip": {}}}, **faults(401, 403, 404, 409, 422)},
+)
+def read_dicom(case: Uid, parts: Parts, _account: Reader) -> Response:
+    """Read the answer for a DICOM study as a structured report, zipped with the heatmaps that it refers to.
+
+    409 while photographs wait, 422 where no photograph says which study it is of.
+    """
+    objects = dicom_objects(parts.grader, parts.files, _rows(parts, case), parts.settings.incoming)
+    return Response(objects, media_type="application/zip")
+
+
+def _rows(parts: Service, uid: str) -> list[dict[str, Any]]:
+    """Return the present release's answers to all photographs of a case.
+
+    Raises:
+        HTTPException: 404 if there is no such case, 409 while photographs wait.
+    """
+    with parts.database.reading() as session:
+        photographs = photographs_of(session, _case(session, uid))
+        answers = answers_of(session, photographs, parts.grader.opened.name)
+    if len(answers) < len(photographs):
+        raise HTTPException(
+            409,
+            f"case {uid}: expected answers of {parts.grader.opened.name}, got photographs that wait. Try again later.",
+        )
+    return [answers[photograph.id].row for photograph in photographs]
 
 
 def summary_of(case: Case) -> CaseSummary:
