@@ -1,4 +1,4 @@
-"""Databases of the service: SQLite, and a PostgreSQL server that the tests start themselves where one is installed."""
+"""Databases of the service: SQLite, and a PostgreSQL server that the tests start where one is installed; services."""
 
 from __future__ import annotations
 
@@ -9,13 +9,24 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("sqlalchemy", reason="needs the serve extra")
 pytest.importorskip("alembic", reason="needs the serve extra")
+pytest.importorskip("fastapi", reason="needs the serve extra")
+pytest.importorskip("httpx2", reason="needs httpx2 (the dev extra), by which requests are sent")
 
+from starlette.testclient import TestClient
+
+from fundoscope.runtime.grader import Grader
+from fundoscope.service.app import create_app
+from fundoscope.service.settings import ServiceSettings
+from fundoscope.service.state import Service
+from fundoscope.service.store.accounts import ROLES, add_token, add_user
 from fundoscope.service.store.database import Database, open_database
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -97,3 +108,54 @@ def database(database_url: str) -> Iterator[Database]:
     opened = open_database(database_url)
     yield opened
     opened.close()
+
+
+@dataclass
+class Running:
+    """A service that runs in this process."""
+
+    client: TestClient
+    service: Service
+    headers: dict[str, dict[str, str]]
+    """Headers of a request, by the role of the token in them."""
+
+    def send(self, *files: tuple[str, bytes], role: str = "submit", **fields: str):
+        """Send photographs; return the response."""
+        parts = [("photographs", file) for file in files]
+        return self.client.post("/api/photographs", files=parts, data=fields, headers=self.headers[role])
+
+    def wait(self) -> None:
+        """Wait until nothing waits for an answer."""
+        assert self.service.work.queue.join(60.0), "photographs are not answered within a minute"
+
+
+@pytest.fixture(scope="session")
+def grader(tiny_release: Path) -> Grader:
+    """The tiny release, opened."""
+    return Grader.open(tiny_release, threads=2)
+
+
+@pytest.fixture(scope="session")
+def start(grader: Grader) -> Callable[..., AbstractContextManager[Running]]:
+    """Starts services: `with start(folder, queue_length=3) as running`."""
+
+    @contextmanager
+    def run(folder: Path, *, database: str | None = None, **settings: object) -> Iterator[Running]:
+        app = create_app(ServiceSettings(folder=folder, database=database, **settings), grader)
+        service: Service = app.state.service
+        headers = {}
+        with service.database.writing() as session:
+            for role in ROLES:
+                add_user(session, f"{role}-user", role, None, actor="test")
+                headers[role] = {"Authorization": f"Bearer {add_token(session, f'{role}-user', 'test', actor='test')}"}
+        with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
+            yield Running(client, service, headers)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def running(start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A service that the tests of a module share."""
+    with start(tmp_path_factory.mktemp("service") / "folder") as service:
+        yield service
