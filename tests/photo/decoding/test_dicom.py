@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 import tracemalloc
+import zlib
 
 import numpy as np
 import pydicom
@@ -26,6 +28,7 @@ from pydicom.uid import (
 from fundoscope.errors import UnreadablePhotograph
 from fundoscope.painting import RetinaSpec, paint_retina
 from fundoscope.photo.decoding.colour import ADOBE_EXPONENT, ADOBE_PRIMARIES, matrix_profile
+from fundoscope.photo.decoding.dicom_bytes import deflated_part
 from fundoscope.photo.read import Limits, read_photo
 
 ADOBE = matrix_profile(ADOBE_PRIMARIES, exponent=ADOBE_EXPONENT, name="Adobe RGB (1998)")
@@ -261,6 +264,20 @@ def test_a_deflated_file_is_read(tmp_path, retina):
     path = deflated(dataset(retina.shape, PixelData=retina.tobytes()), tmp_path / "eye.dcm")
 
     np.testing.assert_array_equal(read_photo(path).pixels, retina)
+
+
+@pytest.mark.parametrize("filler", [bytes(8), b"\x10\0\x20\0LO\0\0"], ids=["zeros", "patients"])
+def test_a_small_file_of_millions_of_elements_is_refused_at_once(tmp_path, retina, filler):
+    path = deflated(dataset(retina.shape, PixelData=retina.tobytes()), tmp_path / "bomb.dcm")
+    data = path.read_bytes()
+    meta = data[: len(data) - len(deflated_part(data))]
+    squeezed = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    path.write_bytes(meta + squeezed.compress(filler * 8_000_000) + squeezed.flush())
+
+    before = time.process_time()
+    with pytest.raises(UnreadablePhotograph, match="a file that is damaged"):
+        read_photo(path)
+    assert time.process_time() - before < 10
 
 
 def test_a_deflated_file_is_not_inflated_beyond_the_limit(tmp_path, retina):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 from fundoscope.errors import UnreadablePhotograph
+from fundoscope.photo.decoding.dicom_bytes import BoundedReads, deflated_part, without_deflation
 from fundoscope.photo.decoding.dicom_kind import is_own_heatmap, other_kind
 from fundoscope.photo.decoding.dicom_pixels import to_photo
-from fundoscope.photo.decoding.header import QUIET, deflated_part
+from fundoscope.photo.decoding.header import QUIET
 from fundoscope.photo.decoding.jpeg import read_frame
 from fundoscope.photo.decoding.picture import camera_name, check_pixels
 
@@ -48,7 +48,7 @@ def read_dicom(data: bytes, path: str, *, max_pixels: int) -> dict[str, Any]:
         # Values that break the standard's rules are common and harmless here.
         with QUIET, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(io.BytesIO(data), force=True)
+            dataset = pydicom.dcmread(BoundedReads(without_deflation(data)), force=True)
             _check(dataset, path, max_pixels)
             _name_syntax(dataset)
             _check_stored_size(dataset, path)

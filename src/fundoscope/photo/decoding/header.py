@@ -5,7 +5,6 @@ Of a damaged file as much is read as there is: what stands before the damage cou
 
 from __future__ import annotations
 
-import io
 import re
 import threading
 import unicodedata
@@ -18,15 +17,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from fundoscope.photo.decoding.dicom_bytes import PREAMBLE_BYTES, BoundedReads, deflated_part
+
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
     from pydicom.tag import BaseTag
 
 QUIET: Final = threading.Lock()
 """Held while warnings are silenced, because that changes the whole process."""
-
-PREAMBLE_BYTES: Final = 128
-"""Before the letters DICM (PS3.10, 7.1)."""
 
 HEADER_BYTES: Final = 4 * 2**20
 """Of a file that is not read whole, or inflated, as much as is looked at for its header."""
@@ -39,7 +37,6 @@ LAST_YEAR: Final = 2199
 """Years that a photograph may be of."""
 
 _EXPLICIT_VR: Final = re.compile(rb"[A-Z]{2}")
-_DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 
 _FIRST_ELEMENTS: Final = (b"\x08\0\x05\0CS", b"\x08\0\x08\0CS", b"\x08\0\x16\0UI")
 """How data sets begin: with their character set, the type of the image or its class."""
@@ -214,21 +211,10 @@ def _dataset(data: bytes, stop_when: Callable[[BaseTag, str | None, int], bool])
 
     deflated = deflated_part(data)
     if deflated is None:
-        return read_partial(io.BytesIO(data), stop_when=stop_when, force=True)
+        return read_partial(BoundedReads(data), stop_when=stop_when, force=True)
     # No more of it is inflated than a header needs: a small file may inflate to any size.
     inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(deflated, HEADER_BYTES)
-    return read_dataset(io.BytesIO(inflated), False, True, stop_when=stop_when)
-
-
-def deflated_part(data: bytes) -> bytes | None:
-    """Return the data set of a file that is deflated, as it is stored; None of any other."""
-    begin = PREAMBLE_BYTES + 4
-    if data[begin : begin + 8] != b"\x02\0\0\0UL\x04\0":
-        return None
-    # The first element of the file's meta information says how many bytes of it follow.
-    length = int.from_bytes(data[begin + 8 : begin + 12], "little")
-    end = begin + 12 + length
-    return data[end:] if _DEFLATED in data[begin:end] else None
+    return read_dataset(BoundedReads(inflated), False, True, stop_when=stop_when)
 
 
 def _text(dataset: Dataset, keyword: str) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from fundoscope.errors import BadRequest, MissingExtra
-from fundoscope.photo.decoding.header import PREAMBLE_BYTES
+from fundoscope.photo.decoding.dicom_bytes import PREAMBLE_BYTES
 from fundoscope.service.dicom.instances import (
     OUT_OF_RESOURCES,
     PHOTOGRAPHS,
@@ -57,6 +57,9 @@ SYNTAXES: Final = (
 
 CLASS_UID: Final = "2.25.32393245901786157200996347991986644597"
 """ImplementationClassUID in the files that are written of what was received."""
+
+PREAMBLE: Final = bytes(128) + b"DICM"
+"""How DICOM files begin (PS3.10, 7.1)."""
 
 COMMENT_SIGNS: Final = 64
 """Longest ErrorComment (PS3.7, C)."""
@@ -202,7 +205,7 @@ def file_start(class_uid: str, uid: str, syntax: str) -> bytes:
     meta.TransferSyntaxUID, meta.ImplementationClassUID = UID(syntax), UID(CLASS_UID)
     buffer = DicomBytesIO()
     write_file_meta_info(buffer, meta)
-    return bytes(PREAMBLE_BYTES) + b"DICM" + buffer.getvalue()
+    return PREAMBLE + buffer.getvalue()
 
 
 def silence_pynetdicom() -> None:
