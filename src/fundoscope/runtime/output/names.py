@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +13,16 @@ from fundoscope.runtime.tasks.task import Row
 IDENTIFYING: Final = ("source", "patient_raw", "taken", "study_uid", "series_uid", "sop_uid", "accession", "sha256")
 """Columns that say whose a photograph is, or lead to it, beside the patient's own."""
 
+FELLOW: Final = re.compile(r"(Graded without the other eye: ).+?( could not be read| is not )")
+"""Sentences on the other eye, which name its file (`reading.FELLOW_WORDS`)."""
+
 
 def without_files(reason: str | None, paths: Sequence[Path]) -> str:
-    """Return a reason without the names of files."""
+    """Return a reason without the names of files: that of the photograph stands before it, if at all."""
     text = reason or ""
     for path in paths:
-        text = text.replace(f"{path}: ", "").replace(str(path), "the file").replace(path.name, "the other photograph")
-    return text
+        text = text.removeprefix(f"{path}: ")
+    return FELLOW.sub(r"\1its photograph\2", text)
 
 
 class Pseudonyms:

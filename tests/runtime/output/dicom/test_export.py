@@ -404,3 +404,59 @@ def test_reports_and_heatmaps_beside_the_photographs_are_not_graded_the_next_tim
     assert len(made.written) == 2
     assert again.photographs == listing.photographs
     assert any("2 DICOM reports and heatmaps" in note for note in again.notes)
+
+
+@pytest.mark.parametrize("identifier", ["7" * 65, ["7", "8"], "7\a8"])
+def test_a_patients_identifier_that_cannot_be_written_is_not_cut_but_its_study_refused(tmp_path, grader, identifier):
+    paths = [
+        photograph(tmp_path / "1.dcm", PatientID=identifier),
+        photograph(tmp_path / "2.dcm", StudyInstanceUID="1.2.3"),
+    ]
+    rows = [row(paths[0], patient=None), row(paths[1], patient=None)]
+
+    made = reports(tmp_path / "out", grader, rows)
+    without = reports(tmp_path / "without", grader, rows, de_identify=True)
+
+    assert [path.parent.name for path in made.written] == ["1.2.3"]
+    assert made.refused[0].startswith(f"study {STUDY}: expected one PatientID and IssuerOfPatientID of at most 64")
+    assert len(without.written) == 2
+
+
+def test_an_accession_number_that_cannot_be_written_is_left_out_and_said(tmp_path, grader):
+    path = photograph(
+        tmp_path / "1.dcm", AccessionNumber="A" * 17, StudyID=["1", "2"], StudyDescription="long " * 30,
+        PatientName="a^b^c^d^e^f^g",
+    )  # fmt: skip
+
+    made = reports(tmp_path / "out", grader, [row(path)])
+
+    report = dcmread(made.written[0])
+    assert (report.AccessionNumber, report.StudyID) == ("", "")
+    assert made.notes == [
+        f"study {STUDY}: StudyID and AccessionNumber left out of its report: too long for DICOM, or several."
+    ]
+    assert str(report.PatientName) == "a^b^c^d^e"
+    check_with_peers(made.written[0])
+
+
+def test_a_photograph_of_a_class_of_its_makers_own_is_in_the_report_without_a_reference(tmp_path, grader):
+    paths = [photograph(tmp_path / "1.dcm", SOPClassUID="1.2.840.99999.1"), photograph(tmp_path / "2.dcm")]
+
+    made = reports(tmp_path / "out", grader, [row(path) for path in paths])
+
+    report = dcmread(made.written[0])
+    assert "121112" not in {name_of(item) for item in groups(report)["Photograph 1"]}
+    assert "121112" in {name_of(item) for item in groups(report)["Photograph 2"]}
+    check_with_peers(made.written[0])
+
+
+def test_reasons_lose_names_of_files_and_control_characters_and_nothing_else(tmp_path, grader):
+    path = photograph(tmp_path / "1")
+    reason = f"{path}: expected 10241 bytes, got 1\0. Graded without the other eye: Anna_1.dcm could not be read."
+
+    report = dcmread(reports(tmp_path / "out", grader, [row(path, reason=reason)]).written[0])
+
+    assert values(groups(report)["Photograph 1"], "121106") == [
+        "rescreen. expected 10241 bytes, got 1 . Graded without the other eye: its photograph could not be read."
+    ]
+    check_with_peers(tmp_path / "out" / STUDY / "report.dcm")

@@ -99,7 +99,7 @@ class DicomReports:
         identity = RemovedIdentity() if self.de_identify else Identity()
         patients = _patients(rows, grader)
         for study in self.studies.studies:
-            fault = study.fault() or _contradiction(study, patients)
+            fault = study.fault(without_identity=self.de_identify) or _contradiction(study, patients)
             files: dict[Path, Any] = {}
             if fault is None:
                 try:
@@ -114,10 +114,18 @@ class DicomReports:
             if fault is not None:
                 self.refused.append(fault)
                 continue
+            self.notes += self._dropped(study)
             if writing is not None:
                 writing(list(files))
             self._save(files)
         self.notes += _left_out(self.studies)
+
+    def _dropped(self, study: Study) -> list[str]:
+        """Return a sentence on identifiers of a study that its report does not have."""
+        if self.de_identify or not study.dropped():
+            return []
+        names = " and ".join(study.dropped())
+        return [f"study {study.uid}: {names} left out of its report: too long for DICOM, or several."]
 
     def _objects(
         self,

@@ -17,7 +17,7 @@ from fundoscope.runtime.language.texts import IN_ENGLISH
 from fundoscope.runtime.output import codes
 from fundoscope.runtime.output.dicom.concepts import concept
 from fundoscope.runtime.output.dicom.identity import Identity
-from fundoscope.runtime.output.dicom.sources import PATIENT, STUDY, Source, Study
+from fundoscope.runtime.output.dicom.sources import CONTROL, PATIENT, STUDY, Source, Study
 from fundoscope.runtime.output.html import next_step_words
 from fundoscope.runtime.release import OpenRelease
 from fundoscope.runtime.tasks.task import Row, is_blank
@@ -348,4 +348,7 @@ def _evaluation(name: codes.Triple, value: codes.Triple) -> QualitativeEvaluatio
 def _text(name: codes.Triple, words: str) -> Any:
     from highdicom.sr import RelationshipTypeValues, TextContentItem
 
-    return TextContentItem(name=concept(name), value=words, relationship_type=RelationshipTypeValues.CONTAINS)
+    # Control characters are no text of DICOM; damaged files bring them in.
+    return TextContentItem(
+        name=concept(name), value=CONTROL.sub(" ", words), relationship_type=RelationshipTypeValues.CONTAINS
+    )

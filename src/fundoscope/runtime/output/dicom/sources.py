@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,14 @@ SEXES: Final = ("M", "F", "O")
 
 NAME_SIGNS: Final = 64
 """Of a person's name in one script (PS3.5, 6.2)."""
+
+NAME_PARTS: Final = 5
+"""Family name, given name, middle name, prefix and suffix."""
+
+LENGTHS: Final = {
+    "PatientID": 64, "IssuerOfPatientID": 64, "StudyID": 16, "AccessionNumber": 16,
+}  # fmt: skip
+"""Signs that an identifier may have. A longer one is not cut, which would make another identifier of it."""
 
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -53,13 +62,15 @@ class Source:
     modality: str
     rows: int
     columns: int
+    unwritable: tuple[str, ...]
+    """Identifiers among `LENGTHS` that the standard does not allow to be written: too long, or several."""
     burned_in: str
     """BurnedInAnnotation: YES, NO, or empty where the file does not say."""
 
     @property
     def can_be_referenced(self) -> bool:
-        """Whether a report can name the photograph: all of its identifiers are there."""
-        return all(map(is_uid, (self.series_uid, self.sop_class_uid, self.sop_uid)))
+        """Whether a report can name the photograph: its identifiers are there, and its class is one of images."""
+        return all(map(is_uid, (self.series_uid, self.sop_uid))) and is_image_class(self.sop_class_uid)
 
     @property
     def patient(self) -> tuple[str, str]:
@@ -92,8 +103,22 @@ class Study:
             for keyword in (*PATIENT, *STUDY)
         }
 
-    def fault(self) -> str | None:
-        """Return why no report can be written of the study; None where one can."""
+    def dropped(self) -> tuple[str, ...]:
+        """Return identifiers of the study that are left out, because the standard does not allow them as they are."""
+        return tuple(name for name in STUDY if any(name in source.unwritable for source in self.sources))
+
+    def fault(self, *, without_identity: bool = False) -> str | None:
+        """Return why no report can be written of the study; None where one can.
+
+        Args:
+            without_identity: Whether the patient's identifiers are replaced.
+        """
+        if not without_identity and any(name in source.unwritable for name in PATIENT for source in self.sources):
+            return (
+                f"study {self.uid}: expected one PatientID and IssuerOfPatientID of at most {LENGTHS['PatientID']} "
+                "letters, got a longer one, several, or control characters. No report is written of it: correct the "
+                "files, and grade it again."
+            )
         patients = {source.patient for source in self.sources if source.patient[0]}
         if len(patients) > 1:
             return (
@@ -144,8 +169,26 @@ def is_uid(text: str) -> bool:
     return len(text) <= UID_SIGNS and UID.fullmatch(text) is not None
 
 
+@cache
+def is_image_class(uid: str) -> bool:
+    """Return whether a storage class is one of images that a report's image library can describe."""
+    from highdicom.sr import ImageLibraryEntryDescriptors
+    from pydicom.dataset import Dataset
+
+    image = Dataset()
+    image.SOPClassUID, image.SOPInstanceUID, image.Modality = uid, uid, "OP"
+    image.Rows = image.Columns = 1
+    try:
+        ImageLibraryEntryDescriptors(image)
+    except Exception:  # of a class that the library does not know, or that needs elements photographs do not have
+        return False
+    return True
+
+
 def _source(elements: Dataset, number: int) -> Source:
-    values = {keyword: CONTROL.sub("", element_text(elements, keyword)) for keyword in (*PATIENT, *STUDY)}
+    values = {keyword: element_text(elements, keyword) for keyword in (*PATIENT, *STUDY)}
+    unwritable = tuple(name for name, length in LENGTHS.items() if not _is_writable(values[name], length))
+    values |= dict.fromkeys((name for name in unwritable if name in STUDY), "")
     sex = values["PatientSex"].upper()
     values |= {
         "PatientSex": sex if sex in SEXES else "",
@@ -154,10 +197,12 @@ def _source(elements: Dataset, number: int) -> Source:
         "PatientBirthDate": _stamp(values["PatientBirthDate"], "%Y%m%d"),
         "StudyDate": _stamp(values["StudyDate"], "%Y%m%d"),
         "StudyTime": _time(values["StudyTime"]),
+        "StudyDescription": CONTROL.sub(" ", values["StudyDescription"]).replace("\\", " ")[:NAME_SIGNS],
     }
     return Source(
         number=number,
         values=values,
+        unwritable=unwritable,
         series_uid=element_text(elements, "SeriesInstanceUID"),
         sop_class_uid=element_text(elements, "SOPClassUID"),
         sop_uid=element_text(elements, "SOPInstanceUID"),
@@ -169,8 +214,13 @@ def _source(elements: Dataset, number: int) -> Source:
 
 
 def _name(text: str) -> str:
-    """Return a person's name in at most three scripts, each cut to the length that the standard allows."""
-    return "=".join(part[:NAME_SIGNS] for part in text.replace("\\", " ").split("=")[:3])
+    """Return a person's name in at most three scripts, each cut to the parts and length that the standard allows."""
+    scripts = CONTROL.sub("", text).replace("\\", " ").split("=")[:3]
+    return "=".join("^".join(script.split("^")[:NAME_PARTS])[:NAME_SIGNS] for script in scripts)
+
+
+def _is_writable(text: str, length: int) -> bool:
+    return len(text) <= length and "\\" not in text and CONTROL.search(text) is None
 
 
 def _stamp(text: str, form: str) -> str:
