@@ -198,8 +198,8 @@ def _accept(session: Session, submission: Submission, facts: Facts, sender: str)
 def _differences(photograph: Photograph, submission: Submission, facts: Facts) -> list[str]:
     """Return what the sender says now that contradicts what the photograph was accepted with."""
     return [
-        name
-        for name in ("patient", "eye", "taken")
+        shown
+        for name, shown in (("patient", "patient"), ("eye", "eye"), ("taken", "time taken"))
         if getattr(submission, name) is not None and getattr(facts, name) != getattr(photograph, name)
     ]
 
