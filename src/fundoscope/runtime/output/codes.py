@@ -38,6 +38,8 @@ SEVERITY: Final = ("246112005", "SCT", "Severity")
 VISUAL_EXPLANATION: Final = ("130401", "DCM", "Visual explanation")
 METHOD: Final = ("370129005", "SCT", "Measurement Method")
 RETINA: Final = ("5665001", "SCT", "Retina")
+IMAGE_LIBRARY: Final = ("111028", "DCM", "Image Library")
+IMAGE_LATERALITY: Final = ("111027", "DCM", "Image Laterality")
 SIDES: Final[Mapping[str, Triple]] = {"right": ("24028007", "SCT", "Right"), "left": ("7771000", "SCT", "Left")}
 
 QUALITIES: Final[Mapping[str, Triple]] = {

@@ -460,3 +460,17 @@ def test_reasons_lose_names_of_files_and_control_characters_and_nothing_else(tmp
         "rescreen. expected 10241 bytes, got 1 . Graded without the other eye: its photograph could not be read."
     ]
     check_with_peers(tmp_path / "out" / STUDY / "report.dcm")
+
+
+def test_the_image_library_names_the_eye_of_each_photograph(tmp_path, grader):
+    paths = [photograph(tmp_path / f"{number}.dcm") for number in range(3)]
+    rows = [row(path, eye=eye) for path, eye in zip(paths, ["right", "left", None], strict=True)]
+
+    report = dcmread(reports(tmp_path / "out", grader, rows).written[0])
+
+    library = next(item for item in report.ContentSequence if name_of(item) == "111028")
+    images = library.ContentSequence[0].ContentSequence
+    eyes = {image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID: image.ContentSequence for image in images}
+    sides = [values(eyes[dcmread(path).SOPInstanceUID], "111027") for path in paths]
+    assert sides == [["24028007"], ["7771000"], []]
+    check_with_peers(tmp_path / "out" / STUDY / "report.dcm")

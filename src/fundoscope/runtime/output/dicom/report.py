@@ -91,6 +91,7 @@ def write_study(
         title=concept(codes.MEASUREMENT_REPORT),
         referenced_images=images,
     )
+    _name_eyes(content[0], graded, identity)
     content[0].ContentSequence.append(_conclusions(graded))
     unread = any(row["status"] == "unreadable" for row in graded.rows)
     report = hd.sr.Comprehensive3DSR(
@@ -126,6 +127,25 @@ def _evidence(source: Source, study: Study, identity: Identity) -> Dataset:
     evidence.Modality = source.modality
     evidence.Rows, evidence.Columns = source.rows, source.columns
     return evidence
+
+
+def _name_eyes(content: Dataset, graded: Graded, identity: Identity) -> None:
+    """Add the eye of each photograph, where it is known, to the image library."""
+    from highdicom.sr import CodeContentItem, RelationshipTypeValues
+
+    pairs = zip(graded.study.sources, graded.rows, strict=True)
+    eyes = {identity.uid(source.sop_uid): row["eye"] for source, row in pairs if row["eye"] is not None}
+    for item in content.ContentSequence:
+        for group in item.get("ContentSequence", ()) if item.name == concept(codes.IMAGE_LIBRARY) else ():
+            for image in group.ContentSequence:
+                eye = eyes.get(image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
+                if eye is not None:
+                    side = CodeContentItem(
+                        name=concept(codes.IMAGE_LATERALITY),
+                        value=concept(codes.SIDES[eye]),
+                        relationship_type=RelationshipTypeValues.HAS_ACQ_CONTEXT,
+                    )
+                    image.ContentSequence.append(side)
 
 
 def _observer(opened: OpenRelease) -> ObservationContext:
