@@ -8,8 +8,8 @@ packages are handed over as `routers`; each of their routes states its rule (`ac
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
@@ -24,7 +24,9 @@ from fundoscope.service.access.headers import SecurityHeaders
 from fundoscope.service.access.identity import Identity, rules_of
 from fundoscope.service.access.limits import BodyLimits
 from fundoscope.service.api import cases, operation, photographs, readings
-from fundoscope.service.api.uploads import most_bytes
+from fundoscope.service.api.multipart import most_bytes
+from fundoscope.service.dicom import stow
+from fundoscope.service.pages import routes as pages
 from fundoscope.service.settings import ServiceSettings
 from fundoscope.service.state import Service
 from fundoscope.service.store.database import Database, open_database
@@ -36,13 +38,16 @@ from fundoscope.version import __version__
 SMALL_BODY = 256 * 1024
 """Most bytes of a request that sends no photographs."""
 
-UPLOADS = frozenset({"/api/photographs"})
+UPLOADS = frozenset({"/api/photographs"}) | stow.UPLOADS
 """Paths to which photographs are sent."""
 
 NO_TELEMETRY: Final[Any] = {"auto_configure": False, "exclude": lambda _scope: True}
 """FastAPI from 0.160 on reports requests to whatever the environment names; earlier versions take no notice of it."""
 
-ROUTERS = (photographs.router, cases.router, readings.router, operation.router)
+ROUTERS = (photographs.router, cases.router, readings.router, operation.router, pages.router, stow.router)
+
+Extension = Callable[[Service], AbstractContextManager[object]]
+"""What runs beside the application: it is entered once photographs are graded, and left before that ends."""
 
 
 def open_service(settings: ServiceSettings, grader: Grader) -> Service:
@@ -71,6 +76,7 @@ def create_app(
     *,
     routers: Sequence[APIRouter] = (),
     uploads: frozenset[str] = frozenset(),
+    extensions: Sequence[Extension] = (),
 ) -> FastAPI:
     """Make the application; its workers start and stop with it.
 
@@ -78,7 +84,9 @@ def create_app(
         settings: Of the service.
         grader: The release, opened; None: that of the settings.
         routers: More routes: pages, other ways by which photographs come.
-        uploads: Paths of theirs to which photographs are sent, whose requests may be as large as a submission.
+        uploads: Paths of theirs to which photographs are sent, whose requests may be as large as a submission; one that
+            ends with a slash stands for all that begin with it.
+        extensions: What runs beside the application while it runs, such as `dicom.network.dicom_network`.
 
     Raises:
         BadRelease: As `open_service`.
@@ -92,7 +100,11 @@ def create_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(remove_partial, settings.incoming)
         await run_in_threadpool(service.work.start)
-        yield
+        with ExitStack() as running:
+            for extension in extensions:
+                await run_in_threadpool(running.enter_context, extension(service))
+            yield
+            await run_in_threadpool(running.close)
         await run_in_threadpool(service.work.stop)
         service.database.close()
 
@@ -119,8 +131,11 @@ def create_app(
 def _add_middleware(app: FastAPI, settings: ServiceSettings, database: Database, uploads: frozenset[str]) -> None:
     """Add middleware, the innermost first: a request passes headers and host, then who sends it, then its limits."""
 
+    prefixes = tuple(path for path in uploads if path.endswith("/"))
+
     def most(scope: Scope) -> int:
-        return most_bytes(settings) if scope["path"] in uploads else SMALL_BODY
+        is_upload = scope["path"].startswith(prefixes) or scope["path"] in uploads
+        return most_bytes(settings) if is_upload else SMALL_BODY
 
     app.add_middleware(
         BodyLimits, most_bytes=most, request_seconds=settings.request_seconds, idle_seconds=settings.idle_seconds

@@ -136,7 +136,11 @@ def show_case(
 ) -> HTMLResponse:
     """Show a case: both eyes, the answer unless it is to be graded without, and the readings."""
     with parts.database.reading() as session:
-        shown = case_view(session, _case(session, case), parts.grader.opened, account)
+        found = find_case(session, case)
+        if found is None:
+            words = "There is no such case. It may be of another service."
+            return _page("error.html.jinja", account, status=404, title="No such case", words=words)
+        shown = case_view(session, found, parts.grader.opened, account)
     hidden = blind and bool(shown.roles)
     if not hidden:
         # Who saw which answer is part of what a reading is worth, and of who looked at whose photographs.

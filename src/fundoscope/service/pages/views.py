@@ -202,6 +202,12 @@ def sees_readings(session: Session, case: Case, account: Account) -> bool:
     )
 
 
+def _day_words(case: Case, photographs: Sequence[Photograph]) -> str:
+    if any(photograph.taken for photograph in photographs):
+        return f"Examined: {case.day}."
+    return f"Received: {case.day}; when it was examined is not stated."
+
+
 def _eyes(photographs: Sequence[Photograph], answers: Mapping[int, Answer], opened: OpenRelease) -> tuple[EyeView, ...]:
     groups: dict[str | None, list[PhotographView]] = {"right": [], "left": []}
     for photograph in photographs:
