@@ -12,6 +12,7 @@ from fundoscope.runtime.answers import URGENCY, PatientAnswer, answer_patients
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.language.texts import IN_ENGLISH
 from fundoscope.runtime.output.html import next_step_words
+from fundoscope.runtime.reading import unread
 from fundoscope.runtime.tasks.recapture import recapture_advice
 from fundoscope.runtime.tasks.task import Row, Task
 from fundoscope.service.store.database import now
@@ -38,13 +39,12 @@ def answer_photograph(grader: Grader, photograph: Photograph, path: str) -> tupl
         its status; and the state of the photograph.
     """
     reading = grader.examine(path)[0]
+    if reading.sha256 not in (None, photograph.sha256):
+        reason = f"{photograph.name}: expected the photograph that was accepted, got another. Send it again."
+        reading = unread(reading, reason, answer=grader.opened.answerer.unanswered)
     row: dict[str, Any] = dict(reading.row())
     # A reason names the photograph as its sender does, and no place on this computer.
     row["reason"] = row["reason"].replace(path, photograph.name)
-    if reading.sha256 not in (None, photograph.sha256):
-        blank = grader.opened.answerer.unanswered
-        row |= {"status": "unreadable", **blank.columns()}
-        row["reason"] = f"{photograph.name}: expected the photograph that was accepted, got another. Send it again."
     facts = (
         "sha256",
         "source",
