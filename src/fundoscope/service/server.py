@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import HANDLED_SIGNALS
 
 from fundoscope.errors import BadRequest
 from fundoscope.files import locked
@@ -88,7 +91,7 @@ class NoValues(logging.Filter):
 
 
 class _Server(uvicorn.Server):
-    """Calls back once it listens."""
+    """Calls back once it listens; a signal that stopped it has had its effect then, and does not end the process."""
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
@@ -99,6 +102,19 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._started_callback()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let signals stop the service while it runs; uvicorn would raise them again at the end."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may say what signals do
+            return
+        earlier = {number: signal.signal(number, self.handle_exit) for number in HANDLED_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in earlier.items():
+                signal.signal(number, handler)
 
 
 def run_service(
