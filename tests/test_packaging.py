@@ -93,7 +93,8 @@ def test_the_container_is_of_the_clinics_install_and_runs_without_root():
 
     installs = [line for line in lines if "pip install" in line]
     assert not [line for line in installs if re.search(r"\[.*(train|dev|research)", line)]
-    assert any(re.search(r"'\.\[dicom\]'", line) for line in installs)
+    assert "ARG EXTRAS=dicom" in lines
+    assert any('".[$EXTRAS]"' in line for line in installs)
     assert "USER fundoscope" in lines
     copied = [
         part for line in lines if line.startswith("COPY ") and "--from" not in line for part in line.split()[1:-1]
