@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, OphthalmicPhotography8BitImageStorage, generate_uid
 
@@ -51,3 +52,8 @@ def storescu(
     """Send files by DCMTK."""
     command = [str(DCMTK), "-v", "-aet", "CAMERA", "-aec", called, "127.0.0.1", str(port), *map(str, files)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def uid_of(path: Path) -> str:
+    """Return the SOP instance UID of a file."""
+    return str(dcmread(path, stop_before_pixels=True).SOPInstanceUID)

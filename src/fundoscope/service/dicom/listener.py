@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from fundoscope.errors import BadRequest, MissingExtra
-from fundoscope.photo.decoding.dicom_bytes import PREAMBLE_BYTES
 from fundoscope.service.dicom.instances import (
     OUT_OF_RESOURCES,
     PHOTOGRAPHS,
@@ -122,7 +121,13 @@ class DicomListener:
     def stop(self) -> None:
         """Stop; what is being sent is ended, and its sender was not told that it is kept."""
         if self._server is not None:
-            self._server.ae.shutdown()
+            for association in self._server.active_associations:
+                # One that was not negotiated yet cannot be aborted.
+                if association.is_established:
+                    association.abort()
+                else:
+                    association.kill()
+            self._server.shutdown()
             self._server = None
 
     def _admit(self, event: Event) -> None:

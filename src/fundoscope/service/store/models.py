@@ -185,6 +185,32 @@ class EyeReading(Base):
     created: Mapped[str] = mapped_column(String(32))
 
 
+class Delivery(Base):
+    """The reports on a case on their way to an archive; one for each set of photographs and release (`key`)."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (UniqueConstraint("case_id", "destination", "key", name="one_delivery"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    case_id: Mapped[int] = mapped_column(ForeignKey("cases.id"), index=True)
+    destination: Mapped[str] = mapped_column(String(300))
+    """AE title, host and port."""
+    key: Mapped[str] = mapped_column(String(64))
+    """Hash of the release and of the photographs that it answered."""
+    case_changed: Mapped[str] = mapped_column(String(32))
+    """`Case.changed` when the delivery was last compared with its case."""
+    state: Mapped[str] = mapped_column(String(20), index=True)
+    """waiting, sent, refused (no report can be made of the case) or superseded (more photographs came before it was
+    made)."""
+    attempts: Mapped[int] = mapped_column(Integer, server_default="0", default=0)
+    """Attempts at sending that failed."""
+    due: Mapped[str] = mapped_column(String(32), index=True)
+    """When the next attempt is made."""
+    fault: Mapped[str | None] = mapped_column(Text)
+    """Why the last attempt failed, or no report can be made."""
+    created: Mapped[str] = mapped_column(String(32))
+    changed: Mapped[str] = mapped_column(String(32))
+
+
 class LogEntry(Base):
     """A line of the audit log: it holds the hash of the line before it, and is never changed (`store.audit_log`)."""
 
