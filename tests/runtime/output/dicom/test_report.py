@@ -61,7 +61,8 @@ def rows_of(photos, files):
             decision = REFER if answer >= 2 else RESCREEN
             made.append(row(path, eye=eye, grade=answer, decision=decision))
         else:
-            made.append(row(path, eye=eye, status=status, decision=answer))
+            # The network may have been run all the same: its probability is of no photograph that was graded.
+            made.append({**row(path, eye=eye, status=status, decision=answer), "p_referable": 0.75})
     return made
 
 
