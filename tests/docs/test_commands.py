@@ -70,6 +70,8 @@ NOT_RUN = {
     "fundoscope certify": "takes minutes and needs masks; tests/cli/evaluation/test_certify_end_to_end.py runs it",
     "fundoscope stress runs/s1": "exports every fold's network; tests/cli/evaluation/test_stress.py runs it",
     "fundoscope prototypes": "needs CLIP's weights; tests/cli/training/test_prototypes.py runs it on a small network",
+    "fundoscope serve": "runs until it is stopped; tests/service/test_kill.py runs it",
+    "fundoscope service user add ann": "asks for a password; tests/cli/service/test_accounts.py gives one",
     "fundoscope data import gdrbench": "needs GDRBench; tests/data/sources has its layout",
     **{
         f"fundoscope train {name}": "needs its own data; tests/training/test_experiments.py runs its small form"
@@ -95,6 +97,7 @@ NOT_RUN = {
 """Beginnings of commands that are not run here, and why. Those of fundoscope are parsed all the same."""
 
 OTHERS = {
+    "curl": "tests/service/api sends the same requests",
     ".venv/bin/ruff": ".ci/run runs the checks",
     ".venv/bin/mypy": ".ci/run runs the checks",
     ".venv/bin/lint-imports": ".ci/run runs the checks",
@@ -228,6 +231,8 @@ def _write_dicom(path: Path, pixels: np.ndarray, patient: str, eye: str) -> None
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = OphthalmicPhotography8BitImageStorage
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[path.name])
     dataset.PatientID, dataset.ImageLaterality, dataset.Modality = patient, eye[0].upper(), "OP"
+    dataset.StudyInstanceUID = generate_uid(entropy_srcs=[patient])
+    dataset.SeriesInstanceUID = generate_uid(entropy_srcs=[patient, "photographs"])
     dataset.Rows, dataset.Columns = pixels.shape[:2]
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 3, "RGB", 0
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
