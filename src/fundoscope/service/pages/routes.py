@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 from typing import Annotated, Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse
@@ -66,7 +66,12 @@ def login_page() -> HTMLResponse:
 
 @router.post(LOGIN, dependencies=[Depends(PUBLIC)])
 async def login(request: Request, parts: Parts) -> Response:
-    """Log in."""
+    """Log in. A page of another site may not: it would let somebody work, unawares, in the account of another."""
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+        raise HTTPException(
+            403, "login: expected a form of this service, got one of another site. Open the login page."
+        )
     form = await request.form(max_files=0, max_fields=4)
     name, password = str(form.get("name", "")), str(form.get("password", ""))
     address = "" if request.client is None else request.client.host
