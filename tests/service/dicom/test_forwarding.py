@@ -71,7 +71,8 @@ def running(start, tmp_path):
 
 def forwarder_of(running, port, title="ARCHIVE", **settings):
     parts = running.service
-    settings = DicomSettings(port=None, destination=Destination(title, "127.0.0.1", port), **settings)
+    destination = Destination(title, "127.0.0.1", port)
+    settings = DicomSettings(port=None, destination=destination, **{"settle_seconds": 0.0} | settings)
     return Forwarder(parts.database, parts.files, parts.grader, parts.settings.folder / "outgoing", settings)
 
 
@@ -121,6 +122,21 @@ def test_a_photograph_that_comes_later_gives_another_report(running, archive):
     forwarder.step()
     assert len({one.SOPInstanceUID for one in archive.objects}) == 2
     assert [one.state for one in deliveries(running)] == ["sent", "sent"]
+
+
+def test_the_second_eye_of_a_study_that_is_still_coming_is_in_the_first_report(running, archive):
+    forwarder = forwarder_of(running, archive.port, settle_seconds=3600.0)
+    send_photograph(running, seed=1, eye="R")
+    forwarder.step()
+    send_photograph(running, seed=2, eye="L")
+    forwarder.step()
+    assert archive.objects == []
+    make_due(running)
+    forwarder.step()
+    (report,) = archive.objects
+    (series,) = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    assert len(series.ReferencedSOPSequence) == 2
+    assert [one.state for one in deliveries(running)] == ["superseded", "sent"]
 
 
 def test_a_reading_of_a_case_sends_nothing_again(running, archive):
@@ -216,7 +232,7 @@ def test_a_case_without_a_dicom_study_is_not_sent_and_says_why(running, archive)
 
 
 def test_the_network_receives_and_sends_while_the_service_runs(running, archive):
-    settings = DicomSettings(port=0, destination=Destination("ARCHIVE", "127.0.0.1", archive.port))
+    settings = DicomSettings(port=0, destination=Destination("ARCHIVE", "127.0.0.1", archive.port), settle_seconds=0.0)
     with dicom_network(running.service, settings) as network:
         entity = AE(ae_title="CAMERA")
         made = photograph(seed=1)

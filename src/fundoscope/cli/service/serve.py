@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fundoscope.cli.console import needs_extra, print_command, print_json, print_text, troubles
+from fundoscope.cli.service import network
 from fundoscope.cli.service.options import FOLDER, DatabaseUrl, Folder
 from fundoscope.errors import BadRequest
 
 if TYPE_CHECKING:
     from fundoscope.runtime.grader import Grader
+    from fundoscope.service.app import Extension
+    from fundoscope.service.dicom.settings import DicomSettings
     from fundoscope.service.settings import ServiceSettings
 
 
@@ -52,6 +56,11 @@ def serve(
         Path | None, typer.Option(metavar="FILE", help="Certificate (PEM), to serve HTTPS itself. With --key.")
     ] = None,
     key: Annotated[Path | None, typer.Option(metavar="FILE", help="Key of the certificate (PEM).")] = None,
+    dicom_port: network.Port = None,
+    dicom_host: network.Host = "127.0.0.1",
+    dicom_title: network.Title = "FUNDOSCOPE",
+    dicom_peer: network.Peers = None,
+    dicom_send_to: network.SendTo = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print address, release and folder as JSON once it runs.")] = (
         False
     ),
@@ -84,10 +93,13 @@ def serve(
         photographs_per_request=min(queue, PHOTOGRAPHS_PER_REQUEST),
     )
     _check_reach(settings)
+    dicom = network.dicom_settings(dicom_port, dicom_host, dicom_title, dicom_peer, dicom_send_to)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with sole_service(folder):
         grader = _open(settings)
-        app = create_app(settings, grader)
+        if dicom is not None:
+            network.check_network(dicom, grader.opened)
+        app = create_app(settings, grader, extensions=_extensions(dicom))
         missing = _missing_users(settings)
 
         def started(address: str) -> None:
@@ -95,10 +107,21 @@ def serve(
                 print_json({"address": address, "release": grader.opened.name, "folder": str(folder)})
             else:
                 print_text(f"Serving at {address} with {grader.opened.name}, folder {folder}.")
+                if dicom is not None:
+                    print_text(network.network_words(dicom))
                 if missing:
                     print_command("Nobody may use it yet. Add a user", missing)
 
         run_service(app, settings, started=started, certificate=certificate, key=key)
+
+
+def _extensions(dicom: DicomSettings | None) -> list[Extension]:
+    """Return what runs beside the application."""
+    if dicom is None:
+        return []
+    from fundoscope.service.dicom.network import dicom_network
+
+    return [partial(dicom_network, settings=dicom)]
 
 
 def _check_reach(settings: ServiceSettings) -> None:

@@ -128,7 +128,8 @@ class Forwarder:
         if cases:
             with self.database.writing() as session:
                 for case in cases:
-                    add_delivery(session, session.get_one(Case, case.id), str(self.destination), release)
+                    present = session.get_one(Case, case.id)
+                    add_delivery(session, present, str(self.destination), release, settle=self.settings.settle_seconds)
         with self.database.reading() as session:
             due = due_deliveries(session, str(self.destination), limit=AT_ONCE)
         for delivery in due:

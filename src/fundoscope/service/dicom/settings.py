@@ -91,6 +91,8 @@ class DicomSettings:
     """Most associations at the same time."""
     idle_seconds: float = 30.0
     """Longest pause within an association."""
+    settle_seconds: float = 60.0
+    """Pause between the answer for a case and its report: photographs that come until then are in the same report."""
     retry_seconds: float = 10.0
     """Pause after a first attempt at sending that failed; it doubles with each, up to an hour."""
 

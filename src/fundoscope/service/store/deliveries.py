@@ -33,7 +33,7 @@ def answered_cases(session: Session, destination: str, release: str, *, limit: i
     return list(session.execute(query.order_by(Case.id).limit(limit)).scalars())
 
 
-def add_delivery(session: Session, case: Case, destination: str, release: str) -> None:
+def add_delivery(session: Session, case: Case, destination: str, release: str, *, settle: float) -> None:
     """Note that a case's answer is to be sent, unless it was noted for the same photographs and release.
 
     Args:
@@ -41,6 +41,7 @@ def add_delivery(session: Session, case: Case, destination: str, release: str) -
         case: The case.
         destination: Where to.
         release: Of the answer.
+        settle: Seconds until the first attempt, in which further photographs of the case may come.
     """
     if case.answer is None or case.release != release:
         return
@@ -53,7 +54,7 @@ def add_delivery(session: Session, case: Case, destination: str, release: str) -
         # Readings change a case, too, and photographs that came again; the answer is that which was noted.
         delivery.case_changed = case.changed
         if delivery.state == SUPERSEDED:
-            delivery.state, delivery.due, delivery.changed = WAITING, now(), now()
+            delivery.state, delivery.due, delivery.changed = WAITING, _after(settle), now()
         return
     moment = now()
     session.add(
@@ -64,7 +65,7 @@ def add_delivery(session: Session, case: Case, destination: str, release: str) -
             case_changed=case.changed,
             state=WAITING,
             attempts=0,
-            due=moment,
+            due=_after(settle),
             created=moment,
             changed=moment,
         )
@@ -117,8 +118,13 @@ def postpone_delivery(session: Session, delivery: Delivery, *, fault: str, first
     kept = session.get_one(Delivery, delivery.id)
     pause = min(LONGEST_PAUSE_SECONDS, first_pause * 2 ** min(kept.attempts, 20))
     kept.attempts += 1
-    kept.due = (datetime.now(UTC) + timedelta(seconds=pause)).isoformat(timespec="milliseconds")
+    kept.due = _after(pause)
     kept.fault, kept.changed = fault, now()
     if kept.attempts == 1:
         case = session.get_one(Case, kept.case_id)
         append_entry(session, "system", "results not sent yet", case.uid, destination=kept.destination)
+
+
+def _after(seconds: float) -> str:
+    """Return a moment to come as the tables have it."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
