@@ -23,6 +23,13 @@ WORDS: Final = {
 }
 """Sentences in place of those of the framework."""
 
+VALUES: Final = {
+    "missing": "a value, got none",
+    "extra_forbidden": "no field of this name, got one",
+    "json_invalid": "JSON, got something else",
+}
+"""What was expected of a value, by the framework's name of what is wrong with it."""
+
 
 def error_response(status: int, sentence: str, *, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """Return an error as JSON."""
@@ -50,9 +57,19 @@ async def _of_values(_request: Request, problem: Exception) -> JSONResponse:
 
 
 def _words(fault: Mapping[str, Any]) -> str:
+    """Return what is wrong with a value, as the framework found it, in our words."""
     place = " ".join(str(part) for part in fault.get("loc", ()))
-    message = str(fault.get("msg", "another value")).strip().rstrip(".")
-    return f"{place or 'request'}: {message[:1].lower()}{message[1:]}. Correct the request."
+    return f"{place or 'request'}: expected {_expected(fault)}. Correct the request."
+
+
+def _expected(fault: Mapping[str, Any]) -> str:
+    message = str(fault.get("msg", "")).strip().rstrip(".")
+    if fault.get("type") in VALUES:
+        return VALUES[fault["type"]]
+    start, should, rest = message.partition(" should be ")
+    if start == "Input" and should:
+        return f"{rest.partition(', unable')[0]}, got something else"
+    return f"a value that is allowed, got another ({message[:1].lower()}{message[1:]})"
 
 
 async def _of_request(_request: Request, problem: Exception) -> JSONResponse:
