@@ -47,6 +47,9 @@ STUDY: Final = (
 )  # fmt: skip
 """Elements of the study that are taken over."""
 
+AGREED: Final = ("PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID")
+"""Elements that are taken over only if all files of a study which have them agree."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
@@ -97,15 +100,25 @@ class Study:
 
     @property
     def values(self) -> dict[str, str]:
-        """Elements of patient and study: of each the first that a file of the study has."""
-        return {
+        """Elements of patient and study: of each the first that a file of the study has, of `AGREED` the only one."""
+        first = {
             keyword: next((source.values[keyword] for source in self.sources if source.values[keyword]), "")
             for keyword in (*PATIENT, *STUDY)
         }
+        return first | dict.fromkeys(self._contradicted(), "")
+
+    def _contradicted(self) -> list[str]:
+        """Return the elements of `AGREED` of which the files have several values."""
+        return [name for name in AGREED if len({source.values[name] for source in self.sources} - {""}) > 1]
 
     def dropped(self) -> tuple[str, ...]:
-        """Return identifiers of the study that are left out, because the standard does not allow them as they are."""
-        return tuple(name for name in STUDY if any(name in source.unwritable for source in self.sources))
+        """Return elements that are left out: the standard does not allow them as they are, or the files disagree."""
+        contradicted = self._contradicted()
+        return tuple(
+            name
+            for name in (*PATIENT, *STUDY)
+            if name in contradicted or (name in STUDY and any(name in source.unwritable for source in self.sources))
+        )
 
     def fault(self, *, without_identity: bool = False) -> str | None:
         """Return why no report can be written of the study; None where one can.
@@ -124,6 +137,11 @@ class Study:
             return (
                 f"study {self.uid}: expected photographs of one patient, got {len(patients)} different PatientIDs. No "
                 "report is written of it: correct the files, and grade it again."
+            )
+        if "PatientBirthDate" in self._contradicted() and not all(source.patient[0] for source in self.sources):
+            return (
+                f"study {self.uid}: expected photographs of one patient, got several dates of birth and a file without "
+                "PatientID. No report is written of it: correct the files, and grade it again."
             )
         if not self.images:
             return (
