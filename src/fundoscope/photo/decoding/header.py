@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 QUIET: Final = threading.Lock()
 """Held while warnings are silenced, because that changes the whole process."""
 
+START_BYTES: Final = 512
+"""As many say whether a file is a DICOM file."""
+
 HEADER_BYTES: Final = 4 * 2**20
 """Of a file that is not read whole, or inflated, as much as is looked at for its header."""
 
@@ -138,9 +141,10 @@ def read_elements(path: Path | str) -> Dataset | None:
     """
     try:
         with open(path, "rb") as file:
-            data = file.read(HEADER_BYTES)
-        if not is_dicom(data):
-            return None
+            start = file.read(START_BYTES)
+            if not is_dicom(start):
+                return None
+            data = start + file.read(HEADER_BYTES - len(start))
         with quiet():
             return _elements(data)
     except Exception:  # as `read_header`
