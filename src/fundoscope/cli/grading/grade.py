@@ -63,14 +63,14 @@ def grade(
     dicom_out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER",
+            metavar="DIR",
             help="Folder for DICOM reports. One structured report for each study of DICOM photographs, with the "
             "heatmaps that may be shown. Needs the extra dicom.",
         ),
     ] = None,
     fhir_out: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Folder for FHIR bundles. One R4 bundle for each examination."),
+        typer.Option(metavar="DIR", help="Folder for FHIR bundles. One R4 bundle for each examination."),
     ] = None,
     de_identify: Annotated[
         bool,

@@ -20,7 +20,7 @@ Port = Annotated[
         "--dicom-port",
         min=1,
         max=65535,
-        help="Port at which photographs are received by C-STORE, such as 11112. Default: none are.",
+        help="Port to receive photographs at by C-STORE. Such as 11112. Default: none are received.",
     ),
 ]
 Host = Annotated[
@@ -36,16 +36,16 @@ Peers = Annotated[
     list[str] | None,
     typer.Option(
         "--dicom-peer",
-        metavar="AE@ADDRESS",
-        help="Who may send photographs. Can be repeated. Default: any program of this computer.",
+        metavar="PEER",
+        help="Who may send photographs. As AE@ADDRESS; can be repeated. Default: any program of this computer.",
     ),
 ]
 SendTo = Annotated[
     str | None,
     typer.Option(
         "--dicom-send-to",
-        metavar="AE@HOST:PORT",
-        help="Archive that reports are sent to. Each case's report goes there, again until it is taken.",
+        metavar="PEER",
+        help="Archive that reports are sent to. As AE@HOST:PORT. Each case's report goes there, again until it is taken.",
     ),
 ]
 

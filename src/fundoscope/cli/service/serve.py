@@ -61,9 +61,9 @@ def serve(
     dicom_title: network.Title = "FUNDOSCOPE",
     dicom_peer: network.Peers = None,
     dicom_send_to: network.SendTo = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print address, release and folder as JSON once it runs.")] = (
-        False
-    ),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print its address and release as JSON. Also its folder, once it runs.")
+    ] = (False),
 ) -> None:
     """Accept photographs over HTTP, grade them and show the answers, until Ctrl-C or SIGTERM.
 
