@@ -23,6 +23,8 @@ from fundoscope.service.store.accounts import add_token, add_user
 from fundoscope.service.store.audit_log import verify_log
 from fundoscope.service.store.models import Answer, Photograph
 
+pytestmark = pytest.mark.slow  # each test starts processes that open a release
+
 SECONDS = 90
 """Longest time that anything here may take on a busy machine."""
 
