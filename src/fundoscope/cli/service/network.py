@@ -45,7 +45,7 @@ SendTo = Annotated[
     typer.Option(
         "--dicom-send-to",
         metavar="PEER",
-        help="Archive that reports are sent to. As AE@HOST:PORT. Each case's report goes there, again until it is taken.",
+        help="Archive that reports are sent to. As AE@HOST:PORT. A report is sent again until it is taken.",
     ),
 ]
 
