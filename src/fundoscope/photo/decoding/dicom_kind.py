@@ -41,6 +41,12 @@ IMAGE_TYPES: Final = {
 """Words in the fourth value of ImageType of ophthalmic photographs (PS3.3, C.8.17.2.1.1), and how some cameras
 extend them."""
 
+FILTERS: Final = {
+    "445465004": "red-free (green filter)", "445340000": "red-free (yellow-green filter)",
+    "422915004": "blue-green light", "445084008": "blue light", "445279009": "red light",
+}  # fmt: skip
+"""Optical filters of CID 4204. An infrared filter is none of them: in cameras it keeps infrared out."""
+
 AGENTS: Final = {
     "350086004": "fluorescein angiography",
     "7292004": "indocyanine green angiography", "C-B0156": "indocyanine green angiography",
@@ -80,7 +86,7 @@ def is_own_heatmap(dataset: Dataset) -> bool:
 
 def other_kind(dataset: Dataset) -> str | None:
     """Return the name of a picture that is no colour photograph; None of one that its header does not tell from one."""
-    return _by_image_type(dataset) or _by_channel(dataset) or _by_agent(dataset)
+    return _by_image_type(dataset) or _by_channel(dataset) or _by_filter(dataset) or _by_agent(dataset)
 
 
 def _by_image_type(dataset: Dataset) -> str | None:
@@ -98,6 +104,15 @@ def _by_channel(dataset: Dataset) -> str | None:
 
 def _channel(item: Dataset) -> str | None:
     return CHANNELS.get(element_text(item, "CodeValue")) or _in_words(element_text(item, "CodeMeaning"))
+
+
+def _by_filter(dataset: Dataset) -> str | None:
+    """Return the light that a filter before the lamp or the sensor leaves, where that is no full colour."""
+    for keyword in ("LightPathFilterTypeStackCodeSequence", "ImagePathFilterTypeStackCodeSequence"):
+        for item in _items(dataset, keyword):
+            if name := FILTERS.get(element_text(item, "CodeValue")):
+                return name
+    return None
 
 
 def _by_agent(dataset: Dataset) -> str | None:
