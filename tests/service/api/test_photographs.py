@@ -157,14 +157,13 @@ def test_a_reading_is_kept_with_who_when_and_which_release(running, case):
 @pytest.mark.parametrize(
     "change",
     [
-        {"grades": []},
         {"role": "fourth"},
         {"case": "../x"},
         {"shown": "perhaps"},
         {"extra": 1},
-        {"grades": [{"eye": "up"}]},
-    ]
-    + [{"grades": [{"eye": "left", "grade": 5}]}, {"grades": [{"eye": "left", "grade": 1.5}]}],
+        *({"grades": grades} for grades in ([], [{"eye": "up"}])),
+        *({"grades": [{"eye": "left", "grade": grade}]} for grade in (5, -1, 1.5)),
+    ],
 )
 def test_a_reading_that_is_none_is_refused(running, case, change: dict):
     body = {"case": case["id"], "role": "first", "shown": False, "grades": [{"eye": "left", "grade": 1}]} | change
