@@ -55,26 +55,26 @@ METHODS: Final[Mapping[str, Triple]] = {
 }
 """By `runnable.HEATMAPS`; the others have no code in CID 217."""
 
-NO_RETINOPATHY: Final = ("LA18643-9", "LN", "No apparent diabetic retinopathy")
+NO_RETINOPATHY: Final = ("LA18643-9", "LN", "No apparent retinopathy")
 """SNOMED CT has no disorder that is none."""
 
 IMAGING_REPORT: Final = ("18748-4", "LN", "Diagnostic imaging study")
 
 ANSWERS: Final = (
     NO_RETINOPATHY,
-    ("LA18644-7", "LN", "Mild non-proliferative diabetic retinopathy"),
-    ("LA18645-4", "LN", "Moderate non-proliferative diabetic retinopathy"),
-    ("LA18646-2", "LN", "Severe non-proliferative diabetic retinopathy"),
-    ("LA18648-8", "LN", "Proliferative diabetic retinopathy"),
+    ("LA18644-7", "LN", "Mild non-proliferative retinopathy"),
+    ("LA18645-4", "LN", "Moderate non-proliferative retinopathy"),
+    ("LA18646-2", "LN", "Severe non-proliferative retinopathy"),
+    ("LA18648-8", "LN", "Proliferative retinopathy"),
 )
 """LOINC's answers to `ASKED`, by grade."""
 
 ASKED: Final[Mapping[str, Triple]] = {
-    "left": ("71490-7", "LN", "Diabetic retinopathy severity, left eye, by ophthalmoscopy"),
-    "right": ("71491-5", "LN", "Diabetic retinopathy severity, right eye, by ophthalmoscopy"),
+    "left": ("71490-7", "LN", "Left eye Diabetic retinopathy severity level by Ophthalmoscopy"),
+    "right": ("71491-5", "LN", "Right eye Diabetic retinopathy severity level by Ophthalmoscopy"),
 }
 
-_NAMES: Final = ("Mild NPDR", "Moderate NPDR", "Severe NPDR", "Proliferative diabetic retinopathy")
+_NAMES: Final = ("Mild nonproliferative", "Moderate nonproliferative", "Severe nonproliferative", "Proliferative")
 
 _VALUES: Final[Mapping[str | None, tuple[str, ...]]] = {
     None: ("312903003", "312904009", "312905005", "59276001"),
@@ -93,8 +93,21 @@ def grade_code(grade: int, eye: str | None) -> Triple:
     """Return the code of a grade of an eye, or of one whose side is not known."""
     if grade == 0:
         return NO_RETINOPATHY
-    name = _NAMES[grade - 1] if eye is None else f"{_NAMES[grade - 1]} of {eye} eye"
-    return _VALUES[eye][grade - 1], "SCT", name
+    side = "" if eye is None else f" of {eye} eye"
+    return _VALUES[eye][grade - 1], "SCT", f"{_NAMES[grade - 1]} diabetic retinopathy{side}"
+
+
+def published_name(code: Triple) -> str:
+    """Return a code's name as its scheme publishes it; meanings are shorter, as DICOM takes 64 letters at most."""
+    value, _, meaning = code
+    return _PUBLISHED.get(value, meaning)
+
+
+_PUBLISHED: Final = {
+    value: f"{name} retinopathy{'' if eye is None else f' of {eye} eye'} due to diabetes mellitus"
+    for eye, values in _VALUES.items()
+    for value, name in zip(values, _NAMES, strict=True)
+}
 
 
 def grade_of(eye: EyeAnswer, rows: Sequence[Row]) -> int | None:

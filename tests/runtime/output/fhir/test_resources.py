@@ -80,6 +80,15 @@ def references(part: object) -> Iterator[str]:
             yield from references(inner)
 
 
+def texts(part: object) -> Iterator[str]:
+    """Yield all strings of the parts of a resource."""
+    inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else []
+    for value in inner:
+        yield from texts(value)
+    if isinstance(part, str):
+        yield part
+
+
 def faults(bundle: dict[str, Any]) -> list[str]:
     """Return what is wrong with a bundle: of the models, of the invariants, and references that lead nowhere."""
     from fhir.resources.R4B.bundle import Bundle
@@ -224,6 +233,51 @@ def test_grading_again_gives_the_same_identifiers(opened):
     again = bundles_of([row("left", 0, "rescreen", graded_at="2026-12-01T00:00:00+00:00")], opened)
 
     assert [entry["fullUrl"] for entry in first[0]["entry"]] == [entry["fullUrl"] for entry in again[0]["entry"]]
+
+
+def test_a_photograph_of_nobody_known_keeps_its_identifiers_wherever_it_stands_in_the_run(opened):
+    stranger = row("left", 0, "rescreen", patient=None)
+    (alone,) = bundles_of([stranger], opened)
+
+    bundles = bundles_of([row("left", 3, "refer"), stranger, stranger], opened)
+
+    assert len({bundle["id"] for bundle in bundles}) == 3
+    assert bundles[1]["id"] == alone["id"]
+
+
+@pytest.mark.parametrize(
+    "taken",
+    ["2026-13-45", "2026-02-30T08:00:00", "2026-03-02T25:00:00Z", "2026-03-02T08:00:00+99:00", "20260302", " "],
+)
+def test_a_moment_that_is_none_makes_no_bundle_invalid(opened, taken):
+    (bundle,) = bundles_of([row("left", 2, "refer", taken=taken)], opened)
+
+    assert faults(bundle) == []
+    assert answered(bundle, "left").get("effectiveDateTime") in (None, "2026-03-02")
+
+
+@pytest.mark.parametrize("uid", ["1.2.03", "1.2.x", "abc def", "1." * 3])
+def test_an_identifier_that_breaks_dicoms_rules_goes_out_as_it_stands(opened, uid):
+    (bundle,) = bundles_of([row("left", 2, "refer", sop_uid=uid, study_uid=uid)], opened)
+
+    (report,) = resources(bundle, "DiagnosticReport")
+    assert resources(bundle, "Media")[0]["identifier"][0] == {"value": uid}
+    assert report["imagingStudy"][0]["identifier"] == {"value": uid}
+
+
+def test_identifiers_of_dicom_are_object_identifiers(opened):
+    (bundle,) = bundles_of([row("left", 2, "refer", sop_uid="1.2.840.10", study_uid="1.2.840.0")], opened)
+
+    (report,) = resources(bundle, "DiagnosticReport")
+    assert resources(bundle, "Media")[0]["identifier"][0] == {"system": "urn:dicom:uid", "value": "urn:oid:1.2.840.10"}
+    assert report["imagingStudy"][0]["identifier"] == {"system": "urn:dicom:uid", "value": "urn:oid:1.2.840.0"}
+
+
+def test_control_characters_are_marked_and_lines_kept(opened):
+    (bundle,) = bundles_of([row("left", None, CANNOT_GRADE, reason="a\x00b\x1b\nc")], opened)
+
+    assert answered(bundle, "left")["note"] == [{"text": "a\ufffdb\ufffd\nc"}]
+    assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "".join(texts(bundle)))
 
 
 def test_without_identity_nothing_names_the_patient_or_the_time_and_eyes_stay_together(opened):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,8 +105,14 @@ def bundles_of(rows: Sequence[Row], opened: OpenRelease, *, de_identify: bool = 
 def examinations(rows: Sequence[Row], task: Task) -> list[Examination]:
     """Divide rows into examinations and answer each."""
     groups: dict[str, list[Row]] = {}
-    for number, row in enumerate(rows):
-        groups.setdefault(_key(row, number), []).append(row)
+    copies: Counter[str] = Counter()
+    for row in rows:
+        key = _key(row)
+        if row["patient"] is None:
+            # The same photograph twice is two examinations; which rows stand between them does not matter.
+            copies[key] += 1
+            key = json.dumps([key, copies[key]])
+        groups.setdefault(key, []).append(row)
     return [_examination(key, group, task) for key, group in groups.items()]
 
 
@@ -114,8 +121,8 @@ def _examination(key: str, rows: Sequence[Row], task: Task) -> Examination:
     return Examination(key=key, rows=rows, answer=answer)
 
 
-def _key(row: Row, number: int) -> str:
+def _key(row: Row) -> str:
     if row["patient"] is None:
-        return json.dumps(["photograph", row["sha256"] or row["image"], number])
+        return json.dumps(["photograph", row["sha256"] or row["image"]])
     day = UNDATED if is_blank(row["taken"]) else str(row["taken"])[:10]
     return json.dumps(["patient", row["source"], str(row["patient"]), row["study_uid"] or day])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -40,10 +41,13 @@ CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/observation-category"
 UCUM: Final = "http://unitsofmeasure.org"
 DICOM_UID: Final = "urn:dicom:uid"
 
-WHOLE_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+WHOLE_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-](0\d|1[0-4]):[0-5]\d)")
 """A moment as FHIR takes it: with its time zone, which cameras do not write."""
 
 DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
+
+OID: Final = re.compile(r"[0-2](\.(0|[1-9]\d*))+")
+CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 UNDATED: Final = "undated"
 
@@ -88,14 +92,17 @@ class Bundle:
         report = self._entry("DiagnosticReport", "report", self._report(eyes, media))
         if answer.next_step is not None:
             self._add("ServiceRequest", "next step", self._request(report["fullUrl"]))
-        return {
-            "resourceType": "Bundle",
-            "id": str(self._uuid("bundle")),
-            "identifier": {"system": "urn:ietf:rfc:3986", "value": self._uuid("bundle").urn},
-            "type": "collection",
-            "timestamp": self._issued(),
-            "entry": [report, *self.entries],
-        }
+        bundle: Resource = printable(
+            {
+                "resourceType": "Bundle",
+                "id": str(self._uuid("bundle")),
+                "identifier": {"system": "urn:ietf:rfc:3986", "value": self._uuid("bundle").urn},
+                "type": "collection",
+                "timestamp": self._issued(),
+                "entry": [report, *self.entries],
+            }
+        )
+        return bundle
 
     def _uuid(self, part: str) -> UUID:
         return uuid5(NAMESPACE, "\n".join((self.opened.digest, self.examination.key, part)))
@@ -124,7 +131,7 @@ class Bundle:
     def _media(self, row: Row) -> Resource:
         identifiers = []
         if row["sop_uid"]:
-            identifiers.append({"system": DICOM_UID, "value": f"urn:oid:{row['sop_uid']}"})
+            identifiers.append(uid_identifier(row["sop_uid"]))
         if row["sha256"]:
             identifiers.append({"system": "urn:ietf:rfc:3986", "value": f"urn:sha256:{row['sha256']}"})
         unread = {"note": [{"text": str(row["reason"])}]} if row["status"] == "unreadable" else {}
@@ -216,7 +223,7 @@ class Bundle:
             **self._effective(),
             "issued": self._issued(),
             "result": [{"reference": eye} for eye in eyes],
-            **({"imagingStudy": [{"identifier": {"system": DICOM_UID, "value": f"urn:oid:{study}"}}]} if study else {}),
+            **({"imagingStudy": [{"identifier": uid_identifier(study)}]} if study else {}),
             "media": [{"link": {"reference": picture}} for picture in media],
             "conclusion": " ".join(filter(None, sentences)),
             "conclusionCode": [{"text": answer.decision}],
@@ -269,13 +276,28 @@ def answer_of(grade: int, eye: str | None) -> Resource:
 
 def coding(code: Triple) -> Resource:
     """Return a code as FHIR has it."""
-    value, scheme, meaning = code
-    return {"system": SYSTEMS[scheme], "code": value, "display": meaning}
+    value, scheme, _ = code
+    return {"system": SYSTEMS[scheme], "code": value, "display": codes.published_name(code)}
 
 
 def concept(code: Triple) -> Resource:
     """Return a concept of one code."""
     return {"coding": [coding(code)], "text": code[2]}
+
+
+def uid_identifier(uid: object) -> Resource:
+    """Return the identifier of a DICOM object; as it stands where it breaks the rules, as some cameras' do."""
+    text = str(uid)
+    return {"system": DICOM_UID, "value": f"urn:oid:{text}"} if OID.fullmatch(text) else {"value": text}
+
+
+def printable(part: Any) -> Any:
+    """Return a part of a resource with a mark in place of each control character, which FHIR's strings may not have."""
+    if isinstance(part, dict):
+        return {key: printable(value) for key, value in part.items()}
+    if isinstance(part, list):
+        return [printable(value) for value in part]
+    return CONTROL.sub("\ufffd", part) if isinstance(part, str) else part
 
 
 def _insufficient() -> Resource:
@@ -290,10 +312,18 @@ def _site(eye: str | None) -> Resource:
 def _when(moment: object, key: str) -> Resource:
     """Return a moment as FHIR takes it: its day only where the time zone is not known, and nothing without a day."""
     text = "" if is_blank(moment) else str(moment)
-    if WHOLE_MOMENT.fullmatch(text):
-        return {key: text}
     day = DAY.match(text)
-    return {key: day[0]} if day else {}
+    if day is None or not _is_date(day[0]):
+        return {}
+    return {key: text if WHOLE_MOMENT.fullmatch(text) and _is_date(text) else day[0]}
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _number_component(code: Triple, words: str, share: float) -> Resource:
