@@ -116,7 +116,7 @@ class Forwarder:
             try:
                 self.step()
             except Exception as problem:
-                # The text of the exception may hold a patient's name.
+                # Whatever fails must not end the thread. The text of the exception may hold a patient's name.
                 LOGGER.error("DICOM: results could not be sent on (%s)", type(problem).__name__)
             self._is_stopping.wait(self.pause_seconds)
 
@@ -148,7 +148,7 @@ class Forwarder:
                 paths = sorted(place.rglob("*.dcm"))
                 count = len(paths)
                 self._send(paths)
-        except Exception as problem:
+        except Exception as problem:  # whatever it is, the delivery is tried again
             words = str(problem) if isinstance(problem, (NotSent, FundoscopeError)) else type(problem).__name__
             LOGGER.warning("DICOM: results for %s were not sent: %s", self.destination, words)
             with self.database.writing() as session:

@@ -109,6 +109,7 @@ class DicomListener:
         ]
         place = (settings.host, settings.port or 0)
         try:
+            # pynetdicom declares its list of handlers narrower than it takes them.
             self._server = entity.start_server(place, block=False, evt_handlers=handlers)  # type: ignore[arg-type]
         except OSError as problem:
             raise BadRequest(
@@ -188,6 +189,7 @@ class MessageCounter:
     def count(self, event: Event) -> None:
         """Add a PDU that was received to those of its message."""
         size = int(getattr(event.assoc, "_fundoscope_bytes", 0)) + len(event.pdu)
+        # Kept at the association, so that it ends with it; its class declares no such attribute.
         event.assoc._fundoscope_bytes = size  # type: ignore[attr-defined]
         if size > self.limit:
             LOGGER.warning("DICOM: an association was ended: an object of more than %d bytes", self.limit)
@@ -195,7 +197,7 @@ class MessageCounter:
 
     def reset(self, event: Event) -> None:
         """Begin with the next message."""
-        event.assoc._fundoscope_bytes = 0  # type: ignore[attr-defined]
+        event.assoc._fundoscope_bytes = 0  # type: ignore[attr-defined]  # as in `count`
 
 
 def file_start(class_uid: str, uid: str, syntax: str) -> bytes:

@@ -72,7 +72,7 @@ class DicomReports:
             BadRequest: If nothing can be written into the folder.
         """
         try:
-            import highdicom  # noqa: F401
+            import highdicom  # noqa: F401 - it is only asked whether it is there
         except ImportError as error:
             raise MissingExtra(OPTION, "dicom") from error
         _ = opened.grading
