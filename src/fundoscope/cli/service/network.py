@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import socket
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,8 +65,8 @@ def dicom_settings(
     if port is None and send_to is None:
         return None
     with needs_extra("DICOM on the network", "serve"):
-        import pynetdicom  # noqa: F401
-
+        # Its settings do without it: a missing one is named before anything is opened.
+        importlib.import_module("pynetdicom")
         from fundoscope.service.dicom.settings import Destination, DicomSettings, Peer
 
     return DicomSettings(

@@ -212,8 +212,7 @@ def _cannot_decode(dataset: Dataset, path: str) -> UnreadablePhotograph:
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
         available = get_decoder(syntax).is_available
-    except NotImplementedError:
-        # pydicom raises it for a compression that it does not know, which is refused by name below like any other.
+    except NotImplementedError:  # pydicom's, of a compression that it does not know: refused by name below
         available = False
     if not available and syntax in _GDCM_ONLY:
         return UnreadablePhotograph(

@@ -14,6 +14,7 @@ import logging
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -32,7 +33,8 @@ from fundoscope.service.work.intake import Intake, QueueFull
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
-    from pynetdicom.events import Event
+    from pynetdicom.association import Association
+    from pynetdicom.events import Event, EventHandlerType
     from pynetdicom.transport import ThreadedAssociationServer
 
 LOGGER: Final = logging.getLogger("fundoscope.service")
@@ -101,7 +103,7 @@ class DicomListener:
         for class_uid in PHOTOGRAPHS:
             entity.add_supported_context(class_uid, list(SYNTAXES))
         counter = MessageCounter(self.upload_bytes + SLACK_BYTES)
-        handlers = [
+        handlers: list[EventHandlerType] = [
             (evt.EVT_REQUESTED, self._admit),
             (evt.EVT_PDU_RECV, counter.count),
             (evt.EVT_DIMSE_RECV, counter.reset),
@@ -109,8 +111,7 @@ class DicomListener:
         ]
         place = (settings.host, settings.port or 0)
         try:
-            # pynetdicom declares its list of handlers narrower than it takes them.
-            self._server = entity.start_server(place, block=False, evt_handlers=handlers)  # type: ignore[arg-type]
+            self._server = entity.start_server(place, block=False, evt_handlers=handlers)
         except OSError as problem:
             raise BadRequest(
                 f"DICOM at {settings.host}:{settings.port}: expected a port that is free, got: {problem.strerror}. "
@@ -185,19 +186,19 @@ class MessageCounter:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self._sizes: WeakKeyDictionary[Association, int] = WeakKeyDictionary()
 
     def count(self, event: Event) -> None:
         """Add a PDU that was received to those of its message."""
-        size = int(getattr(event.assoc, "_fundoscope_bytes", 0)) + len(event.pdu)
-        # Kept at the association, so that it ends with it; its class declares no such attribute.
-        event.assoc._fundoscope_bytes = size  # type: ignore[attr-defined]
+        size = self._sizes.get(event.assoc, 0) + len(event.pdu)
+        self._sizes[event.assoc] = size
         if size > self.limit:
             LOGGER.warning("DICOM: an association was ended: an object of more than %d bytes", self.limit)
             event.assoc.abort()
 
     def reset(self, event: Event) -> None:
         """Begin with the next message."""
-        event.assoc._fundoscope_bytes = 0  # type: ignore[attr-defined]  # as in `count`
+        self._sizes[event.assoc] = 0
 
 
 def file_start(class_uid: str, uid: str, syntax: str) -> bytes:

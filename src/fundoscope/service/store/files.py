@@ -39,7 +39,8 @@ class Incoming:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{secrets.token_hex(16)}{PARTIAL}"
         incoming = cls(path)
-        incoming._file = open(path, "xb")  # noqa: SIM115 - closed by `end` or `discard`
+        # Not closed here but by `end` or `discard`: bytes arrive part by part, between which others are served.
+        incoming._file = open(path, "xb")  # noqa: SIM115
         return incoming
 
     def write(self, data: bytes) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -71,10 +72,8 @@ class DicomReports:
             BadRelease: If the release does not grade retinopathy: there are no codes for what it answers.
             BadRequest: If nothing can be written into the folder.
         """
-        try:
-            import highdicom  # noqa: F401 - it is only asked whether it is there
-        except ImportError as error:
-            raise MissingExtra(OPTION, "dicom") from error
+        if find_spec("highdicom") is None:
+            raise MissingExtra(OPTION, "dicom")
         _ = opened.grading
         try_folder(self.folder, OPTION)
 
