@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from fundoscope.evaluation.systems import (
     PairedDifferences,
     compare_systems,
     shared_answers,
+    short_names,
 )
 from fundoscope.grades import GRADES
 from fundoscope.records import without_nan
@@ -229,7 +229,7 @@ def compare_tables(
     cases, left_out, refused = _shared(systems, tables, place, split)
     resampling: dict[str, Any] = {"resamples": chosen.resamples, "level": chosen.level, "method": chosen.method}
     paired = compare_systems(cases, rng=np.random.default_rng(chosen.seed), **resampling)
-    names = _names(systems)
+    names = short_names(systems)
     table = [
         System(
             name=name,
@@ -291,31 +291,6 @@ def _shared(
     lacking = [sum(status in (UNGRADABLE, UNREADABLE) for status in cases.status) for cases in own]
     refused = dict(zip(map(str, systems), lacking, strict=True))
     return kept, {str(path): len(frame) - len(cases.rows) for path, frame, cases in counts}, refused
-
-
-def _without_common(paths: Sequence[Path]) -> list[str]:
-    """Return paths without the folders that all begin with, and without a file's name that all end with."""
-    parts = [path.resolve().parts for path in paths]
-    if all(path.suffix for path in paths) and len({of[-1] for of in parts}) == 1:
-        parts = [of[:-1] for of in parts]
-    least = min(map(len, parts)) - 1
-    start = next((at for at in range(least) if len({of[at] for of in parts}) > 1), least)
-    return ["/".join(of[start:]) for of in parts]
-
-
-def _names(paths: Sequence[Path]) -> tuple[str, ...]:
-    """Return a short name for each path; repeated paths are numbered.
-
-    It is the last part of the path where that distinguishes them; else the path without what all have in common: `s1`
-    of `runs/s1/out_of_fold.csv` beside `runs/s2/out_of_fold.csv`.
-    """
-    last = [path.resolve().name for path in paths]
-    names = last if len(set(last)) == len(last) else _without_common(paths)
-    repeats: Counter[str] = Counter()
-    for at, name in enumerate(names):
-        repeats[name] += 1
-        names[at] = f"{name} ({repeats[name]})" if repeats[name] > 1 else name
-    return tuple(names)
 
 
 def _entries(against: Against, corrected: Mapping[str, float]) -> dict[str, Any]:

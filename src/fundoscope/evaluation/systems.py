@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -201,6 +203,31 @@ def shared_answers(systems: Sequence[Cases]) -> tuple[tuple[str, ...], list[Bool
     if not kinds:
         return kinds, [np.zeros(len(cases.reference), dtype=bool) for cases in systems]
     return kinds, [np.logical_and.reduce([of_system[kind] for kind in kinds]) for of_system in answers]
+
+
+def short_names(paths: Sequence[Path]) -> tuple[str, ...]:
+    """Return a short name for each path; repeated paths are numbered.
+
+    It is the last part of the path where that distinguishes them; else the path without what all have in common: `s1`
+    of `runs/s1/out_of_fold.csv` beside `runs/s2/out_of_fold.csv`.
+    """
+    last = [path.resolve().name for path in paths]
+    names = last if len(set(last)) == len(last) else _without_common(paths)
+    repeats: Counter[str] = Counter()
+    for at, name in enumerate(names):
+        repeats[name] += 1
+        names[at] = f"{name} ({repeats[name]})" if repeats[name] > 1 else name
+    return tuple(names)
+
+
+def _without_common(paths: Sequence[Path]) -> list[str]:
+    """Return paths without the folders that all begin with, and without a file's name that all end with."""
+    parts = [path.resolve().parts for path in paths]
+    if all(path.suffix for path in paths) and len({of[-1] for of in parts}) == 1:
+        parts = [of[:-1] for of in parts]
+    least = min(map(len, parts)) - 1
+    start = next((at for at in range(least) if len({of[at] for of in parts}) > 1), least)
+    return ["/".join(of[start:]) for of in parts]
 
 
 def _statistics(cases: Cases, answers: Collection[str]) -> Together:
