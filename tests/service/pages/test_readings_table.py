@@ -37,9 +37,18 @@ def read(running, uid, left, right, *, role="first", reader="read", reason=None,
     assert answer.status_code == 201, answer.text
 
 
-def table(running) -> pd.DataFrame:
-    text = running.client.get("/readings.csv", headers=running.headers["read"]).text
-    return pd.read_csv(io.StringIO(text))
+def table(running, reader="read") -> pd.DataFrame:
+    return pd.read_csv(io.StringIO(running.client.get("/readings.csv", headers=running.headers[reader]).text))
+
+
+def test_a_second_reader_does_not_see_the_first_reading_before_the_own(case):
+    running, uid = case
+    read(running, uid, 2, 0, reader="administer")
+
+    assert running.client.get("/readings.csv", headers=running.headers["read"]).text == "image\n"
+    assert len(table(running, "administer")) == 3
+    read(running, uid, 2, 0, role="second")
+    assert len(table(running)) == 6
 
 
 def test_a_reading_has_a_row_for_each_photograph_of_its_eye_and_is_a_manifest(case, tmp_path):

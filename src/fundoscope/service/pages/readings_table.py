@@ -7,12 +7,17 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from fundoscope.service.access.roles import Role
+from fundoscope.service.pages.views import sees_readings
+from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.models import Case, EyeReading, Photograph, User
 from fundoscope.service.store.readings import ADJUDICATION, current_readings
 
 
-def reading_rows(session: Session) -> list[dict[str, Any]]:
+def reading_rows(session: Session, account: Account) -> list[dict[str, Any]]:
     """Return a row for each photograph of each eye that was read, in the order of the readings.
+
+    Who reads sees another's reading only where `sees_readings` lets it; who administers sees all.
 
     `grade` is what the reader gave the eye: blank where it could not be graded. `counts` is whether the reading is the
     one that counts for the eye: the adjudication, or the last reading on which readers agree or that stands alone.
@@ -23,9 +28,13 @@ def reading_rows(session: Session) -> list[dict[str, Any]]:
         photograph.sha256: photograph for photograph in session.execute(select(Photograph)).scalars()
     }
     counting = {case.id: counting_readings(session, case) for case in cases.values()}
+    sees_all = Role(account.role).includes(Role.administer)
+    open_cases = {case.id for case in cases.values() if sees_all or sees_readings(session, case, account)}
     rows = []
     for reading in session.execute(select(EyeReading).order_by(EyeReading.id)).scalars():
         case = cases[reading.case_id]
+        if not (reading.user_id == account.user_id or case.id in open_cases):
+            continue
         for sha256 in reading.photographs:
             photograph = photographs[sha256]
             if photograph.eye != reading.eye:

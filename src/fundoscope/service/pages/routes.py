@@ -137,27 +137,24 @@ def worklist(
 
 @router.get("/cases/{case}")
 def show_case(
-    case: Uid, parts: Parts, account: Reader, blind: bool = False, message: Annotated[str, Query(max_length=400)] = ""
+    case: Uid, parts: Parts, account: Reader, message: Annotated[str, Query(max_length=400)] = ""
 ) -> HTMLResponse:
-    """Show a case: both eyes, the answer unless it is to be graded without, and the readings."""
+    """Show a case: both eyes, the answer, and the readings that the reader may see."""
     with parts.database.reading() as session:
         found = find_case(session, case)
         if found is None:
             words = "There is no such case. It may be of another service."
             return _page("error.html.jinja", account, status=404, title="No such case", words=words)
         shown = case_view(session, found, parts.grader.opened, account)
-    hidden = blind and bool(shown.roles)
-    if not hidden:
-        # Who saw which answer is part of what a reading is worth, and of who looked at whose photographs.
-        with parts.database.writing() as session:
-            append_entry(session, account.name, "case shown", case, release=shown.release)
+    # Who looked at whose photographs, and saw which answer.
+    with parts.database.writing() as session:
+        append_entry(session, account.name, "case shown", case, release=shown.release)
     return _page(
         "case.html.jinja",
         account,
         message=message,
         case=shown,
         line=shown.line,
-        hidden=hidden,
         choices=CHOICES,
         has_grades=parts.grader.opened.task.name == "dr-grade",
         heatmap_words=parts.grader.opened.heatmap_state[1],
@@ -170,10 +167,7 @@ async def keep_reading(case: Uid, request: Request, parts: Parts, account: Reade
     form = await request.form(max_files=0, max_fields=12)
     values = {name: str(value) for name, value in form.items()}
     problem = await run_in_threadpool(_keep, parts, account, case, values)
-    words = {"message": problem} if problem else {}
-    if problem and values.get("blind"):
-        words["blind"] = "1"
-    return RedirectResponse(f"/cases/{case}{'?' + urlencode(words) if words else ''}", status_code=303)
+    return RedirectResponse(f"/cases/{case}{'?' + urlencode({'message': problem}) if problem else ''}", status_code=303)
 
 
 def _keep(parts: Service, account: Account, uid: str, values: dict[str, str]) -> str:
@@ -192,7 +186,7 @@ def _keep(parts: Service, account: Account, uid: str, values: dict[str, str]) ->
     try:
         with parts.database.writing() as session:
             case = _case(session, uid)
-            add_reading(session, case, account, values.get("role", ""), grades, shown="blind" not in values)
+            add_reading(session, case, account, values.get("role", ""), grades, shown=True)
     except BadRequest as problem:
         return str(problem)
     return ""
@@ -221,15 +215,15 @@ def heatmap(sha256: Hash, parts: Parts, account: Reader) -> Response:
 def readings(parts: Parts, account: Reader) -> HTMLResponse:
     """Show the latest readings, and where the table of all is."""
     with parts.database.reading() as session:
-        rows = reading_rows(session)
+        rows = reading_rows(session, account)
     return _page("readings.html.jinja", account, place="/readings", rows=rows[::-1][:200], total=len(rows))
 
 
 @router.get("/readings.csv")
 def readings_table(parts: Parts, account: Reader) -> Response:
-    """Send all readings as a manifest, one row for each photograph of an eye that was read."""
+    """Send the readings that the reader may see as a manifest, one row for each photograph of an eye that was read."""
     with parts.database.reading() as session:
-        rows = reading_rows(session)
+        rows = reading_rows(session, account)
     with parts.database.writing() as session:
         append_entry(session, account.name, "readings exported", "readings.csv", rows=len(rows))
     text = io.StringIO()
