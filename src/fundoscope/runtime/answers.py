@@ -80,15 +80,15 @@ def worst_first(answers: Sequence[PatientAnswer], rows: Sequence[Row], task: Tas
 
     Equal ones keep their order.
     """
-    decisions = list(task.words.decisions)
+    return sorted(answers, key=lambda answer: urgency(answer, rows, task))
 
-    def key(answer: PatientAnswer) -> tuple[int, int, int, int]:
-        latest = 0 if answer.next_step is None else answer.next_step.months[1]
-        severity = max(task.severity(rows[number]) for number in answer.photographs)
-        tone = task.words.decisions[answer.decision].tone
-        return URGENCY.index(tone), latest, decisions.index(answer.decision), -severity
 
-    return sorted(answers, key=key)
+def urgency(answer: PatientAnswer, rows: Sequence[Row], task: Task) -> tuple[int, int, int, int]:
+    """Return what patients are sorted by, the most urgent lowest: tone, last month, decision, severity negated."""
+    latest = 0 if answer.next_step is None else answer.next_step.months[1]
+    severity = max(task.severity(rows[number]) for number in answer.photographs)
+    tone = task.words.decisions[answer.decision].tone
+    return URGENCY.index(tone), latest, list(task.words.decisions).index(answer.decision), -severity
 
 
 def _answer_patient(rows: Sequence[Row], numbers: Sequence[int], task: Task) -> PatientAnswer:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from fundoscope.runtime.answers import URGENCY, PatientAnswer, answer_patients
+from fundoscope.runtime.answers import PatientAnswer, answer_patients, urgency
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.language.texts import IN_ENGLISH
 from fundoscope.runtime.output.html import next_step_words
@@ -114,16 +114,8 @@ def case_document(answer: PatientAnswer, rows: Sequence[Row], task: Task) -> dic
 
 def urgency_of(answer: PatientAnswer, rows: Sequence[Row], task: Task) -> int:
     """Return the rank of a case, the most urgent lowest: the order of `runtime.answers.worst_first` as one number."""
-    decisions = list(task.words.decisions)
-    latest = 0 if answer.next_step is None else answer.next_step.months[1]
-    severity = max(task.severity(rows[number]) for number in answer.photographs)
-    tone = URGENCY.index(task.words.decisions[answer.decision].tone)
-    return (
-        tone * TONE_STEP
-        + latest * MONTH_STEP
-        + decisions.index(answer.decision) * DECISION_STEP
-        + max(0, MOST_SEVERE - severity)
-    )
+    tone, latest, decision, severity = urgency(answer, rows, task)
+    return tone * TONE_STEP + latest * MONTH_STEP + decision * DECISION_STEP + max(0, MOST_SEVERE + severity)
 
 
 def add_answer(session: Session, photograph: Photograph, grader: Grader, row: Row, seconds: float) -> bool:
