@@ -2,20 +2,18 @@ from __future__ import annotations
 
 import json
 import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom import dcmread
 
-from fundoscope.cli import main
 from fundoscope.painting import RetinaSpec, paint_retina
 
+# The clinic's install has no highdicom unless it is asked for.
 pytest.importorskip("highdicom", reason="needs the dicom extra")
 
 TESTS = Path(__file__).parents[2]
-tiny_release = runpy.run_path(str(TESTS / "tiny_release.py"))["tiny_release"]
 photograph = runpy.run_path(str(TESTS / "runtime" / "output" / "dicom" / "studies.py"))["photograph"]
 
 STUDY = "1.2.826.0.1.99.1"
@@ -31,18 +29,6 @@ def study(tmp_path: Path, retinas: list[Path]) -> Path:
     photograph(folder / "l.dcm", photo, ImageLaterality="L")
     (folder / "other.jpg").write_bytes(retinas[0].read_bytes())
     return folder
-
-
-@pytest.fixture
-def run(tiny_release, monkeypatch, capsys):
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fundoscope", "grade", "--release", str(tiny_release), *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, " ".join(printed.err.split())
-
-    return call
 
 
 def test_a_study_has_a_report_and_the_console_says_what_is_in_none(run, study, tmp_path):

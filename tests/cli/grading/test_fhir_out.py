@@ -1,19 +1,14 @@
 from __future__ import annotations
 
 import json
-import runpy
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from fundoscope.cli import main
 from fundoscope.painting import RetinaSpec, paint_retina
-
-tiny_release = runpy.run_path(str(Path(__file__).parents[2] / "tiny_release.py"))["tiny_release"]
 
 
 @pytest.fixture
@@ -28,18 +23,6 @@ def photographs(tmp_path: Path) -> Path:
     (folder / "2.jpg").write_bytes(b"\xff\xd8\xff and then nothing")
     (folder / "manifest.csv").write_text("image,patient,eye\n0.jpg,Ada,left\n1.jpg,Ada,right\n2.jpg,Bo,left\n")
     return folder
-
-
-@pytest.fixture
-def run(tiny_release, monkeypatch, capsys):
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fundoscope", "grade", "--release", str(tiny_release), *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, " ".join(printed.err.split())
-
-    return call
 
 
 def bundles(folder: Path) -> list[dict]:

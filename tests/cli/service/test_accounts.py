@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+# The clinic's install has no service unless it is asked for.
 pytest.importorskip("sqlalchemy", reason="needs the serve extra")
 pytest.importorskip("pwdlib", reason="needs the serve extra")
 
