@@ -46,6 +46,8 @@ def test_a_second_reader_does_not_see_the_first_reading_before_the_own(case):
     read(running, uid, 2, 0, reader="administer")
 
     assert running.client.get("/readings.csv", headers=running.headers["read"]).text == "image\n"
+    for address in ("/api/readings", f"/api/cases/{uid}"):
+        assert running.client.get(address, headers=running.headers["read"]).json()["readings"] == []
     assert len(table(running, "administer")) == 3
     read(running, uid, 2, 0, role="second")
     assert len(table(running)) == 6

@@ -48,7 +48,7 @@ def search(
 
 
 @router.get("/{case}", responses=FAULTS)
-def read(case: Uid, parts: Parts, _account: Reader) -> CaseDetail:
+def read(case: Uid, parts: Parts, account: Reader) -> CaseDetail:
     """Read a case."""
     with parts.database.reading() as session:
         found = _case(session, case)
@@ -59,7 +59,7 @@ def read(case: Uid, parts: Parts, _account: Reader) -> CaseDetail:
             photographs=[
                 photograph_answer(session, photograph, parts.grader) for photograph in photographs_of(session, found)
             ],
-            readings=reading_answers(session, found),
+            readings=reading_answers(session, found, account),
         )
 
 

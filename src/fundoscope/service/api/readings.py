@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query
@@ -15,7 +16,7 @@ from fundoscope.service.state import Parts
 from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.cases import find_case
 from fundoscope.service.store.models import Case, EyeReading, User
-from fundoscope.service.store.readings import EyeGrade, add_reading
+from fundoscope.service.store.readings import EyeGrade, add_reading, sees_readings
 
 Reader = Annotated[Account, Depends(Requires(Role.read))]
 
@@ -39,31 +40,44 @@ def add(sent: ReadingSent, parts: Parts, account: Reader) -> ReadingList:
 
 @router.get("", responses=faults(401, 403, 422))
 def listed(
-    parts: Parts, _account: Reader, after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Id of a reading.")] = 0
+    parts: Parts, account: Reader, after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Id of a reading.")] = 0
 ) -> ReadingList:
-    """List readings in the order in which they were made, those after one that was listed before."""
+    """List readings in the order in which they were made, those after one that was listed before.
+
+    Another's reading is left out until the account may see it: once it has read the case, or two others have.
+    """
     query = (
-        select(EyeReading, Case.uid, User.name)
+        select(EyeReading, Case, User.name)
         .join(Case, Case.id == EyeReading.case_id)
         .join(User, User.id == EyeReading.user_id)
         .where(EyeReading.id > after)
         .order_by(EyeReading.id)
-        .limit(PAGE)
     )
     with parts.database.reading() as session:
-        rows = session.execute(query).all()
+        # Counted once they are known to be shown: an empty page would pass for the end.
+        visible = (
+            (reading, case.uid, name)
+            for reading, case, name in session.execute(query.execution_options(yield_per=PAGE))
+            if reading.user_id == account.user_id or sees_readings(session, case, account)
+        )
+        rows = list(islice(visible, PAGE))
     return ReadingList(readings=[_answer(reading, uid, name) for reading, uid, name in rows])
 
 
-def reading_answers(session: Session, case: Case) -> list[EyeReadingAnswer]:
-    """Return the readings of a case, in the order in which they were made."""
+def reading_answers(session: Session, case: Case, account: Account) -> list[EyeReadingAnswer]:
+    """Return the readings of a case that an account may see, in the order in which they were made."""
+    sees_all = sees_readings(session, case, account)
     query = (
         select(EyeReading, User.name)
         .join(User, User.id == EyeReading.user_id)
         .where(EyeReading.case_id == case.id)
         .order_by(EyeReading.id)
     )
-    return [_answer(reading, case.uid, name) for reading, name in session.execute(query).all()]
+    return [
+        _answer(reading, case.uid, name)
+        for reading, name in session.execute(query).all()
+        if sees_all or reading.user_id == account.user_id
+    ]
 
 
 def _answer(reading: EyeReading, uid: str, reader: str) -> EyeReadingAnswer:

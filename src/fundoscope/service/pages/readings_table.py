@@ -7,17 +7,15 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fundoscope.service.access.roles import Role
-from fundoscope.service.pages.views import sees_readings
 from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.models import Case, EyeReading, Photograph, User
-from fundoscope.service.store.readings import ADJUDICATION, current_readings
+from fundoscope.service.store.readings import ADJUDICATION, current_readings, sees_readings
 
 
 def reading_rows(session: Session, account: Account) -> list[dict[str, Any]]:
     """Return a row for each photograph of each eye that was read, in the order of the readings.
 
-    Who reads sees another's reading only where `sees_readings` lets it; who administers sees all.
+    Another's reading is left out where the account may not see it (`sees_readings`).
 
     `grade` is what the reader gave the eye: blank where it could not be graded. `counts` is whether the reading is the
     one that counts for the eye: the adjudication, or the last reading on which readers agree or that stands alone.
@@ -28,8 +26,7 @@ def reading_rows(session: Session, account: Account) -> list[dict[str, Any]]:
         photograph.sha256: photograph for photograph in session.execute(select(Photograph)).scalars()
     }
     counting = {case.id: counting_readings(session, case) for case in cases.values()}
-    sees_all = Role(account.role).includes(Role.administer)
-    open_cases = {case.id for case in cases.values() if sees_all or sees_readings(session, case, account)}
+    open_cases = {case.id for case in cases.values() if sees_readings(session, case, account)}
     rows = []
     for reading in session.execute(select(EyeReading).order_by(EyeReading.id)).scalars():
         case = cases[reading.case_id]

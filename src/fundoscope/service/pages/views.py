@@ -33,9 +33,9 @@ from fundoscope.service.store.readings import (
     ADJUDICATION,
     FIRST,
     SECOND,
-    current_readings,
     possible_roles,
     readings_of,
+    sees_readings,
 )
 
 SYMBOLS: Final[Mapping[str, str]] = MappingProxyType({"alert": "▲", "clear": "●", "unknown": "◆", "waiting": "…"})
@@ -188,17 +188,6 @@ def case_view(session: Session, case: Case, opened: OpenRelease, account: Accoun
         hidden_readings=len({reading.created for reading in readings}) - len({reading.created for reading in visible}),
         roles={role: ROLE_NAMES[role] for role in roles},
         fields=() if not roles else tuple(eye for eye in eyes if eye.photographs),
-    )
-
-
-def sees_readings(session: Session, case: Case, account: Account) -> bool:
-    """Return whether a reader may see the others' readings of a case."""
-    if case.state in (DISAGREED, AGREED, ADJUDICATED):
-        return True
-    return any(
-        reading.user_id == account.user_id
-        for eyes in current_readings(session, case).values()
-        for reading in eyes.values()
     )
 
 

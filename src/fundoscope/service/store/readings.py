@@ -34,6 +34,9 @@ SECOND: Final = "second"
 ADJUDICATION: Final = "adjudication"
 READING_ROLES: Final = (FIRST, SECOND, ADJUDICATION)
 
+ADMINISTER: Final = "administer"
+"""The role (`accounts.ROLES`) that sees all readings."""
+
 LONGEST_REASON: Final = 2000
 
 
@@ -144,6 +147,18 @@ def possible_roles(session: Session, case: Case, user_id: int) -> tuple[str, ...
     if case.state in (DISAGREED, ADJUDICATED) and user_id not in (readers.get(FIRST), readers.get(SECOND)):
         roles += [ADJUDICATION] if readers.get(ADJUDICATION) in (None, user_id) else []
     return tuple(roles)
+
+
+def sees_readings(session: Session, case: Case, account: Account) -> bool:
+    """Return whether an account may see the readings of others in a case.
+
+    A second reading is worth something only where it is independent: who has not read the case sees another's reading
+    once there are two, or as whoever administers the service.
+    """
+    if account.role == ADMINISTER or case.state in (DISAGREED, AGREED, ADJUDICATED):
+        return True
+    current = current_readings(session, case).values()
+    return any(reading.user_id == account.user_id for eyes in current for reading in eyes.values())
 
 
 def _check_role(session: Session, case: Case, account: Account, role: str) -> None:
