@@ -6,6 +6,7 @@ import hashlib
 import logging
 import runpy
 import socket
+import time
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -159,8 +160,13 @@ def test_an_object_that_is_not_what_it_is_sent_as_is_refused(running):
     request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = CLASS, "1.2.3"
     request.DataSet = BytesIO(encode(photograph(seed=7), False, True))
     with listening(running) as port, associated(port) as association:
+        # As the client's own calls do: else its thread may take the answer for a request, and drop it.
+        association._reactor_checkpoint.clear()
+        while not association._is_paused:
+            time.sleep(0.01)
         association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
         _, answer = association.dimse.get_msg(block=True)
+        association._reactor_checkpoint.set()
     assert answer.Status == 0xA900
     assert photographs(running) == []
 
