@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -15,7 +14,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
 from fundoscope.errors import BadRequest, UnreadablePhotograph
-from fundoscope.pages import environment
 from fundoscope.runtime.output.html import figures
 from fundoscope.service.access.identity import LOGIN, PUBLIC, Requires
 from fundoscope.service.access.login import delete_cookie, log_in, set_cookie
@@ -23,7 +21,8 @@ from fundoscope.service.access.roles import Role
 from fundoscope.service.api.cases import Uid
 from fundoscope.service.api.photographs import Hash, read_overlay
 from fundoscope.service.pages.readings_table import reading_rows
-from fundoscope.service.pages.views import CHOICES, NOT_STATED, STATES, SYMBOLS, case_line, case_view
+from fundoscope.service.pages.render import FOLDER, render_page
+from fundoscope.service.pages.views import CHOICES, NOT_STATED, STATES, case_line, case_view
 from fundoscope.service.state import Parts, Service
 from fundoscope.service.store.accounts import Account, end_session
 from fundoscope.service.store.audit_log import append_entry
@@ -33,11 +32,6 @@ from fundoscope.service.store.photographs import find_photograph
 from fundoscope.service.store.readings import EyeGrade, add_reading
 from fundoscope.service.work.pictures import view
 
-FOLDER: Final = Path(__file__).parent
-
-PLACES: Final = (("Worklist", "/"), ("Readings", "/readings"), ("Release", "/release"))
-"""Pages of the menu."""
-
 KINDS: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 STATIC: Final = {path.name: path for path in (FOLDER / "static").iterdir() if path.suffix in KINDS}
@@ -46,7 +40,6 @@ STATIC: Final = {path.name: path for path in (FOLDER / "static").iterdir() if pa
 router = APIRouter(include_in_schema=False)
 
 Reader = Annotated[Account, Depends(Requires(Role.read))]
-TEMPLATES: Final = environment(FOLDER / "templates", symbols=SYMBOLS)
 
 
 @router.get("/static/{name}", dependencies=[Depends(PUBLIC)])
@@ -59,9 +52,9 @@ def static(name: str) -> Response:
 
 
 @router.get(LOGIN, dependencies=[Depends(PUBLIC)])
-def login_page() -> HTMLResponse:
+def loginrender_page() -> HTMLResponse:
     """Show the form to log in."""
-    return _page("login.html.jinja")
+    return render_page("login.html.jinja")
 
 
 @router.post(LOGIN, dependencies=[Depends(PUBLIC)])
@@ -87,7 +80,7 @@ async def login(request: Request, parts: Parts) -> Response:
             minutes=minutes,
         )
     except HTTPException as problem:
-        page = _page("login.html.jinja", message=problem.detail, status=problem.status_code)
+        page = render_page("login.html.jinja", message=problem.detail, status=problem.status_code)
         page.headers.update(problem.headers or {})
         return page
     response = RedirectResponse("/", status_code=303)
@@ -119,7 +112,7 @@ def worklist(
     with parts.database.reading() as session:
         result = search_cases(session, query=query, state=None if state == "all" else state, page=page)
         lines = [case_line(case) for case in result.cases]
-    return _page(
+    return render_page(
         "worklist.html.jinja",
         account,
         place="/",
@@ -144,12 +137,12 @@ def show_case(
         found = find_case(session, case)
         if found is None:
             words = "There is no such case. It may be of another service."
-            return _page("error.html.jinja", account, status=404, title="No such case", words=words)
+            return render_page("error.html.jinja", account, status=404, title="No such case", words=words)
         shown = case_view(session, found, parts.grader.opened, account)
     # Who looked at whose photographs, and saw which answer.
     with parts.database.writing() as session:
         append_entry(session, account.name, "case shown", case, release=shown.release)
-    return _page(
+    return render_page(
         "case.html.jinja",
         account,
         message=message,
@@ -216,7 +209,7 @@ def readings(parts: Parts, account: Reader) -> HTMLResponse:
     """Show the latest readings, and where the table of all is."""
     with parts.database.reading() as session:
         rows = reading_rows(session, account)
-    return _page("readings.html.jinja", account, place="/readings", rows=rows[::-1][:200], total=len(rows))
+    return render_page("readings.html.jinja", account, place="/readings", rows=rows[::-1][:200], total=len(rows))
 
 
 @router.get("/readings.csv")
@@ -238,7 +231,7 @@ def readings_table(parts: Parts, account: Reader) -> Response:
 def release_card(parts: Parts, account: Reader) -> HTMLResponse:
     """Show what the release says of itself."""
     opened = parts.grader.opened
-    return _page(
+    return render_page(
         "release.html.jinja",
         account,
         place="/release",
@@ -254,18 +247,3 @@ def _case(session: Session, uid: str) -> Case:
     if case is None:
         raise HTTPException(404, f"case {uid}: expected one that is there, got another. See the worklist.")
     return case
-
-
-def _page(
-    template: str,
-    account: Account | None = None,
-    *,
-    message: str = "",
-    status: int = 200,
-    place: str = "",
-    **shown: object,
-) -> HTMLResponse:
-    """Return a page."""
-    who = {"user": None, "csrf": ""} if account is None else {"user": account.name, "csrf": account.csrf or ""}
-    text = TEMPLATES.get_template(template).render(**who, message=message, places=PLACES, place=place, **shown)
-    return HTMLResponse(text, status_code=status)
