@@ -21,9 +21,9 @@ from fundoscope.cli.console import print_text
 from fundoscope.cli.layout import fitted, shortened
 
 
-def printed(table: Table, *, width: int, names: tuple[int, ...] = ()) -> list[str]:
+def printed(table: Table, *, width: int, names: tuple[int, ...] = (), unbroken: tuple[int, ...] = ()) -> list[str]:
     text = io.StringIO()
-    Console(file=text, width=width).print(fitted(table, names=names, width=width))
+    Console(file=text, width=width).print(fitted(table, names=names, unbroken=unbroken, width=width))
     return [line.rstrip() for line in text.getvalue().splitlines()]
 
 
@@ -60,6 +60,18 @@ def test_a_word_longer_than_the_console_is_folded_rather_than_lost():
     lines = printed(table, width=80)
 
     assert (max(map(len, lines)), "".join(lines[1:])) == (80, "x" * 100)
+
+
+def test_a_column_of_keys_is_never_broken_however_long_the_words_beside_it_are():
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row("commissioning: sensitivity lower bound", "0.861")
+    table.add_row("commissioning: protocol", "a" * 64)
+
+    lines = printed(table, width=80, unbroken=(0,))
+
+    assert lines[0] == "commissioning: sensitivity lower bound  0.861"
+    assert "".join(line[40:] for line in lines[1:]) == "a" * 64
+    assert max(map(len, lines)) <= 80
 
 
 def test_cells_are_never_read_as_markup():

@@ -36,18 +36,21 @@ def shortened(name: str, columns: int) -> str:
     return f"{start}…{end}"
 
 
-def fitted(table: Table, *, names: Collection[int] = (), width: int | None = None) -> Table:
+def fitted(
+    table: Table, *, names: Collection[int] = (), unbroken: Collection[int] = (), width: int | None = None
+) -> Table:
     """Return a table that is no wider than the console, with cells broken between words.
 
     Args:
         table: Without a frame (`box=None`, `pad_edge=False`).
         names: Numbers of the columns of file names and the like, which are shortened rather than broken.
+        unbroken: Numbers of the columns that are never broken, such as those of keys.
         width: Columns of the console; None: those of `answers`.
     """
     columns = [[_text(column.header), *map(_text, column.cells)] for column in table.columns]
     _, right, _, left = table.padding
     room = (answers.width if width is None else width) - (right + left) * (len(columns) - 1)
-    widths = _widths(columns, room, names)
+    widths = _widths(columns, room, names, unbroken)
     fitting = Table(box=None, pad_edge=False, padding=table.padding, show_header=table.show_header)
     for column, cells, columns_wide in zip(table.columns, columns, widths, strict=True):
         fitting.add_column(cells[0], justify=column.justify, width=columns_wide, overflow="fold", style=column.style)
@@ -66,12 +69,14 @@ def _text(cell: object) -> Text:
     return Text(str(cell))
 
 
-def _widths(columns: list[list[Text]], room: int, names: Collection[int]) -> list[int]:
+def _widths(columns: list[list[Text]], room: int, names: Collection[int], unbroken: Collection[int]) -> list[int]:
     """Return the widths of columns: their natural ones, less what is needed of those that can best spare it."""
     widths = [max(max(map(cell_len, cell.plain.split("\n"))) for cell in cells) for cells in columns]
     words = [max((cell_len(word) for cell in cells for word in cell.plain.split()), default=0) for cells in columns]
     by_words = [min(width, LEAST_NAME) if at in names else words[at] for at, width in enumerate(widths)]
     cut = [min(width, LEAST_TEXT) for width in by_words]
+    for at in unbroken:
+        by_words[at] = cut[at] = widths[at]
     for least in (by_words, cut):
         while sum(widths) > room:
             at = max(range(len(widths)), key=lambda number: widths[number] - least[number])

@@ -106,5 +106,5 @@ def info(release: Place = None, as_json: AsJson = False) -> None:
         table.add_row(Text(name, style="dim"), Text(words))
     for name, words in figures(described.evaluation):
         table.add_row(Text(name, style="dim"), Text(words))
-    answers.print(fitted(table))
+    answers.print(fitted(table, unbroken=(0,)))
     print_text(NOT_A_DEVICE)
