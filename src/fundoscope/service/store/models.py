@@ -211,6 +211,98 @@ class Delivery(Base):
     changed: Mapped[str] = mapped_column(String(32))
 
 
+class Study(Base):
+    """A reader study: cases that several readers grade before they see the answer, each in an order of their own."""
+
+    __tablename__ = "studies"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uid: Mapped[str] = mapped_column(String(32), unique=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    release: Mapped[str] = mapped_column(String(200))
+    """The release whose answers the readers are compared with."""
+    with_answer: Mapped[bool] = mapped_column(Boolean)
+    """Whether each case is graded a second time, with the answer, after it was graded without."""
+    heatmap: Mapped[bool] = mapped_column(Boolean)
+    """Whether the heatmap belongs to the answer that is shown; the service then has to run this release."""
+    sittings: Mapped[int] = mapped_column(Integer)
+    """How often each reader grades every case."""
+    washout_days: Mapped[int] = mapped_column(Integer)
+    """Days from a reader's last case of one sitting to the first of the next, at least."""
+    created: Mapped[str] = mapped_column(String(32))
+    closed: Mapped[str | None] = mapped_column(String(32))
+    """None: readers still grade."""
+
+
+class StudyCase(Base):
+    """A case of a study as it was when the study was made: what becomes of the case later changes nothing here."""
+
+    __tablename__ = "study_cases"
+    __table_args__ = (UniqueConstraint("study_id", "case_id", name="one_case_a_study"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uid: Mapped[str] = mapped_column(String(32), unique=True)
+    """What the case is called in the study's addresses, which do not lead to the case itself."""
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
+    case_id: Mapped[int] = mapped_column(ForeignKey("cases.id"), index=True)
+    cluster: Mapped[str] = mapped_column(String(64))
+    """Hash that the cases of one patient share; intervals resample patients."""
+    photographs: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    """Hash, eye and answer of each photograph (`work.study_cases.StudyPhotograph`)."""
+    answer: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """The answer for the patient, as `Case.answer` was."""
+    references: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """Reference grade by eye, of the eyes that have one."""
+
+
+class StudyReader(Base):
+    """A reader of a study."""
+
+    __tablename__ = "study_readers"
+    __table_args__ = (UniqueConstraint("study_id", "user_id", name="one_enrolment"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    opened_before: Mapped[int] = mapped_column(Integer)
+    """Cases of the study that the reader had opened or read, and whose answer they may remember, when enrolled."""
+    enrolled: Mapped[str] = mapped_column(String(32))
+
+
+class StudyView(Base):
+    """A moment at which a reader was shown a case of a study."""
+
+    __tablename__ = "study_views"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_case_id: Mapped[int] = mapped_column(ForeignKey("study_cases.id"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    sitting: Mapped[int] = mapped_column(Integer)
+    stage: Mapped[str] = mapped_column(String(20))
+    moment: Mapped[str] = mapped_column(String(32))
+
+
+class StudyGrade(Base):
+    """A reader's grade of an eye in one sitting and stage of a study; never changed, and the database refuses it."""
+
+    __tablename__ = "study_grades"
+    __table_args__ = (UniqueConstraint("study_case_id", "user_id", "sitting", "stage", "eye", name="one_study_grade"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_case_id: Mapped[int] = mapped_column(ForeignKey("study_cases.id"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    sitting: Mapped[int] = mapped_column(Integer)
+    """From 1."""
+    stage: Mapped[str] = mapped_column(String(20))
+    """alone or with answer."""
+    eye: Mapped[str] = mapped_column(String(7))
+    """left, right or unknown."""
+    grade: Mapped[int | None] = mapped_column(Integer)
+    """None: the reader could not grade the eye."""
+    place: Mapped[int] = mapped_column(Integer)
+    """Place of the case in the reader's order, from 1."""
+    views: Mapped[int] = mapped_column(Integer)
+    """How often the case was shown until it was graded; more than once where the reader went away in between."""
+    seconds: Mapped[float] = mapped_column()
+    """From when the case was first shown until it was graded."""
+    created: Mapped[str] = mapped_column(String(32))
+
+
 class LogEntry(Base):
     """A line of the audit log: it holds the hash of the line before it, and is never changed (`store.audit_log`)."""
 
