@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fundoscope.service.access.blinding import refuse_hidden
 from fundoscope.service.access.errors import error_response
 from fundoscope.service.access.roles import Role
 from fundoscope.service.store.accounts import Account, account_of_session, account_of_token
@@ -95,7 +96,8 @@ class Requires:
         """Return who sends the request.
 
         Raises:
-            HTTPException: 401 without an account, 403 without the role or the session's token.
+            HTTPException: 401 without an account, 403 without the role or the session's token, and for a case of an
+                open study that the account reads in (`blinding`).
         """
         account: Account | None = getattr(request.state, "account", None)
         if account is None:
@@ -107,6 +109,8 @@ class Requires:
                 "runs the service.",
             )
         await check_csrf(request, account)
+        if request.path_params:
+            await run_in_threadpool(refuse_hidden, request, account)
         return account
 
 

@@ -35,14 +35,14 @@ router = APIRouter(prefix="/api/cases", tags=["cases"])
 @router.get("", responses=faults(401, 403, 422))
 def search(
     parts: Parts,
-    _account: Reader,
+    account: Reader,
     query: Annotated[str, Query(max_length=100, description="Part of the patient's identifier, or a day.")] = "",
     state: State | None = None,
     page: Annotated[int, Query(ge=1, le=MOST_PAGES)] = 1,
 ) -> CaseList:
-    """Search cases; the most urgent come first."""
+    """Search cases; the most urgent come first. Cases of open studies are left out for who reads in the study."""
     with parts.database.reading() as session:
-        result = search_cases(session, query=query, state=state, page=page)
+        result = search_cases(session, query=query, state=state, page=page, hidden_from=account.user_id)
     cases = [summary_of(case) for case in result.cases]
     return CaseList(cases=cases, total=result.total, page=page, pages=result.pages)
 

@@ -17,6 +17,7 @@ from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.cases import find_case
 from fundoscope.service.store.models import Case, EyeReading, User
 from fundoscope.service.store.readings import EyeGrade, add_reading, sees_readings
+from fundoscope.service.store.studies import hidden_cases
 
 Reader = Annotated[Account, Depends(Requires(Role.read))]
 
@@ -44,13 +45,14 @@ def listed(
 ) -> ReadingList:
     """List readings in the order in which they were made, those after one that was listed before.
 
-    Another's reading is left out until the account may see it: once it has read the case, or two others have.
+    Another's reading is left out until the account may see it: once it has read the case, or two others have. All
+    readings of cases of an open study are left out for who reads in the study.
     """
     query = (
         select(EyeReading, Case, User.name)
         .join(Case, Case.id == EyeReading.case_id)
         .join(User, User.id == EyeReading.user_id)
-        .where(EyeReading.id > after)
+        .where(EyeReading.id > after, Case.id.not_in(hidden_cases(account.user_id)))
         .order_by(EyeReading.id)
     )
     with parts.database.reading() as session:

@@ -10,12 +10,14 @@ from sqlalchemy.orm import Session
 from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.models import Case, EyeReading, Photograph, User
 from fundoscope.service.store.readings import ADJUDICATION, current_readings, sees_readings
+from fundoscope.service.store.studies import hidden_numbers
 
 
 def reading_rows(session: Session, account: Account) -> list[dict[str, Any]]:
     """Return a row for each photograph of each eye that was read, in the order of the readings.
 
-    Another's reading is left out where the account may not see it (`sees_readings`).
+    Another's reading is left out where the account may not see it (`sees_readings`), and all readings of cases that are
+    hidden from it for a study (`studies.hidden_cases`).
 
     `grade` is what the reader gave the eye: blank where it could not be graded. `counts` is whether the reading is the
     one that counts for the eye: the adjudication, or the last reading on which readers agree or that stands alone.
@@ -27,10 +29,11 @@ def reading_rows(session: Session, account: Account) -> list[dict[str, Any]]:
     }
     counting = {case.id: counting_readings(session, case) for case in cases.values()}
     open_cases = {case.id for case in cases.values() if sees_readings(session, case, account)}
+    hidden = hidden_numbers(session, account.user_id)
     rows = []
     for reading in session.execute(select(EyeReading).order_by(EyeReading.id)).scalars():
         case = cases[reading.case_id]
-        if not (reading.user_id == account.user_id or case.id in open_cases):
+        if case.id in hidden or not (reading.user_id == account.user_id or case.id in open_cases):
             continue
         for sha256 in reading.photographs:
             photograph = photographs[sha256]

@@ -30,6 +30,7 @@ from fundoscope.service.store.cases import find_case, search_cases
 from fundoscope.service.store.models import Case
 from fundoscope.service.store.photographs import find_photograph
 from fundoscope.service.store.readings import EyeGrade, add_reading
+from fundoscope.service.store.studies import hidden_numbers
 from fundoscope.service.work.pictures import view
 
 KINDS: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -110,14 +111,18 @@ def worklist(
     """Show the cases, the most urgent first, and where photographs are dropped."""
     state = state if state in STATES else "all"
     with parts.database.reading() as session:
-        result = search_cases(session, query=query, state=None if state == "all" else state, page=page)
+        result = search_cases(
+            session, query=query, state=None if state == "all" else state, page=page, hidden_from=account.user_id
+        )
         lines = [case_line(case) for case in result.cases]
+        hidden = len(hidden_numbers(session, account.user_id))
     return render_page(
         "worklist.html.jinja",
         account,
         place="/",
         cases=lines,
         total=result.total,
+        hidden=hidden,
         page=page,
         pages=result.pages,
         query=query,
@@ -209,7 +214,9 @@ def readings(parts: Parts, account: Reader) -> HTMLResponse:
     """Show the latest readings, and where the table of all is."""
     with parts.database.reading() as session:
         rows = reading_rows(session, account)
-    return render_page("readings.html.jinja", account, place="/readings", rows=rows[::-1][:200], total=len(rows))
+        hidden = len(hidden_numbers(session, account.user_id))
+    latest = rows[::-1][:200]
+    return render_page("readings.html.jinja", account, place="/readings", rows=latest, total=len(rows), hidden=hidden)
 
 
 @router.get("/readings.csv")

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fundoscope.service.store.models import Case
+from fundoscope.service.store.studies import hidden_cases
 
 PAGE: Final = 50
 """Cases on one page."""
@@ -37,7 +38,13 @@ def find_case(session: Session, uid: str) -> Case | None:
 
 
 def search_cases(
-    session: Session, *, query: str = "", state: str | None = None, page: int = 1, size: int = PAGE
+    session: Session,
+    *,
+    query: str = "",
+    state: str | None = None,
+    page: int = 1,
+    size: int = PAGE,
+    hidden_from: int | None = None,
 ) -> Page:
     """Return a page of cases, the most urgent first, and of equal ones the oldest.
 
@@ -47,11 +54,14 @@ def search_cases(
         state: One of `models.CASE_STATES`; None: all.
         page: From 1.
         size: Cases on a page.
+        hidden_from: A user from whom the cases of open studies are hidden (`studies.hidden_cases`); None: nobody.
     """
     wanted = select(Case)
     if query.strip():
         part = query.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         wanted = wanted.where(Case.patient.ilike(f"%{part}%", escape="\\") | (Case.day == query.strip()))
+    if hidden_from is not None:
+        wanted = wanted.where(Case.id.not_in(hidden_cases(hidden_from)))
     if state is not None:
         wanted = wanted.where(Case.state == state)
     total = session.execute(select(func.count()).select_from(wanted.subquery())).scalar_one()

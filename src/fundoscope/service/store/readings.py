@@ -28,6 +28,7 @@ from fundoscope.service.store.models import (
     EyeReading,
 )
 from fundoscope.service.store.photographs import photographs_of
+from fundoscope.service.store.studies import hidden_words, hiding_study
 
 FIRST: Final = "first"
 SECOND: Final = "second"
@@ -68,9 +69,12 @@ def add_reading(
         shown: Whether the reader saw the answer before grading.
 
     Raises:
-        BadRequest: If the case waits, the role is not the reader's, an eye is missing or not the case's, a grade is
-            none, or a reason is missing.
+        BadRequest: If the case waits or is hidden from the reader for a study, the role is not the reader's, an eye is
+            missing or not the case's, a grade is none, or a reason is missing.
     """
+    study = hiding_study(session, account.user_id, case=case.uid)
+    if study is not None:
+        raise BadRequest(hidden_words(f"case {case.uid}", study))
     if case.state == PENDING or case.answer is None:
         raise BadRequest(
             f"case {case.uid}: expected one whose photographs are all answered, got one that waits. Try again later."

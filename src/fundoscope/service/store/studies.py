@@ -256,3 +256,11 @@ def hiding_study(session: Session, user_id: int, *, case: str | None = None, sha
         return None
     query = hidden_cases(user_id).where(StudyCase.case_id.in_(wanted)).with_only_columns(Study.name).limit(1)
     return session.execute(query).scalar_one_or_none()
+
+
+def hidden_words(subject: str, study: str) -> str:
+    """Return the sentence that refuses what is hidden for a study."""
+    return (
+        f"{subject}: expected one outside the open studies that you read in, got one of the study {study}. Read it in "
+        "the study; its answer is shown here again when the study is closed."
+    )
