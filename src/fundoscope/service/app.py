@@ -16,7 +16,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
-from fundoscope.errors import BadRelease
+from fundoscope.errors import BadRelease, BadRequest
 from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.runtime.grader import Grader
 from fundoscope.service.access.errors import add_handlers
@@ -31,6 +31,7 @@ from fundoscope.service.settings import ServiceSettings
 from fundoscope.service.state import Service
 from fundoscope.service.store.database import Database, open_database
 from fundoscope.service.store.files import PhotographFiles, remove_partial
+from fundoscope.service.store.releases import begin_with
 from fundoscope.service.work.grading import GradingWork
 from fundoscope.service.work.intake import Intake
 from fundoscope.version import __version__
@@ -55,7 +56,7 @@ def open_service(settings: ServiceSettings, grader: Grader) -> Service:
 
     Raises:
         BadRelease: If the release grades both eyes together: photographs come one by one, in any order.
-        BadRequest: If the database cannot be opened.
+        BadRequest: If the database cannot be opened, or another release is active in it.
     """
     if grader.opened.release.eyes != 1:
         raise BadRelease(
@@ -65,6 +66,12 @@ def open_service(settings: ServiceSettings, grader: Grader) -> Service:
     for folder in (settings.folder, settings.photographs, settings.incoming):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = open_database(settings.database_url)
+    try:
+        with database.writing() as session:
+            begin_with(session, grader.opened)
+    except BadRequest:
+        database.close()
+        raise
     files = PhotographFiles(settings.photographs)
     work = GradingWork(database, files, grader, length=settings.queue_length)
     return Service(settings, database, files, work, Intake(database, files, work))

@@ -14,6 +14,7 @@ from fundoscope.service.app import create_app
 from fundoscope.service.settings import ServiceSettings
 from fundoscope.service.store.audit_log import verify_log
 from fundoscope.service.store.models import Answer, Case, LogEntry, Photograph, ReleaseSeen
+from fundoscope.service.store.releases import activate
 from fundoscope.service.work import grading
 from fundoscope.service.work.answers import add_answer, answer_photograph
 
@@ -133,6 +134,8 @@ def test_another_release_answers_a_case_as_a_whole(start, tmp_path, retinas, wri
         send_retinas(first, retinas[:1], patient="P-1", eye="left")
         first.wait()
     other = Grader.open(write_tiny_release(tmp_path / "other", id="other"), threads=2)
+    with first.service.database.writing() as session:
+        activate(session, other.opened, actor="test", reason="a test")
     app = create_app(ServiceSettings(folder=folder), other)
     with TestClient(app, base_url="http://localhost", headers=first.headers["submit"]) as client:
         files = [("photographs", ("b.jpg", retinas[1].read_bytes()))]

@@ -97,6 +97,8 @@ class Case(Base):
     """The patient's answer (`service.work.answers`); None while photographs wait."""
     release: Mapped[str | None] = mapped_column(String(200))
     """The release that the answer is of."""
+    shadow: Mapped[bool] = mapped_column(Boolean, server_default="0", default=False)
+    """Whether the answer was made in shadow mode, in which it is shown to nobody and sent nowhere."""
     created: Mapped[str] = mapped_column(String(32))
     changed: Mapped[str] = mapped_column(String(32))
 
