@@ -116,14 +116,15 @@ def test_a_photograph_that_comes_again_is_answered_with_success_and_accepted_onc
 
 def test_without_a_place_in_the_queue_the_sender_is_told_to_come_again(running):
     queue = running.service.work.queue
-    free = queue.length - queue.depth
-    assert queue.reserve(free)
+    others = [f"sender {number}" for number in range(queue.length - queue.depth)]
+    assert all(queue.reserve(1, sender) for sender in others)
     with listening(running) as port:
         (answer,) = send(port, photograph(seed=5))
         assert answer.Status == 0xA700
         assert "Send it again" in answer.ErrorComment
         assert photographs(running) == []
-        queue.release(free)
+        for sender in others:
+            queue.release(1, sender)
         assert send(port, photograph(seed=5))[0].Status == 0
     assert list(running.service.settings.incoming.iterdir()) == []
 

@@ -165,9 +165,9 @@ def test_a_full_queue_is_said_by_429_and_nothing_is_kept(start, tmp_path):
     data = data_of(photograph(seed=11))
     with start(tmp_path / "service", queue_length=1, photographs_per_request=1) as running:
         queue = running.service.work.queue
-        assert queue.reserve(1)  # as if another photograph waited
+        assert queue.reserve(1, "another")  # as if another photograph waited
         full = post(running, body(data))
-        queue.release(1)
+        queue.release(1, "another")
 
         assert full.status_code == 429
         assert int(full.headers["Retry-After"]) >= 1
@@ -181,8 +181,8 @@ def test_photographs_for_which_the_queue_has_no_place_left_fail_by_a700(start, t
         queue = running.service.work.queue
         put = queue.put
 
-        def put_and_be_full(sha256: str) -> None:
-            put(sha256)
+        def put_and_be_full(sha256: str, sender: str) -> None:
+            put(sha256, sender)
             queue.length = 0
 
         monkeypatch.setattr(queue, "put", put_and_be_full)

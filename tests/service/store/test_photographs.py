@@ -143,7 +143,7 @@ def test_photographs_wait_in_the_order_in_which_they_came(database):
     add(database, *(facts(number) for number in (5, 3, 9)))
 
     with database.reading() as session:
-        assert waiting_photographs(session) == [f"{number:064x}" for number in (5, 3, 9)]
+        assert waiting_photographs(session) == [(f"{number:064x}", "camera") for number in (5, 3, 9)]
 
 
 def test_what_is_not_there_is_none(database):

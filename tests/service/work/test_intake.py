@@ -49,7 +49,7 @@ def test_a_photograph_that_comes_again_is_the_same_one(running):
 
 def test_a_photograph_twice_in_one_request_is_accepted_once_and_needs_one_place(start, tmp_path):
     with start(tmp_path / "s", queue_length=2, photographs_per_request=2) as own:
-        assert own.service.work.queue.reserve(1), "one place is left"
+        assert own.service.work.queue.reserve(1, "another"), "one place is left"
         outcomes = sent(own.send(("a.jpg", content(2)), ("b.jpg", content(2))))
         assert [outcome["status"] for outcome in outcomes] == ["accepted", "known"]
         own.wait()
@@ -151,7 +151,7 @@ def test_strangers_are_not_one_patient_because_nobody_named_them(running, name: 
 
 def test_nothing_is_accepted_where_there_is_no_place_for_all(start, tmp_path):
     with start(tmp_path / "s", queue_length=2, photographs_per_request=2) as own:
-        assert own.service.work.queue.reserve(1)
+        assert own.service.work.queue.reserve(1, "another")
         response = own.send(("a.jpg", content(40)), ("b.jpg", content(41)))
 
         assert response.status_code == 429
@@ -161,7 +161,7 @@ def test_nothing_is_accepted_where_there_is_no_place_for_all(start, tmp_path):
             assert session.query(Photograph).count() == 0
         assert not [path for path in (tmp_path / "s" / "photographs").rglob("*") if path.is_file()]
 
-        own.service.work.queue.release(1)
+        own.service.work.queue.release(1, "another")
         assert own.send(("a.jpg", content(40)), ("b.jpg", content(41))).status_code == 202
         own.wait()
 
@@ -181,7 +181,8 @@ def test_a_photograph_sent_by_many_at_once_is_accepted_once(start, tmp_path):
         own.wait()
 
         assert sorted(statuses) == ["accepted", *["known"] * 7]
-        assert own.service.work.queue.reserve(own.service.settings.queue_length), "no reserved place was lost"
+        senders = map(str, range(own.service.settings.queue_length))
+        assert all(own.service.work.queue.reserve(1, sender) for sender in senders), "no reserved place was lost"
 
 
 @pytest.mark.parametrize(

@@ -74,9 +74,9 @@ async def submit(
     of another patient or eye, is too large, is no picture that can be read, or is contradicted by the form's fields.
     429: the queue has no place for all of them, and none is accepted.
     """
-    if not parts.work.queue.reserve(1):
+    if not parts.work.queue.reserve(1, account.name):
         raise _full(parts.work.retry_seconds())
-    parts.work.queue.release(1)
+    parts.work.queue.release(1, account.name)
     upload = Upload(parts.settings)
     try:
         await upload.read(request)

@@ -122,10 +122,10 @@ def _case_key(facts: Facts, day: str) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def waiting_photographs(session: Session) -> list[str]:
-    """Return the hashes of all photographs that wait for an answer, in the order in which they came."""
-    query = select(Photograph.sha256).where(Photograph.state == ACCEPTED).order_by(Photograph.id)
-    return list(session.execute(query).scalars())
+def waiting_photographs(session: Session) -> list[tuple[str, str]]:
+    """Return hash and sender of all photographs that wait for an answer, in the order in which they came."""
+    query = select(Photograph).where(Photograph.state == ACCEPTED).order_by(Photograph.id)
+    return [(photograph.sha256, photograph.sender) for photograph in session.execute(query).scalars()]
 
 
 def photographs_of(session: Session, case: Case) -> list[Photograph]:

@@ -43,6 +43,9 @@ RETRY_SECONDS: Final = 2.0
 REMEMBERED: Final = 0.9
 """Weight of earlier photographs in the mean of the time they need."""
 
+RETRIED: Final = ""
+"""Sender in whose turn such a photograph is graded: nobody's name."""
+
 STOP_SECONDS: Final = 60.0
 """How long stopping waits for the photographs that are being graded."""
 
@@ -77,8 +80,8 @@ class GradingWork:
         with self.database.writing() as session:
             self._note_release(session)
             waiting = waiting_photographs(session)
-        for sha256 in waiting:
-            self.queue.put_again(sha256)
+        for sha256, sender in waiting:
+            self.queue.put_again(sha256, sender)
         for number in range(self.grader.threads):
             thread = threading.Thread(target=self._run, name=f"grading-{number}", daemon=True)
             thread.start()
@@ -110,7 +113,7 @@ class GradingWork:
                 # The text of the exception may hold a patient's name; the hash leads to the photograph.
                 LOGGER.error("photograph %s: its answer could not be kept (%s)", sha256, type(problem).__name__)
                 if not self._is_stopping.wait(RETRY_SECONDS):
-                    self.queue.put_again(sha256)
+                    self.queue.put_again(sha256, RETRIED)
             finally:
                 self.queue.done(sha256)
 

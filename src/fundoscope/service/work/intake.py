@@ -144,7 +144,7 @@ class Intake:
         with self.database.reading() as session:
             new = {sha256 for sha256 in hashes if find_photograph(session, sha256) is None}
         queue = self.work.queue
-        if not queue.reserve(len(new)):
+        if not queue.reserve(len(new), sender):
             raise QueueFull(self.work.retry_seconds())
         reserved = len(new)
         try:
@@ -160,10 +160,10 @@ class Intake:
                         outcomes.append(facts)
             for outcome in outcomes:
                 if outcome.status == "accepted" and outcome.sha256 is not None:
-                    queue.put(outcome.sha256)
+                    queue.put(outcome.sha256, sender)
                     reserved -= 1
         finally:
-            queue.release(reserved)
+            queue.release(reserved, sender)
         return outcomes
 
 

@@ -1,11 +1,12 @@
-// Photographs are dropped and sent one by one; keys move through the list of cases.
+// Photographs are dropped and sent a few at a time; keys move through the list of cases.
 const token = document.querySelector("meta[name=csrf]").content;
-const AGAIN = 400, LONGEST = 8000; // ms between two questions for an answer
+const AGAIN = 150, LONGEST = 8000; // ms between two questions for an answer
+const AT_ONCE = 4; // photographs sent and not answered yet
 
 const drop = document.querySelector("[data-drop]");
 if (drop) {
   const list = drop.querySelector("[data-sent]"), bar = drop.querySelector("progress"), status = drop.querySelector("[data-status]");
-  const count = { sent: 0, done: 0, waiting: [], busy: false };
+  const count = { sent: 0, done: 0, waiting: [], busy: 0 };
 
   const filesOf = async (entry) => {
     if (entry.isFile) return [await new Promise((done, failed) => entry.file(done, failed))];
@@ -87,11 +88,11 @@ if (drop) {
     shown();
   };
 
-  const work = async () => { // one after the other: the service has a queue of its own
-    if (count.busy) return;
-    count.busy = true;
+  const work = async () => { // few at once: the service has a queue of its own, in which others wait too
+    count.busy += 1;
     while (count.waiting.length) await follow(...count.waiting.shift());
-    count.busy = false;
+    count.busy -= 1;
+    if (count.busy) return;
     status.textContent += " The list below is of before; load it again to see them.";
     drop.querySelector("[data-reload]").hidden = false;
   };
@@ -100,7 +101,7 @@ if (drop) {
     for (const file of files) { count.sent += 1; count.waiting.push([file, row(file.name)]); }
     bar.hidden = false;
     shown();
-    work();
+    while (count.busy < Math.min(AT_ONCE, files.length)) work();
   };
 
   drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
