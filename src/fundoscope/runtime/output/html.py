@@ -41,6 +41,11 @@ MARGIN_SIGNS: Final = (32, 12)
 QUALITY_PARTS: Final = ("field_size", "sharpness", "exposure", "contrast", "vessels")
 
 
+SCREEN: Final = "report.css"
+PAPER: Final = "paper.css"
+"""Styles of a report: for browsers, which also print it, and for PDF files."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A photograph as the page shows it."""
@@ -89,27 +94,38 @@ def write_report(
     Returns:
         The pages written, `index.html` first.
     """
-    task, texts = grader.opened.task, LANGUAGES[language]
-    answers = worst_first(answer_patients(rows, task), rows, task)
+    texts = LANGUAGES[language]
+    answers, shared = _about_report(grader, rows, texts)
     pages = _paged(answers)
     template = _templates().get_template("report.html.jinja")
-    shared = _about_release(grader, texts) | _about_patients(answers, rows, task, texts)
-    shared |= {"pages": pages, "total": len(rows), "report_date": datetime.now(UTC).date().isoformat()}
     written = []
     table = Path(folder) / patients.NAME
     if writing is not None:
         writing([*(Path(folder) / page.name for page in pages), table])
     for page in pages:
-        numbers = [number for answer in page.patients for number in answer.photographs]
-        illustrations = _illustrate(grader, photographs, rows, numbers, pictures)
-        shown = {
-            number: _shown(number, rows[number], illustration, grader.opened, texts)
-            for number, illustration in zip(numbers, illustrations, strict=True)
-        }
-        written.append(write_page(Path(folder) / page.name, template, page=page, shown=shown, **shared))
-    patients.write_patients(table, rows, task)
+        shown = _shown_on(page, grader, photographs, rows, pictures, texts)
+        path = Path(folder) / page.name
+        written.append(write_page(path, template, page=page, pages=pages, shown=shown, style=SCREEN, **shared))
+    patients.write_patients(table, rows, grader.opened.task)
     _remove_pages_beyond(len(pages), Path(folder))
     return tuple(written)
+
+
+def paper_page(grader: Grader, photographs: Sequence[Listed], rows: Sequence[Row], *, language: str = "en") -> str:
+    """Return the report on all patients as one page of HTML, in the style from which `pdf.to_pdf` makes a PDF file.
+
+    Args:
+        grader: The release that graded them.
+        photographs: What was graded.
+        rows: The predictions table's rows, one for each photograph, None for blank.
+        language: One of `language.texts.LANGUAGES`.
+    """
+    texts = LANGUAGES[language]
+    answers, shared = _about_report(grader, rows, texts)
+    page = Page("index.html", tuple(answers))
+    shown = _shown_on(page, grader, photographs, rows, None, texts)
+    template = _templates().get_template("report.html.jinja")
+    return template.render(page=page, pages=[page], shown=shown, style=PAPER, **shared)
 
 
 def shortened(name: str) -> str:
@@ -142,6 +158,31 @@ def _paged(answers: Sequence[PatientAnswer]) -> list[Page]:
         count += len(answer.photographs)
     names = ["index.html", *(f"page-{number}.html" for number in range(2, len(groups) + 1))]
     return [Page(name, tuple(group)) for name, group in zip(names, groups, strict=True)]
+
+
+def _about_report(grader: Grader, rows: Sequence[Row], texts: Texts) -> tuple[list[PatientAnswer], dict[str, Any]]:
+    """Return the patients' answers, the worst first, and what all pages of a report show alike."""
+    task = grader.opened.task
+    answers = worst_first(answer_patients(rows, task), rows, task)
+    shared = _about_release(grader, texts) | _about_patients(answers, rows, task, texts)
+    return answers, shared | {"total": len(rows), "report_date": datetime.now(UTC).date().isoformat()}
+
+
+def _shown_on(
+    page: Page,
+    grader: Grader,
+    photographs: Sequence[Listed],
+    rows: Sequence[Row],
+    pictures: Pictures | None,
+    texts: Texts,
+) -> dict[int, Shown]:
+    """Return the photographs of a page, by their number."""
+    numbers = [number for answer in page.patients for number in answer.photographs]
+    illustrations = _illustrate(grader, photographs, rows, numbers, pictures)
+    return {
+        number: _shown(number, rows[number], illustration, grader.opened, texts)
+        for number, illustration in zip(numbers, illustrations, strict=True)
+    }
 
 
 def _illustrate(

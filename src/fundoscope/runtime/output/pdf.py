@@ -1,0 +1,33 @@
+"""PDF files from pages of HTML that hold all that they show. Needs WeasyPrint (extra `pdf`)."""
+
+from __future__ import annotations
+
+from fundoscope.errors import FundoscopeError, MissingExtra
+
+
+class NoPdfHere(FundoscopeError):
+    """The system's library for setting text, which WeasyPrint needs, is missing."""
+
+
+def to_pdf(page: str) -> bytes:
+    """Return a page of HTML as a PDF file; nothing is fetched for it, from the network or from the disk.
+
+    Args:
+        page: With its pictures as `data:` addresses, such as `html.paper_page` makes.
+
+    Raises:
+        MissingExtra: If WeasyPrint is not installed.
+        NoPdfHere: If it cannot find Pango.
+    """
+    try:
+        from weasyprint import HTML
+        from weasyprint.urls import URLFetcher
+    except ImportError as problem:
+        raise MissingExtra("a report as PDF", "pdf") from problem
+    except OSError as problem:
+        raise NoPdfHere(
+            f"a report as PDF: expected the library Pango 1.44 or later on this computer, got none ({problem}). "
+            "Install it (Debian: libpango-1.0-0 and libpangoft2-1.0-0), or print the report from a browser."
+        ) from problem
+    document = HTML(string=page, url_fetcher=URLFetcher(allowed_protocols={"data"}))
+    return bytes(document.write_pdf())
