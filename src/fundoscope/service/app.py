@@ -27,6 +27,7 @@ from fundoscope.service.api import cases, operation, photographs, readings
 from fundoscope.service.api.multipart import most_bytes
 from fundoscope.service.dicom import stow
 from fundoscope.service.pages import routes as pages
+from fundoscope.service.pages import studies, study_reading
 from fundoscope.service.settings import ServiceSettings
 from fundoscope.service.state import Service
 from fundoscope.service.store.database import Database, open_database
@@ -45,7 +46,16 @@ UPLOADS = frozenset({"/api/photographs"}) | stow.UPLOADS
 NO_TELEMETRY: Final[Any] = {"auto_configure": False, "exclude": lambda _scope: True}
 """FastAPI from 0.160 on reports requests to whatever the environment names; earlier versions take no notice of it."""
 
-ROUTERS = (photographs.router, cases.router, readings.router, operation.router, pages.router, stow.router)
+ROUTERS = (
+    photographs.router,
+    cases.router,
+    readings.router,
+    operation.router,
+    pages.router,
+    studies.router,
+    study_reading.router,
+    stow.router,
+)
 
 Extension = Callable[[Service], AbstractContextManager[object]]
 """What runs beside the application: it is entered once photographs are graded, and left before that ends."""
