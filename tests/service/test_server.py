@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+import queue
 import socket
+import ssl
 import sys
 import threading
 import time
+from pathlib import Path
 
+import httpx2
 import pytest
+import trustme
 import uvicorn
+from cryptography.hazmat.primitives import serialization
 from fastapi import FastAPI
 
 from fundoscope.errors import BadRequest
@@ -93,3 +99,77 @@ def test_the_log_has_the_lines_of_a_fault_and_not_what_it_says():
     assert text.startswith("Exception in x: ValueError")
     assert "test_server.py" in text
     assert "left eye" not in text.replace('raise ValueError("Smith^Ann has no left eye")', "")
+
+
+@pytest.fixture
+def pair(tmp_path) -> tuple[Path, Path]:
+    """A certificate of this computer with its key, and `authority.pem` beside them, which vouches for it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    issued = authority.issue_cert("127.0.0.1")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(key)
+    return certificate, key
+
+
+def test_a_certificate_of_ones_own_is_served_and_plain_http_is_not(pair, tmp_path, monkeypatch):
+    servers: list[uvicorn.Server] = []
+    begin = server._Server.startup
+
+    async def startup(self, sockets=None) -> None:
+        servers.append(self)
+        await begin(self, sockets)
+
+    monkeypatch.setattr(server._Server, "startup", startup)
+    app, addresses = FastAPI(), queue.Queue()
+    app.get("/health")(lambda: {"lives": True})
+    settings = ServiceSettings(folder=tmp_path, port=0, https=True)
+    running = threading.Thread(
+        target=server.run_service,
+        args=(app, settings),
+        kwargs={"started": addresses.put, "certificate": pair[0], "key": pair[1]},
+    )
+    running.start()
+    try:
+        address = addresses.get(timeout=30)
+        trusted = ssl.create_default_context(cafile=tmp_path / "authority.pem")
+        response = httpx2.get(f"{address}/health", verify=trusted)
+        with pytest.raises(httpx2.HTTPError):
+            httpx2.get(f"{address}/health".replace("https", "http"))
+    finally:
+        servers[0].should_exit = True
+        running.join(30)
+
+    assert address.startswith("https://127.0.0.1:")
+    assert response.json() == {"lives": True}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda certificate, key: certificate.unlink(), "no such file or directory"),
+        (
+            lambda certificate, key: certificate.write_text("garbage"),
+            "no start line|pem lib|a file that",
+        ),
+        (lambda certificate, key: key.write_text("garbage"), "no start line|pem lib|a file that"),
+        (lambda certificate, key: trustme.CA().private_key_pem.write_to_path(key), "key values mismatch"),
+        (lambda certificate, key: (key.unlink(), key.mkdir()), "is a directory"),
+        (lambda certificate, key: lock(key), "bad decrypt|bad password read|pem lib"),
+    ],
+    ids=["absent", "no certificate", "no key", "another's key", "a folder", "a key with a password"],
+)
+def test_a_certificate_that_cannot_be_used_is_refused_in_a_sentence(pair, tmp_path, change, words: str):
+    change(*pair)
+
+    with pytest.raises(BadRequest, match=rf"expected two PEM files that belong together.*, got: .*({words})"):
+        server.run_service(FastAPI(), ServiceSettings(folder=tmp_path), started=print, certificate=pair[0], key=pair[1])
+
+
+def lock(key: Path) -> None:
+    """Encrypt a key with a password."""
+    private = serialization.load_pem_private_key(key.read_bytes(), password=None)
+    locked = serialization.BestAvailableEncryption(b"secret")
+    form = serialization.PrivateFormat.PKCS8
+    key.write_bytes(private.private_bytes(serialization.Encoding.PEM, form, locked))

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -136,8 +137,10 @@ def run_service(
         key: Of the certificate (PEM).
 
     Raises:
-        BadRequest: If the address is taken or cannot be listened at.
+        BadRequest: If the address is taken or cannot be listened at, or the certificate and its key cannot be used.
     """
+    if certificate is not None:
+        _check_certificate(certificate, key)
     listener = _listen(settings)
     config = uvicorn.Config(
         app,
@@ -161,6 +164,19 @@ def run_service(
     logging.getLogger("uvicorn.error").addFilter(NoValues())
     with listener:
         _Server(config, lambda: started(address)).run(sockets=[listener])
+
+
+def _check_certificate(certificate: Path, key: Path | None) -> None:
+    try:
+        # A key with a password would be asked for on the terminal: a service has none.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
+    except OSError as problem:  # ssl.SSLError is one
+        reason = getattr(problem, "reason", None) or problem.strerror or "a file that cannot be used"
+        raise BadRequest(
+            f"certificate {certificate}, key {key or 'in the same file'}: expected two PEM files that belong together, "
+            f"the key without a password, got: {str(reason).lower().replace('_', ' ')}. Give others, or let a proxy "
+            "end HTTPS (--https)."
+        ) from problem
 
 
 def _listen(settings: ServiceSettings) -> socket.socket:
