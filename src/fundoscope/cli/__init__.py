@@ -12,7 +12,7 @@ import typer
 from fundoscope.cli.evaluation import certify, compare, evaluate, stress
 from fundoscope.cli.grading import explain, grade, verify
 from fundoscope.cli.help import Verb
-from fundoscope.cli.service import accounts, log, serve
+from fundoscope.cli.service import accounts, log, review, serve
 from fundoscope.cli.sites import calibrate, commission, monitor
 from fundoscope.cli.training import audit, columns, data, experiments, prototypes, train
 from fundoscope.errors import FundoscopeError, UnreadablePhotograph
@@ -49,10 +49,11 @@ app.command("serve", cls=Verb, rich_help_panel="Grade and look")(serve.serve)
 app.command("calibrate", cls=Verb, rich_help_panel="For a site")(calibrate.calibrate)
 app.command("commission", cls=Verb, rich_help_panel="For a site")(commission.commission)
 app.command("monitor", cls=Verb, rich_help_panel="For a site")(monitor.monitor)
-service = typer.Typer(help="Accounts and log of the service.", no_args_is_help=True, add_completion=False)
+service = typer.Typer(help="Accounts, log and reviews of the service.", no_args_is_help=True, add_completion=False)
 service.add_typer(accounts.users, name="user")
 service.add_typer(accounts.tokens, name="token")
 service.command("check-log", cls=Verb)(log.check_log)
+service.add_typer(review.reviews, name="review")
 app.add_typer(service, name="service", rich_help_panel="For a site")
 app.command("evaluate", cls=Verb, rich_help_panel="Evaluate")(evaluate.evaluate)
 app.command("compare", cls=Verb, rich_help_panel="Evaluate")(compare.compare)

@@ -26,8 +26,8 @@ from fundoscope.service.access.limits import BodyLimits
 from fundoscope.service.api import cases, operation, photographs, readings
 from fundoscope.service.api.multipart import most_bytes
 from fundoscope.service.dicom import stow
+from fundoscope.service.pages import reviews, studies, study_reading
 from fundoscope.service.pages import routes as pages
-from fundoscope.service.pages import studies, study_reading
 from fundoscope.service.settings import ServiceSettings
 from fundoscope.service.state import Service
 from fundoscope.service.store.database import Database, open_database
@@ -54,6 +54,7 @@ ROUTERS = (
     pages.router,
     studies.router,
     study_reading.router,
+    reviews.router,
     stow.router,
 )
 

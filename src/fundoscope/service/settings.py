@@ -4,6 +4,7 @@ The folder of a service holds all that it keeps:
 
     service.sqlite3         its database, unless another is named by a URL
     photographs/ab/cd/...   every accepted photograph, named by the SHA-256 of its bytes and by nothing else
+    manifests/ab/cd/...     manifests whose labels are reviewed, by their SHA-256
     incoming/               uploads that have not ended yet; emptied when the service starts
     serve.lock              locked while a service runs on the folder
 """
@@ -20,6 +21,7 @@ from fundoscope.photo.read import LIMITS
 
 DATABASE: Final = "service.sqlite3"
 PHOTOGRAPHS: Final = "photographs"
+MANIFESTS: Final = "manifests"
 INCOMING: Final = "incoming"
 LOCK: Final = "serve.lock"
 
@@ -87,6 +89,11 @@ class ServiceSettings:
     def photographs(self) -> Path:
         """Folder of the accepted photographs."""
         return self.folder / PHOTOGRAPHS
+
+    @property
+    def manifests(self) -> Path:
+        """Folder of the manifests whose labels are reviewed."""
+        return self.folder / MANIFESTS
 
     @property
     def incoming(self) -> Path:

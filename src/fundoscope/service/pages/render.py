@@ -13,7 +13,13 @@ from fundoscope.service.store.accounts import Account
 
 FOLDER: Final = Path(__file__).parent
 
-PLACES: Final = (("Worklist", "/"), ("Readings", "/readings"), ("Studies", "/studies"), ("Release", "/release"))
+PLACES: Final = (
+    ("Worklist", "/"),
+    ("Readings", "/readings"),
+    ("Studies", "/studies"),
+    ("Label reviews", "/reviews"),
+    ("Release", "/release"),
+)
 """Pages of the menu."""
 
 TEMPLATES: Final = environment(FOLDER / "templates", symbols=SYMBOLS)

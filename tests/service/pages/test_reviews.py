@@ -1,0 +1,154 @@
+"""Pages of label reviews: nothing of a label is sent before the reader has graded, and readers see only their own."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+pytest.importorskip("cleanlab", reason="needs the research extra, which finds doubtful labels")
+
+from tests.service.label_audits import write_audit
+
+from fundoscope.service.store.models import LogEntry
+from fundoscope.service.store.reviews import all_reviews
+from fundoscope.service.work.review_intake import NewReview, add_audit
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory, retinas) -> Path:
+    folder = tmp_path_factory.mktemp("audited")
+    write_audit(folder, retinas)
+    return folder
+
+
+class Pages:
+    """The pages of a review, as users of several roles get them."""
+
+    def __init__(self, running, uid: str) -> None:
+        self.running, self.uid = running, uid
+
+    def get(self, path: str = "", role: str = "read"):
+        address = f"/reviews/{self.uid}{path}"
+        return self.running.client.get(address, headers=self.running.headers[role], follow_redirects=False)
+
+    def send(self, number: int, step: str, role: str = "read", **values: str):
+        return self.running.client.post(
+            f"/reviews/{self.uid}/photographs/{number}/{step}",
+            data=values,
+            headers=self.running.headers[role],
+            follow_redirects=False,
+        )
+
+
+@pytest.fixture
+def pages(running, audited, request) -> Pages:
+    """A review of its own, with two readers for each photograph."""
+    service = running.service
+    name = re.sub(r"\W+", "-", request.node.name)[:90].strip("-")
+    new = NewReview(name=name, readers=2, actor="test")
+    add_audit(service.database, service.settings, audited / "audit", [audited / "mine.csv"], new)
+    with service.database.reading() as session:
+        return Pages(running, all_reviews(session)[-1].uid)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_before_grading_nothing_that_is_sent_says_anything_of_the_label(pages, number):
+    page = pages.get(f"/photographs/{number}")
+    overview, listing = pages.get(), pages.running.client.get("/reviews", headers=pages.running.headers["read"])
+
+    for text in (page.text, overview.text, listing.text):
+        for secret in ("photos/", ".csv", "which a network", "suspicion", "probably wrong", "contradicted", "broken"):
+            assert secret not in text
+    picture = pages.get(f"/photographs/{number}/picture.jpg")
+    assert picture.headers["content-type"] == "image/jpeg"
+    assert picture.content.startswith(b"\xff\xd8")
+    assert "photos" not in str(picture.headers)
+
+
+def test_after_grading_the_label_is_shown_and_neither_step_can_be_repeated(pages):
+    assert pages.send(1, "grade", grade="3").headers["location"] == f"/reviews/{pages.uid}/photographs/1"
+    page = pages.get("/photographs/1").text
+    assert "photos/" in page
+    assert "Which grade is right?" in page
+
+    again = pages.send(1, "grade", grade="0").headers["location"]
+    assert "expected+a+first+grade" in again
+    done = pages.send(1, "verdict", grade="3", note="<b>exudates</b>")
+    assert done.headers["location"] == f"/reviews/{pages.uid}/next"
+    page = pages.get("/photographs/1").text
+    assert "You have judged it" in page
+    assert "&lt;b&gt;exudates&lt;/b&gt;" in page
+    assert "expected+a+first+verdict" in pages.send(1, "verdict", grade="0").headers["location"]
+
+
+def test_a_verdict_without_a_grade_and_a_form_without_a_choice_are_refused(pages):
+    assert "expected+a+grade+by" in pages.send(2, "verdict", grade="3").headers["location"]
+    assert "grade%3A+expected+one+of" in pages.send(2, "grade").headers["location"]
+    assert "grade%3A+expected+one+of" in pages.send(2, "grade", grade="7").headers["location"]
+    assert "Which grade is right?" not in pages.get("/photographs/2").text
+
+
+def test_going_on_leads_to_what_was_begun_then_to_the_most_doubtful_and_ends_at_the_review(pages):
+    def following() -> str:
+        return pages.get("/next").headers["location"].removeprefix(f"/reviews/{pages.uid}")
+
+    assert following() == "/photographs/1"
+    pages.send(3, "grade", grade="2")
+    assert following() == "/photographs/3"
+    pages.send(3, "verdict", grade="2")
+    for number in (1, 2):
+        assert following() == f"/photographs/{number}"
+        pages.send(number, "grade", grade="none")
+        pages.send(number, "verdict", grade="none")
+    assert following() == ""
+
+
+def test_readers_see_their_own_judgements_and_who_administers_sees_all_and_where_they_differ(pages):
+    for role, grade, note in (("read", "4", "of the reader"), ("administer", "0", "of the other")):
+        pages.send(1, "grade", role, grade=grade)
+        pages.send(1, "verdict", role, grade=grade, note=note)
+
+    mine, everything = pages.get().text, pages.get(role="administer").text
+
+    assert "of the reader" in mine
+    assert "of the other" not in mine
+    assert "administer-user" not in mine
+    assert "read-user: 4 proliferative" in everything
+    assert "of the other" in everything
+    assert "A further reader is offered these photographs." in everything
+    assert "photos/broken.jpg: expected a whole JPEG picture" in everything
+    assert "broken.jpg" not in mine
+
+
+def test_tables_are_for_who_administers_and_are_logged(pages):
+    pages.send(1, "grade", grade="4")
+    pages.send(1, "verdict", grade="4")
+
+    assert pages.get("/tables/mine_reviewed.csv").status_code == 403
+    answer = pages.get("/tables/mine_reviewed.csv", role="administer")
+
+    frame = pd.read_csv(io.BytesIO(answer.content))
+    assert len(frame) == 8
+    assert "mine_reviewed.csv" in answer.headers["content-disposition"]
+    assert pages.get("/tables/other.csv", role="administer").status_code == 404
+    with pages.running.service.database.reading() as session:
+        actions = [entry.action for entry in session.query(LogEntry).where(LogEntry.subject == pages.uid)]
+    assert actions == ["label review added", "label review exported"]
+
+
+def test_photographs_of_a_review_are_in_no_list_of_patients_and_in_no_figures(pages):
+    headers = pages.running.headers["read"]
+
+    assert pages.running.client.get("/api/cases", headers=headers).json()["total"] == 0
+    assert "fundoscope_photographs{" not in pages.running.client.get("/metrics", headers=headers).text
+    assert pages.running.client.get("/readings.csv", headers=headers).text.strip() == "image"
+
+
+@pytest.mark.parametrize("path", ["/photographs/99", "/photographs/99/picture.jpg", "/photographs/0", "/photographs/x"])
+def test_photographs_that_are_not_of_the_review_are_not_there(pages, path):
+    assert pages.get(path).status_code in (404, 422)
+    assert pages.running.client.get(f"/reviews/{'0' * 32}", headers=pages.running.headers["read"]).status_code == 404
