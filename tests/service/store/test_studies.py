@@ -1,0 +1,159 @@
+"""Reader studies in the database: what they keep, who reads in them, and what is hidden from them meanwhile."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import select
+
+from fundoscope.errors import BadRequest
+from fundoscope.service.store.accounts import disable_user, find_user
+from fundoscope.service.store.audit_log import append_entry, verify_log
+from fundoscope.service.store.cases import search_cases
+from fundoscope.service.store.models import Case, LogEntry, StudyCase
+from fundoscope.service.store.readings import EyeGrade, add_reading
+from fundoscope.service.store.studies import (
+    StudyPlan,
+    all_studies,
+    cases_of,
+    close_study,
+    create_study,
+    enrol_reader,
+    hidden_numbers,
+    hiding_study,
+    readers_of,
+)
+
+made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "study_cases.py")))
+
+
+def test_a_study_keeps_its_cases_and_readers_and_stands_in_the_log(database):
+    with database.writing() as session:
+        uid = made.add_study(session, "ann", "bob", cases=3, sittings=2, washout_days=14).uid
+    with database.reading() as session:
+        (study,) = all_studies(session)
+        cases, readers = cases_of(session, study), readers_of(session, study)
+        entries = list(session.execute(select(LogEntry).where(LogEntry.subject == uid)).scalars())
+        assert verify_log(session).passed
+
+    assert (study.uid, study.release, study.sittings, study.washout_days) == (uid, made.RELEASE, 2, 14)
+    assert [photograph["eye"] for photograph in cases[1].photographs] == ["left", "right"]
+    assert [user.name for _, user in readers] == ["ann", "bob"]
+    assert [entry.action for entry in entries] == ["study created", "study reader enrolled", "study reader enrolled"]
+    assert len(entries[0].detail["cases"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("design", "words"),
+    [
+        ({"name": "Trial"}, "name: expected a new one, got 'Trial'"),
+        ({"name": ""}, "name: expected 1 to 100 letters, got 0"),
+        ({"name": "a" * 101}, "name: expected 1 to 100 letters, got 101"),
+        ({"sittings": 0}, "sittings: expected 1 to 5, got 0"),
+        ({"sittings": 6}, "sittings: expected 1 to 5, got 6"),
+        ({"washout_days": -1}, "washout: expected 0 to 730 days, got -1"),
+        ({"washout_days": 731}, "washout: expected 0 to 730 days, got 731"),
+        ({"cases": 1}, "cases: expected at least 2, got 1"),
+        ({"readers": []}, "readers: expected at least one account of the role read, got none"),
+    ],
+)
+def test_what_can_be_no_study_is_refused(database, design, words):
+    with database.writing() as session:
+        made.add_study(session, "ann")
+        contents = [
+            made.content_of(made.add_case(session, f"Q{number}", {"left": 1}), f"Q{number}") for number in range(2)
+        ]
+        values = {"name": "Another", "readers": [find_user(session, "ann")]} | design
+        contents = contents[: values.pop("cases", 2)]
+
+        with pytest.raises(BadRequest, match=words.replace("(", r"\(")):
+            create_study(session, StudyPlan(release=made.RELEASE, cases=contents, **values), made.BOSS)
+
+
+def test_only_accounts_that_read_and_are_not_disabled_are_enrolled_and_each_once(database):
+    with database.writing() as session:
+        study = made.add_study(session, "ann")
+        made.add_account(session, "chief", "administer")
+        made.add_account(session, "camera", "submit")
+        made.add_account(session, "gone")
+        disable_user(session, "gone", actor="test")
+
+        for name, words in [
+            ("chief", "got chief, one of the role administer"),
+            ("camera", "got camera, one of the role submit"),
+            ("gone", "got gone, a disabled account"),
+            ("ann", "expected somebody new, got ann"),
+        ]:
+            with pytest.raises(BadRequest, match=words):
+                enrol_reader(session, study, find_user(session, name), made.BOSS)
+        assert [user.name for _, user in readers_of(session, study)] == ["ann"]
+
+
+def test_cases_that_a_reader_opened_or_read_before_are_counted_once(database):
+    with database.writing() as session:
+        ann = made.add_account(session, "ann")
+        cases = {name: made.add_case(session, name, {"left": 1}, state="unread") for name in ("A", "B", "C", "D")}
+        append_entry(session, "ann", "case shown", cases["A"].uid)
+        append_entry(session, "ann", "case shown", cases["B"].uid)
+        append_entry(session, "bob", "case shown", cases["C"].uid)
+        for name in ("B", "D"):
+            add_reading(session, cases[name], ann, "first", [EyeGrade(eye="left", grade=1)], shown=True)
+        contents = [made.content_of(case, name) for name, case in cases.items()]
+        readers = [find_user(session, "ann")]
+        plan = StudyPlan(name="Trial", release=made.RELEASE, cases=contents, readers=readers)
+        study = create_study(session, plan, made.BOSS)
+
+        ((reader, _),) = readers_of(session, study)
+
+    assert reader.opened_before == 3, "A was opened, D read, B both; C was opened by another"
+
+
+def test_cases_of_a_study_are_hidden_from_its_readers_until_it_is_closed(database):
+    with database.writing() as session:
+        study = made.add_study(session, "ann", cases=2)
+        other = made.add_case(session, "outside", {"left": 0})
+        bob = made.add_account(session, "bob")
+        ((_, ann),) = readers_of(session, study)
+        inside = session.execute(select(StudyCase.case_id)).scalars().first()
+        uid = session.get_one(Case, inside).uid
+        sha256 = cases_of(session, study)[0].photographs[0]["sha256"]
+
+        assert len(hidden_numbers(session, ann.id)) == 2
+        assert hidden_numbers(session, bob.user_id) == frozenset()
+        assert hiding_study(session, ann.id, case=uid) == "Trial"
+        assert hiding_study(session, ann.id, sha256=sha256) == "Trial"
+        assert hiding_study(session, ann.id, case=other.uid) is None
+        assert hiding_study(session, bob.user_id, case=uid) is None
+        assert [case.uid for case in search_cases(session, hidden_from=ann.id).cases] == [other.uid]
+        assert search_cases(session, hidden_from=ann.id).total == 1
+        assert search_cases(session, hidden_from=bob.user_id).total == 3
+
+        close_study(session, study, made.BOSS)
+        assert hidden_numbers(session, ann.id) == frozenset()
+        assert hiding_study(session, ann.id, case=uid) is None
+
+
+def test_a_case_that_is_hidden_from_a_reader_takes_no_reading_of_theirs(database):
+    with database.writing() as session:
+        study = made.add_study(session, "ann")
+        case = session.get_one(Case, cases_of(session, study)[0].case_id)
+        ((_, user),) = readers_of(session, study)
+        ann = made.Account(user_id=user.id, name="ann", role="read")
+
+        with pytest.raises(BadRequest, match=r"got one of the study Trial\. Read it in the study"):
+            add_reading(session, case, ann, "first", [EyeGrade(eye="left"), EyeGrade(eye="right")], shown=True)
+
+
+def test_a_closed_study_is_not_closed_again_and_takes_no_reader(database):
+    with database.writing() as session:
+        study = made.add_study(session, "ann")
+        made.add_account(session, "bob")
+        close_study(session, study, made.BOSS)
+
+        with pytest.raises(BadRequest, match="study Trial: expected one that is open"):
+            close_study(session, study, made.BOSS)
+        with pytest.raises(BadRequest, match="study Trial: expected one that is open"):
+            enrol_reader(session, study, find_user(session, "bob"), made.BOSS)
