@@ -33,8 +33,10 @@ from fundoscope.service.state import Service
 from fundoscope.service.store.database import Database, open_database
 from fundoscope.service.store.files import PhotographFiles, remove_partial
 from fundoscope.service.store.releases import begin_with
+from fundoscope.service.store.shadow import start_shadow
 from fundoscope.service.work.grading import GradingWork
 from fundoscope.service.work.intake import Intake
+from fundoscope.service.work.shadow import checked_plan, planned_patients
 from fundoscope.version import __version__
 
 SMALL_BODY = 256 * 1024
@@ -67,7 +69,8 @@ def open_service(settings: ServiceSettings, grader: Grader) -> Service:
 
     Raises:
         BadRelease: If the release grades both eyes together: photographs come one by one, in any order.
-        BadRequest: If the database cannot be opened, or another release is active in it.
+        BadRequest: If the database cannot be opened, another release is active in it, or a plan of the shadow mode is
+            lowered or too small.
     """
     if grader.opened.release.eyes != 1:
         raise BadRelease(
@@ -80,12 +83,19 @@ def open_service(settings: ServiceSettings, grader: Grader) -> Service:
     try:
         with database.writing() as session:
             begin_with(session, grader.opened)
+            shadow = start_shadow(
+                session,
+                grader.opened.name,
+                wanted=settings.shadow,
+                planned=checked_plan(settings.shadow_patients),
+                default=planned_patients(),
+            )
     except BadRequest:
         database.close()
         raise
     files = PhotographFiles(settings.photographs)
     work = GradingWork(database, files, grader, length=settings.queue_length)
-    return Service(settings, database, files, work, Intake(database, files, work))
+    return Service(settings, database, files, work, Intake(database, files, work), shadow)
 
 
 def create_app(

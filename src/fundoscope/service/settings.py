@@ -65,6 +65,10 @@ class ServiceSettings:
     """Longest time between two parts of a request."""
     session_minutes: int = 480
     """Minutes after which who logged in has to log in again."""
+    shadow: bool | None = None
+    """Whether answers are kept and shown to nobody; None: as at the last start."""
+    shadow_patients: int | None = None
+    """Referable patients to be read before figures of the shadow mode are shown; None: as planned before."""
 
     def __post_init__(self) -> None:
         _check("port", 0 <= self.port <= LARGEST_PORT, f"a number from 0 to {LARGEST_PORT}", self.port)

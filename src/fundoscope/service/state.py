@@ -12,6 +12,7 @@ from fundoscope.service.access.throttle import LoginThrottle
 from fundoscope.service.settings import ServiceSettings
 from fundoscope.service.store.database import Database
 from fundoscope.service.store.files import PhotographFiles
+from fundoscope.service.store.shadow import ShadowStart
 from fundoscope.service.work.grading import GradingWork
 from fundoscope.service.work.intake import Intake
 
@@ -25,6 +26,8 @@ class Service:
     files: PhotographFiles
     work: GradingWork
     intake: Intake
+    shadow: ShadowStart
+    """What the start made of shadow mode."""
     throttle: LoginThrottle = field(default_factory=LoginThrottle)
 
     @property

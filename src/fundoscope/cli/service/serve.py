@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fundoscope.service.app import Extension
     from fundoscope.service.dicom.settings import DicomSettings
     from fundoscope.service.settings import ServiceSettings
+    from fundoscope.service.store.shadow import ShadowStart
 
 
 def serve(
@@ -61,6 +62,20 @@ def serve(
     dicom_title: network.Title = "FUNDOSCOPE",
     dicom_peer: network.Peers = None,
     dicom_send_to: network.SendTo = None,
+    shadow: Annotated[
+        bool | None,
+        typer.Option(
+            "--shadow/--no-shadow",
+            help="Keep answers and show them to nobody, until --no-shadow. Readers' grades are compared with them "
+            "(fundoscope service shadow). Default: as at the last start.",
+        ),
+    ] = None,
+    shadow_patients: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Referable patients to read in shadow mode before figures are shown. Default: 75."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print its address and release as JSON. Also its folder, once it runs.")
     ] = (False),
@@ -91,6 +106,8 @@ def serve(
         upload_bytes=upload * 2**20,
         queue_length=queue,
         photographs_per_request=min(queue, PHOTOGRAPHS_PER_REQUEST),
+        shadow=shadow,
+        shadow_patients=shadow_patients,
     )
     _check_reach(settings)
     dicom = network.dicom_settings(dicom_port, dicom_host, dicom_title, dicom_peer, dicom_send_to)
@@ -100,19 +117,32 @@ def serve(
         if dicom is not None:
             network.check_network(dicom, grader.opened)
         app = create_app(settings, grader, extensions=_extensions(dicom))
-        missing = _missing_users(settings)
+        missing, service = _missing_users(settings), app.state.service
 
         def started(address: str) -> None:
             if as_json:
-                print_json({"address": address, "release": grader.opened.name, "folder": str(folder)})
-            else:
-                print_text(f"Serving at {address} with {grader.opened.name}, folder {folder}.")
-                if dicom is not None:
-                    print_text(network.network_words(dicom))
-                if missing:
-                    print_command("Nobody may use it yet. Add a user", missing)
+                facts = {"address": address, "release": grader.opened.name, "folder": str(folder)}
+                print_json(facts | {"shadow": service.shadow.is_on})
+                return
+            print_text(f"Serving at {address} with {grader.opened.name}, folder {folder}.")
+            if dicom is not None:
+                print_text(network.network_words(dicom))
+            for sentence in shadow_words(service.shadow):
+                print_text(sentence)
+            if missing:
+                print_command("Nobody may use it yet. Add a user", missing)
 
         run_service(app, settings, started=started, certificate=certificate, key=key)
+
+
+def shadow_words(start: ShadowStart) -> list[str]:
+    """Return what the console says of shadow mode, given what the start made of it."""
+    if start.is_on:
+        return ["Shadow mode: answers are kept, shown to nobody and sent nowhere, until serve --no-shadow."]
+    if not start.shown_from_now:
+        return []
+    cases = f"{start.shown_from_now} case{'' if start.shown_from_now == 1 else 's'}"
+    return [f"Shadow mode is over: the answers to {cases} can be seen from now on. No reports on them are sent."]
 
 
 def _extensions(dicom: DicomSettings | None) -> list[Extension]:

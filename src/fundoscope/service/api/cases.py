@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from fundoscope.service.access.headers import DOCUMENT_POLICY, POLICY
 from fundoscope.service.access.identity import Requires
 from fundoscope.service.access.roles import Role
+from fundoscope.service.access.shadow import refuse_in_shadow
 from fundoscope.service.api.photographs import photograph_answer
 from fundoscope.service.api.readings import reading_answers
 from fundoscope.service.api.schemas import CaseAnswer, CaseDetail, CaseList, CaseSummary, faults
@@ -18,7 +19,9 @@ from fundoscope.service.state import Parts, Service
 from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.cases import find_case, search_cases
 from fundoscope.service.store.models import Case
-from fundoscope.service.store.photographs import answers_of, photographs_of
+from fundoscope.service.store.photographs import photographs_of
+from fundoscope.service.store.shadow import is_shadow
+from fundoscope.service.work.answers import rows_of
 from fundoscope.service.work.exports import dicom_objects, fhir_bundle
 from fundoscope.service.work.pictures import report
 
@@ -40,10 +43,14 @@ def search(
     state: State | None = None,
     page: Annotated[int, Query(ge=1, le=MOST_PAGES)] = 1,
 ) -> CaseList:
-    """Search cases; the most urgent come first. Cases of open studies are left out for who reads in the study."""
+    """Search cases; the most urgent come first, in shadow mode the oldest.
+
+    Cases of open studies are left out for who reads in the study.
+    """
     with parts.database.reading() as session:
         result = search_cases(session, query=query, state=state, page=page, hidden_from=account.user_id)
-    cases = [summary_of(case) for case in result.cases]
+        hides_answers = is_shadow(session)
+    cases = [summary_of(case, hides_answers=hides_answers) for case in result.cases]
     return CaseList(cases=cases, total=result.total, page=page, pages=result.pages)
 
 
@@ -51,11 +58,12 @@ def search(
 def read(case: Uid, parts: Parts, account: Reader) -> CaseDetail:
     """Read a case."""
     with parts.database.reading() as session:
-        found = _case(session, case)
+        found, hides_answers = _case(session, case), is_shadow(session)
+        is_shown = found.answer is not None and not hides_answers
         return CaseDetail(
-            **summary_of(found).model_dump(),
+            **summary_of(found, hides_answers=hides_answers).model_dump(),
             study_uid=found.study_uid,
-            answer=None if found.answer is None else CaseAnswer.model_validate(found.answer),
+            answer=CaseAnswer.model_validate(found.answer) if is_shown else None,
             photographs=[
                 photograph_answer(session, photograph, parts.grader) for photograph in photographs_of(session, found)
             ],
@@ -69,14 +77,17 @@ def read(case: Uid, parts: Parts, account: Reader) -> CaseDetail:
     responses={200: {"content": {"text/html": {}}}, **faults(401, 403, 404, 409, 422)},
 )
 def read_report(case: Uid, parts: Parts, _account: Reader) -> Response:
-    """Read the report on a case: one page that holds its pictures itself. 409 while photographs wait."""
+    """Read the report on a case: one page that holds its pictures itself.
+
+    409 while photographs wait, in shadow mode, and of an answer by a release that is no longer active.
+    """
     page = report(parts.grader, parts.files, _rows(parts, case), parts.settings.incoming)
     return Response(page, media_type="text/html", headers={POLICY: DOCUMENT_POLICY})
 
 
 @router.get("/{case}/fhir.json", response_class=Response, responses=faults(401, 403, 404, 409, 422))
 def read_fhir(case: Uid, parts: Parts, _account: Reader) -> Response:
-    """Read the answer for a case as a FHIR R4 bundle. 409 while photographs wait."""
+    """Read the answer for a case as a FHIR R4 bundle. 409 as for the report."""
     bundle = fhir_bundle(parts.grader, case, _rows(parts, case))
     return JSONResponse(bundle, media_type="application/fhir+json")
 
@@ -89,38 +100,47 @@ def read_fhir(case: Uid, parts: Parts, _account: Reader) -> Response:
 def read_dicom(case: Uid, parts: Parts, _account: Reader) -> Response:
     """Read the answer for a DICOM study as a structured report, zipped with the heatmaps that it refers to.
 
-    409 while photographs wait, 422 where no photograph says which study it is of.
+    409 as for the report, 422 where no photograph says which study it is of.
     """
     objects = dicom_objects(parts.grader, parts.files, _rows(parts, case), parts.settings.incoming)
     return Response(objects, media_type="application/zip")
 
 
 def _rows(parts: Service, uid: str) -> list[dict[str, Any]]:
-    """Return the present release's answers to all photographs of a case.
+    """Return the active release's answers to all photographs of a case.
 
     Raises:
-        HTTPException: 404 if there is no such case, 409 while photographs wait.
+        HTTPException: 404 if there is no such case; 409 while photographs wait, in shadow mode, and where another
+            release answered.
     """
+    active = parts.grader.opened.name
     with parts.database.reading() as session:
-        photographs = photographs_of(session, _case(session, uid))
-        answers = answers_of(session, photographs, parts.grader.opened.name)
-    if len(answers) < len(photographs):
+        case = _case(session, uid)
+        refuse_in_shadow(session, f"case {uid}")
+        rows = None if case.answer is None or case.release is None else rows_of(session, case, case.release)
+    if rows is None:
+        raise HTTPException(
+            409, f"case {uid}: expected answers of {active}, got photographs that wait. Try again later."
+        )
+    if case.release != active:
         raise HTTPException(
             409,
-            f"case {uid}: expected answers of {parts.grader.opened.name}, got photographs that wait. Try again later.",
+            f"case {uid}: expected an answer of {active}, got one of {case.release}, which is no longer active and of "
+            "which no report can be made. Read the answer itself.",
         )
-    return [answers[photograph.id].row for photograph in photographs]
+    return rows
 
 
-def summary_of(case: Case) -> CaseSummary:
-    """Return a case as a list shows it."""
+def summary_of(case: Case, *, hides_answers: bool = False) -> CaseSummary:
+    """Return a case as a list shows it; in shadow mode without its answer."""
     return CaseSummary(
         id=case.uid,
         patient=case.patient,
         day=case.day,
         state=case.state,
-        decision=case.decision,
-        urgent=bool(case.answer and case.answer["urgent"]),
+        decision=None if hides_answers else case.decision,
+        urgent=None if hides_answers else bool(case.answer and case.answer["urgent"]),
+        answer_hidden=hides_answers,
         release=case.release,
         created=case.created,
         changed=case.changed,

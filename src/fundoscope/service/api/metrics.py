@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from fundoscope.service.work.grading import GradingWork
 
+SHARE_HIDDEN: Final = "hidden"
+"""Label of all answers in shadow mode, in which it is not told how many photographs could be graded."""
 
-def metrics_text(work: GradingWork, counts: Mapping[str, int]) -> str:
+
+def metrics_text(work: GradingWork, counts: Mapping[str, int], *, hides_answers: bool = False) -> str:
     """Return the figures of a service.
 
     Args:
         work: Its workers.
         counts: Photographs in the database, by state.
+        hides_answers: Whether answers are counted without what they are, as in shadow mode.
     """
     figures = work.figures
+    answered = {SHARE_HIDDEN: figures.answered.total()} if hides_answers else figures.answered
     lines = [
         *_metric("fundoscope_photographs", "gauge", "Photographs in the database.", "state", sorted(counts.items())),
         *_metric(
@@ -27,7 +33,7 @@ def metrics_text(work: GradingWork, counts: Mapping[str, int]) -> str:
             "counter",
             "Photographs answered since the start.",
             "status",
-            sorted(figures.answered.items()),
+            sorted(answered.items()),
         ),
         *_metric(
             "fundoscope_grading_seconds_total",

@@ -18,6 +18,7 @@ from fundoscope.service.state import Parts
 from fundoscope.service.store.accounts import Account, end_session
 from fundoscope.service.store.models import Answer, ReleaseSeen
 from fundoscope.service.store.photographs import count_by_state
+from fundoscope.service.store.shadow import is_shadow
 
 router = APIRouter(tags=["operation"])
 
@@ -45,8 +46,9 @@ def ready(parts: Parts, _account: Anyone) -> Response:
 def metrics(parts: Parts, _account: Anyone) -> PlainTextResponse:
     """Return figures in Prometheus's text format. They name no patient and no photograph."""
     with parts.database.reading() as session:
-        counts = count_by_state(session)
-    return PlainTextResponse(metrics_text(parts.work, counts), media_type="text/plain; version=0.0.4")
+        counts, hides_answers = count_by_state(session), is_shadow(session)
+    text = metrics_text(parts.work, counts, hides_answers=hides_answers)
+    return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 
 @router.get("/api/releases", responses=FAULTS)

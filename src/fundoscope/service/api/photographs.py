@@ -12,12 +12,14 @@ from starlette.responses import JSONResponse
 from fundoscope.runtime.grader import Grader
 from fundoscope.service.access.identity import Requires
 from fundoscope.service.access.roles import Role
+from fundoscope.service.access.shadow import refuse_in_shadow
 from fundoscope.service.api.schemas import Fault, PhotographAnswer, PhotographState, Submission, Submitted, faults
 from fundoscope.service.api.uploads import Upload
 from fundoscope.service.state import Parts
 from fundoscope.service.store.accounts import Account
-from fundoscope.service.store.models import Photograph
+from fundoscope.service.store.models import Answer, Case, Photograph
 from fundoscope.service.store.photographs import answers_of, case_of, find_photograph, latest_answer
+from fundoscope.service.store.shadow import is_shadow
 from fundoscope.service.work.intake import Outcome, QueueFull
 from fundoscope.service.work.pictures import overlay
 
@@ -48,6 +50,9 @@ FORM: Final[dict[str, Any]] = {
     }
 }
 """The form in the published schema; it is read by `uploads` while it arrives. Fields may be repeated for each file."""
+
+UNREADABLE: Final = "unreadable"
+"""Status of a file without a picture."""
 
 router = APIRouter(prefix="/api/photographs", tags=["photographs"])
 
@@ -122,13 +127,19 @@ def read(sha256: Hash, parts: Parts, _account: Annotated[Account, Depends(Requir
 @router.get(
     "/{sha256}/overlay.png",
     response_class=Response,
-    responses={200: {"content": {"image/png": {}}}, **faults(401, 403, 404, 422)},
+    responses={200: {"content": {"image/png": {}}}, **faults(401, 403, 404, 409, 422)},
 )
 def read_overlay(sha256: Hash, parts: Parts, _account: Annotated[Account, Depends(Requires(Role.read))]) -> Response:
-    """Read the heatmap of a photograph, a transparent picture to be laid over it. 404 where none may be shown."""
+    """Read the heatmap of a photograph, a transparent picture to be laid over it.
+
+    404 where none may be shown, 409 in shadow mode.
+    """
     with parts.database.reading() as session:
         photograph = _photograph(session, sha256)
-        answer = answers_of(session, [photograph], parts.grader.opened.name).get(photograph.id)
+        refuse_in_shadow(session, f"photograph {sha256}")
+        active = parts.grader.opened.name
+        is_current = case_of(session, photograph).release in (None, active)
+        answer = answers_of(session, [photograph], active).get(photograph.id) if is_current else None
         if answer is None or not heatmap_shown(parts.grader, answer.status, answer.decision):
             raise HTTPException(
                 404,
@@ -151,16 +162,30 @@ def _photograph(session: Session, sha256: str) -> Photograph:
 
 
 def photograph_answer(session: Session, photograph: Photograph, grader: Grader) -> PhotographAnswer:
-    """Return a photograph and the answer to it: of the present release, or of an earlier one until it has answered."""
-    answer = answers_of(session, [photograph], grader.opened.name).get(photograph.id)
-    answer = answer or latest_answer(session, photograph)
+    """Return a photograph and the answer to it: that by which its case is answered.
+
+    While the case waits, that of the active release, or of an earlier one until the active one has answered. In shadow
+    mode there is none, but a file that cannot be read is told of: it is to be sent again.
+    """
+    case, hides_answers = case_of(session, photograph), is_shadow(session)
+    release = case.release or grader.opened.name
+    answer = answers_of(session, [photograph], release).get(photograph.id) or latest_answer(session, photograph)
+    if hides_answers and answer is not None:
+        is_unreadable = answer.status == UNREADABLE
+        return _photograph_answer(photograph, case, answer if is_unreadable else None, grader, hides_answers=True)
+    return _photograph_answer(photograph, case, answer, grader, hides_answers=hides_answers)
+
+
+def _photograph_answer(
+    photograph: Photograph, case: Case, answer: Answer | None, grader: Grader, *, hides_answers: bool
+) -> PhotographAnswer:
     row = None if answer is None else dict(answer.row)
     faults, advice = ([], []) if row is None else (row.pop("faults", []), row.pop("advice", []))
     is_current = answer is not None and answer.release == grader.opened.name
     return PhotographAnswer(
         sha256=photograph.sha256,
         name=photograph.name,
-        case=case_of(session, photograph).uid,
+        case=case.uid,
         state=PhotographState(photograph.state),
         received=photograph.received,
         patient=photograph.patient,
@@ -168,10 +193,11 @@ def photograph_answer(session: Session, photograph: Photograph, grader: Grader) 
         taken=photograph.taken,
         release=None if answer is None else answer.release,
         status=None if answer is None else answer.status,
-        decision=None if answer is None else answer.decision,
+        decision=None if answer is None or hides_answers else answer.decision,
         reason=None if row is None else row.get("reason"),
         faults=faults,
         advice=advice,
+        answer_hidden=hides_answers,
         heatmap_shown=bool(answer and is_current and heatmap_shown(grader, answer.status, answer.decision)),
-        columns=row,
+        columns=None if hides_answers else row,
     )

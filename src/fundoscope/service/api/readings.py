@@ -17,6 +17,7 @@ from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.cases import find_case
 from fundoscope.service.store.models import Case, EyeReading, User
 from fundoscope.service.store.readings import EyeGrade, add_reading, sees_readings
+from fundoscope.service.store.shadow import is_shadow
 from fundoscope.service.store.studies import hidden_cases
 
 Reader = Annotated[Account, Depends(Requires(Role.read))]
@@ -63,12 +64,15 @@ def listed(
             if reading.user_id == account.user_id or sees_readings(session, case, account)
         )
         rows = list(islice(visible, PAGE))
-    return ReadingList(readings=[_answer(reading, uid, name) for reading, uid, name in rows])
+        hides_answers = is_shadow(session)
+    return ReadingList(
+        readings=[_answer(reading, uid, name, hides_answers=hides_answers) for reading, uid, name in rows]
+    )
 
 
 def reading_answers(session: Session, case: Case, account: Account) -> list[EyeReadingAnswer]:
     """Return the readings of a case that an account may see, in the order in which they were made."""
-    sees_all = sees_readings(session, case, account)
+    sees_all, hides_answers = sees_readings(session, case, account), is_shadow(session)
     query = (
         select(EyeReading, User.name)
         .join(User, User.id == EyeReading.user_id)
@@ -76,13 +80,14 @@ def reading_answers(session: Session, case: Case, account: Account) -> list[EyeR
         .order_by(EyeReading.id)
     )
     return [
-        _answer(reading, case.uid, name)
+        _answer(reading, case.uid, name, hides_answers=hides_answers)
         for reading, name in session.execute(query).all()
         if sees_all or reading.user_id == account.user_id
     ]
 
 
-def _answer(reading: EyeReading, uid: str, reader: str) -> EyeReadingAnswer:
+def _answer(reading: EyeReading, uid: str, reader: str, *, hides_answers: bool = False) -> EyeReadingAnswer:
+    """Return a reading; in shadow mode without whether it agrees, which would tell the answer."""
     return EyeReadingAnswer(
         id=reading.id,
         case=uid,
@@ -91,7 +96,7 @@ def _answer(reading: EyeReading, uid: str, reader: str) -> EyeReadingAnswer:
         eye=reading.eye,
         grade=reading.grade,
         label=reading.label,
-        agrees=reading.agrees,
+        agrees=None if hides_answers else reading.agrees,
         reason=reading.reason,
         shown=reading.shown,
         release=reading.release,

@@ -69,6 +69,10 @@ class PhotographAnswer(Schema):
     reason: str | None = Field(description="Why it is not graded, or what lowers its quality.")
     faults: list[str] = Field(description="Names of what keeps it from being graded.")
     advice: list[str] = Field(description="What to do while the patient is still there.")
+    answer_hidden: bool = Field(
+        description="Whether the service runs in shadow mode: the answer is kept, and null here whatever it is. Only "
+        "of a file that cannot be read status and reason are told."
+    )
     heatmap_shown: bool = Field(description="Whether overlay.png exists.")
     columns: dict[str, Any] | None = Field(description="The row of the predictions table; null for blank.")
 
@@ -133,7 +137,10 @@ class CaseSummary(Schema):
     day: str | None
     state: str
     decision: str | None
-    urgent: bool
+    urgent: bool | None = Field(description="null in shadow mode, in which it is not told.")
+    answer_hidden: bool = Field(
+        description="Whether the service runs in shadow mode: the answer is kept, and null here."
+    )
     release: str | None
     created: str
     changed: str
@@ -152,7 +159,7 @@ class CaseDetail(CaseSummary):
     """A case with its photographs, answer and readings."""
 
     study_uid: str | None
-    answer: CaseAnswer | None = Field(description="null while photographs wait.")
+    answer: CaseAnswer | None = Field(description="null while photographs wait, and in shadow mode.")
     photographs: list[PhotographAnswer]
     readings: list[EyeReadingAnswer]
 

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.models import Case, EyeReading, Photograph, User
-from fundoscope.service.store.readings import ADJUDICATION, current_readings, sees_readings
+from fundoscope.service.store.readings import counting_readings, sees_readings
+from fundoscope.service.store.shadow import is_shadow
 from fundoscope.service.store.studies import hidden_numbers
 
 
@@ -21,6 +22,7 @@ def reading_rows(session: Session, account: Account) -> list[dict[str, Any]]:
 
     `grade` is what the reader gave the eye: blank where it could not be graded. `counts` is whether the reading is the
     one that counts for the eye: the adjudication, or the last reading on which readers agree or that stands alone.
+    `agrees` is blank in shadow mode: it would tell the answer.
     """
     users = {user.id: user.name for user in session.execute(select(User)).scalars()}
     cases = {case.id: case for case in session.execute(select(Case)).scalars()}
@@ -30,6 +32,7 @@ def reading_rows(session: Session, account: Account) -> list[dict[str, Any]]:
     counting = {case.id: counting_readings(session, case) for case in cases.values()}
     open_cases = {case.id for case in cases.values() if sees_readings(session, case, account)}
     hidden = hidden_numbers(session, account.user_id)
+    hides_answers = is_shadow(session)
     rows = []
     for reading in session.execute(select(EyeReading).order_by(EyeReading.id)).scalars():
         case = cases[reading.case_id]
@@ -53,7 +56,7 @@ def reading_rows(session: Session, account: Account) -> list[dict[str, Any]]:
                     "role": reading.role,
                     "counts": int(reading.id in counting[case.id]),
                     "answer_shown": int(reading.shown),
-                    "agrees": "" if reading.agrees is None else int(reading.agrees),
+                    "agrees": "" if reading.agrees is None or hides_answers else int(reading.agrees),
                     "reason": reading.reason or "",
                     "release": reading.release or "",
                     "case": case.uid,
@@ -61,19 +64,3 @@ def reading_rows(session: Session, account: Account) -> list[dict[str, Any]]:
                 }
             )
     return rows
-
-
-def counting_readings(session: Session, case: Case) -> set[int]:
-    """Return the readings that count for a case: none of readers who differ until a third has decided."""
-    current = current_readings(session, case)
-    if ADJUDICATION in current:
-        return {reading.id for reading in current[ADJUDICATION].values()}
-    by_eye: dict[str | None, list[EyeReading]] = {}
-    for readings in current.values():
-        for eye, reading in readings.items():
-            by_eye.setdefault(eye, []).append(reading)
-    return {
-        max(readings, key=lambda reading: reading.id).id
-        for readings in by_eye.values()
-        if len({(reading.grade, reading.label) for reading in readings}) == 1
-    }

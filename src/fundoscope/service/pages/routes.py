@@ -30,6 +30,7 @@ from fundoscope.service.store.cases import find_case, search_cases
 from fundoscope.service.store.models import Case
 from fundoscope.service.store.photographs import find_photograph
 from fundoscope.service.store.readings import EyeGrade, add_reading
+from fundoscope.service.store.shadow import is_shadow
 from fundoscope.service.store.studies import hidden_numbers
 from fundoscope.service.work.pictures import view
 
@@ -114,7 +115,8 @@ def worklist(
         result = search_cases(
             session, query=query, state=None if state == "all" else state, page=page, hidden_from=account.user_id
         )
-        lines = [case_line(case) for case in result.cases]
+        hides_answers = is_shadow(session)
+        lines = [case_line(case, hides_answers=hides_answers) for case in result.cases]
         hidden = len(hidden_numbers(session, account.user_id))
     return render_page(
         "worklist.html.jinja",
@@ -129,6 +131,7 @@ def worklist(
         state=state,
         states=STATES,
         search=urlencode({"query": query, "state": state}),
+        hides_answers=hides_answers,
         may_submit=Role(account.role).includes(Role.submit),
     )
 
@@ -146,7 +149,8 @@ def show_case(
         shown = case_view(session, found, parts.grader.opened, account)
     # Who looked at whose photographs, and saw which answer.
     with parts.database.writing() as session:
-        append_entry(session, account.name, "case shown", case, release=shown.release)
+        release = None if shown.hides_answers else shown.release
+        append_entry(session, account.name, "case shown", case, release=release)
     return render_page(
         "case.html.jinja",
         account,
@@ -184,7 +188,7 @@ def _keep(parts: Service, account: Account, uid: str, values: dict[str, str]) ->
     try:
         with parts.database.writing() as session:
             case = _case(session, uid)
-            add_reading(session, case, account, values.get("role", ""), grades, shown=True)
+            add_reading(session, case, account, values.get("role", ""), grades, shown=not is_shadow(session))
     except BadRequest as problem:
         return str(problem)
     return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -37,6 +37,7 @@ from fundoscope.service.store.readings import (
     readings_of,
     sees_readings,
 )
+from fundoscope.service.store.shadow import is_shadow
 
 SYMBOLS: Final[Mapping[str, str]] = MappingProxyType({"alert": "▲", "clear": "●", "unknown": "◆", "waiting": "…"})
 """Beside each decision, so that none is known by its colour alone."""
@@ -64,6 +65,9 @@ CHOICES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Grades that a reader may choose, by the form's values."""
 
+HIDDEN_WORDS: Final = "answer not shown"
+"""In place of a decision, in shadow mode."""
+
 NOT_STATED: Final = "unknown"
 """The key of an eye that is not known, in forms."""
 
@@ -84,9 +88,23 @@ class CaseLine:
     read_by: str
 
 
-def case_line(case: Case) -> CaseLine:
-    """Return a case as the worklist shows it."""
+def case_line(case: Case, *, hides_answers: bool = False) -> CaseLine:
+    """Return a case as the worklist shows it; in shadow mode without its answer."""
     answer = case.answer
+    if hides_answers:
+        eyes = () if answer is None else [IN_ENGLISH.eye("eye.short", eye["eye"]) for eye in answer["eyes"]]
+        return CaseLine(
+            id=case.uid,
+            patient=case.patient,
+            day=case.day,
+            decision="waiting" if answer is None else HIDDEN_WORDS,
+            tone="waiting",
+            urgent=False,
+            next_step="",
+            eyes="; ".join(eyes),
+            notes=(),
+            read_by=STATES[case.state],
+        )
     return CaseLine(
         id=case.uid,
         patient=case.patient,
@@ -162,6 +180,10 @@ class CaseView:
     """Roles in which the reader may read the case."""
     fields: tuple[EyeView, ...]
     """Eyes that a reading grades."""
+    hides_answers: bool
+    """Whether the page shows no answer, because the service runs in shadow mode."""
+    earlier: bool
+    """Whether the answer is of a release that is no longer active."""
 
 
 def case_view(session: Session, case: Case, opened: OpenRelease, account: Account) -> CaseView:
@@ -171,23 +193,29 @@ def case_view(session: Session, case: Case, opened: OpenRelease, account: Accoun
     decides between the two.
     """
     photographs = photographs_of(session, case)
-    answers = answers_of(session, photographs, opened.name)
-    eyes = _eyes(photographs, answers, opened)
+    hides_answers, release = is_shadow(session), case.release or opened.name
+    answers = answers_of(session, photographs, release)
+    if hides_answers:
+        eyes = _eyes_without_answers(photographs, answers)
+    else:
+        eyes = _eyes(photographs, answers, opened if release == opened.name else None)
     roles = possible_roles(session, case, account.user_id)
     readings = readings_of(session, case)
     visible = readings if sees_readings(session, case, account) else [
         reading for reading in readings if reading.user_id == account.user_id
     ]  # fmt: skip
     return CaseView(
-        line=case_line(case),
+        line=case_line(case, hides_answers=hides_answers),
         day_words=_day_words(case, photographs),
         state=case.state,
         release=case.release,
         eyes=eyes,
-        readings=_readings(session, visible),
+        readings=_readings(session, visible, hides_answers=hides_answers),
         hidden_readings=len({reading.created for reading in readings}) - len({reading.created for reading in visible}),
         roles={role: ROLE_NAMES[role] for role in roles},
         fields=() if not roles else tuple(eye for eye in eyes if eye.photographs),
+        hides_answers=hides_answers,
+        earlier=release != opened.name and not hides_answers,
     )
 
 
@@ -197,32 +225,74 @@ def _day_words(case: Case, photographs: Sequence[Photograph]) -> str:
     return f"Received: {case.day}; when it was examined is not stated."
 
 
-def _eyes(photographs: Sequence[Photograph], answers: Mapping[int, Answer], opened: OpenRelease) -> tuple[EyeView, ...]:
+def _eyes(
+    photographs: Sequence[Photograph], answers: Mapping[int, Answer], opened: OpenRelease | None
+) -> tuple[EyeView, ...]:
+    return _by_eye(
+        (photograph, _photograph(photograph, answers.get(photograph.id), opened)) for photograph in photographs
+    )
+
+
+def _eyes_without_answers(photographs: Sequence[Photograph], answers: Mapping[int, Answer]) -> tuple[EyeView, ...]:
+    """Return the photographs alone, and why one of them cannot be read."""
+    return _by_eye((photograph, _unanswered(photograph, answers.get(photograph.id))) for photograph in photographs)
+
+
+def _by_eye(views_of: Iterable[tuple[Photograph, PhotographView]]) -> tuple[EyeView, ...]:
     groups: dict[str | None, list[PhotographView]] = {"right": [], "left": []}
-    for photograph in photographs:
-        groups.setdefault(photograph.eye, []).append(_photograph(photograph, answers.get(photograph.id), opened))
+    for photograph, view in views_of:
+        groups.setdefault(photograph.eye, []).append(view)
     return tuple(
         EyeView(key=eye or NOT_STATED, title=IN_ENGLISH.eye("eye", eye), photographs=tuple(views))
         for eye, views in groups.items()
     )
 
 
-def _photograph(photograph: Photograph, answer: Answer | None, opened: OpenRelease) -> PhotographView:
+def _unanswered(photograph: Photograph, answer: Answer | None) -> PhotographView:
+    is_unreadable = answer is not None and answer.status == "unreadable"
+    return PhotographView(
+        sha256=photograph.sha256,
+        name=photograph.name,
+        has_picture=not is_unreadable,
+        heatmap=False,
+        presentation=None,
+        reason=str(answer.row["reason"] or "") if answer is not None and is_unreadable else "",
+        advice=(),
+        quality=None,
+    )
+
+
+def _photograph(photograph: Photograph, answer: Answer | None, opened: OpenRelease | None) -> PhotographView:
+    """Return a photograph with its answer.
+
+    Args:
+        photograph: The photograph.
+        answer: None while it waits.
+        opened: The release that answered; None: another one, by whose thresholds nothing can be drawn any more.
+    """
     row = None if answer is None else answer.row
     is_read = row is not None and row["status"] != "unreadable"
     return PhotographView(
         sha256=photograph.sha256,
         name=photograph.name,
         has_picture=row is None or is_read,
-        heatmap=bool(answer and answer.status == "graded" and opened.shows_heatmap(answer.decision)),
-        presentation=opened.answerer.present(row) if row is not None and is_read else None,
+        heatmap=bool(opened and answer and answer.status == "graded" and opened.shows_heatmap(answer.decision)),
+        presentation=_presentation(row, opened) if row is not None and is_read else None,
         reason="" if row is None else str(row["reason"] or ""),
         advice=() if row is None else tuple(row.get("advice", ())),
         quality=None if row is None else row["quality"],
     )
 
 
-def _readings(session: Session, readings: Sequence[EyeReading]) -> tuple[ReadingView, ...]:
+def _presentation(row: Mapping[str, Any], opened: OpenRelease | None) -> Presentation:
+    if opened is not None:
+        return opened.answerer.present(row)
+    grade = row.get("grade")
+    words = row["decision"] if grade is None else f"{row['decision']}, grade {grade} {SHORT_GRADE_NAMES[grade]}"
+    return Presentation(heading=words[:1].upper() + words[1:], brief=words)
+
+
+def _readings(session: Session, readings: Sequence[EyeReading], *, hides_answers: bool) -> tuple[ReadingView, ...]:
     """Join the eyes of each reading: those that were kept at one moment by one reader."""
     names = {user.id: user.name for user in session.execute(select(User)).scalars()}
     groups: dict[tuple[int, str, str], list[EyeReading]] = {}
@@ -235,7 +305,7 @@ def _readings(session: Session, readings: Sequence[EyeReading]) -> tuple[Reading
             when=created.replace("T", " ")[:16] + " UTC",
             words="; ".join(f"{IN_ENGLISH.eye('eye.short', eye.eye)}: {reading_words(eye)}" for eye in eyes) + ".",
             reason=" ".join(dict.fromkeys(eye.reason for eye in eyes if eye.reason)),
-            seen=_seen(eyes),
+            seen=_seen(eyes, hides_answers=hides_answers),
         )
         for (user, role, created), eyes in groups.items()
     )
@@ -248,9 +318,11 @@ def reading_words(reading: EyeReading) -> str:
     return NO_GRADE if reading.grade is None else f"{reading.grade} {SHORT_GRADE_NAMES[reading.grade]}"
 
 
-def _seen(eyes: Sequence[EyeReading]) -> str:
+def _seen(eyes: Sequence[EyeReading], *, hides_answers: bool) -> str:
     if not eyes[0].shown:
         return f"Without seeing the answer of {eyes[0].release}."
+    if hides_answers or eyes[0].agrees is None:
+        return f"After the answer of {eyes[0].release} could be seen."
     agrees = [eye.agrees for eye in eyes]
     words = "Agrees with" if all(agrees) else "Overrules" if not any(agrees) else "Overrules for one eye"
     return f"{words} the answer of {eyes[0].release}."

@@ -15,6 +15,7 @@ from fundoscope.service.store.audit_log import append_entry
 from fundoscope.service.store.database import now
 from fundoscope.service.store.models import Case, Delivery
 from fundoscope.service.store.photographs import photographs_of
+from fundoscope.service.store.shadow import is_shadow
 
 WAITING: Final = "waiting"
 SENT: Final = "sent"
@@ -25,11 +26,16 @@ LONGEST_PAUSE_SECONDS: Final = 3600.0
 
 
 def answered_cases(session: Session, destination: str, release: str, *, limit: int) -> list[Case]:
-    """Return cases that a release has answered and that were not compared with their deliveries since they changed."""
+    """Return cases that a release has answered and that were not compared with their deliveries since they changed.
+
+    None while the service runs in shadow mode, and never those that were answered in it.
+    """
+    if is_shadow(session):
+        return []
     is_compared = exists().where(
         Delivery.case_id == Case.id, Delivery.destination == destination, Delivery.case_changed == Case.changed
     )
-    query = select(Case).where(Case.answer.is_not(None), Case.release == release, ~is_compared)
+    query = select(Case).where(Case.answer.is_not(None), Case.release == release, ~Case.shadow, ~is_compared)
     return list(session.execute(query.order_by(Case.id).limit(limit)).scalars())
 
 
@@ -43,7 +49,7 @@ def add_delivery(session: Session, case: Case, destination: str, release: str, *
         release: Of the answer.
         settle: Seconds until the first attempt, in which further photographs of the case may come.
     """
-    if case.answer is None or case.release != release:
+    if case.answer is None or case.release != release or case.shadow:
         return
     key = delivery_key(session, case, release)
     query = select(Delivery).where(
@@ -79,7 +85,9 @@ def delivery_key(session: Session, case: Case, release: str) -> str:
 
 
 def due_deliveries(session: Session, destination: str, *, limit: int) -> Sequence[Delivery]:
-    """Return the deliveries whose next attempt is due, those that wait longest first."""
+    """Return the deliveries whose next attempt is due, those that wait longest first; none in shadow mode."""
+    if is_shadow(session):
+        return []
     query = select(Delivery).where(
         Delivery.destination == destination, Delivery.state == WAITING, Delivery.due <= now()
     )

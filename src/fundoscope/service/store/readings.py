@@ -28,6 +28,7 @@ from fundoscope.service.store.models import (
     EyeReading,
 )
 from fundoscope.service.store.photographs import photographs_of
+from fundoscope.service.store.shadow import is_shadow
 from fundoscope.service.store.studies import hidden_words, hiding_study
 
 FIRST: Final = "first"
@@ -66,7 +67,8 @@ def add_reading(
         account: The reader.
         role: One of `READING_ROLES` that `possible_roles` allows.
         grades: One for each eye.
-        shown: Whether the reader saw the answer before grading.
+        shown: Whether the reader saw the answer before grading. In shadow mode it is kept as not shown where the answer
+            never was, and else as one that the reader may have seen; no reading is compared with the answer.
 
     Raises:
         BadRequest: If the case waits or is hidden from the reader for a study, the role is not the reader's, an eye is
@@ -83,9 +85,12 @@ def add_reading(
     answers = {eye["eye"]: eye for eye in case.answer["eyes"]}
     _check_eyes(case, grades, list(answers))
     hashes = [photograph.sha256 for photograph in photographs_of(session, case)]
+    hides_answers = is_shadow(session)
+    if hides_answers:
+        shown = _check_unseen(case, shown=shown)
     readings = []
     for grade in grades:
-        agrees = _agrees(grade, answers[grade.eye]) if shown else None
+        agrees = _agrees(grade, answers[grade.eye]) if shown and not hides_answers else None
         _check_grade(grade, needs_reason=agrees is False or role == ADJUDICATION)
         reading = EyeReading(
             case_id=case.id,
@@ -115,12 +120,18 @@ def readings_of(session: Session, case: Case) -> list[EyeReading]:
     return list(session.execute(query).scalars())
 
 
-def current_readings(session: Session, case: Case) -> dict[str, dict[str | None, EyeReading]]:
-    """Return the readings that count, by role and eye: the last of each, of all photographs that the case has."""
+def current_readings(session: Session, case: Case, *, blind: bool = False) -> dict[str, dict[str | None, EyeReading]]:
+    """Return the readings that count, by role and eye: the last of each, of all photographs that the case has.
+
+    Args:
+        session: Of `Database.reading`.
+        case: The case.
+        blind: Whether only readings count whose readers had not seen the answer.
+    """
     hashes = {photograph.sha256 for photograph in photographs_of(session, case)}
     current: dict[str, dict[str | None, EyeReading]] = {}
     for reading in readings_of(session, case):
-        if set(reading.photographs) == hashes:
+        if set(reading.photographs) == hashes and not (blind and reading.shown):
             current.setdefault(reading.role, {})[reading.eye] = reading
     return current
 
@@ -135,6 +146,25 @@ def reading_state(session: Session, case: Case) -> str:
     if SECOND not in current:
         return READ
     return AGREED if _values(current[FIRST]) == _values(current[SECOND]) else DISAGREED
+
+
+def counting_readings(session: Session, case: Case, *, blind: bool = False) -> set[int]:
+    """Return the readings that count for a case: none of readers who differ until a third has decided.
+
+    Args as of `current_readings`.
+    """
+    current = current_readings(session, case, blind=blind)
+    if ADJUDICATION in current:
+        return {reading.id for reading in current[ADJUDICATION].values()}
+    by_eye: dict[str | None, list[EyeReading]] = {}
+    for readings in current.values():
+        for eye, reading in readings.items():
+            by_eye.setdefault(eye, []).append(reading)
+    return {
+        max(readings, key=lambda reading: reading.id).id
+        for readings in by_eye.values()
+        if len({(reading.grade, reading.label) for reading in readings}) == 1
+    }
 
 
 def possible_roles(session: Session, case: Case, user_id: int) -> tuple[str, ...]:
@@ -163,6 +193,16 @@ def sees_readings(session: Session, case: Case, account: Account) -> bool:
         return True
     current = current_readings(session, case).values()
     return any(reading.user_id == account.user_id for eyes in current for reading in eyes.values())
+
+
+def _check_unseen(case: Case, *, shown: bool) -> bool:
+    """Return whether a reader in shadow mode may have seen the answer: only where it was made before shadow mode."""
+    if shown:
+        raise BadRequest(
+            f"shown: expected false, because this service runs in shadow mode and shows no answers, got true for case "
+            f"{case.uid}. Correct the field."
+        )
+    return not case.shadow
 
 
 def _check_role(session: Session, case: Case, account: Account, role: str) -> None:

@@ -19,6 +19,7 @@ from fundoscope.service.store.database import now
 from fundoscope.service.store.models import ANSWERED, FAILED, Answer, Case, Photograph
 from fundoscope.service.store.photographs import answers_of, photographs_of
 from fundoscope.service.store.readings import reading_state
+from fundoscope.service.store.shadow import is_shadow
 
 TONE_STEP: Final = 100_000
 MONTH_STEP: Final = 1_000
@@ -74,16 +75,23 @@ def refresh_case(session: Session, case: Case, grader: Grader) -> None:
         grader: The release.
     """
     session.flush()
-    photographs = photographs_of(session, case)
-    answers = answers_of(session, photographs, grader.opened.name)
-    if len(answers) < len(photographs):
-        return
-    rows = [answers[photograph.id].row for photograph in photographs]
     task = grader.opened.task
+    rows = rows_of(session, case, grader.opened.name)
+    if rows is None:
+        return
     answer = answer_patients(rows, task)[0]
-    case.answer = case_document(answer, rows, task)
+    case.answer, case.shadow = case_document(answer, rows, task), is_shadow(session)
     case.decision, case.release = answer.decision, grader.opened.name
     case.urgency, case.state, case.changed = urgency_of(answer, rows, task), reading_state(session, case), now()
+
+
+def rows_of(session: Session, case: Case, release: str) -> list[dict[str, Any]] | None:
+    """Return the rows of all photographs of a case by a release; None where it has not answered them all."""
+    photographs = photographs_of(session, case)
+    answers = answers_of(session, photographs, release)
+    if len(answers) < len(photographs):
+        return None
+    return [answers[photograph.id].row for photograph in photographs]
 
 
 def case_document(answer: PatientAnswer, rows: Sequence[Row], task: Task) -> dict[str, Any]:

@@ -14,14 +14,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
 from fundoscope.runtime.grader import Grader
 from fundoscope.service.store.audit_log import append_entry
-from fundoscope.service.store.database import Database, now
+from fundoscope.service.store.database import Database
 from fundoscope.service.store.files import PhotographFiles
-from fundoscope.service.store.models import ACCEPTED, Photograph, ReleaseSeen
+from fundoscope.service.store.models import ACCEPTED, Photograph
 from fundoscope.service.store.photographs import (
     answers_of,
     case_of,
@@ -78,7 +75,7 @@ class GradingWork:
     def start(self) -> int:
         """Start the workers with what waits since an earlier run; return how many photographs that is."""
         with self.database.writing() as session:
-            self._note_release(session)
+            append_entry(session, "system", "service started", self.grader.opened.name)
             waiting = waiting_photographs(session)
         for sha256, sender in waiting:
             self.queue.put_again(sha256, sender)
@@ -146,9 +143,3 @@ class GradingWork:
             self.figures.answered[status] += 1
             self.figures.seconds += seconds
             self.figures.mean_seconds = REMEMBERED * self.figures.mean_seconds + (1 - REMEMBERED) * seconds
-
-    def _note_release(self, session: Session) -> None:
-        opened = self.grader.opened
-        if session.execute(select(ReleaseSeen).where(ReleaseSeen.name == opened.name)).scalar_one_or_none() is None:
-            session.add(ReleaseSeen(name=opened.name, digest=opened.digest, task=opened.task.name, first_used=now()))
-        append_entry(session, "system", "service started", opened.name)

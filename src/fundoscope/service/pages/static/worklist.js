@@ -65,7 +65,7 @@ if (drop) {
       }
       state.textContent = "being graded";
       const result = await answered(photograph.sha256);
-      state.textContent = result.decision || result.state;
+      state.textContent = result.decision || (result.status === "unreadable" ? result.reason : result.state);
       item.dataset.state = "answered";
       if (result.case) {
         const link = document.createElement("a");
