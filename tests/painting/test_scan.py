@@ -46,8 +46,8 @@ def test_a_healthy_fovea_is_a_pit_and_a_scan_beside_it_has_none(seed: int):
     pit = int(foveal.argmin())
 
     assert 180 < foveal[pit] < 240
-    assert 290 < foveal[pit - millimetre] < 350
-    assert 290 < foveal[pit + millimetre] < 350
+    assert 315 < foveal[pit - millimetre] < 345
+    assert 340 < foveal[pit + millimetre] < 365
     assert beside[len(beside) // 2 - 2 * millimetre : len(beside) // 2 + 2 * millimetre].min() > 1.1 * foveal[pit]
 
 

@@ -1,7 +1,8 @@
 """A painted macular B-scan of optical coherence tomography: layers of known depth, and signs of known place.
 
 Depths are micrometres above Bruch's membrane, as in histology and in normative tables: the retina of a healthy eye is
-about 220 um thick in the centre of the fovea and 310 um a millimetre beside it. Fluid and deposits lift what is above.
+about 220 um thick in the centre of the fovea and 335 to 350 um a millimetre beside it, thickest towards the nose. Fluid
+and deposits lift what is above.
 
 Nothing here is meant to train or to judge a network that reads patients' scans; it is meant to look enough like a scan
 that reading files, preparing, training and reporting can be tested without anybody's eye.
@@ -175,7 +176,7 @@ def _heights(retina: _Retina, beside_fovea: Heights) -> dict[str, Heights]:
     under = np.maximum(retina.lifts.get("drusen", zero), retina.lifts.get("pigment epithelium detachment", zero))
     fluid = retina.lifts.get("subretinal fluid", zero)
     pit = 1 - np.exp(-((retina.distance / 0.45) ** 2))
-    rim = pit * np.exp(-((np.maximum(retina.distance - 1.0, 0) / 2.2) ** 2))
+    rim = pit * (0.45 + 0.55 * np.exp(-((np.maximum(retina.distance - 1.0, 0) / 2.2) ** 2)))
     nasal = 1 / (1 + np.exp(-1.5 * beside_fovea))
     thickness = {
         "pigment epithelium": zero + 22,
@@ -184,9 +185,9 @@ def _heights(retina: _Retina, beside_fovea: Heights) -> dict[str, Heights]:
         "inner segments": zero + 24,
         "outer nuclear layer": 58 + 52 * (1 - pit),
         "outer plexiform layer": 6 + 22 * pit,
-        "inner nuclear layer": 4 + 40 * rim,
-        "inner plexiform layer": 4 + 50 * rim,
-        "ganglion cell layer": 2 + 66 * rim,
+        "inner nuclear layer": 4 + 36 * rim,
+        "inner plexiform layer": 4 + 40 * rim,
+        "ganglion cell layer": 2 + 54 * rim,
         "nerve fibre layer": 5 + 12 * pit + 26 * pit * nasal,
     }
     heights, above = {}, under
