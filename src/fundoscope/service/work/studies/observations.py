@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int, Shaped
 from sqlalchemy.orm import Session
 
 from fundoscope.grades import GRADES, REFERABLE
-from fundoscope.service.store.models import Study, StudyCase
+from fundoscope.service.store.models import Study
 from fundoscope.service.store.studies import cases_of, readers_of
 from fundoscope.service.store.study_sittings import STAGES, eyes_of, grades_of
 from fundoscope.service.work.studies.cases import release_answer
@@ -32,8 +32,8 @@ Flags = Bool[np.ndarray, " observation"]
 class Observations:
     """A study as arrays; `eyes` are repeated for each sitting."""
 
-    eyes: tuple[tuple[StudyCase, str], ...]
-    """Case and eye of each observation of one sitting."""
+    eyes: tuple[tuple[str, str], ...]
+    """Case (`StudyCase.uid`) and eye of each observation of one sitting."""
     sittings: int
     patients: Shaped[np.ndarray, " observation"]
     reference: Codes
@@ -68,7 +68,7 @@ def observations_of(session: Session, study: Study) -> Observations:
         grades[readers[grade.user_id], grade.stage][place] = code
     answers = [release_answer(case, eye) for case, eye in eyes]
     return Observations(
-        eyes=eyes,
+        eyes=tuple((case.uid, eye) for case, eye in eyes),
         sittings=study.sittings,
         patients=_repeated([case.cluster for case, _ in eyes], study.sittings),
         reference=_repeated([case.references.get(eye, MISSING) for case, eye in eyes], study.sittings),
