@@ -25,6 +25,7 @@ OPERATIONS = (
     ("GET", "/api/cases"),
     ("GET", "/api/cases/{case}"),
     ("GET", "/api/cases/{case}/report.html"),
+    ("GET", "/api/cases/{case}/report.pdf"),
     ("GET", "/api/cases/{case}/fhir.json"),
     ("GET", "/api/cases/{case}/dicom.zip"),
     ("GET", "/api/readings"),

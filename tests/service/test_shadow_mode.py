@@ -122,7 +122,9 @@ def test_what_consists_of_an_answer_alone_is_refused_in_a_sentence(shadow, role)
     with shadow.service.database.reading() as session:
         sha256 = session.query(Photograph).first().sha256
 
-    for address in [f"/api/cases/{case.uid}/{name}" for name in ("report.html", "fhir.json", "dicom.zip")] + [
+    for address in [
+        f"/api/cases/{case.uid}/{name}" for name in ("report.html", "report.pdf", "fhir.json", "dicom.zip")
+    ] + [
         f"/api/photographs/{sha256}/overlay.png",
         f"/pictures/{sha256}/heatmap.png",
     ]:

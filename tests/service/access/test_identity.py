@@ -31,6 +31,7 @@ EXPECTED = {
     ("GET", "/api/cases"): "read",
     ("GET", "/api/cases/{case}"): "read",
     ("GET", "/api/cases/{case}/report.html"): "read",
+    ("GET", "/api/cases/{case}/report.pdf"): "read",
     ("GET", "/api/cases/{case}/fhir.json"): "read",
     ("GET", "/api/cases/{case}/dicom.zip"): "read",
     ("POST", "/api/readings"): "read",

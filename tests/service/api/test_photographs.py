@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -87,7 +88,14 @@ def test_a_search_that_is_none_is_refused_in_a_sentence(running, query: dict):
 
 @pytest.mark.parametrize(
     "path",
-    ["photographs/{0}", "photographs/{0}/overlay.png", "cases/{1}", "cases/{1}/report.html", "cases/{1}/fhir.json"],
+    [
+        "photographs/{0}",
+        "photographs/{0}/overlay.png",
+        "cases/{1}",
+        "cases/{1}/report.html",
+        "cases/{1}/report.pdf",
+        "cases/{1}/fhir.json",
+    ],
 )
 def test_what_is_not_there_is_not_found(running, path: str):
     response = get(running, "/api/" + path.format("0" * 64, "0" * 32))
@@ -110,6 +118,24 @@ def test_a_report_holds_itself_and_runs_nothing(running, case):
     assert "left &lt;b&gt;.jpg" in response.text
     assert "left <b>.jpg" not in response.text
     assert not list(running.service.settings.incoming.iterdir()), "nothing of it is kept"
+
+
+def test_a_report_can_be_had_as_pdf(running, case):
+    response = get(running, f"/api/cases/{case['id']}/report.pdf")
+    if response.status_code == 501 and "Pango" in response.json()["error"]:
+        pytest.skip(response.json()["error"])  # a library of the system, which pip cannot bring
+
+    assert response.headers["content-type"] == "application/pdf"
+    assert response.content.startswith(b"%PDF-")
+    assert not list(running.service.settings.incoming.iterdir()), "nothing of it is kept"
+
+
+def test_a_service_that_cannot_make_pdf_says_what_is_missing(running, case, monkeypatch):
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    response = get(running, f"/api/cases/{case['id']}/report.pdf")
+
+    assert response.status_code == 501
+    assert response.json()["error"].endswith("Run: pip install 'fundoscope[pdf]'")
 
 
 def test_a_fhir_bundle_is_of_the_case(running, case):

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Final
+
 from fundoscope.errors import FundoscopeError, MissingExtra
+
+ONE_AT_A_TIME: Final = threading.Lock()
+"""Held while a page is set: Pango and its fonts are shared by all threads."""
 
 
 class NoPdfHere(FundoscopeError):
@@ -30,4 +36,5 @@ def to_pdf(page: str) -> bytes:
             "Install it (Debian: libpango-1.0-0 and libpangoft2-1.0-0), or print the report from a browser."
         ) from problem
     document = HTML(string=page, url_fetcher=URLFetcher(allowed_protocols={"data"}))
-    return bytes(document.write_pdf())
+    with ONE_AT_A_TIME:
+        return bytes(document.write_pdf())

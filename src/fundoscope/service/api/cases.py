@@ -8,6 +8,8 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
 
+from fundoscope.errors import MissingExtra
+from fundoscope.runtime.output.pdf import NoPdfHere
 from fundoscope.service.access.headers import DOCUMENT_POLICY, POLICY
 from fundoscope.service.access.identity import Requires
 from fundoscope.service.access.roles import Role
@@ -23,7 +25,7 @@ from fundoscope.service.store.photographs import photographs_of
 from fundoscope.service.store.shadow import is_shadow
 from fundoscope.service.work.answers import rows_of
 from fundoscope.service.work.exports import dicom_objects, fhir_bundle
-from fundoscope.service.work.pictures import report
+from fundoscope.service.work.pictures import paper_report, report
 
 Uid = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Identifier of the case.")]
 State = Literal["pending", "unread", "read", "disagreed", "agreed", "adjudicated"]
@@ -31,6 +33,8 @@ Reader = Annotated[Account, Depends(Requires(Role.read))]
 FAULTS = faults(401, 403, 404, 422)
 
 MOST_PAGES = 1_000_000
+
+PDF_NAME = 'inline; filename="report.pdf"'
 
 router = APIRouter(prefix="/api/cases", tags=["cases"])
 
@@ -83,6 +87,20 @@ def read_report(case: Uid, parts: Parts, _account: Reader) -> Response:
     """
     page = report(parts.grader, parts.files, _rows(parts, case), parts.settings.incoming)
     return Response(page, media_type="text/html", headers={POLICY: DOCUMENT_POLICY})
+
+
+@router.get(
+    "/{case}/report.pdf",
+    response_class=Response,
+    responses={200: {"content": {"application/pdf": {}}}, **faults(401, 403, 404, 409, 422, 501)},
+)
+def read_paper_report(case: Uid, parts: Parts, _account: Reader) -> Response:
+    """Read the report on a case as a PDF file, A4. 409 as for the page, 501 where this service cannot make one."""
+    try:
+        document = paper_report(parts.grader, parts.files, _rows(parts, case))
+    except (MissingExtra, NoPdfHere) as problem:
+        raise HTTPException(501, str(problem)) from problem
+    return Response(document, media_type="application/pdf", headers={"Content-Disposition": PDF_NAME})
 
 
 @router.get("/{case}/fhir.json", response_class=Response, responses=faults(401, 403, 404, 409, 422))

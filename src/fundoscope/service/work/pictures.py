@@ -16,7 +16,8 @@ from fundoscope.photo.illustration import draw_overlay
 from fundoscope.photo.read import read_photo
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.listing.inputs import Listed
-from fundoscope.runtime.output.html import write_report
+from fundoscope.runtime.output.html import paper_page, write_report
+from fundoscope.runtime.output.pdf import to_pdf
 from fundoscope.runtime.tasks.task import Row
 from fundoscope.service.store.files import PhotographFiles
 
@@ -76,7 +77,20 @@ def report(grader: Grader, files: PhotographFiles, rows: Sequence[Row], scratch:
         scratch: Folder in which the report may be made.
     """
     scratch.mkdir(parents=True, exist_ok=True)
-    listed = [Listed(row["image"], files.path(row["sha256"])) for row in rows]
     with TemporaryDirectory(dir=scratch, prefix="report-") as folder:
-        page = write_report(grader, listed, rows, folder)[0]
+        page = write_report(grader, _listed(files, rows), rows, folder)[0]
         return page.read_text(encoding="utf-8")
+
+
+def paper_report(grader: Grader, files: PhotographFiles, rows: Sequence[Row]) -> bytes:
+    """Return the report on a case as a PDF file.
+
+    Raises:
+        MissingExtra: If WeasyPrint is not installed.
+        NoPdfHere: If the system's Pango is missing.
+    """
+    return to_pdf(paper_page(grader, _listed(files, rows), rows))
+
+
+def _listed(files: PhotographFiles, rows: Sequence[Row]) -> list[Listed]:
+    return [Listed(row["image"], files.path(row["sha256"])) for row in rows]
