@@ -24,8 +24,10 @@ from fundoscope.service.store.studies import (
     enrol_reader,
     hidden_numbers,
     hiding_study,
+    opened_before,
     readers_of,
 )
+from fundoscope.service.store.study_sittings import add_grades, add_view, progress_of
 
 made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "study_cases.py")))
 
@@ -109,6 +111,42 @@ def test_cases_that_a_reader_opened_or_read_before_are_counted_once(database):
         ((reader, _),) = readers_of(session, study)
 
     assert reader.opened_before == 3, "A was opened, D read, B both; C was opened by another"
+
+
+def test_a_case_whose_answer_another_study_showed_counts_as_opened_and_one_that_was_only_graded_does_not(database):
+    with database.writing() as session:
+        study = made.add_study(session, "ann", cases=3)
+        ((_, user),) = readers_of(session, study)
+        ann = made.Account(user_id=user.id, name="ann", role="read")
+        for number in range(2):
+            progress = progress_of(session, study, ann.user_id)
+            add_view(session, progress, ann)
+            if number == 0:
+                shown = (progress.case.uid, 1, progress.stage)
+                add_grades(session, study, ann, shown, {"left": 1, "right": 1})
+        first_opened = opened_before(session, cases_of(session, study), user)
+        add_grades(session, study, ann, (progress.case.uid, 1, progress.stage), {"left": 1, "right": 1})
+        add_view(session, progress_of(session, study, ann.user_id), ann)
+
+        assert first_opened == 1
+        assert opened_before(session, cases_of(session, study), user) == 1, "the second case was shown without it"
+
+
+def test_nobody_reads_a_case_in_two_open_studies(database):
+    with database.writing() as session:
+        study = made.add_study(session, "ann", cases=2)
+        cases = [session.get_one(Case, case.case_id) for case in cases_of(session, study)]
+        cases.append(made.add_case(session, "new", {"left": 1}))
+        contents = [made.content_of(case, case.patient) for case in cases]
+        ann = find_user(session, "ann")
+        plan = StudyPlan(name="Again", release=made.RELEASE, cases=contents[1:], readers=[ann])
+
+        with pytest.raises(BadRequest, match="got ann, who reads some in the study Trial"), session.begin_nested():
+            create_study(session, plan, made.BOSS)
+        close_study(session, study, made.BOSS)
+        again = create_study(session, plan, made.BOSS)
+
+        assert [user.name for _, user in readers_of(session, again)] == ["ann"]
 
 
 def test_cases_of_a_study_are_hidden_from_its_readers_until_it_is_closed(database):

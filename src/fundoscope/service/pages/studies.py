@@ -19,6 +19,7 @@ from fundoscope.errors import BadRequest
 from fundoscope.evaluation.subgroups import FEW_CASES
 from fundoscope.service.access.identity import Requires
 from fundoscope.service.access.roles import Role
+from fundoscope.service.access.shadow import refuse_in_shadow
 from fundoscope.service.pages.render import render_page
 from fundoscope.service.pages.study_form import EMPTY, STATES, StudyForm, plan_of, possible_readers, read_form
 from fundoscope.service.pages.study_views import (
@@ -34,7 +35,9 @@ from fundoscope.service.state import Parts, Service
 from fundoscope.service.store.accounts import Account, find_user
 from fundoscope.service.store.audit_log import append_entry
 from fundoscope.service.store.models import Study
+from fundoscope.service.store.shadow import is_shadow
 from fundoscope.service.store.studies import (
+    WITH_ANSWER,
     all_studies,
     cases_of,
     close_study,
@@ -44,7 +47,7 @@ from fundoscope.service.store.studies import (
     is_reader,
     readers_of,
 )
-from fundoscope.service.store.study_sittings import WITH_ANSWER, progress_of
+from fundoscope.service.store.study_sittings import progress_of
 from fundoscope.service.work.studies.counts import (
     GRADE_COLUMNS,
     changes_of,
@@ -126,6 +129,10 @@ def _create(parts: Service, account: Account, form: StudyForm) -> Response:
     try:
         with parts.database.writing() as session:
             plan, left_out = plan_of(session, form, parts.grader.opened)
+            if plan.with_answer and is_shadow(session):
+                raise BadRequest(
+                    "stages: expected one stage in shadow mode, in which no answer is shown, got two. Clear that box."
+                )
             study = create_study(session, plan, account)
     except BadRequest as problem:
         return _form(parts, account, form, message=str(problem), status=422)
@@ -209,14 +216,17 @@ def _changed(parts: Service, account: Account, uid: str, change: Callable[[Sessi
 
 
 def with_result(session: Session, uid: str, account: Account) -> Study:
-    """Return a study whose result an account may see: who administers it always, its readers once it is closed.
+    """Return a study whose result an account may see: who administers it, and its readers once it is closed.
+
+    Nobody sees one in shadow mode: it compares the readers with the release.
 
     Raises:
-        HTTPException: 404 as `study_of`, 403 while it is open.
+        HTTPException: 404 as `study_of`, 403 while it is open, 409 in shadow mode.
     """
     study = study_of(session, uid, account)
     if study.closed is None and not administers(account):
         raise HTTPException(403, f"study {study.name}: expected a closed study, got an open one. Wait until it closes.")
+    refuse_in_shadow(session, f"study {study.name}")
     return study
 
 

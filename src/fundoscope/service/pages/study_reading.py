@@ -26,8 +26,9 @@ from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.audit_log import append_entry
 from fundoscope.service.store.models import Study
 from fundoscope.service.store.photographs import answers_of, find_photograph
-from fundoscope.service.store.studies import is_reader
-from fundoscope.service.store.study_sittings import WITH_ANSWER, Progress, add_grades, add_view, progress_of
+from fundoscope.service.store.shadow import is_shadow
+from fundoscope.service.store.studies import WITH_ANSWER, is_reader
+from fundoscope.service.store.study_sittings import Progress, add_grades, add_view, progress_of
 from fundoscope.service.work.pictures import overlay, view
 
 LARGEST_NUMBER: Final = 10_000
@@ -47,7 +48,7 @@ def show_case(study: StudyUid, parts: Parts, account: Reader, message: Message =
         record, progress = _current(session, study, account)
         if record.closed is not None or progress.case is None:
             return RedirectResponse(f"{PLACE}/{study}", status_code=303)
-        obstacle = _obstacle(parts, record, progress)
+        obstacle = _obstacle(session, parts, record, progress)
         if obstacle:
             return RedirectResponse(f"{PLACE}/{study}?{urlencode({'message': obstacle})}", status_code=303)
         eyes = eye_views(session, record, progress, account.user_id)
@@ -94,8 +95,16 @@ def _current(session: Session, uid: str, account: Account) -> tuple[Study, Progr
     return study, progress_of(session, study, account.user_id)
 
 
-def _obstacle(parts: Service, study: Study, progress: Progress) -> str:
-    """Return why a case cannot be graded now, or nothing: heatmaps are those of the study's release only."""
+def _obstacle(session: Session, parts: Service, study: Study, progress: Progress) -> str:
+    """Return why a case cannot be graded now, or nothing.
+
+    In shadow mode no answer is shown, and heatmaps are those of the study's release only.
+    """
+    if progress.stage == WITH_ANSWER and is_shadow(session):
+        return (
+            f"study {study.name}: expected a service that shows its answers, got one in shadow mode. Go on with this "
+            "case when shadow mode is over."
+        )
     if progress.stage == WITH_ANSWER and study.heatmap and parts.grader.opened.name != study.release:
         return (
             f"study {study.name}: expected the service to run {study.release}, whose heatmaps the study shows, got "
@@ -126,7 +135,7 @@ def _keep(parts: Service, account: Account, uid: str, values: dict[str, str]) ->
     try:
         with parts.database.writing() as session:
             study, progress = _current(session, uid, account)
-            obstacle = _obstacle(parts, study, progress)
+            obstacle = _obstacle(session, parts, study, progress)
             if obstacle:
                 return obstacle
             add_grades(session, study, account, shown, grades)
@@ -153,7 +162,7 @@ def heatmap(study: StudyUid, item: ItemUid, number: Number, parts: Parts, accoun
     with parts.database.reading() as session:
         record, progress = _current(session, study, account)
         sha256 = _photograph(session, study, item, number, account)
-        is_shown = record.heatmap and progress.stage == WITH_ANSWER and not _obstacle(parts, record, progress)
+        is_shown = record.heatmap and progress.stage == WITH_ANSWER and not _obstacle(session, parts, record, progress)
         photograph = find_photograph(session, sha256)
         answer = None if photograph is None else answers_of(session, [photograph], record.release).get(photograph.id)
         if not is_shown or answer is None:

@@ -13,16 +13,8 @@ from fundoscope.grades import SHORT_GRADE_NAMES
 from fundoscope.runtime.language.texts import IN_ENGLISH
 from fundoscope.service.pages.views import NO_GRADE
 from fundoscope.service.store.models import Study, StudyCase
-from fundoscope.service.store.studies import cases_of, readers_of
-from fundoscope.service.store.study_sittings import (
-    ALONE,
-    NOT_STATED,
-    WITH_ANSWER,
-    Progress,
-    eyes_of,
-    grades_of,
-    progress_of,
-)
+from fundoscope.service.store.studies import ALONE, WITH_ANSWER, cases_of, readers_of
+from fundoscope.service.store.study_sittings import NOT_STATED, Progress, eyes_of, grades_of, progress_of
 from fundoscope.service.work.studies.cases import release_answer
 
 STAGE_NAMES: Final[Mapping[str, str]] = MappingProxyType({ALONE: "without the answer", WITH_ANSWER: "with the answer"})

@@ -248,7 +248,7 @@ class StudyCase(Base):
     cluster: Mapped[str] = mapped_column(String(64))
     """Hash that the cases of one patient share; intervals resample patients."""
     photographs: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
-    """Hash, eye and answer of each photograph (`work.study_cases.StudyPhotograph`)."""
+    """Hash, eye and answer of each photograph (`work.studies.cases`)."""
     answer: Mapped[dict[str, Any]] = mapped_column(JSON)
     """The answer for the patient, as `Case.answer` was."""
     references: Mapped[dict[str, Any]] = mapped_column(JSON)

@@ -26,6 +26,7 @@ from fundoscope.service.store.models import (
     Study,
     StudyCase,
     StudyReader,
+    StudyView,
     User,
 )
 
@@ -36,6 +37,11 @@ LONGEST_NAME: Final = 100
 LEAST_CASES: Final = 2
 MOST_SITTINGS: Final = 5
 MOST_WASHOUT_DAYS: Final = 730
+
+ALONE: Final = "alone"
+WITH_ANSWER: Final = "with answer"
+STAGES: Final = (ALONE, WITH_ANSWER)
+"""Stages in which a case is graded: before the answer is shown, and after."""
 
 UID_BYTES: Final = 16
 
@@ -147,7 +153,8 @@ def enrol_reader(session: Session, study: Study, user: User, account: Account) -
     """Make a user a reader of a study; from now on its cases are hidden from them everywhere else.
 
     Raises:
-        BadRequest: If the study is closed, the user is one of its readers already, or is none who reads.
+        BadRequest: If the study is closed, the user is one of its readers already, reads cases of it in another open
+            study, which may show their answers, or is none who reads.
     """
     if study.closed is not None:
         raise BadRequest(f"study {study.name}: expected one that is open, got one that is closed. Make another study.")
@@ -159,22 +166,45 @@ def enrol_reader(session: Session, study: Study, user: User, account: Account) -
         )
     if is_reader(session, study, user.id):
         raise BadRequest(f"readers: expected somebody new, got {user.name}, who reads in it. Name another account.")
-    opened = opened_before(session, cases_of(session, study), user)
+    cases = cases_of(session, study)
+    other = _overlapping(session, cases, user)
+    if other is not None:
+        raise BadRequest(
+            f"readers: expected somebody who reads none of the cases in another open study, got {user.name}, who reads "
+            f"some in the study {other}. Close that study first, or choose other cases or readers."
+        )
+    opened = opened_before(session, cases, user)
     reader = StudyReader(study_id=study.id, user_id=user.id, opened_before=opened, enrolled=now())
     session.add(reader)
     append_entry(session, account.name, "study reader enrolled", study.uid, reader=user.name, opened_before=opened)
     return reader
 
 
+def _overlapping(session: Session, cases: Sequence[StudyCase], user: User) -> str | None:
+    """Return the name of an open study in which a user reads one of these cases; None: there is none."""
+    numbers = [case.case_id for case in cases]
+    query = hidden_cases(user.id).where(StudyCase.case_id.in_(numbers)).with_only_columns(Study.name).limit(1)
+    return session.execute(query).scalar_one_or_none()
+
+
 def opened_before(session: Session, cases: Sequence[StudyCase], user: User) -> int:
-    """Return of how many cases a user has opened the page, or made a reading, as the audit log and the readings say."""
+    """Return of how many cases a user may know the answer.
+
+    These are the cases whose page the user opened, as the audit log says, in which they made a reading, or whose answer
+    another study showed to them.
+    """
     numbers = {case.case_id for case in cases}
     rows = session.execute(select(Case.id, Case.uid).where(Case.id.in_(numbers))).all()
     id_of = {uid: number for number, uid in rows}
     shown = select(LogEntry.subject).where(LogEntry.actor == user.name, LogEntry.action == CASE_SHOWN)
     opened = {id_of[uid] for uid in session.execute(shown).scalars() if uid in id_of}
     read = select(EyeReading.case_id).where(EyeReading.user_id == user.id, EyeReading.case_id.in_(numbers))
-    return len(opened | set(session.execute(read).scalars()))
+    shown_in_study = (
+        select(StudyCase.case_id)
+        .join(StudyView, StudyView.study_case_id == StudyCase.id)
+        .where(StudyView.user_id == user.id, StudyView.stage == WITH_ANSWER, StudyCase.case_id.in_(numbers))
+    )
+    return len(opened.union(session.execute(read).scalars(), session.execute(shown_in_study).scalars()))
 
 
 def close_study(session: Session, study: Study, account: Account) -> None:

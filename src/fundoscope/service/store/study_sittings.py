@@ -22,11 +22,7 @@ from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.audit_log import append_entry
 from fundoscope.service.store.database import now
 from fundoscope.service.store.models import Study, StudyCase, StudyGrade, StudyView
-from fundoscope.service.store.studies import cases_of, is_reader
-
-ALONE: Final = "alone"
-WITH_ANSWER: Final = "with answer"
-STAGES: Final = (ALONE, WITH_ANSWER)
+from fundoscope.service.store.studies import ALONE, WITH_ANSWER, cases_of, is_reader
 
 NOT_STATED: Final = "unknown"
 """The eye of photographs whose eye is not known: the database takes no two blank ones for the same."""
