@@ -12,7 +12,7 @@ import typer
 from fundoscope.cli.evaluation import certify, compare, evaluate, stress
 from fundoscope.cli.grading import explain, grade, verify
 from fundoscope.cli.help import Verb
-from fundoscope.cli.service import accounts, log, review, serve
+from fundoscope.cli.service import accounts, log, releases, review, serve
 from fundoscope.cli.sites import calibrate, commission, monitor
 from fundoscope.cli.training import audit, columns, data, experiments, prototypes, train
 from fundoscope.errors import FundoscopeError, UnreadablePhotograph
@@ -53,6 +53,8 @@ service = typer.Typer(help="Accounts, log and reviews of the service.", no_args_
 service.add_typer(accounts.users, name="user")
 service.add_typer(accounts.tokens, name="token")
 service.command("check-log", cls=Verb)(log.check_log)
+service.command("look-back", cls=Verb)(releases.look_back)
+service.command("activate", cls=Verb)(releases.activate)
 service.add_typer(review.reviews, name="review")
 app.add_typer(service, name="service", rich_help_panel="For a site")
 app.command("evaluate", cls=Verb, rich_help_panel="Evaluate")(evaluate.evaluate)

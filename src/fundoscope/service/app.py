@@ -16,7 +16,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
-from fundoscope.errors import BadRelease, BadRequest
+from fundoscope.errors import BadRequest
 from fundoscope.grades import NOT_A_DEVICE
 from fundoscope.runtime.grader import Grader
 from fundoscope.service.access.errors import add_handlers
@@ -36,6 +36,7 @@ from fundoscope.service.store.releases import begin_with
 from fundoscope.service.store.shadow import start_shadow
 from fundoscope.service.work.grading import GradingWork
 from fundoscope.service.work.intake import Intake
+from fundoscope.service.work.releases import check_single_eye, keep_release
 from fundoscope.service.work.shadow import checked_plan, planned_patients
 from fundoscope.version import __version__
 
@@ -72,11 +73,7 @@ def open_service(settings: ServiceSettings, grader: Grader) -> Service:
         BadRequest: If the database cannot be opened, another release is active in it, or a plan of the shadow mode is
             lowered or too small.
     """
-    if grader.opened.release.eyes != 1:
-        raise BadRelease(
-            f"{grader.opened.path}: expected a release that grades each eye by itself, got one of both eyes. Grade "
-            "with fundoscope grade --manifest, or serve another release."
-        )
+    check_single_eye(grader.opened)
     for folder in (settings.folder, settings.photographs, settings.incoming):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = open_database(settings.database_url)
@@ -93,6 +90,7 @@ def open_service(settings: ServiceSettings, grader: Grader) -> Service:
     except BadRequest:
         database.close()
         raise
+    keep_release(settings.folder, grader.opened)
     files = PhotographFiles(settings.photographs)
     work = GradingWork(database, files, grader, length=settings.queue_length)
     return Service(settings, database, files, work, Intake(database, files, work), shadow)

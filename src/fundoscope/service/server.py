@@ -26,7 +26,7 @@ from uvicorn.server import HANDLED_SIGNALS
 
 from fundoscope.errors import BadRequest
 from fundoscope.files import locked
-from fundoscope.service.settings import LOCK, ServiceSettings
+from fundoscope.service.settings import LOCK, LOOK_BACK_LOCK, ServiceSettings
 
 HEADER_SECONDS: Final = 10.0
 """Longest time between the first byte of a request and the end of its headers."""
@@ -197,16 +197,36 @@ def sole_service(folder: Path) -> Iterator[None]:
     Raises:
         BadRequest: If another service runs on it.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / LOCK
+    refusal = (
+        f"{folder}: expected a folder on which no service runs, got one on which another does. Stop it, or name "
+        "another --folder."
+    )
+    with _sole(folder / LOCK, refusal):
+        yield
+
+
+@contextmanager
+def sole_look_back(folder: Path) -> Iterator[None]:
+    """Lock a service's folder for a look-back, beside which the service may run.
+
+    Raises:
+        BadRequest: If another one runs on it.
+    """
+    refusal = (
+        f"{folder}: expected a folder on which nobody looks back, got one on which somebody does. Wait for its end."
+    )
+    with _sole(folder / LOOK_BACK_LOCK, refusal):
+        yield
+
+
+@contextmanager
+def _sole(path: Path, refusal: str) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         with locked(handle, path) as is_ours:
             if not is_ours:
-                raise BadRequest(
-                    f"{folder}: expected a folder on which no service runs, got one on which another does. Stop it, or "
-                    "name another --folder."
-                )
+                raise BadRequest(refusal)
             yield
     finally:
         os.close(handle)

@@ -11,8 +11,9 @@ import typer
 
 from fundoscope.cli.console import needs_extra, print_command, print_json, print_text, troubles
 from fundoscope.cli.service import network
-from fundoscope.cli.service.options import FOLDER, DatabaseUrl, Folder
+from fundoscope.cli.service.options import FOLDER, DatabaseUrl, Folder, service_database
 from fundoscope.errors import BadRequest
+from fundoscope.files import sha256_of
 
 if TYPE_CHECKING:
     from fundoscope.runtime.grader import Grader
@@ -30,7 +31,11 @@ def serve(
     ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at. 0: any that is free.")] = 8017,
     release: Annotated[
-        Path | None, typer.Option(help="Release to grade with: a folder or .zip. Default: the one that ships.")
+        Path | None,
+        typer.Option(
+            help="Release to grade with: a folder or .zip. Default: the active one, at the first start the one that "
+            "ships."
+        ),
     ] = None,
     site: Annotated[
         Path | None,
@@ -113,7 +118,7 @@ def serve(
     dicom = network.dicom_settings(dicom_port, dicom_host, dicom_title, dicom_peer, dicom_send_to)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with sole_service(folder):
-        grader = _open(settings)
+        grader = open_grader(*_release_and_site(settings), settings.workers)
         if dicom is not None:
             network.check_network(dicom, grader.opened)
         app = create_app(settings, grader, extensions=_extensions(dicom))
@@ -163,19 +168,57 @@ def _check_reach(settings: ServiceSettings) -> None:
         )
 
 
-def _open(settings: ServiceSettings) -> Grader:
-    """Open the release, for a site if one is named, and print what is to be known of its commissioning."""
+def _release_and_site(settings: ServiceSettings) -> tuple[Path | None, Path | None]:
+    """Return the release and the site to serve: where none are named the active release, with the map that it holds.
+
+    What the package ships with takes the place of no release that is active.
+    """
+    from fundoscope.clinic.commissioning.site import open_site
+    from fundoscope.photo.artefacts.dust_map import DUST_MAP
+    from fundoscope.runtime.description import DESCRIPTION
+    from fundoscope.runtime.release import default_release
+    from fundoscope.service.settings import DATABASE
+    from fundoscope.service.store.releases import active_release
+    from fundoscope.service.work.releases import kept_release
+
+    is_new = settings.database is None and not (settings.folder / DATABASE).is_file()
+    if settings.release is not None or is_new:
+        return settings.release, settings.site
+    if settings.site is not None and open_site(settings.site).release is not None:
+        return None, settings.site  # the site's folder is a release
+    with service_database(settings.folder, settings.database) as database, database.reading() as session:
+        active = active_release(session)
+    kept = None if active is None else kept_release(settings.folder, active)
+    if kept is None or active is None:
+        return None, settings.site
+    if sha256_of(default_release() / DESCRIPTION)[: len(active.rpartition("@")[2])] != active.rpartition("@")[2]:
+        print_text(
+            f"Note: active is {active}, and the package ships with another release. See what that would change with: "
+            f"fundoscope service look-back --folder {settings.folder}",
+            to=troubles,
+        )
+    return kept, settings.site or (kept if (kept / DUST_MAP).is_file() else None)
+
+
+def open_grader(release: Path | None, site_folder: Path | None, workers: int | None) -> Grader:
+    """Open a release, for a site if one is named, and print what is to be known of its commissioning.
+
+    Args:
+        release: A folder or .zip; None: the site's copy, or the one that ships.
+        site_folder: Folder of a commissioned site.
+        workers: Photographs graded side by side; None: one for each core.
+    """
     from fundoscope.cli.grading.grade import say_of_unused_map
     from fundoscope.clinic.commissioning.site import check_site, open_site
     from fundoscope.runtime.grader import Grader
 
-    if settings.site is None:
-        grader = Grader.open(settings.release, threads=settings.workers)
+    if site_folder is None:
+        grader = Grader.open(release, threads=workers)
         say_of_unused_map(grader.opened)
         return grader
-    site = open_site(settings.site)
-    is_copy = settings.release is None and site.release is not None
-    grader = Grader.open(settings.site if is_copy else settings.release, threads=settings.workers, dust=site.dust)
+    site = open_site(site_folder)
+    is_copy = release is None and site.release is not None
+    grader = Grader.open(site_folder if is_copy else release, threads=workers, dust=site.dust)
     for sentence in check_site(site, grader.opened):
         print_text(f"Note: {sentence}", to=troubles)
     return grader
@@ -183,7 +226,6 @@ def _open(settings: ServiceSettings) -> Grader:
 
 def _missing_users(settings: ServiceSettings) -> str | None:
     """Return the command that adds the first user; None where there is one."""
-    from fundoscope.cli.service.options import service_database
     from fundoscope.service.store.accounts import all_users
 
     with service_database(settings.folder, settings.database) as database, database.reading() as session:

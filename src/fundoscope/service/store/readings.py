@@ -88,9 +88,9 @@ def add_reading(
     hides_answers = is_shadow(session)
     if hides_answers:
         shown = _check_unseen(case, shown=shown)
-    readings = []
+    readings, moment = [], now()  # one moment for all eyes: it joins them to one reading
     for grade in grades:
-        agrees = _agrees(grade, answers[grade.eye]) if shown and not hides_answers else None
+        agrees = agrees_with(grade, answers[grade.eye]) if shown and not hides_answers else None
         _check_grade(grade, needs_reason=agrees is False or role == ADJUDICATION)
         reading = EyeReading(
             case_id=case.id,
@@ -104,7 +104,7 @@ def add_reading(
             shown=shown,
             release=case.release,
             photographs=hashes,
-            created=now(),
+            created=moment,
         )
         session.add(reading)
         readings.append(reading)
@@ -235,7 +235,7 @@ def _check_grade(grade: EyeGrade, *, needs_reason: bool) -> None:
         )
 
 
-def _agrees(grade: EyeGrade, answer: Mapping[str, Any]) -> bool:
+def agrees_with(grade: EyeGrade, answer: Mapping[str, Any]) -> bool:
     """Return whether a reader's answer for an eye is the one that was shown."""
     if "grade" in answer["columns"]:
         is_answered = answer["tone"] != "unknown"

@@ -172,14 +172,17 @@ def enough_tables(database: Database, *, actor: str) -> tuple[ShadowProgress, Sh
     return progress, progress.tables
 
 
-def shadow_tables(session: Session, release: str) -> ShadowTables:
+def shadow_tables(session: Session, release: str, *, every: bool = False) -> ShadowTables:
     """Return readings and answers of the cases that a release answered in shadow mode and people read in it.
 
     Args:
         session: Of `Database.reading`.
         release: Its name.
+        every: Whether cases answered outside of shadow mode are taken, too, where they were read without the answer.
     """
-    query = select(Case).where(Case.shadow, Case.answer.is_not(None), Case.release == release).order_by(Case.id)
+    query = select(Case).where(Case.answer.is_not(None), Case.release == release).order_by(Case.id)
+    if not every:
+        query = query.where(Case.shadow)
     cases = list(session.execute(query).scalars())
     readings, predictions = [], []
     read = differing = last = 0
@@ -189,12 +192,12 @@ def shadow_tables(session: Session, release: str) -> ShadowTables:
             continue
         read += 1
         counting = counting_readings(session, case, blind=True)
-        every = [reading for eyes in current.values() for reading in eyes.values()]
-        differing += len({reading.eye for reading in every if reading.id in counting}) < len({r.eye for r in every})
-        last = max([last, *(reading.id for reading in every)])
+        made = [reading for eyes in current.values() for reading in eyes.values()]
+        by_eye = {reading.eye: reading for reading in made if reading.id in counting}
+        differing += len(by_eye) < len({reading.eye for reading in made})
+        last = max([last, *(reading.id for reading in made)])
         photographs = photographs_of(session, case)
         answers = stored_answers(session, photographs, release)
-        by_eye = {reading.eye: reading for reading in every if reading.id in counting}
         for photograph in photographs:
             readings.append(_manifest_row(photograph, by_eye.get(photograph.eye)))
             predictions.append(_prediction_row(photograph, answers[photograph.id].row))
