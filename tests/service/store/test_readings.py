@@ -154,3 +154,12 @@ def test_a_new_photograph_makes_a_read_case_unread(database, readers):
 
         assert possible_roles(session, case, readers["bob"].user_id) == ("first",)
         assert session.query(EyeReading).count() == 2, "the reading of fewer photographs is kept"
+
+
+def test_both_eyes_of_a_reading_have_one_moment_whatever_the_clock_does_meanwhile(database, readers, monkeypatch):
+    moments = (f"2026-01-01T00:00:00.{number:03d}+00:00" for number in itertools.count())
+    monkeypatch.setattr("fundoscope.service.store.readings.now", lambda: next(moments))
+    with database.writing() as session:
+        readings = add_reading(session, answered(session), readers["ann"], "first", grades(2, None), shown=False)
+
+    assert len({reading.created for reading in readings}) == 1, "the pages join them by it"
