@@ -18,6 +18,7 @@ PLACES: Final = (
     ("Readings", "/readings"),
     ("Studies", "/studies"),
     ("Label reviews", "/reviews"),
+    ("Site", "/site"),
     ("Release", "/release"),
 )
 """Pages of the menu."""

@@ -1,0 +1,107 @@
+"""Runs of monitoring: each looks at the patients who came since the last one, against those of the commissioning."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.service.site_cases import Made
+
+from fundoscope.clinic.commissioning.commission import Terms
+from fundoscope.clinic.commissioning.from_tables import commission_tables
+from fundoscope.clinic.commissioning.protocol import commission_release
+from fundoscope.errors import BadRequest
+from fundoscope.runtime.grader import Grader
+from fundoscope.service.work.site.commissioning import readiness, site_words
+from fundoscope.service.work.site.runs import all_runs, count_new, find_reference, run_monitor
+from fundoscope.tables.pair import read_pair
+
+
+def patients(first: int, count: int, *, referable: int, grades: bool = False) -> list[Made]:
+    """Return patients of whom every `referable`-th has the disease."""
+    rng = np.random.default_rng(first)
+    made = []
+    for number in range(first, first + count):
+        is_referable = number % referable == 0
+        score = float(np.clip(rng.normal(0.8 if is_referable else 0.2, 0.08), 0.01, 0.99))
+        day = f"2026-{1 + (number // 28) % 12:02}-{1 + number % 28:02}"
+        made.append(Made(number, score, day, grade=(3 if is_referable else 0) if grades else None))
+    return made
+
+
+@pytest.fixture
+def commissioned(site_database, grader, answered, tmp_path: Path) -> Grader:
+    """A commissioned copy of the release, with the table that it was commissioned with beside it."""
+    answered(patients(0, 160, referable=4, grades=True))
+    with site_database.reading() as session:
+        tables = readiness(session, grader.opened.name).tables
+    predictions, readings = tables.write(tmp_path / "site")
+    done = commission_tables(read_pair(predictions, readings), Terms(), release=grader.opened, day=date(2026, 3, 9))
+    copy = commission_release(grader.opened, tmp_path / "site" / "commissioned", done.protocol)
+    return Grader.open(copy.path, threads=1)
+
+
+def test_new_patients_like_those_of_the_commissioning_raise_no_alarm_and_are_looked_at_once(
+    site_database, commissioned, answered
+):
+    answered(patients(1000, 80, referable=4), commissioned)
+
+    run = run_monitor(site_database, None, commissioned.opened, actor="ann")
+
+    assert run.holds
+    assert (run.cases, run.report["now"]["patients"]) == (80, 80)
+    with site_database.reading() as session:
+        assert count_new(session, commissioned.opened.name) == 0
+    with pytest.raises(BadRequest, match="expected patients who came since the last run, got none"):
+        run_monitor(site_database, None, commissioned.opened, actor="ann")
+
+
+def test_more_referrals_than_at_the_commissioning_are_reported_with_the_reason(site_database, commissioned, answered):
+    answered(patients(1000, 120, referable=1), commissioned)
+
+    run = run_monitor(site_database, None, commissioned.opened, actor="ann")
+
+    assert not run.holds
+    assert any(
+        reason.startswith("More patients are referred than in the reference") for reason in run.report["reasons"]
+    )
+    with site_database.reading() as session:
+        assert [one.id for one in all_runs(session)] == [run.id]
+
+
+def test_a_later_run_has_only_the_patients_who_came_after_the_first(site_database, commissioned, answered):
+    answered(patients(1000, 40, referable=4), commissioned)
+    run_monitor(site_database, None, commissioned.opened, actor="ann")
+    answered(patients(2000, 30, referable=4), commissioned)
+
+    second = run_monitor(site_database, None, commissioned.opened, actor="ann")
+
+    assert (second.cases, second.report["now"]["patients"]) == (30, 30)
+
+
+def test_without_the_table_of_the_commissioning_what_is_missing_is_named(site_database, commissioned, tmp_path):
+    (tmp_path / "site" / "predictions.csv").write_text("image,grade\na,1\n", encoding="utf-8")
+
+    with pytest.raises(BadRequest, match=r"expected the predictions that were commissioned \(predictions.csv, SHA-256"):
+        find_reference(None, commissioned.opened)
+
+
+def test_the_table_is_found_by_its_content_under_any_name(commissioned, tmp_path):
+    shutil.move(tmp_path / "site" / "predictions.csv", tmp_path / "site" / "march.csv")
+
+    assert find_reference(None, commissioned.opened).table.name == "march.csv"
+
+
+def test_a_release_that_was_not_commissioned_has_nothing_to_compare_with(grader):
+    with pytest.raises(BadRequest, match="expected a commissioned site, got none"):
+        find_reference(None, grader.opened)
+
+
+def test_a_commissioned_release_says_what_it_was_commissioned_to(commissioned):
+    words = site_words(None, commissioned.opened)
+
+    assert words.verdict.startswith("Guaranteed: at the threshold")
+    assert words.notes == ()
