@@ -12,7 +12,7 @@ import typer
 from fundoscope.cli.evaluation import certify, compare, evaluate, stress
 from fundoscope.cli.grading import explain, grade, verify
 from fundoscope.cli.help import Verb
-from fundoscope.cli.service import accounts, log, releases, review, serve
+from fundoscope.cli.service import accounts, log, releases, review, serve, shadow
 from fundoscope.cli.sites import calibrate, commission, monitor
 from fundoscope.cli.training import audit, columns, data, experiments, prototypes, train
 from fundoscope.errors import FundoscopeError, UnreadablePhotograph
@@ -53,6 +53,7 @@ service = typer.Typer(help="Accounts, log and reviews of the service.", no_args_
 service.add_typer(accounts.users, name="user")
 service.add_typer(accounts.tokens, name="token")
 service.command("check-log", cls=Verb)(log.check_log)
+service.command("shadow", cls=Verb)(shadow.shadow)
 service.command("look-back", cls=Verb)(releases.look_back)
 service.command("activate", cls=Verb)(releases.activate)
 service.add_typer(review.reviews, name="review")

@@ -26,7 +26,7 @@ from fundoscope.service.access.limits import BodyLimits
 from fundoscope.service.api import cases, operation, photographs, readings
 from fundoscope.service.api.multipart import most_bytes
 from fundoscope.service.dicom import stow
-from fundoscope.service.pages import reviews, site, studies, study_reading
+from fundoscope.service.pages import look_back, reviews, shadow, site, studies, study_reading
 from fundoscope.service.pages import routes as pages
 from fundoscope.service.settings import ServiceSettings
 from fundoscope.service.state import Service
@@ -59,6 +59,8 @@ ROUTERS = (
     study_reading.router,
     reviews.router,
     site.router,
+    shadow.router,
+    look_back.router,
     stow.router,
 )
 

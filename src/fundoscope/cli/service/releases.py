@@ -147,11 +147,13 @@ def _write(rows: list[dict[str, Any]], out: Path) -> None:
 
 
 def _print(summary: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    from fundoscope.service.work.change_table import AGREEMENT_WORDS as names
+
     cases = f"{summary['cases']} case{'' if summary['cases'] == 1 else 's'}"
     print_text(f"{summary['release']} would change the answer for {summary['changed']} of {cases}.", style="bold")
     print_text(f"Compared with the answers that the cases have; active is {summary['against']}.")
     for kind in summary["changes"]:
-        agreement = ", ".join(f"{words} {count}" for words, count in sorted(kind["readings_agree_with"].items()))
+        agreement = "; ".join(f"{names[words]} {count}" for words, count in kind["readings_agree_with"].items())
         print_text(f"{kind['change']}: {kind['cases']} (readings agree with: {agreement})", indent="  ")
         if kind["read_after_answer_shown"]:
             shown = kind["read_after_answer_shown"]

@@ -8,6 +8,7 @@ from typing import Final
 from fastapi.responses import HTMLResponse
 
 from fundoscope.pages import environment
+from fundoscope.service.access.roles import Role
 from fundoscope.service.pages.views import SYMBOLS
 from fundoscope.service.store.accounts import Account
 
@@ -22,6 +23,9 @@ PLACES: Final = (
     ("Release", "/release"),
 )
 """Pages of the menu."""
+
+ADMINISTRATION: Final = (("Shadow mode", "/shadow"), ("Look-back", "/look-back"))
+"""Further pages of the menu, for whoever administers the service."""
 
 TEMPLATES: Final = environment(FOLDER / "templates", symbols=SYMBOLS)
 
@@ -46,5 +50,7 @@ def render_page(
         shown: What the template shows.
     """
     who = {"user": None, "csrf": ""} if account is None else {"user": account.name, "csrf": account.csrf or ""}
-    text = TEMPLATES.get_template(template).render(**who, message=message, places=PLACES, place=place, **shown)
+    administers = account is not None and account.role == Role.administer
+    places = (*PLACES, *ADMINISTRATION) if administers else PLACES
+    text = TEMPLATES.get_template(template).render(**who, message=message, places=places, place=place, **shown)
     return HTMLResponse(text, status_code=status)

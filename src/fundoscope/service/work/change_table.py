@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from fundoscope.service.store.models import Case
 from fundoscope.service.store.release_models import ChangedCase, LookBack
+from fundoscope.service.work.changes import AFTER, BEFORE, BOTH, DIFFER, NEITHER
 
 Changes = Sequence[tuple[ChangedCase, Case]]
 
-NOT_READ = "not read"
-UNKNOWN_CAMERA = "not stated"
+NOT_READ: Final = "not read"
+UNKNOWN_CAMERA: Final = "not stated"
+
+AGREEMENT_WORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        BEFORE: "the answer of the case",
+        AFTER: "the new answer",
+        BOTH: "both",
+        NEITHER: "neither",
+        DIFFER: "readers differ",
+        NOT_READ: "not read",
+    }
+)
+"""Which of the two answers a reading agrees with, for people."""
 
 
 def change_rows(changes: Changes) -> list[dict[str, Any]]:

@@ -152,8 +152,8 @@ def shadow_progress(database: Database, *, actor: str) -> ShadowProgress | None:
     return ShadowProgress(period=period, is_on=progress.is_on, tables=tables, flow=flow, looks=looks, figures=figures)
 
 
-def enough_tables(database: Database, *, actor: str) -> tuple[ShadowProgress, ShadowTables]:
-    """Return the tables for `commission`, once the planned number of patients was read. They are a look, too.
+def enough_tables(database: Database, *, actor: str) -> ShadowProgress:
+    """Return a shadow mode whose tables may be handed out: the planned number of patients was read. It is a look, too.
 
     Raises:
         BadRequest: Before that, or if there was no shadow mode.
@@ -169,7 +169,7 @@ def enough_tables(database: Database, *, actor: str) -> tuple[ShadowProgress, Sh
             f"shadow: expected {progress.period.planned} referable patients, as planned, got {progress.referable} so "
             "far. Readings and answers are compared once they are reached: looking earlier misleads."
         )
-    return progress, progress.tables
+    return progress
 
 
 def shadow_tables(session: Session, release: str, *, every: bool = False) -> ShadowTables:

@@ -1,0 +1,114 @@
+"""The page of look-backs: the cases whose answer another release changes, for people to read again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Final
+
+import pandas as pd
+from fastapi import APIRouter, Depends, HTTPException, Query, Response
+from fastapi.responses import HTMLResponse
+from sqlalchemy.orm import Session
+from starlette.responses import RedirectResponse
+
+from fundoscope.service.access.identity import Requires
+from fundoscope.service.access.roles import Role
+from fundoscope.service.access.shadow import refuse_in_shadow
+from fundoscope.service.pages.render import render_page
+from fundoscope.service.state import Parts
+from fundoscope.service.store.accounts import Account
+from fundoscope.service.store.audit_log import append_entry
+from fundoscope.service.store.database import now
+from fundoscope.service.store.models import Case
+from fundoscope.service.store.release_models import ChangedCase, LookBack
+from fundoscope.service.store.releases import active_release, changes_of, last_activation, last_look_back
+from fundoscope.service.store.shadow import is_shadow
+from fundoscope.service.store.studies import hidden_numbers
+from fundoscope.service.work.change_table import AGREEMENT_WORDS, change_rows, summary_of
+from fundoscope.tables.formats import write_table
+
+PLACE: Final = "/look-back"
+
+SHOWN: Final = 100
+"""Cases on one page."""
+
+router = APIRouter(prefix=PLACE, include_in_schema=False)
+
+Administrator = Annotated[Account, Depends(Requires(Role.administer))]
+Number = Annotated[int, Query(ge=1, le=1_000_000)]
+
+
+@router.get("")
+def look_back(parts: Parts, account: Administrator, page: Number = 1) -> HTMLResponse:
+    """Show what the latest look-back found; in shadow mode nothing, because it shows answers."""
+    with parts.database.reading() as session:
+        active, hides_answers = active_release(session), is_shadow(session)
+        latest = None if hides_answers else last_look_back(session)
+        changes, left_out = ([], 0) if latest is None else _visible(session, latest, account)
+        activated = _activated(session, latest)
+    shown = changes[(page - 1) * SHOWN : page * SHOWN]
+    return render_page(
+        "look_back.html.jinja",
+        account,
+        place=PLACE,
+        hides_answers=hides_answers,
+        active=active,
+        look_back=latest,
+        activated=activated,
+        summary=None if latest is None else summary_of(latest, changes),
+        left_out=left_out,
+        names=AGREEMENT_WORDS,
+        changes=list(zip(shown, change_rows(shown), strict=True)),
+        page=page,
+        pages=max(1, -(-len(changes) // SHOWN)),
+    )
+
+
+@router.get("/changes.csv")
+def table(parts: Parts, account: Administrator) -> Response:
+    """Send all changes of the latest look-back as a table. 404 where there is none, 409 in shadow mode."""
+    with parts.database.reading() as session:
+        refuse_in_shadow(session, "look-back")
+        latest = last_look_back(session)
+        if latest is None:
+            sentence = "look-back: expected a finished one, there is none. Run: fundoscope service look-back"
+            raise HTTPException(404, sentence)
+        rows = change_rows(_visible(session, latest, account)[0])
+    with parts.database.writing() as session:
+        append_entry(session, account.name, "look-back exported", latest.release, look_back=latest.id, rows=len(rows))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "changes.csv"
+        write_table(pd.DataFrame(rows, columns=list(rows[0]) if rows else ["case"], dtype=object), path)
+        content = path.read_bytes()
+    headers = {"Content-Disposition": 'attachment; filename="changes.csv"'}
+    return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+@router.post("/{change}/done")
+def mark_done(change: int, parts: Parts, account: Administrator) -> Response:
+    """Note that a case was dealt with, and go back to the list. It is noted once, with who and when."""
+    with parts.database.writing() as session:
+        refuse_in_shadow(session, "look-back")
+        kept = session.get(ChangedCase, change)
+        if kept is None:
+            raise HTTPException(404, f"change {change}: expected one that is there, got another. See /look-back.")
+        if kept.done is None:
+            kept.done, kept.done_by = now(), account.name
+            case = session.get_one(Case, kept.case_id)
+            append_entry(session, account.name, "changed case dealt with", case.uid, look_back=kept.look_back_id)
+    return RedirectResponse(PLACE, status_code=303)
+
+
+def _visible(session: Session, latest: LookBack, account: Account) -> tuple[list[tuple[ChangedCase, Case]], int]:
+    """Return the changes that an account may see, and how many it may not: those in studies that it reads in."""
+    hidden, changes = hidden_numbers(session, account.user_id), changes_of(session, latest)
+    visible = [(change, case) for change, case in changes if case.id not in hidden]
+    return visible, len(changes) - len(visible)
+
+
+def _activated(session: Session, latest: LookBack | None) -> str | None:
+    """Return when the release of a look-back became the active one by it; None while it is not."""
+    activation = last_activation(session)
+    is_active = latest is not None and activation is not None and activation.look_back_id == latest.id
+    return activation.moment if is_active and activation is not None else None
