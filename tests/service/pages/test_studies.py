@@ -139,6 +139,13 @@ def test_all_accounts_that_read_are_enrolled_by_one_tick_and_another_later(fille
     assert "got+late" in again.headers["location"]
 
 
+def test_a_zero_byte_which_postgresql_keeps_in_no_text_is_left_out(filled):
+    study = make(filled, name="Ze\0ro", query="\0=P")
+
+    assert "<h1>Zero</h1>" in get(filled, study, "administer").text
+    assert "expected+a+user" in post(filled, f"{study}/readers", {"reader": "\0"}).headers["location"]
+
+
 def test_a_study_is_closed_only_with_the_box_ticked(filled):
     study = make(filled, name="Box")
 

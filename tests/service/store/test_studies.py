@@ -48,6 +48,26 @@ def test_a_study_keeps_its_cases_and_readers_and_stands_in_the_log(database):
     assert len(entries[0].detail["cases"]) == 3
 
 
+def test_the_log_keeps_a_hash_by_which_a_change_of_a_reference_grade_is_seen(database):
+    with database.writing() as session:
+        case = made.add_case(session, "P", {"left": 1})
+        other = made.add_case(session, "Q", {"left": 1})
+        reader = made.add_account(session, "ann")
+        hashes = []
+        for number, grade in enumerate((1, 1, 2)):
+            contents = [made.content_of(case, "P", {"left": grade}), made.content_of(other, "Q")]
+            readers = [find_user(session, reader.name)]
+            plan = StudyPlan(name=f"Trial {number}", release=made.RELEASE, cases=contents, readers=readers)
+            study = create_study(session, plan, made.BOSS)
+            close_study(session, study, made.BOSS)
+            query = select(LogEntry).where(LogEntry.subject == study.uid, LogEntry.action == "study created")
+            detail = session.execute(query).scalar_one().detail
+            hashes.append(detail["references_sha256"])
+            assert detail["references"] == 1
+
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
 @pytest.mark.parametrize(
     ("design", "words"),
     [

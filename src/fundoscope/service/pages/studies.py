@@ -121,7 +121,7 @@ def _form(parts: Service, account: Account, form: StudyForm, *, message: str = "
 @router.post("")
 async def create(request: Request, parts: Parts, account: Administrator) -> Response:
     """Make a study, or show the form again with what is wrong in it."""
-    form = read_form(await request.form())
+    form = read_form(await request.form(max_files=0))
     return await run_in_threadpool(_create, parts, account, form)
 
 
@@ -183,7 +183,7 @@ def show(
 @router.post("/{study}/readers")
 async def enrol(study: StudyUid, request: Request, parts: Parts, account: Administrator) -> Response:
     """Make an account a reader of a study."""
-    name = str((await request.form()).get("reader", ""))
+    name = str((await request.form(max_files=0)).get("reader", "")).replace("\0", "")
 
     def change(session: Session, record: Study) -> None:
         enrol_reader(session, record, find_user(session, name), account)
@@ -194,7 +194,7 @@ async def enrol(study: StudyUid, request: Request, parts: Parts, account: Admini
 @router.post("/{study}/close")
 async def close(study: StudyUid, request: Request, parts: Parts, account: Administrator) -> Response:
     """Close a study, once the box is ticked."""
-    is_confirmed = bool((await request.form()).get("confirm"))
+    is_confirmed = bool((await request.form(max_files=0)).get("confirm"))
 
     def change(session: Session, record: Study) -> None:
         if not is_confirmed:

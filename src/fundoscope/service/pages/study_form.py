@@ -52,7 +52,8 @@ EMPTY: Final = StudyForm(values=FIELDS, ticks=frozenset({"with_answer"}), reader
 def read_form(form: FormData) -> StudyForm:
     """Return what was filled in."""
     return StudyForm(
-        values={name: str(form.get(name, "")).strip() for name in FIELDS},
+        # PostgreSQL keeps no text with a zero byte.
+        values={name: str(form.get(name, "")).replace("\0", "").strip() for name in FIELDS},
         ticks=frozenset(name for name in TICKS if form.get(name)),
         readers=frozenset(str(name) for name in form.getlist("reader")),
     )

@@ -116,7 +116,7 @@ def _obstacle(session: Session, parts: Service, study: Study, progress: Progress
 @router.post("/{study}/case")
 async def keep_grades(study: StudyUid, request: Request, parts: Parts, account: Reader) -> Response:
     """Keep the grades of a case, and go on to what is to be graded next."""
-    form = await request.form()
+    form = await request.form(max_files=0, max_fields=12)
     values = {name: str(value) for name, value in form.items()}
     problem = await run_in_threadpool(_keep, parts, account, study, values)
     query = f"?{urlencode({'message': problem})}" if problem else ""

@@ -13,7 +13,7 @@ from fundoscope.grades import SHORT_GRADE_NAMES
 from fundoscope.runtime.language.texts import IN_ENGLISH
 from fundoscope.service.pages.views import NO_GRADE
 from fundoscope.service.store.models import Study, StudyCase
-from fundoscope.service.store.studies import ALONE, WITH_ANSWER, cases_of, readers_of
+from fundoscope.service.store.studies import ALONE, WITH_ANSWER, count_cases, readers_of
 from fundoscope.service.store.study_sittings import NOT_STATED, Progress, eyes_of, grades_of, progress_of
 from fundoscope.service.work.studies.cases import release_answer
 
@@ -60,7 +60,7 @@ class EyeView:
 
 def design_words(session: Session, study: Study) -> str:
     """Return how a study is done."""
-    cases = len(cases_of(session, study))
+    cases = count_cases(session, study)
     stages = "graded without the answer, then with it" if study.with_answer else "graded without the answer"
     sittings = "" if study.sittings == 1 else f", in {study.sittings} sittings {study.washout_days} days apart"
     return f"{cases} cases, {stages}{sittings}."

@@ -6,13 +6,15 @@ those pages show the answer.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Select, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session, defer
 
 from fundoscope.errors import BadRequest
 from fundoscope.service.store.accounts import Account
@@ -124,10 +126,18 @@ def create_study(session: Session, plan: StudyPlan, account: Account) -> Study:
         washout_days=study.washout_days,
         with_answer=study.with_answer,
         heatmap=study.heatmap,
+        references=sum(len(content.references) for content in plan.cases),
+        references_sha256=_hash_of_references(plan.cases),
     )
     for reader in plan.readers:
         enrol_reader(session, study, reader, account)
     return study
+
+
+def _hash_of_references(contents: Sequence[CaseContent]) -> str:
+    """Return the hash that the log keeps of reference grades, by which a later change of them is seen."""
+    grades = sorted((content.case.uid, sorted(content.references.items())) for content in contents)
+    return hashlib.sha256(json.dumps(grades).encode()).hexdigest()
 
 
 def _check_plan(session: Session, plan: StudyPlan) -> None:
@@ -236,6 +246,18 @@ def cases_of(session: Session, study: Study) -> list[StudyCase]:
     """Return the cases of a study."""
     query = select(StudyCase).where(StudyCase.study_id == study.id).order_by(StudyCase.id)
     return list(session.execute(query).scalars())
+
+
+def keys_of(session: Session, study: Study) -> list[StudyCase]:
+    """Return the cases of a study without what is large in them, which is fetched when it is asked for."""
+    large = (StudyCase.photographs, StudyCase.answer, StudyCase.references)
+    query = select(StudyCase).where(StudyCase.study_id == study.id).order_by(StudyCase.id)
+    return list(session.execute(query.options(*map(defer, large))).scalars())
+
+
+def count_cases(session: Session, study: Study) -> int:
+    """Return how many cases a study has."""
+    return session.execute(select(func.count()).where(StudyCase.study_id == study.id)).scalar_one()
 
 
 def readers_of(session: Session, study: Study) -> list[tuple[StudyReader, User]]:

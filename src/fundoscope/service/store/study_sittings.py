@@ -22,7 +22,7 @@ from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.audit_log import append_entry
 from fundoscope.service.store.database import now
 from fundoscope.service.store.models import Study, StudyCase, StudyGrade, StudyView
-from fundoscope.service.store.studies import ALONE, WITH_ANSWER, cases_of, is_reader
+from fundoscope.service.store.studies import ALONE, WITH_ANSWER, is_reader, keys_of
 
 NOT_STATED: Final = "unknown"
 """The eye of photographs whose eye is not known: the database takes no two blank ones for the same."""
@@ -87,7 +87,7 @@ def progress_of(session: Session, study: Study, user_id: int, *, moment: datetim
         user_id: One of its readers.
         moment: The present; None: by the clock.
     """
-    cases, last = cases_of(session, study), LAST_STAGE[study.with_answer]
+    cases, last = keys_of(session, study), LAST_STAGE[study.with_answer]
     grades = grades_of(session, study, user_id=user_id)
     graded = {(grade.sitting, grade.study_case_id, grade.stage) for grade in grades}
     for sitting in range(1, study.sittings + 1):

@@ -71,6 +71,15 @@ def test_every_line_that_names_no_answered_case_is_named(filled):
     assert "'A1'" not in str(problem.value)
 
 
+def test_a_list_or_a_search_of_too_many_is_refused(filled, monkeypatch):
+    monkeypatch.setattr("fundoscope.service.work.studies.cases.MOST_CASES", 3)
+    with filled.reading() as session:
+        with pytest.raises(BadRequest, match="cases: expected at most 3 lines, got 4"):
+            choose_cases(session, Choice(lines=("A1",) * 4), made.RELEASE)
+        with pytest.raises(BadRequest, match="cases: expected at most 3, got"):
+            choose_cases(session, Choice(), made.RELEASE)
+
+
 @pytest.mark.parametrize("choice", [{}, {"lines": ("A0", "new")}])
 def test_cases_that_nobody_has_read_are_taken_only_if_that_is_allowed(filled, choice):
     with filled.writing() as session:

@@ -100,6 +100,8 @@ def _listed(session: Session, lines: Sequence[str], release: str) -> Iterable[Ca
     Raises:
         BadRequest: If a line names none, or one without an answer of the release; all such lines are named.
     """
+    if len(lines) > MOST_CASES:
+        raise BadRequest(f"cases: expected at most {MOST_CASES} lines, got {len(lines)}. Choose fewer.")
     cases: dict[int, Case] = {}
     faults: list[str] = []
     for line in lines:

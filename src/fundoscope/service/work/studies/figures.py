@@ -88,7 +88,8 @@ class StudyFigures:
     kappas: tuple[KappaLine, ...]
 
 
-CHANGE: Final = "with answer minus alone"
+CHANGE: Final = "difference"
+"""In place of a stage: the rate with the answer minus that without it."""
 
 
 @dataclass(frozen=True, slots=True)
