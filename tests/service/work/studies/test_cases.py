@@ -105,6 +105,7 @@ def test_a_study_keeps_the_answers_of_its_photographs_as_they_are_shown(running,
     for photograph in content.photographs:
         assert photograph["has_picture"] is (photograph["name"] != "broken.jpg")
         assert (photograph["presentation"] is None) is not photograph["has_picture"]
+        assert photograph["name"] not in photograph["reason"]
     bars = content.photographs[0]["presentation"]["bars"]
     assert all(bar["words"].endswith("%") for bar in bars)
 

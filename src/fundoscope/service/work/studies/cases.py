@@ -179,7 +179,8 @@ def _photograph(photograph: Photograph, answer: Answer, opened: OpenRelease) -> 
         "has_picture": has_picture,
         "heatmap": answer.status == "graded" and opened.shows_heatmap(answer.decision),
         "decision": answer.decision,
-        "reason": str(row["reason"] or ""),
+        # A reason may begin with the file's name, in which a patient's may stand.
+        "reason": str(row["reason"] or "").removeprefix(f"{photograph.name}: "),
         "quality": row["quality"],
         "presentation": shown,
     }
