@@ -1,4 +1,4 @@
-"""Whether a photograph can be graded: one retina, found, good enough and seen to be one. One place for all that ask."""
+"""Whether a picture can be graded: one retina, found, good enough and seen to be one. One place for all that ask."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fundoscope.photo.fov import Field, find_field
 from fundoscope.photo.montage import shows_several_retinas
 from fundoscope.photo.no_field import squashed, why_no_field
 from fundoscope.photo.quality import NOTHING, Gate, Quality, Verdict, is_bright, judge, measure_quality
+from fundoscope.photo.scans.gradability import assess_scan
 
 SEVERAL: Final = Verdict(
     False,
@@ -72,15 +73,18 @@ def lid_in_the_way(copy: FieldCopy) -> bool:
     return min(upper, lower) < LID * middle
 
 
-def assess_gradability(photo: Photo, gate: Gate, *, requires_field: bool = True) -> Gradability:
+def assess_gradability(photo: Photo, gate: Gate, *, requires_field: bool = True, is_scan: bool = False) -> Gradability:
     """Find the field of view of a photograph, measure its quality and compare it with the gate.
 
     Args:
         photo: Upright 8-bit RGB.
         gate: What the photograph must reach.
         requires_field: Whether a picture without a field of view is refused.
+        is_scan: Whether it is to be an OCT scan (`Recipe.is_scan`), of which neither field nor gate is asked.
     """
     field = find_field(photo)
+    if is_scan:
+        return Gradability(field=None, quality=None, verdict=assess_scan(photo, field=field))
     if field is None and not requires_field:
         return Gradability(field=None, quality=None, verdict=None)
     if field is None and (ellipse := squashed(photo)):

@@ -141,9 +141,10 @@ class Verdict:
 
 FAULTS: Final = (
     "field_size", "dark", "bright", "sharpness", "contrast", "vessels", "lid", "no_retina", "several_retinas",
-    "light_surround", "squashed", "too_small", "no_colour",
+    "light_surround", "squashed", "too_small", "no_colour", "not_a_scan", "weak_signal", "cut_off",
 )  # fmt: skip
-"""What may keep a photograph from being graded. `lid` stands beside another: it says where that comes from."""
+"""What may keep a photograph, or a scan (the last three), from being graded. `lid` stands beside another: it says where
+that comes from."""
 
 
 _COMPLAINTS = {

@@ -23,7 +23,11 @@ from fundoscope.photo.field_copy import WORKING_PX as QUALITY_PX
 from fundoscope.photo.fov import Field, find_field
 from fundoscope.records import is_number
 
-CROPS = ("none", "rows", "square", "circle", "radius")
+CROPS = ("none", "rows", "square", "circle", "radius", "scan")
+
+SCAN_REGION = (445 / 496, 621 / 768)
+"""Shares of a scan's height and width that the crop `scan` keeps (Inferrera et al.): devices and reports write into the
+corners, and the ends of a scan are cut off more often than its middle."""
 ENHANCEMENTS = ("none", "ben_graham", "clahe")
 
 DARK_ROW = 12
@@ -42,7 +46,8 @@ class Recipe:
     crop: str = "circle"
     """none: the whole picture, stretched to a square. square: padded to a square. rows: dark rows removed, then
     padded (DRStageNet). circle: the square box round the field, black outside it. radius: scaled so that the
-    field's radius fills the canvas, cut or padded to a square (Graham)."""
+    field's radius fills the canvas, cut or padded to a square (Graham). scan: the central part of an OCT scan,
+    stretched to a square (`SCAN_REGION`); the picture is then judged as a scan, not as a photograph."""
     margin: float = 0.0
     """Room left round the field, as a share of its radius; negative cuts into it. For circle and radius."""
     enhance: str = "none"
@@ -68,6 +73,11 @@ class Recipe:
             "three positive numbers",
             self.std,
         )
+
+    @property
+    def is_scan(self) -> bool:
+        """Whether it prepares OCT scans: pictures without a round field of view."""
+        return self.crop == "scan"
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as JSON can hold it."""
@@ -95,6 +105,8 @@ class Recipe:
         where the recipe crops to the field. Never less than what the quality is measured on, lest
         the same photograph be sharp for one network and blurred for another.
         """
+        if self.is_scan:
+            return int(np.ceil(self.oversampling * self.side / min(SCAN_REGION)))
         field_px = max(self.side / (1 + self.margin) if self.crop in ("circle", "radius") else 0, QUALITY_PX)
         return int(np.ceil(self.oversampling * max(self.side, int(np.ceil(field_px / FIELD_OF_FRAME)))))
 
@@ -240,6 +252,9 @@ def _box(photo: Photo, recipe: Recipe, field: Field | None) -> _Box:
     if recipe.crop in ("circle", "radius") and field is not None:
         side = max(1, round(2 * field.radius * (1 + recipe.margin)))
         return _Box(round(field.row - side / 2), round(field.column - side / 2), side, side, 0, height)
+    if recipe.is_scan:
+        rows, columns = (max(1, round(share * side)) for share, side in zip(SCAN_REGION, (height, width), strict=True))
+        return _Box((height - rows) // 2, (width - columns) // 2, rows, columns, 0, height)
     first, last = lit_rows(photo) if recipe.crop == "rows" else (0, height)
     side = max(last - first, width)
     return _Box((first + last - side) // 2, (width - side) // 2, side, side, first, last)

@@ -348,7 +348,7 @@ def assess(
     else:
         pixels, notes = photograph.pixels, photograph.notes
         reading = with_header(reading, photograph)
-    assessment = assess_gradability(pixels, gate, requires_field=requires_field)
+    assessment = assess_gradability(pixels, gate, requires_field=requires_field, is_scan=recipe.is_scan)
     verdict = assessment.verdict
     reading = replace(
         reading,
@@ -365,7 +365,7 @@ def assess(
             parts=assessment.quality,
             faults=verdict.faults,
         )
-        if assessment.field is None:
+        if assessment.field is None and not recipe.is_scan:
             return reading, pixels, None
     specks, why_not = _specks_on(photograph, dust)
     prepared = prepare(pixels, recipe, field=assessment.field, specks=specks)

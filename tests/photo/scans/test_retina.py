@@ -28,9 +28,23 @@ def test_both_boundaries_lie_where_they_were_painted(sign: str, size: tuple[int,
     assert band.contrast > 20
 
 
-def test_a_scan_without_a_retina_has_no_contrast(rng):
-    assert find_retina(rng.integers(0, 40, (300, 500), dtype=np.uint8)).contrast < 1
+def test_a_scan_without_a_retina_has_no_contrast_or_no_vitreous(rng):
+    noise = find_retina(rng.integers(0, 40, (300, 500), dtype=np.uint8))
+
+    assert noise.contrast < 1 or noise.cut_off > 0.5
     assert find_retina(np.zeros((300, 500), np.uint8)).contrast == 0
+
+
+def test_the_share_that_leaves_the_scan_grows_with_what_is_cut_off():
+    scan = paint_scan(ScanSpec(), rng=np.random.default_rng(0)).scan
+    rows = len(scan)
+    above = [find_retina(scan[round(share * rows) :]).cut_off for share in (0, 0.3, 0.42, 0.5)]
+    below = [find_retina(scan[: round(share * rows)]).cut_off for share in (1, 0.8, 0.6, 0.48)]
+
+    for shares in (above, below):
+        assert shares == sorted(shares)
+        assert shares[:2] == [0, 0]
+        assert shares[3] > 0.5
 
 
 def test_a_weak_signal_has_less_contrast():

@@ -6,6 +6,7 @@ import pytest
 
 from fundoscope.grades import GRADE_NAMES, NOT_A_DEVICE
 from fundoscope.photo import quality
+from fundoscope.photo.scans import gradability
 from fundoscope.runtime.language.texts import IN_ENGLISH, LANGUAGES
 from fundoscope.runtime.reading import FELLOW_WORDS
 
@@ -92,6 +93,7 @@ def test_reasons_are_translated_as_far_as_they_are_of_the_picture(reason, words)
 
 def test_every_phrase_on_the_quality_of_a_photograph_is_in_the_catalogue():
     phrases = {*quality._COMPLAINTS.values(), *quality._RESERVATIONS.values(), *quality._OF_BRIGHT.values()}
+    phrases |= {gradability.NO_RETINA, gradability.CUT_OFF, gradability.WEAK, gradability.NOT_A_SCAN}
 
     assert {f"reason:{phrase}" for phrase in phrases} <= set(IN_ENGLISH.texts)
 

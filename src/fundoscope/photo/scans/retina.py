@@ -26,6 +26,13 @@ STEEPEST: Final = 3
 LEAST_THICKNESS: Final = 0.03
 """Of the retina, in shares of the copy's columns: about 0.15 mm of a scan of 6 mm."""
 
+LEAST_VITREOUS: Final = 0.02
+"""Share of the scan above the retina from which on its noise is taken from there."""
+
+UPPER_EDGE: Final = 0.015
+LOWER_EDGE: Final = 0.03
+"""How near to an edge of the scan the retina reaches it, in shares of the height."""
+
 MEMBRANE: Final = 3
 TISSUE_WEIGHT: Final = 0.15
 """Bright rows of the copy above an edge that say nothing, and what each further one counts against its strength."""
@@ -48,8 +55,12 @@ class RetinaBand:
     """Row of the boundary to the vitreous, by column."""
     outer: Rows
     """Row of the pigment epithelium, by column."""
+    light: float
+    """Brightness of the retina above that of the vitreous, in grey levels."""
     contrast: float
     """Brightness of the retina above that of the vitreous, in standard deviations of the vitreous' noise."""
+    cut_off: float
+    """Share of columns in which the retina reaches the upper or the lower edge of the scan."""
 
 
 def find_retina(scan: Scan) -> RetinaBand:
@@ -73,7 +84,9 @@ def find_retina(scan: Scan) -> RetinaBand:
     def enlarged(path: Path) -> Rows:
         return np.asarray((np.interp(at, np.arange(WORKING_COLUMNS), path) + 0.5) * scale - 0.5)
 
-    return RetinaBand(enlarged(inner), enlarged(outer), _contrast(copy, inner, outer))
+    retina, vitreous, noise = _light(copy, inner, outer)
+    cut_off = _share_cut_off(copy, inner, outer, (retina + vitreous) / 2)
+    return RetinaBand(enlarged(inner), enlarged(outer), retina - vitreous, (retina - vitreous) / noise, cut_off)
 
 
 def _vitreous_end(smooth: Picture) -> Path:
@@ -120,11 +133,28 @@ def _strongest_path(strength: Picture) -> Path:
     return path
 
 
-def _contrast(copy: Picture, inner: Path, outer: Path) -> float:
+def _light(copy: Picture, inner: Path, outer: Path) -> tuple[float, float, float]:
+    """Return the brightness of the retina and of the vitreous, and the noise of the vitreous.
+
+    Medians and quartiles: membranes in the vitreous and cysts in the retina are no noise.
+    """
     rows = np.arange(len(copy))[:, None]
     retina, vitreous = copy[(rows > inner) & (rows <= outer)], copy[rows < inner - 3]
-    if retina.size == 0 or vitreous.size == 0:
-        return 0.0
-    # Median and quartiles: membranes in the vitreous and cysts in the retina are no noise.
-    low, middle, high = np.percentile(vitreous, (25, 50, 75))
-    return float((np.median(retina) - middle) / max((high - low) / 1.349, 1.0))
+    if vitreous.size < LEAST_VITREOUS * copy.size:
+        # The retina leaves the scan above: the darkest of what lies below is as dark as the vitreous would be.
+        vitreous = np.sort(copy, axis=None)[: copy.size // 10]
+    low, middle, high = (float(value) for value in np.percentile(vitreous, (25, 50, 75)))
+    return float(np.median(retina)) if retina.size else middle, middle, max((high - low) / 1.349, 1.0)
+
+
+def _share_cut_off(copy: Picture, inner: Path, outer: Path, light: float) -> float:
+    """Return the share of columns in which the retina reaches the upper or the lower edge.
+
+    Above, tissue at the edge is seen by its light: where the inner boundary is out of the scan, its path follows
+    another edge; the very first rows may be a frame's. Below, the choroid may be as bright as the retina: there the
+    path of the epithelium is looked at.
+    """
+    count = len(copy)
+    first = round(UPPER_EDGE * count) + 1
+    above = copy[first : first + max(1, round(LOWER_EDGE * count))].mean(axis=0) > light
+    return float((above | (inner <= UPPER_EDGE * count) | (outer >= count - 1 - LOWER_EDGE * count)).mean())

@@ -249,6 +249,16 @@ ENGLISH: Final[dict[str, str]] = {
     "recapture.lens": (
         "wipe the lens. If the next one is as hazy, the eye's own media may be: let a person look at the eye."
     ),
+    "quality.cut_off": "cut off",
+    "reason:no retina to be seen in the scan": "no retina to be seen in the scan",
+    "reason:the retina is cut off at the edge of the scan": "the retina is cut off at the edge of the scan",
+    "reason:the signal of the scan is weak": "the signal of the scan is weak",
+    "reason:not an OCT scan: expected a grey picture without a round field, got another. Export the scan alone.": (
+        "not an OCT scan: expected a grey picture without a round field, got another. Export the scan alone."
+    ),
+    "recapture.scan": "export the OCT scan alone, in grey, without the report around it.",
+    "recapture.scan_position": "move the scan until the whole retina lies within its height.",
+    "recapture.scan_signal": "centre the pupil, ask the patient to blink, clean the lens, and scan again.",
     "recapture.again": "export the file again, or take the photograph again.",
     # What lowers the quality of a photograph: phrases of `photo.quality`, as they stand in a table's reasons.
     "reason.at_least": "{name} {value}, at least {least} needed",

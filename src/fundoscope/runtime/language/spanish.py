@@ -245,6 +245,16 @@ SPANISH: Final[dict[str, str]] = {
         "limpie la lente. Si la siguiente sale igual de turbia, pueden estarlo los medios del ojo: que alguien examine "
         "el ojo."
     ),
+    "quality.cut_off": "cortada",
+    "reason:no retina to be seen in the scan": "no se ve ninguna retina en el corte",
+    "reason:the retina is cut off at the edge of the scan": "la retina está cortada en el borde del corte",
+    "reason:the signal of the scan is weak": "la señal del corte es débil",
+    "reason:not an OCT scan: expected a grey picture without a round field, got another. Export the scan alone.": (
+        "no es un corte de OCT: se esperaba una imagen gris sin campo redondo. Exporte solo el corte."
+    ),
+    "recapture.scan": "exporte solo el corte de OCT, en gris, sin el informe que lo rodea.",
+    "recapture.scan_position": "mueva el corte hasta que la retina entera quede dentro de su altura.",
+    "recapture.scan_signal": "centre la pupila, pida al paciente que parpadee, limpie la lente y repita el corte.",
     "recapture.again": "exporte el archivo de nuevo o repita la fotografía.",
     "reason:too little of the retina in the picture": "muy poca retina en la imagen",
     "reason:part of the retina is missing": "falta parte de la retina",

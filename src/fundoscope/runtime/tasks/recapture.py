@@ -10,6 +10,9 @@ from fundoscope.photo.quality import FAULTS
 
 ADVICE: Final = MappingProxyType(
     {
+        "not_a_scan": "scan",
+        "cut_off": "scan_position",
+        "weak_signal": "scan_signal",
         "no_retina": "align",
         "several_retinas": "one_retina",
         "no_colour": "colour",
