@@ -72,7 +72,7 @@ def test_shares_stand_in_a_table_beside_each_chart(site):
     assert page.count('<svg class="chart"') == 2
     assert "2026-W10" in page
     assert "35 patients" in page
-    assert "5, 100% (95% CI 48% to 100%)" in page
+    assert "5 of 5, 100% (95% CI 48% to 100%)" in page
     assert "not named (sent by camera-1)" in page
     assert "out of focus" in page
     assert " style=" not in page

@@ -23,7 +23,7 @@ from fundoscope.service.store.reviews import (
     labels_of,
     photographs_of_review,
 )
-from fundoscope.service.work.review_exports import export_review, table_bytes
+from fundoscope.service.work.review_exports import export_review, table_bytes, table_names
 from fundoscope.service.work.review_intake import NewReview, add_audit
 from fundoscope.tables import check_predictions, read_table
 from fundoscope.tables.pair import read_pair
@@ -74,6 +74,7 @@ class Reviewed:
         """Write all tables into a folder."""
         with self.database.reading() as session:
             tables = export_review(session, all_reviews(session)[0], self.settings)
+            assert [table.name for table in tables] == table_names(session, all_reviews(session)[0])
         folder.mkdir(exist_ok=True)
         for table in tables:
             (folder / table.name).write_bytes(table_bytes(table, self.settings.folder / "scratch"))

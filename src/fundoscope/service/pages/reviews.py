@@ -38,7 +38,7 @@ from fundoscope.service.store.reviews import (
     photographs_of_review,
 )
 from fundoscope.service.work.pictures import view
-from fundoscope.service.work.review_exports import export_review, table_bytes
+from fundoscope.service.work.review_exports import export_review, table_bytes, table_names
 
 PLACE: Final = "/reviews"
 
@@ -67,9 +67,7 @@ def show_review(review: Uid, parts: Parts, account: Reader) -> HTMLResponse:
     is_administrator = Role(account.role).includes(Role.administer)
     with parts.database.reading() as session:
         shown = overview(session, _review(session, review), account, is_administrator=is_administrator)
-        tables = []
-        if is_administrator:
-            tables = [table.name for table in export_review(session, _review(session, review), parts.settings)]
+        tables = table_names(session, _review(session, review)) if is_administrator else []
     return render_page(
         "review.html.jinja",
         account,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 from tempfile import TemporaryDirectory
@@ -81,7 +82,7 @@ def commissioning(parts: Parts, account: Reader) -> HTMLResponse:
         share=None if ready is None else _share_done(ready),
         site=site_words(parts.settings.site, opened),
         release=opened.name,
-        release_path=str(opened.path) if is_administrator else "RELEASE",
+        release_path=shlex.quote(str(opened.path)) if is_administrator else "RELEASE",
         is_administrator=is_administrator,
         in_shadow=hidden,
         tables=(PREDICTIONS, READINGS),
@@ -118,13 +119,15 @@ def monitoring(parts: Parts, account: Reader, message: Annotated[str, Query(max_
         runs = [_run_shown(run) for run in all_runs(session)]
         new = count_new(session, opened.name)
     site = site_words(parts.settings.site, opened)
+    act = "Referred" if opened.task.name == "dr-grade" else "To be acted on"
     return render_page(
         "site_monitoring.html.jinja",
         account,
         message=message,
         place=PLACE,
         rates=rates,
-        charts=_charts(rates, site.protocol),
+        charts=_charts(rates, site.protocol, act),
+        act=act,
         reasons=REASONS,
         share_words=_share_words,
         site=site,
@@ -142,7 +145,7 @@ def run(parts: Parts, account: Administrator) -> Response:
     with parts.database.reading() as session:
         refuse_in_shadow(session, "monitoring")
     try:
-        run_monitor(parts.database, parts.settings.site, parts.grader.opened, actor=account.name)
+        run_monitor(parts.database, parts.settings, parts.grader.opened, actor=account.name)
     except FundoscopeError as problem:
         return RedirectResponse(f"{MONITORING}?{urlencode({'message': str(problem)[:600]})}", status_code=303)
     return RedirectResponse(MONITORING, status_code=303)
@@ -160,19 +163,19 @@ def _share_words(share: Interval) -> str:
 def _missing(parts: Service) -> str | None:
     """Return why new patients cannot be compared with those of the commissioning; None where they can."""
     try:
-        find_reference(parts.settings.site, parts.grader.opened)
+        find_reference(parts.settings, parts.grader.opened)
     except FundoscopeError as problem:
         return str(problem)
     return None
 
 
-def _charts(rates: SiteRates, protocol: Mapping[str, Any] | None) -> list[Chart]:
+def _charts(rates: SiteRates, protocol: Mapping[str, Any] | None, act: str) -> list[Chart]:
     """Return the charts of both shares by week, with those of the commissioning where there was one."""
     if not rates.weeks:
         return []
     referred, ungradable = _commissioned(protocol)
     return [
-        chart_of("Referred", [(week.name, week.referral) for week in rates.weeks], reference=referred),
+        chart_of(act, [(week.name, week.referral) for week in rates.weeks], reference=referred),
         chart_of(
             "An eye cannot be graded", [(week.name, week.ungradable) for week in rates.weeks], reference=ungradable
         ),

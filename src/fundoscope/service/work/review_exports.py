@@ -40,6 +40,9 @@ REVIEW: Final = "review"
 REVIEWED_GRADE: Final = "reviewed_grade"
 """Column of a corrected manifest: the grade that the readers agree on; blank where they gave none."""
 
+JUDGEMENTS: Final = "judgements.csv"
+READERS: Final = "readers.csv"
+
 FACTS: Final = ("image", "sha256", "source", "patient", "eye", "visit", "taken")
 """Columns of a manifest that the tables of judgements repeat."""
 
@@ -77,9 +80,15 @@ def export_review(session: Session, review: LabelReview, settings: ServiceSettin
         for judgement in judgements.get(photograph.id, [])
         for row, record in _records(photograph, judgement)
     ]
-    tables.append(Table("judgements.csv", pd.DataFrame(records, columns=[*FACTS, *JUDGEMENT], dtype=object)))
+    tables.append(Table(JUDGEMENTS, pd.DataFrame(records, columns=[*FACTS, *JUDGEMENT], dtype=object)))
     tables += _readers(photographs, judgements, facts)
     return tables
+
+
+def table_names(session: Session, review: LabelReview) -> list[str]:
+    """Return the names of the tables that `export_review` makes, without making them."""
+    readers = {judgement.reader for mine in judgements_of(session, review).values() for judgement in mine}
+    return [*_names(review), JUDGEMENTS, READERS, *map(_reader_table, sorted(readers))]
 
 
 def table_bytes(table: Table, scratch: Path) -> bytes:
@@ -94,6 +103,10 @@ def table_bytes(table: Table, scratch: Path) -> bytes:
         path = Path(folder) / f"table{Path(table.name).suffix}"
         write_table(table.frame, path)
         return path.read_bytes()
+
+
+def _reader_table(reader: str) -> str:
+    return f"reader_{reader}.csv"
 
 
 def _names(review: LabelReview) -> list[str]:
@@ -274,9 +287,9 @@ def _readers(
             row = known | {"grade": judgement.reading.grade, "status": _status(judgement)}
             by_reader.setdefault(judgement.reader, []).append(row)
     columns = [*FACTS, "grade", "grade_second", "reader", "reader_second"]
-    yield Table("readers.csv", _table(pairs, columns))
+    yield Table(READERS, _table(pairs, columns))
     for reader in sorted(by_reader):
-        yield Table(f"reader_{reader}.csv", _table(by_reader[reader], [*FACTS, "grade", "status"]))
+        yield Table(_reader_table(reader), _table(by_reader[reader], [*FACTS, "grade", "status"]))
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:

@@ -53,6 +53,15 @@ def test_a_patient_who_came_twice_in_a_week_is_one_and_the_more_urgent_answer_co
     assert (week.patients, week.referred) == (1, 1)
 
 
+@pytest.mark.parametrize("day", ["2026", "2026-03", None])
+def test_a_case_whose_file_names_no_day_is_of_the_week_in_which_it_came(site_database, grader, answered, day):
+    answered([Made(1, 0.9)])
+    with site_database.writing() as session:
+        session.execute(update(Case).values(day=day, created="2026-03-11T08:00:00.000+00:00"))
+
+    assert [week.name for week in rates(site_database, grader).weeks] == ["2026-W11"]
+
+
 def test_photographs_are_counted_by_every_reason_for_which_they_are_refused(site_database, grader, answered):
     answered([Made(1, None, faults=("dark", "sharpness")), Made(2, None, faults=("dark",)), Made(3, 0.1)])
 

@@ -15,6 +15,7 @@ from fundoscope.clinic.commissioning.from_tables import commission_tables
 from fundoscope.clinic.commissioning.protocol import commission_release
 from fundoscope.errors import BadRequest
 from fundoscope.runtime.grader import Grader
+from fundoscope.service.settings import ServiceSettings
 from fundoscope.service.work.site.commissioning import readiness, site_words
 from fundoscope.service.work.site.runs import all_runs, count_new, find_reference, run_monitor
 from fundoscope.tables.pair import read_pair
@@ -44,25 +45,35 @@ def commissioned(site_database, grader, answered, tmp_path: Path) -> Grader:
     return Grader.open(copy.path, threads=1)
 
 
+@pytest.fixture
+def settings(tmp_path: Path) -> ServiceSettings:
+    """Settings of the service, which names no site."""
+    made = ServiceSettings(folder=tmp_path / "service")
+    made.make_folder()
+    return made
+
+
 def test_new_patients_like_those_of_the_commissioning_raise_no_alarm_and_are_looked_at_once(
-    site_database, commissioned, answered
+    site_database, commissioned, answered, settings
 ):
     answered(patients(1000, 80, referable=4), commissioned)
 
-    run = run_monitor(site_database, None, commissioned.opened, actor="ann")
+    run = run_monitor(site_database, settings, commissioned.opened, actor="ann")
 
     assert run.holds
     assert (run.cases, run.report["now"]["patients"]) == (80, 80)
     with site_database.reading() as session:
         assert count_new(session, commissioned.opened.name) == 0
     with pytest.raises(BadRequest, match="expected patients who came since the last run, got none"):
-        run_monitor(site_database, None, commissioned.opened, actor="ann")
+        run_monitor(site_database, settings, commissioned.opened, actor="ann")
 
 
-def test_more_referrals_than_at_the_commissioning_are_reported_with_the_reason(site_database, commissioned, answered):
+def test_more_referrals_than_at_the_commissioning_are_reported(
+    site_database, commissioned, answered, settings
+):
     answered(patients(1000, 120, referable=1), commissioned)
 
-    run = run_monitor(site_database, None, commissioned.opened, actor="ann")
+    run = run_monitor(site_database, settings, commissioned.opened, actor="ann")
 
     assert not run.holds
     assert any(
@@ -72,32 +83,38 @@ def test_more_referrals_than_at_the_commissioning_are_reported_with_the_reason(s
         assert [one.id for one in all_runs(session)] == [run.id]
 
 
-def test_a_later_run_has_only_the_patients_who_came_after_the_first(site_database, commissioned, answered):
+def test_a_later_run_has_only_the_patients_who_came_after_the_first(site_database, commissioned, answered, settings):
     answered(patients(1000, 40, referable=4), commissioned)
-    run_monitor(site_database, None, commissioned.opened, actor="ann")
+    run_monitor(site_database, settings, commissioned.opened, actor="ann")
     answered(patients(2000, 30, referable=4), commissioned)
 
-    second = run_monitor(site_database, None, commissioned.opened, actor="ann")
+    second = run_monitor(site_database, settings, commissioned.opened, actor="ann")
 
     assert (second.cases, second.report["now"]["patients"]) == (30, 30)
 
 
-def test_without_the_table_of_the_commissioning_what_is_missing_is_named(site_database, commissioned, tmp_path):
+def test_without_the_table_of_the_commissioning_what_is_missing_is_named(commissioned, settings, tmp_path):
     (tmp_path / "site" / "predictions.csv").write_text("image,grade\na,1\n", encoding="utf-8")
 
     with pytest.raises(BadRequest, match=r"expected the predictions that were commissioned \(predictions.csv, SHA-256"):
-        find_reference(None, commissioned.opened)
+        find_reference(settings, commissioned.opened)
 
 
-def test_the_table_is_found_by_its_content_under_any_name(commissioned, tmp_path):
+def test_the_table_is_found_by_its_content_under_any_name(commissioned, settings, tmp_path):
     shutil.move(tmp_path / "site" / "predictions.csv", tmp_path / "site" / "march.csv")
 
-    assert find_reference(None, commissioned.opened).table.name == "march.csv"
+    assert find_reference(settings, commissioned.opened).table.name == "march.csv"
 
 
-def test_a_release_that_was_not_commissioned_has_nothing_to_compare_with(grader):
+def test_the_table_may_lie_in_the_folder_of_the_service(commissioned, settings, tmp_path):
+    shutil.move(tmp_path / "site" / "predictions.csv", settings.folder / "predictions.csv")
+
+    assert find_reference(settings, commissioned.opened).table.parent == settings.folder
+
+
+def test_a_release_that_was_not_commissioned_has_nothing_to_compare_with(grader, settings):
     with pytest.raises(BadRequest, match="expected a commissioned site, got none"):
-        find_reference(None, grader.opened)
+        find_reference(settings, grader.opened)
 
 
 def test_a_commissioned_release_says_what_it_was_commissioned_to(commissioned):

@@ -24,7 +24,7 @@ from fundoscope.clinic.commissioning.words import details, verdict
 from fundoscope.errors import FundoscopeError
 from fundoscope.runtime.archive import reader
 from fundoscope.runtime.release import OpenRelease
-from fundoscope.service.store.models import Case
+from fundoscope.service.store.models import Case, EyeReading
 from fundoscope.service.store.readings import current_readings
 from fundoscope.service.work.shadow import ShadowTables, shadow_tables
 from fundoscope.tables.pair import read_pair
@@ -85,12 +85,13 @@ def readiness(session: Session, release: str) -> Readiness:
     """
     tables = shadow_tables(session, release, every=True)
     answered = seen = unread = others = 0
+    were_read = set(session.execute(select(EyeReading.case_id).distinct()).scalars())
     for case in session.execute(select(Case).where(Case.answer.is_not(None))).scalars():
         if case.release != release:
             others += 1
             continue
         answered += 1
-        if not current_readings(session, case):
+        if case.id not in were_read or not current_readings(session, case):
             unread += 1
         elif not current_readings(session, case, blind=True):
             seen += 1

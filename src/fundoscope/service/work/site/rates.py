@@ -31,6 +31,7 @@ LEVEL: Final = 0.95
 FILES_READ: Final = 500
 """Files that are read for their camera at a time, so that a page does not wait for a whole archive."""
 
+GRADED: Final = "graded"
 UNREADABLE: Final = "unreadable"
 """Reason of a photograph whose file cannot be read; the others are names of `photo.quality.FAULTS`."""
 
@@ -112,13 +113,12 @@ def site_rates(session: Session, release: str, *, user_id: int) -> SiteRates:
     weeks = sorted({week_of(case) for case in shown})[-WEEKS:]
     recent = [case for case in shown if week_of(case) in weeks]
     cameras = _cameras(session, recent)
-    rows = _rows(session, recent, release)
-    refused = [row for row in rows if row["status"] != "graded"]
+    count, refused = _refused(session, recent, release)
     return SiteRates(
         weeks=tuple(_rates(week, [case for case in recent if week_of(case) == week]) for week in weeks),
         cameras=tuple(_by_camera(recent, cameras)),
         refusals=tuple(Counter(reason for row in refused for reason in _reasons(row)).most_common()),
-        photographs=len(rows),
+        photographs=count,
         refused=len(refused),
         earlier=len(shown) - len(recent),
         others=sum(case.answer is not None and case.release != release for case in cases),
@@ -129,8 +129,12 @@ def site_rates(session: Session, release: str, *, user_id: int) -> SiteRates:
 
 
 def week_of(case: Case) -> str:
-    """Return the ISO week of a case's day, such as 2026-W07."""
-    year, week, _ = date.fromisoformat(case.day or case.created[:10]).isocalendar()
+    """Return the ISO week of a case's day, such as 2026-W07; of its arrival where a file names only month or year."""
+    try:
+        day = date.fromisoformat(case.day or "")
+    except ValueError:
+        day = date.fromisoformat(case.created[:10])
+    year, week, _ = day.isocalendar()
     return f"{year}-W{week:02}"
 
 
@@ -213,15 +217,17 @@ def _cameras(session: Session, cases: Sequence[Case]) -> dict[int, list[str]]:
     return {number: list(names) for number, names in cameras.items()}
 
 
-def _rows(session: Session, cases: Sequence[Case], release: str) -> list[dict[str, Any]]:
-    """Return the rows of all photographs of cases by a release."""
+def _refused(session: Session, cases: Sequence[Case], release: str) -> tuple[int, list[dict[str, Any]]]:
+    """Return how many photographs cases have, and a release's rows of those that were not graded."""
     numbers = {case.id for case in cases}
-    query = (
-        select(Photograph.case_id, Answer.row)
+    answers = (
+        select(Photograph.case_id)
         .join(Answer, Answer.photograph_id == Photograph.id)
-        .where(Answer.release == release)
+        .where(Answer.release == release, Photograph.case_id >= min(numbers, default=0))
     )
-    return [row for case_id, row in session.execute(query).all() if case_id in numbers]
+    count = sum(case_id in numbers for case_id in session.execute(answers).scalars())
+    refused = session.execute(answers.add_columns(Answer.row).where(Answer.status != GRADED)).all()
+    return count, [row for case_id, row in refused if case_id in numbers]
 
 
 def _reasons(row: Mapping[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pandas as pd
-from sqlalchemy import select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from fundoscope.clinic.commissioning.protocol import PROTOCOL
@@ -25,6 +25,7 @@ from fundoscope.errors import BadRequest
 from fundoscope.files import sha256_of
 from fundoscope.runtime.description import DESCRIPTION
 from fundoscope.runtime.release import OpenRelease
+from fundoscope.service.settings import ServiceSettings
 from fundoscope.service.store.audit_log import append_entry
 from fundoscope.service.store.database import Database, now
 from fundoscope.service.store.models import Case
@@ -52,45 +53,42 @@ class Reference:
     """Predictions of the patients of the commissioning."""
 
 
-def find_reference(folder: Path | None, opened: OpenRelease) -> Reference:
+def find_reference(settings: ServiceSettings, opened: OpenRelease) -> Reference:
     """Return what new patients are compared with: the protocol, and the table of predictions that it was made from.
 
-    The table is recognised by its SHA-256 in the protocol. It lies in the site's folder, or beside the commissioned
-    release, whose own folder is sealed.
+    The table is recognised by its SHA-256 in the protocol. It lies in the site's folder, in the folder of the service,
+    or beside the commissioned release, whose own folder is sealed.
 
     Args:
-        folder: Folder of the site (`serve --site`); None: none was named.
+        settings: Of the service: its folder, and that of the site.
         opened: The release that answers.
 
     Raises:
         BadRequest: If there is no protocol, or its table is not there.
         BadRelease: If the protocol is damaged.
     """
-    protocol = site_protocol(folder, opened)
+    protocol = site_protocol(settings.site, opened)
     if protocol is None:
-        raise BadRequest(
-            "site: expected a commissioned site, got none. Commission the release, and start the service with --site."
-        )
-    place = opened.path if folder is None else folder
+        raise BadRequest("site: expected a commissioned site, got none. Commission the release, and serve its copy.")
+    place = opened.path if settings.site is None else settings.site
     is_release = place.is_file() or (place / DESCRIPTION).is_file()
-    lies_in = place.parent if is_release else place
     wanted = protocol["data"].get("predictions_sha256")
-    for path in sorted(lies_in.iterdir()):
-        if path.suffix.lower() in READ_SUFFIXES and path.is_file() and sha256_of(path) == wanted:
-            return Reference(protocol=protocol, protocol_path=place if is_release else place / PROTOCOL, table=path)
-    where = "beside the commissioned release" if is_release else "in the site's folder"
+    for folder in (place.parent if is_release else place, settings.folder):
+        for path in sorted(folder.iterdir()):
+            if path.suffix.lower() in READ_SUFFIXES and path.is_file() and sha256_of(path) == wanted:
+                return Reference(protocol=protocol, protocol_path=place if is_release else place / PROTOCOL, table=path)
     raise BadRequest(
         f"site: expected the predictions that were commissioned ({protocol['data']['predictions']}, SHA-256 "
-        f"{str(wanted)[:12]}...) {where}, to compare new patients with, got none. Copy the table there."
+        f"{str(wanted)[:12]}...), to compare new patients with, got none. Copy them into the folder of the service."
     )
 
 
-def run_monitor(database: Database, folder: Path | None, opened: OpenRelease, *, actor: str) -> MonitoringRun:
+def run_monitor(database: Database, settings: ServiceSettings, opened: OpenRelease, *, actor: str) -> MonitoringRun:
     """Compare the patients who came since the last run with those of the commissioning, and keep the result.
 
     Args:
         database: Of the service.
-        folder: Folder of the site; None: none was named.
+        settings: Of the service.
         opened: The release that answers.
         actor: Who starts it.
 
@@ -99,7 +97,7 @@ def run_monitor(database: Database, folder: Path | None, opened: OpenRelease, *,
         BadRelease: If the protocol is damaged.
         BadTable: If the tables cannot be compared.
     """
-    reference = find_reference(folder, opened)
+    reference = find_reference(settings, opened)
     known = set(texts(read_table(reference.table), "sha256"))
     with database.reading() as session:
         cases = dict(_new_cases(session, opened.name, known))
@@ -138,18 +136,22 @@ def all_runs(session: Session) -> list[MonitoringRun]:
 
 def count_new(session: Session, release: str) -> int:
     """Return how many cases no run has had, those of the commissioning included."""
-    return sum(1 for _ in _new_cases(session, release, set()))
+    return session.execute(select(func.count()).select_from(_unmonitored(release).subquery())).scalar_one()
 
 
-def _new_cases(session: Session, release: str, known: set[str | None]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """Yield the cases that a release has answered and no run has had, with the rows of their photographs."""
-    query = (
+def _unmonitored(release: str) -> Select[Case]:
+    """Return the query for the cases that a release has answered and no run has had."""
+    return (
         select(Case)
         .outerjoin(MonitoredCase, MonitoredCase.case_id == Case.id)
         .where(MonitoredCase.case_id.is_(None), Case.answer.is_not(None), Case.release == release)
         .order_by(Case.id)
     )
-    for case in session.execute(query).scalars():
+
+
+def _new_cases(session: Session, release: str, known: set[str | None]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Yield the cases that a release has answered and no run has had, with the rows of their photographs."""
+    for case in session.execute(_unmonitored(release)).scalars():
         if any(photograph.sha256 in known for photograph in photographs_of(session, case)):
             continue  # of the commissioning itself
         rows = rows_of(session, case, release)
