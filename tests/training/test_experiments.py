@@ -1,4 +1,4 @@
-"""Every experiment that ships, in its small form: from painted photographs to a verified release that grades."""
+"""Every experiment that ships, in its small form: from painted pictures to a verified release that answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="needs torch (the train extra)")
 
 from fundoscope.grades import GRADES
-from fundoscope.painting import RetinaSpec, paint_retina
+from fundoscope.painting import RetinaSpec, ScanSpec, paint_retina, paint_scan
 from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.verification import verify_release
 from fundoscope.training.experiment.file import read_experiment, shipped_experiments
@@ -42,8 +42,9 @@ MAY_SHRINK = {
 
 SOURCES = ("north", "south", "east")
 
-QUICK = ("default_release", "gdrbench_gdrnet")
-"""Experiments of the default run: folds, lesions, final fit and export; sources left out, second views, weights."""
+QUICK = ("default_release", "gdrbench_gdrnet", "octdl_default")
+"""Experiments of the default run: folds, lesions, final fit and export; sources left out, second views, weights; scans
+and classes."""
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +68,35 @@ def painted_sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "manifest.csv"
 
 
+LABELS = {
+    "NO": "healthy",
+    "AMD": "drusen",
+    "DME": "intraretinal fluid",
+    "ERM": "foveal scan",
+    "RAO": "hyperreflective dots",
+    "RVO": "subretinal fluid",
+    "VID": "pigment epithelium detachment",
+}
+"""Classes of OCTDL, and what is painted for each: any sign, as long as it is always the same."""
+
+
+@pytest.fixture(scope="session")
+def painted_scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """56 painted scans: of every class four patients to train on and four to validate on."""
+    folder = tmp_path_factory.mktemp("scans")
+    rows = []
+    for number, (label, sign) in enumerate(LABELS.items()):
+        for patient in range(8):
+            rng = np.random.default_rng([number, patient])
+            name = f"{label}_{patient}.png"
+            spec = ScanSpec(signs=frozenset({sign}), height_px=160, width_px=256)
+            Image.fromarray(paint_scan(spec, rng=rng).scan).save(folder / name)
+            split = "train" if patient % 2 else "val"
+            rows.append({"image": name, "patient": f"{label}{patient}", "label": label, "split": split})
+    pd.DataFrame(rows).to_csv(folder / "manifest.csv", index=False)
+    return folder / "manifest.csv"
+
+
 def flat(values: dict[str, Any]) -> dict[str, Any]:
     """Nested sections as `section.key`."""
     found = {}
@@ -86,8 +116,11 @@ def test_a_trial_run_is_the_same_experiment_made_small(name: str):
     "name",
     [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in sorted(shipped_experiments())],
 )
-def test_every_shipped_experiment_goes_from_photographs_to_grades(name: str, painted_sources: Path, tmp_path: Path):
-    overrides = [f"data.manifest={painted_sources}", f"data.cache={painted_sources.parent / 'cache'}"]
+def test_every_shipped_experiment_goes_from_pictures_to_answers(
+    name: str, painted_sources: Path, painted_scans: Path, tmp_path: Path
+):
+    manifest = painted_scans if read_experiment(name).recipe.is_scan else painted_sources
+    overrides = [f"data.manifest={manifest}", f"data.cache={manifest.parent / 'cache'}"]
     experiment = read_experiment(name, overrides, smoke=True)
 
     train(experiment, tmp_path / "run")
@@ -95,7 +128,8 @@ def test_every_shipped_experiment_goes_from_photographs_to_grades(name: str, pai
     if experiment.fit.export:
         assert verify_release(tmp_path / "run" / "release").passed
         grader = Grader.open(tmp_path / "run" / "release", threads=1)
-        readings = list(grader.grade_many([painted_sources.parent / f"north_{patient}_left.png" for patient in (0, 4)]))
+        names = ("NO_0.png", "RVO_1.png") if experiment.recipe.is_scan else ("north_0_left.png", "north_4_left.png")
+        readings = list(grader.grade_many([manifest.parent / name for name in names]))
         assert [reading.status for reading in readings] == ["graded", "graded"]
         assert all(abs(sum(reading.probabilities) - 1) < 1e-6 for reading in readings)
     assert experiment.fit.export or experiment.domains.protocol == "single_source"
