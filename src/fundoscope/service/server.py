@@ -213,7 +213,7 @@ def sole_look_back(folder: Path) -> Iterator[None]:
         BadRequest: If another one runs on it.
     """
     refusal = (
-        f"{folder}: expected a folder on which nobody looks back, got one on which somebody does. Wait for its end."
+        f"{folder}: expected a folder on which no look-back runs, got one on which another does. Wait for its end."
     )
     with _sole(folder / LOOK_BACK_LOCK, refusal):
         yield

@@ -80,7 +80,9 @@ def test_another_release_is_refused_once_cases_are_answered_and_the_words_say_wh
         answered_case(session, opened.name)
 
     with (
-        pytest.raises(BadRequest, match=r"expected tiny@.* 1 cases .* look-back --release .* activate --release"),
+        pytest.raises(
+            BadRequest, match=r"expected the active one, tiny@.* 1 cases .* look-back --release .* activate --release"
+        ),
         database.writing() as session,
     ):
         begin_with(session, other)
@@ -104,7 +106,7 @@ def test_a_database_of_an_earlier_version_has_the_release_of_its_latest_answer(d
     with database.reading() as session:
         assert (active_release(session), last_activation(session)) == (opened.name, None)
 
-    with pytest.raises(BadRequest, match="expected tiny@"), database.writing() as session:
+    with pytest.raises(BadRequest, match="expected the active one, tiny@"), database.writing() as session:
         begin_with(session, other)
     with database.writing() as session:
         begin_with(session, opened)

@@ -230,7 +230,7 @@ def test_the_page_shows_counts_and_then_figures_tables_and_the_command(shadow):
         for name in ("readings.csv", "predictions.csv")
     }
 
-    assert "2 of 23 referable patients" in early
+    assert "Referable patients read: 2 of 23 planned" in early
     assert "No figure is shown before 23 referable patients were read." in early
     assert "Sensitivity" not in early
     assert refused.status_code == 422

@@ -58,7 +58,7 @@ def look_back(
         from fundoscope.service.store.files import PhotographFiles
         from fundoscope.service.store.releases import changes_of
         from fundoscope.service.work import look_back as work
-        from fundoscope.service.work.change_table import change_rows, summary_of
+        from fundoscope.service.work.change_table import change_rows, summary_of, write_changes
         from fundoscope.service.work.releases import check_single_eye
 
         settings = ServiceSettings(folder=folder, database=database, release=release, site=site, workers=workers)
@@ -79,7 +79,8 @@ def look_back(
             changes = changes_of(session, finished)
             summary, rows = summary_of(finished, changes), change_rows(changes)
     if out is not None:
-        _write(rows, out)
+        write_changes(rows, out)
+        say_written(out)
     if as_json:
         print_json(summary | {"list": rows})
     else:
@@ -96,6 +97,7 @@ def activate(
     ] = None,
     folder: Folder = FOLDER,
     database: DatabaseUrl = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a release the one that a service answers with, after a look-back.
 
@@ -118,11 +120,13 @@ def activate(
             check_single_eye(opened)
             keep_release(folder, opened)
             finished = activate_release(opened_database, opened, actor=operator(), without_look_back=without_look_back)
-        print_text(f"Active from the next start: {opened.name}.", style="bold")
-        if finished is None:
-            return
         with opened_database.reading() as session:
-            left = sum(change.done is None for change, _ in changes_of(session, finished))
+            changes = [] if finished is None else changes_of(session, finished)
+    left = sum(change.done is None for change, _ in changes)
+    if as_json:
+        print_json({"active": opened.name, "looked_back": finished is not None, "to_read_again": left})
+        return
+    print_text(f"Active from the next start: {opened.name}.", style="bold")
     print_text("All cases keep the answers that they have.")
     if left:
         print_text(
@@ -135,15 +139,6 @@ def _open(release: Path | None, site: Path | None, workers: int | None) -> Grade
     from fundoscope.cli.service.serve import open_grader
 
     return open_grader(release, site, workers)
-
-
-def _write(rows: list[dict[str, Any]], out: Path) -> None:
-    import pandas as pd
-
-    from fundoscope.tables.formats import write_table
-
-    write_table(pd.DataFrame(rows, columns=list(rows[0]) if rows else ["case"], dtype=object), out)
-    say_written(out)
 
 
 def _print(summary: dict[str, Any], rows: list[dict[str, Any]]) -> None:

@@ -78,7 +78,7 @@ def serve(
     shadow_patients: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Referable patients to read in shadow mode before figures are shown. Default: 75."
+            min=1, metavar="N", help="Referable patients to read before figures. Of shadow mode. Default: 75."
         ),
     ] = None,
     as_json: Annotated[

@@ -69,7 +69,9 @@ def shadow(
         for name, value in words.figure_words(progress).items():
             print_text(f"{name}: {value}", indent="  ")
         if command is None:
-            print_text("No figure is shown before that: who looks early, and stops when it pleases, deceives himself.")
+            print_text(
+                "No figure is shown before that: stopping at one that pleases makes a release look better than it is."
+            )
         else:
             print_text(f"Looks at growing data so far, this one included: {progress.looks}.")
             print_command("To commission", command)

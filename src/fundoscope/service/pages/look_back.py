@@ -6,7 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Final
 
-import pandas as pd
 from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
@@ -25,8 +24,7 @@ from fundoscope.service.store.release_models import ChangedCase, LookBack
 from fundoscope.service.store.releases import active_release, changes_of, last_activation, last_look_back
 from fundoscope.service.store.shadow import is_shadow
 from fundoscope.service.store.studies import hidden_numbers
-from fundoscope.service.work.change_table import AGREEMENT_WORDS, change_rows, summary_of
-from fundoscope.tables.formats import write_table
+from fundoscope.service.work.change_table import AGREEMENT_WORDS, change_rows, summary_of, write_changes
 
 PLACE: Final = "/look-back"
 
@@ -79,7 +77,7 @@ def table(parts: Parts, account: Administrator) -> Response:
         append_entry(session, account.name, "look-back exported", latest.release, look_back=latest.id, rows=len(rows))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "changes.csv"
-        write_table(pd.DataFrame(rows, columns=list(rows[0]) if rows else ["case"], dtype=object), path)
+        write_changes(rows, path)
         content = path.read_bytes()
     headers = {"Content-Disposition": 'attachment; filename="changes.csv"'}
     return Response(content, media_type="text/csv; charset=utf-8", headers=headers)

@@ -51,9 +51,10 @@ def begin_with(session: Session, opened: OpenRelease) -> None:
     answered = session.execute(select(func.count()).select_from(Case).where(Case.answer.is_not(None))).scalar_one()
     if active not in (None, opened.name) and (answered or session.execute(select(Answer.id).limit(1)).first()):
         raise BadRequest(
-            f"release: expected {active}, by which {answered} cases of this service are answered, got {opened.name}. "
-            f"See what would change with: fundoscope service look-back --release {opened.path}, then activate it with: "
-            f"fundoscope service activate --release {opened.path}. Until then start with the active release."
+            f"release: expected the active one, {active}, because {answered} cases of this service are answered, got "
+            f"{opened.name}. See what would change with: fundoscope service look-back --release {opened.path}, then "
+            f"activate it with: fundoscope service activate --release {opened.path}. Until then start with the active "
+            "release."
         )
     last = last_activation(session)
     if last is None or last.release != opened.name:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
+
+import pandas as pd
 
 from fundoscope.service.store.models import Case
 from fundoscope.service.store.release_models import ChangedCase, LookBack
 from fundoscope.service.work.changes import AFTER, BEFORE, BOTH, DIFFER, NEITHER
+from fundoscope.tables.formats import write_table
 
 Changes = Sequence[tuple[ChangedCase, Case]]
 
@@ -27,6 +31,34 @@ AGREEMENT_WORDS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Which of the two answers a reading agrees with, for people."""
+
+
+COLUMNS: Final = (
+    "case",
+    "patient",
+    "day",
+    "change",
+    "rank",
+    "before",
+    "after",
+    "eyes_before",
+    "eyes_after",
+    "next_step_before",
+    "next_step_after",
+    "release_before",
+    "read",
+    "reading_agrees_with",
+    "reading_after_answer_shown",
+    "camera",
+    "dealt_with",
+    "dealt_with_by",
+)
+"""Columns of the table."""
+
+
+def write_changes(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write rows of `change_rows` as a table, with its columns even where nothing changes."""
+    write_table(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object), path)
 
 
 def change_rows(changes: Changes) -> list[dict[str, Any]]:

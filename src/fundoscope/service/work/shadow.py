@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pandas as pd
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fundoscope.clinic.commissioning.cohort import Flow, answers_of, patients_of
@@ -179,11 +179,12 @@ def shadow_tables(session: Session, release: str, *, every: bool = False) -> Sha
         session: Of `Database.reading`.
         release: Its name.
         every: Whether cases answered outside of shadow mode are taken, too, where they were read without the answer.
+            `answered` then counts cases with a reading.
     """
     query = select(Case).where(Case.answer.is_not(None), Case.release == release).order_by(Case.id)
-    if not every:
-        query = query.where(Case.shadow)
-    cases = list(session.execute(query).scalars())
+    query = query if every else query.where(Case.shadow)
+    cases = list(session.execute(query.where(Case.id.in_(select(EyeReading.case_id)))).scalars())
+    answered = len(cases) if every else session.execute(select(func.count()).select_from(query.subquery())).scalar_one()
     readings, predictions = [], []
     read = differing = last = 0
     for case in cases:
@@ -205,7 +206,7 @@ def shadow_tables(session: Session, release: str, *, every: bool = False) -> Sha
         readings=pd.DataFrame(readings, dtype=object),
         predictions=pd.DataFrame(predictions, dtype=object),
         last_reading=last,
-        answered=len(cases),
+        answered=answered,
         read=read,
         differing=differing,
     )
