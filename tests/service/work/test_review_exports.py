@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -25,7 +27,7 @@ from fundoscope.service.store.reviews import (
 )
 from fundoscope.service.work.review_exports import export_review, table_bytes, table_names
 from fundoscope.service.work.review_intake import NewReview, add_audit
-from fundoscope.tables import check_predictions, read_table
+from fundoscope.tables import check_predictions, read_table, write_table
 from fundoscope.tables.pair import read_pair
 
 
@@ -39,13 +41,13 @@ def audited(tmp_path_factory, retinas) -> Path:
 class Reviewed:
     """A service with a review, whose photographs are judged by name."""
 
-    def __init__(self, folder: Path, audited: Path, readers: int) -> None:
+    def __init__(self, folder: Path, audited: Path, readers: int, *, manifest: str = "mine.csv") -> None:
         self.settings = ServiceSettings(folder=folder)
         self.settings.make_folder()
         self.database = open_database(self.settings.database_url)
         self.audited = audited
         new = NewReview(name="first", readers=readers, actor="test")
-        add_audit(self.database, self.settings, audited / "audit", [audited / "mine.csv"], new)
+        add_audit(self.database, self.settings, audited / "audit", [audited / manifest], new)
         self.accounts: dict[str, Account] = {}
         with self.database.writing() as session:
             for name in ("ann", "bo"):
@@ -203,3 +205,35 @@ def test_a_manifest_that_was_reviewed_before_keeps_what_was_said_then(tmp_path, 
         4, 1, "ann", "corrected", "not taken",
     ]  # fmt: skip
     assert frame.loc["photos/c.jpg", ["review", "review_2"]].tolist() == ["waiting for readers", "corrected"]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
+def test_a_manifest_of_any_format_and_encoding_comes_back_with_its_values_and_no_note_repeats_them(
+    tmp_path, audited, suffix, caplog
+):
+    pytest.importorskip("pyarrow", reason="needs the research extra")
+    folder = Path(shutil.copytree(audited, tmp_path / "data"))
+    frame = pd.read_csv(folder / "mine.csv", dtype={"Zeiss_ID": str, "patient": str}).assign(
+        name="M\u00fcller; Jos\u00e9"
+    )
+    path = folder / f"mine{suffix}"
+    if suffix == ".csv":
+        frame.to_csv(path, index=False, sep=";", encoding="cp1252")
+    else:
+        write_table(frame, path)
+    answer = json.loads((folder / "audit" / "audit.json").read_text(encoding="utf-8"))
+    answer["manifests"][0]["manifest"] = path.name
+    (folder / "audit" / "audit.json").write_text(json.dumps(answer), encoding="utf-8")
+    reviewed = Reviewed(tmp_path / "service", folder, 1, manifest=path.name)
+    reviewed.judge("ann", b=4)
+    caplog.clear()
+
+    exported = reviewed.export(tmp_path / "out")[f"mine_reviewed{suffix}"]
+
+    reviewed.database.close()
+    after = read_table(exported)
+    assert after["name"].tolist() == frame["name"].tolist()
+    assert after["Zeiss_ID"].tolist() == frame["Zeiss_ID"].tolist()
+    grades = after.set_index("image")["grade"]
+    assert (grades["photos/b.jpg"], grades["photos/d.jpg"]) == (4, 3)
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("fundoscope.tables")] == []

@@ -29,7 +29,7 @@ from fundoscope.service.store.reviews import (
 )
 from fundoscope.tables import write_table
 from fundoscope.tables.cells import is_text
-from fundoscope.tables.formats import SUFFIXES, read_raw
+from fundoscope.tables.formats import read_raw
 
 NOT_DOUBTED: Final = "not doubted"
 NOT_TAKEN: Final = "not taken"
@@ -113,11 +113,10 @@ def _names(review: LabelReview) -> list[str]:
     """Return the file name of each corrected manifest; manifests of one name are numbered."""
     names: list[str] = []
     for manifest in review.manifests:
-        path = PurePosixPath(manifest["name"])
-        suffix = path.suffix.lower() if path.suffix.lower() in SUFFIXES else ".csv"
-        name, number = f"{path.stem}_reviewed{suffix}", 2
+        stem, suffix = PurePosixPath(manifest["name"]).stem, manifest["suffix"]
+        name, number = f"{stem}_reviewed{suffix}", 2
         while name in names:
-            name, number = f"{path.stem}_reviewed_{number}{suffix}", number + 1
+            name, number = f"{stem}_reviewed_{number}{suffix}", number + 1
         names.append(name)
     return names
 
@@ -127,7 +126,7 @@ def _manifest(settings: ServiceSettings, manifest: Mapping[str, Any]) -> pd.Data
     kept = PhotographFiles(settings.manifests).path(manifest["sha256"])
     with TemporaryDirectory(dir=settings.folder, prefix="review-") as scratch:
         # The suffix says which format a table has, and what is kept has none.
-        path = Path(scratch) / f"manifest{Path(manifest['name']).suffix}"
+        path = Path(scratch) / f"manifest{manifest['suffix']}"
         path.write_bytes(kept.read_bytes())
         frame = read_raw(path)
         return frame.astype(object) if is_text(path) else frame

@@ -20,6 +20,8 @@ from fundoscope.service.settings import ServiceSettings
 from fundoscope.service.store.database import Database
 from fundoscope.service.store.files import Incoming, PhotographFiles
 from fundoscope.service.store.reviews import ReviewPhotograph, ReviewRow, add_review, check_name
+from fundoscope.tables import write_table
+from fundoscope.tables.formats import SUFFIXES, read_raw
 from fundoscope.tables.patients import texts
 
 CHUNK: Final = 2**20
@@ -259,16 +261,25 @@ def _check_manifests(doubts: Doubts, listing: Listing) -> None:
 def _keep_manifests(
     settings: ServiceSettings, manifests: Sequence[Path], hashes: Sequence[str]
 ) -> list[dict[str, str]]:
-    """Copy the manifests into the service; return the name and the hash of each."""
+    """Keep the manifests' values in the service; return what is known of each.
+
+    They are written anew, in a format that is read without a note: notes repeat words of a table, among them patients'
+    names, of which the service's log must have none.
+    """
     settings.manifests.mkdir(parents=True, exist_ok=True, mode=0o700)
+    kept = []
     with TemporaryDirectory(dir=settings.folder, prefix="review-") as scratch:
-        for path, sha256 in zip(manifests, hashes, strict=True):
+        for path, original in zip(manifests, hashes, strict=True):
+            suffix = path.suffix.lower() if path.suffix.lower() in SUFFIXES else ".csv"
+            copy = Path(scratch) / f"manifest{suffix}"
+            write_table(read_raw(path), copy)
+            if sha256_of(path) != original:
+                raise BadTable(f"{path}: expected a manifest that stays as it is, it was changed. Audit it again.")
             incoming = Incoming.begin(Path(scratch))
             try:
-                _copy_bytes(path, incoming)
-                if incoming.sha256 != sha256:
-                    raise BadTable(f"{path}: expected a manifest that stays as it is, it was changed. Audit it again.")
+                _copy_bytes(copy, incoming)
                 PhotographFiles(settings.manifests).keep(incoming)
             finally:
                 incoming.discard()
-    return [{"name": path.name, "sha256": sha256} for path, sha256 in zip(manifests, hashes, strict=True)]
+            kept.append({"name": path.name, "suffix": suffix, "sha256": incoming.sha256, "original": original})
+    return kept
