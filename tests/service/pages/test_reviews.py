@@ -92,6 +92,24 @@ def test_a_verdict_without_a_grade_and_a_form_without_a_choice_are_refused(pages
     assert "Which grade is right?" not in pages.get("/photographs/2").text
 
 
+def test_a_zero_byte_in_a_note_which_no_database_need_keep_is_left_out(pages):
+    pages.send(1, "grade", grade="3")
+    pages.send(1, "verdict", grade="3", note="new\0vessels")
+
+    assert "newvessels" in pages.get("/photographs/1").text
+
+
+@pytest.mark.parametrize("step", ["grade", "verdict"])
+def test_a_note_that_is_too_long_and_a_form_of_many_fields_are_refused_in_words(pages, step):
+    pages.send(1, "grade", grade="3")
+
+    long = pages.send(1, "verdict", grade="3", note="x" * 2001).headers["location"]
+    many = pages.send(2, step, **{f"field{number}": "1" for number in range(50)})
+
+    assert "note%3A+expected+at+most+2000+letters" in long
+    assert many.status_code == 400
+
+
 def test_going_on_leads_to_what_was_begun_then_to_the_most_doubtful_and_ends_at_the_review(pages):
     def following() -> str:
         return pages.get("/next").headers["location"].removeprefix(f"/reviews/{pages.uid}")

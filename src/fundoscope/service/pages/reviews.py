@@ -167,7 +167,8 @@ def table(review: Uid, name: Annotated[str, Path(max_length=300)], parts: Parts,
 
 async def _values(request: Request) -> dict[str, str]:
     form = await request.form(max_files=0, max_fields=6)
-    return {name: str(value) for name, value in form.items()}
+    # PostgreSQL keeps no text with a zero byte.
+    return {name: str(value).replace("\0", "") for name, value in form.items()}
 
 
 def _keep_grade(parts: Service, account: Account, place: tuple[str, int], values: dict[str, str]) -> Response:
