@@ -71,6 +71,9 @@ NOT_RUN = {
     "fundoscope stress runs/s1": "exports every fold's network; tests/cli/evaluation/test_stress.py runs it",
     "fundoscope prototypes": "needs CLIP's weights; tests/cli/training/test_prototypes.py runs it on a small network",
     "fundoscope serve": "runs until it is stopped; tests/service/test_kill.py runs it",
+    "fundoscope service shadow": "needs a service in shadow mode; tests/service/work/test_shadow.py makes one",
+    "fundoscope service look-back": "needs another release; tests/cli/service/test_releases.py makes one",
+    "fundoscope service activate": "needs another release; tests/cli/service/test_releases.py makes one",
     "fundoscope service user add ann": "asks for a password; tests/cli/service/test_accounts.py gives one",
     "fundoscope data import gdrbench": "needs GDRBench; tests/data/sources has its layout",
     **{
@@ -158,7 +161,7 @@ def test_every_command_of_a_block_or_a_table_is_one_that_the_program_can_parse(c
 def test_every_command_in_a_sentence_names_a_verb_and_options_that_there_are(command):
     verb, arguments = verb_of(command.arguments)
 
-    options = {name for parameter in verb.params for name in parameter.opts} | {"--help"}
+    options = {name for parameter in verb.params for name in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
     assert {word for word in arguments if word.startswith("--")} <= options
 
 
