@@ -66,6 +66,15 @@ def test_a_reader_is_shown_no_path_of_the_service(site):
     assert path in get(site, "/site", "administer").text
 
 
+def test_a_sites_folder_that_cannot_be_used_is_named_to_who_administers_only(start, tmp_path):
+    with start(tmp_path / "s", site=tmp_path / "nowhere") as running:
+        for path in ("/site", "/site/monitoring"):
+            mine, all_of_it = get(running, path).text, get(running, path, "administer").text
+            assert "nowhere" not in mine
+            assert "whoever administers the service sees" in mine.lower()
+            assert "nowhere: expected a site&#39;s folder, got nothing" in all_of_it
+
+
 def test_shares_stand_in_a_table_beside_each_chart(site):
     page = get(site, "/site/monitoring").text
 
@@ -79,7 +88,7 @@ def test_shares_stand_in_a_table_beside_each_chart(site):
 
 
 def test_without_a_commissioning_a_run_says_what_is_missing_and_keeps_nothing(site):
-    page = get(site, "/site/monitoring").text
+    page = get(site, "/site/monitoring", "administer").text
     assert "New patients cannot be compared. site: expected a commissioned site, got none." in page
 
     refused = site.client.post("/site/monitoring/run", headers=site.headers["read"])
