@@ -50,8 +50,9 @@ def trial(running, retinas) -> Trial:
         cases = {case.uid: [one.sha256 for one in photographs_of(session, case)] for case in session.query(Case)}
     for uid in cases:
         grades = [{"eye": eye, "grade": 3, "reason": "seen"} for eye in ("left", "right")]
-        body = {"case": uid, "role": "first", "shown": True, "grades": grades}
-        assert running.client.post("/api/readings", json=body, headers=free).status_code == 201
+        for role, headers in (("first", free), ("second", running.headers["read"])):
+            body = {"case": uid, "role": role, "shown": True, "grades": grades}
+            assert running.client.post("/api/readings", json=body, headers=headers).status_code == 201
     form = {"name": "Trial", "sittings": "1", "washout": "0", "with_answer": "1", "reader": "read-user"}
     made = running.client.post("/studies", data=form, headers=running.headers["administer"], follow_redirects=False)
     assert made.status_code == 303, made.text
