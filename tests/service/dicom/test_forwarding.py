@@ -27,6 +27,7 @@ from fundoscope.service.dicom.forwarding import Forwarder
 from fundoscope.service.dicom.network import dicom_network
 from fundoscope.service.dicom.settings import Destination, DicomSettings
 from fundoscope.service.store.database import now
+from fundoscope.service.store.deliveries import answered_cases, begin_sending
 from fundoscope.service.store.models import Case, Delivery, LogEntry
 
 _OBJECTS = runpy.run_path(str(Path(__file__).with_name("objects.py")))
@@ -112,6 +113,35 @@ def test_the_report_on_a_study_is_sent_once(running, archive):
     )
     assert [(one.state, one.attempts) for one in deliveries(running)] == [("sent", 0)]
     assert list((running.service.settings.folder / "outgoing").iterdir()) == []
+
+
+def test_what_was_answered_before_the_destination_was_first_named_is_not_sent(running):
+    release = running.service.grader.opened.name
+    send_photograph(running, seed=1, StudyInstanceUID="1.2.826.0.1.51", PatientID="EARLIER")
+    time.sleep(0.005)  # moments are of milliseconds
+    began = []
+    for number in (2, 3):  # the second start changes nothing
+        with running.service.database.writing() as session:
+            began.append(begin_sending(session, "ARCHIVE"))
+        send_photograph(running, seed=number, StudyInstanceUID=f"1.2.826.0.1.5{number}", PatientID="LATER")
+        time.sleep(0.005)
+
+    with running.service.database.reading() as session:
+        cases = answered_cases(session, "ARCHIVE", release, limit=9, since=began[1])
+        assert session.query(LogEntry).filter_by(action="sending began").count() == 1
+    assert began[0] == began[1]
+    assert [case.patient for case in cases] == ["LATER", "LATER"]
+
+
+def test_a_thread_that_sends_notes_when_it_began(running, archive):
+    send_photograph(running, seed=1, StudyInstanceUID="1.2.826.0.1.51", PatientID="EARLIER")
+    time.sleep(0.005)
+    forwarder = forwarder_of(running, archive.port)
+    forwarder.start()
+    forwarder.stop()
+
+    assert archive.objects == []
+    assert deliveries(running) == []
 
 
 def test_a_photograph_that_comes_later_gives_another_report(running, archive):

@@ -28,6 +28,7 @@ from fundoscope.service.store.deliveries import (
     SUPERSEDED,
     add_delivery,
     answered_cases,
+    begin_sending,
     delivery_key,
     due_deliveries,
     end_delivery,
@@ -97,11 +98,14 @@ class Forwarder:
         self.pause_seconds = pause_seconds
         self._is_stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._since = ""
         DicomReports(folder=folder, paths=[]).try_out(grader.opened)
 
     def start(self) -> None:
-        """Start sending."""
+        """Start sending what is answered from now on, or was since the destination was first named."""
         silence_pynetdicom()
+        with self.database.writing() as session:
+            self._since = begin_sending(session, str(self.destination))
         self._thread = threading.Thread(target=self._run, name="dicom-forwarding", daemon=True)
         self._thread.start()
 
@@ -124,7 +128,7 @@ class Forwarder:
         """Note new answers, and try each delivery that is due."""
         release = self.grader.opened.name
         with self.database.reading() as session:
-            cases = answered_cases(session, str(self.destination), release, limit=AT_ONCE)
+            cases = answered_cases(session, str(self.destination), release, limit=AT_ONCE, since=self._since)
         if cases:
             with self.database.writing() as session:
                 for case in cases:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from fundoscope.service.store.audit_log import append_entry
 from fundoscope.service.store.database import now
-from fundoscope.service.store.models import Case, Delivery
+from fundoscope.service.store.models import Answer, Case, Delivery, LogEntry, Photograph
 from fundoscope.service.store.photographs import photographs_of
 from fundoscope.service.store.shadow import is_shadow
 
@@ -25,17 +25,48 @@ SUPERSEDED: Final = "superseded"
 LONGEST_PAUSE_SECONDS: Final = 3600.0
 
 
-def answered_cases(session: Session, destination: str, release: str, *, limit: int) -> list[Case]:
+SENDING_BEGAN: Final = "sending began"
+"""Action of the audit log when a destination was first named."""
+
+
+def begin_sending(session: Session, destination: str) -> str:
+    """Return since when answers are sent to a destination: since it was first named, which is now if it is new.
+
+    Args:
+        session: Of `Database.writing`.
+        destination: Where to.
+    """
+    query = select(LogEntry.moment).where(LogEntry.action == SENDING_BEGAN, LogEntry.subject == destination)
+    query = query.order_by(LogEntry.id).limit(1)
+    if session.execute(query).scalar_one_or_none() is None:
+        append_entry(session, "system", SENDING_BEGAN, destination)
+    return session.execute(query).scalar_one()
+
+
+def answered_cases(session: Session, destination: str, release: str, *, limit: int, since: str = "") -> list[Case]:
     """Return cases that a release has answered and that were not compared with their deliveries since they changed.
 
     None while the service runs in shadow mode, and never those that were answered in it.
+
+    Args:
+        session: Of the database.
+        destination: Where answers are sent.
+        release: The one that answered.
+        limit: Most cases to return.
+        since: Cases none of whose photographs it answered at this moment or later are left out.
     """
     if is_shadow(session):
         return []
     is_compared = exists().where(
         Delivery.case_id == Case.id, Delivery.destination == destination, Delivery.case_changed == Case.changed
     )
-    query = select(Case).where(Case.answer.is_not(None), Case.release == release, ~Case.shadow, ~is_compared)
+    is_new = exists().where(
+        Photograph.case_id == Case.id,
+        Answer.photograph_id == Photograph.id,
+        Answer.release == release,
+        Answer.created >= since,
+    )
+    query = select(Case).where(Case.answer.is_not(None), Case.release == release, ~Case.shadow, ~is_compared, is_new)
     return list(session.execute(query.order_by(Case.id).limit(limit)).scalars())
 
 
