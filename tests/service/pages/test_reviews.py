@@ -14,6 +14,7 @@ pytest.importorskip("cleanlab", reason="needs the research extra, which finds do
 from tests.service.label_audits import write_audit
 
 from fundoscope.service.store.models import LogEntry
+from fundoscope.service.store.review_models import LabelPhotograph
 from fundoscope.service.store.reviews import all_reviews
 from fundoscope.service.work.review_intake import NewReview, add_audit
 
@@ -170,3 +171,36 @@ def test_photographs_of_a_review_are_in_no_list_of_patients_and_in_no_figures(pa
 def test_photographs_that_are_not_of_the_review_are_not_there(pages, path):
     assert pages.get(path).status_code in (404, 422)
     assert pages.running.client.get(f"/reviews/{'0' * 32}", headers=pages.running.headers["read"]).status_code == 404
+
+
+def test_a_photograph_of_an_open_study_is_passed_over_for_its_readers_until_the_study_is_closed(
+    start, audited, tmp_path
+):
+    with start(tmp_path / "s") as own:
+        new = NewReview(name="Doubts", readers=2, actor="test")
+        add_audit(own.service.database, own.service.settings, audited / "audit", [audited / "mine.csv"], new)
+        with own.service.database.reading() as session:
+            pages = Pages(own, all_reviews(session)[-1].uid)
+            query = session.query(LabelPhotograph.sha256).filter(LabelPhotograph.number < 3)
+            hashes = [sha256 for (sha256,) in query]
+        for sha256 in hashes:
+            data = own.service.files.path(sha256).read_bytes()
+            assert own.send(("a.jpg", data), patient=sha256[:8], eye="left").status_code == 202
+        own.wait()
+        form = {"name": "Trial", "sittings": "1", "washout": "0", "with_unread": "1", "reader": "read-user"}
+        boss = own.headers["administer"]
+        study = own.client.post("/studies", data=form, headers=boss, follow_redirects=False).headers["location"]
+
+        refused = [pages.get(f"/photographs/1{path}") for path in ("", "/picture.jpg")]
+        refused.append(pages.send(1, "grade", grade="1"))
+        others = [pages.get("/photographs/3"), pages.get("/photographs/1", "administer")]
+        following = pages.get("/next").headers["location"]
+        own.client.post(f"{study.partition('?')[0]}/close", data={"confirm": "1"}, headers=boss)
+        afterwards = [pages.get("/photographs/1").status_code, pages.get("/next").headers["location"]]
+
+    assert [answer.status_code for answer in refused] == [403] * 3
+    assert all("of the study Trial" in answer.json()["error"] for answer in refused)
+    assert [answer.status_code for answer in others] == [200, 200]
+    assert following.endswith("/photographs/3")
+    assert afterwards[0] == 200
+    assert afterwards[1].endswith("/photographs/1")

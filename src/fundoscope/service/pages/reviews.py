@@ -37,6 +37,7 @@ from fundoscope.service.store.reviews import (
     own_judgement,
     photographs_of_review,
 )
+from fundoscope.service.store.studies import hidden_words, hiding_study
 from fundoscope.service.work.pictures import view
 from fundoscope.service.work.review_exports import export_review, table_bytes, table_names
 
@@ -91,7 +92,7 @@ def show_photograph(review: Uid, number: Number, parts: Parts, account: Reader, 
     """Show a photograph: without its label until the reader has graded it."""
     with parts.database.reading() as session:
         of_review = _review(session, review)
-        photograph = _photograph(session, of_review, number)
+        photograph = _photograph(session, of_review, number, account)
         own = own_judgement(session, photograph, account.user_id)
         count = len(photographs_of_review(session, of_review))
     shown: dict[str, Any] = {
@@ -122,10 +123,10 @@ def show_photograph(review: Uid, number: Number, parts: Parts, account: Reader, 
 
 
 @router.get("/{review}/photographs/{number}/picture.jpg")
-def picture(review: Uid, number: Number, parts: Parts, _account: Reader) -> Response:
+def picture(review: Uid, number: Number, parts: Parts, account: Reader) -> Response:
     """Send a photograph of a review as every browser shows it; its address says nothing of it."""
     with parts.database.reading() as session:
-        sha256 = _photograph(session, _review(session, review), number).sha256
+        sha256 = _photograph(session, _review(session, review), number, account).sha256
     try:
         data = view(parts.files.path(sha256))
     except UnreadablePhotograph:
@@ -175,7 +176,7 @@ def _keep_grade(parts: Service, account: Account, place: tuple[str, int], values
     """Keep a grade; the answer leads back to the photograph, with what is wrong with it."""
     with parts.database.writing() as session:
         review = _review(session, place[0])
-        photograph = _photograph(session, review, place[1])
+        photograph = _photograph(session, review, place[1], account)
         try:
             add_label_reading(session, review, photograph, account, _grade(values))
         except BadRequest as problem:
@@ -187,7 +188,7 @@ def _keep_verdict(parts: Service, account: Account, place: tuple[str, int], valu
     """Keep a verdict; the answer leads to the next photograph, or back with what is wrong with it."""
     with parts.database.writing() as session:
         review = _review(session, place[0])
-        photograph = _photograph(session, review, place[1])
+        photograph = _photograph(session, review, place[1], account)
         try:
             add_verdict(session, review, photograph, account, _grade(values), values.get("note"))
         except BadRequest as problem:
@@ -224,8 +225,11 @@ def _review(session: Session, uid: str) -> LabelReview:
     return review
 
 
-def _photograph(session: Session, review: LabelReview, number: int) -> LabelPhotograph:
+def _photograph(session: Session, review: LabelReview, number: int, account: Account) -> LabelPhotograph:
     photograph = find_photograph_of_review(session, review, number)
     if photograph is None:
         raise HTTPException(404, f"photograph {number}: expected one of the review, there is none. Open the review.")
+    study = hiding_study(session, account.user_id, sha256=photograph.sha256)
+    if study is not None:
+        raise HTTPException(403, hidden_words(f"photograph {number}", study))
     return photograph

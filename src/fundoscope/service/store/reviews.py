@@ -23,6 +23,7 @@ from fundoscope.service.store.audit_log import append_entry
 from fundoscope.service.store.database import now
 from fundoscope.service.store.models import User
 from fundoscope.service.store.review_models import LabelPhotograph, LabelReading, LabelReview, LabelVerdict
+from fundoscope.service.store.studies import hidden_hashes
 
 KEEP: Final = "keep"
 CORRECT: Final = "correct"
@@ -235,11 +236,15 @@ def outcome_of(judgements: Sequence[Judgement], readers: int) -> Outcome:
 def next_photograph(session: Session, review: LabelReview, user_id: int) -> int | None:
     """Return the number of the photograph that a reader does next; None where nothing is left for them.
 
-    What they have begun comes first, then the most doubtful photograph that needs another reader.
+    What they have begun comes first, then the most doubtful photograph that needs another reader. Photographs of an
+    open study that they read in are passed over until it is closed: a label and its doubts may say what it hides.
     """
+    hidden = hidden_hashes(session, user_id)
     judgements = judgements_of(session, review)
     numbers: list[int] = []
     for photograph in photographs_of_review(session, review):
+        if photograph.sha256 in hidden:
+            continue
         mine = judgements.get(photograph.id, [])
         own = next((judgement for judgement in mine if judgement.user_id == user_id), None)
         if own is not None and own.verdict is None:

@@ -292,6 +292,12 @@ def hidden_numbers(session: Session, user_id: int) -> frozenset[int]:
     return frozenset(session.execute(hidden_cases(user_id)).scalars())
 
 
+def hidden_hashes(session: Session, user_id: int) -> frozenset[str]:
+    """Return the SHA-256 of the photographs that are hidden from a user, also where they are not those of a case."""
+    query = select(Photograph.sha256).where(Photograph.case_id.in_(hidden_cases(user_id)))
+    return frozenset(session.execute(query).scalars())
+
+
 def hiding_study(session: Session, user_id: int, *, case: str | None = None, sha256: str | None = None) -> str | None:
     """Return the name of the study for which a case, or a photograph's, is hidden from a user; None: it is not.
 

@@ -50,6 +50,7 @@ if (drop) {
     for (let wait = AGAIN; ; wait = Math.min(LONGEST, wait * 1.3)) {
       const answer = await fetch(`/api/photographs/${sha256}`);
       const body = await answer.json();
+      if (!answer.ok) throw new Error(body.error || "is not answered");
       if (body.state !== "accepted") return body;
       await pause(wait);
     }
