@@ -9,6 +9,7 @@ import re
 
 import pytest
 
+from fundoscope.service.access.passwords import hash_password
 from fundoscope.service.store.accounts import add_token, add_user
 from fundoscope.service.store.models import LogEntry
 from fundoscope.service.store.studies import all_studies
@@ -215,6 +216,40 @@ def test_a_study_with_heatmaps_waits_for_its_release(filled):
     waiting = get(filled, f"{study}/case")
 
     assert "expected+the+service+to+run+other%401" in waiting.headers["location"]
+
+
+ADMINISTERED = [
+    ("GET", "/studies/new"),
+    ("POST", "/studies"),
+    ("POST", f"/studies/{'0' * 32}/readers"),
+    ("POST", f"/studies/{'0' * 32}/close"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ADMINISTERED)
+def test_who_only_reads_makes_changes_and_closes_no_study(filled, method, path):
+    refused = filled.client.request(method, path, headers=filled.headers["read"], data=FORM)
+
+    assert refused.status_code == 403
+    assert "expected a user of the role administer" in refused.json()["error"]
+
+
+def test_a_grade_from_a_page_of_another_site_is_refused(filled):
+    study = make(filled, name="Forged")
+    with filled.service.database.writing() as session:
+        add_user(session, "browser", "read", hash_password("four words in a row"), actor="test")
+    post(filled, f"{study}/readers", {"reader": "browser"})
+    login = {"name": "browser", "password": "four words in a row"}
+    csrf = filled.client.post("/api/session", json=login).json()["csrf"]
+    fields = hidden_fields(filled.client.get(f"{study}/case").text) | GRADES
+
+    answers = [
+        filled.client.post(f"{study}/case", data=fields | token, follow_redirects=False).status_code
+        for token in ({}, {"csrf": "another"}, {"csrf": csrf})
+    ]
+    filled.client.cookies.clear()
+
+    assert answers == [403, 403, 303]
 
 
 def test_who_does_not_read_in_a_study_finds_none(filled):
