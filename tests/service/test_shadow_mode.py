@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from fundoscope.service.access.identity import rules_of
 from fundoscope.service.app import ROUTERS
 from fundoscope.service.store.deliveries import add_delivery, answered_cases, due_deliveries
 from fundoscope.service.store.models import Answer, Case, EyeReading, LogEntry, Photograph
-from fundoscope.service.store.shadow import is_shadow
+from fundoscope.service.store.shadow import is_shadow, was_never_shown
 from fundoscope.service.work.answers import refresh_case
 
 RULES = rules_of(ROUTERS)
@@ -68,7 +69,16 @@ def responses(running) -> dict[tuple[str, str], tuple[int, str]]:
         for address in addresses(running):
             response = running.client.get(address, headers=running.headers[role], follow_redirects=False)
             texts[role, address] = response.status_code, CHANGING.sub("", response.content.decode("latin-1"))
+    files = [("photographs", (path.name, path.read_bytes())) for path in sent_again(running)]
+    again = running.client.post("/api/photographs", files=files, headers=running.headers["submit"])
+    texts["submit", "POST /api/photographs"] = again.status_code, again.text
     return texts
+
+
+def sent_again(running) -> list[Path]:
+    """Return the stored files of all photographs, to be sent once more."""
+    with running.service.database.reading() as session:
+        return [running.service.files.path(photograph.sha256) for photograph in session.query(Photograph)]
 
 
 def reverse_answers(running) -> None:
@@ -251,6 +261,43 @@ def test_a_reading_of_an_answer_that_could_be_seen_before_shadow_mode_is_not_tak
 
     assert response.status_code == 201, response.text
     assert (reading.shown, reading.agrees) == (True, None)
+
+
+def test_a_break_in_shadow_mode_or_a_case_that_was_there_before_it_may_have_shown_an_answer(start, tmp_path, retinas):
+    folder = tmp_path / "s"
+    with start(folder, shadow=True) as first:
+        first.send((retinas[0].name, retinas[0].read_bytes()), patient="P0", eye="left", taken="2026-01-31")
+        first.wait()
+        with first.service.database.reading() as session:
+            assert was_never_shown(session, case_of(first, "P0"))
+    same = restarted(first, folder, shadow_patients=80)  # another plan begins another period at once
+    with same.database.reading() as session:
+        assert was_never_shown(session, case_of(first, "P0"))
+    restarted(first, folder, shadow=False)
+    with start_again(start, first, folder) as again:
+        with again.service.database.reading() as session:
+            assert not was_never_shown(session, case_of(again, "P0")), "it could be seen in between"
+        files = [("photographs", (retinas[1].name, retinas[1].read_bytes()))]
+        for patient, eye in (("P0", "right"), ("P1", "left")):
+            fields = {"patient": patient, "eye": eye, "taken": "2026-01-31"}
+            again.client.post("/api/photographs", files=files, data=fields, headers=again.headers["submit"])
+            files = [("photographs", (retinas[2].name, retinas[2].read_bytes()))]
+        again.wait()
+        read_case(again, "P0", left=1, right=1)
+        read_case(again, "P1", left=1)
+        with again.service.database.reading() as session:
+            shown = [reading.shown for reading in session.query(EyeReading).order_by(EyeReading.id)]
+
+    assert shown == [True, True, False]
+
+
+def test_a_plan_is_for_a_shadow_mode(start, tmp_path):
+    with start(tmp_path / "s") as first:
+        pass
+
+    for given in ({}, {"shadow": False}):
+        with pytest.raises(BadRequest, match="--shadow-patients: expected --shadow beside it, got none"):
+            restarted(first, tmp_path / "s", shadow_patients=40, **given)
 
 
 def start_again(start, running, folder) -> Iterator:

@@ -115,6 +115,16 @@ def test_a_database_of_an_earlier_version_has_the_release_of_its_latest_answer(d
         assert last_activation(session).release == opened.name
 
 
+def test_answers_of_a_look_back_make_no_release_the_active_one(database, opened, other):
+    with database.writing() as session:
+        photograph = answered_case(session, opened.name)
+        answer = {"status": "graded", "decision": "refer", "row": {}, "seconds": 0.1, "created": "t"}
+        session.add(Answer(photograph_id=photograph.id, release=other.name, **answer))
+
+    with database.reading() as session:
+        assert active_release(session) == opened.name
+
+
 def test_an_interrupted_look_back_is_continued_and_one_that_has_ended_is_not(database, opened, other):
     with database.writing() as session:
         begin_with(session, opened)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from fundoscope.errors import BadRequest
@@ -156,6 +157,29 @@ def test_a_photograph_whose_bytes_are_lost_is_compared_as_one_that_cannot_be_gra
 
     with service.database.reading() as session:
         assert [row["change"] for row in change_rows(changes_of(session, finished))] == ["refer becomes cannot grade"]
+
+
+def test_changes_are_counted_by_the_camera_that_files_name(start, tmp_path, retinas, other):
+    with start(tmp_path / "s") as running:
+        for patient, camera, path in zip("ABC", ("Topcon", "Topcon", ""), retinas, strict=False):
+            photograph = Image.open(path)
+            exif = photograph.getexif()
+            if camera:
+                exif[0x010F] = camera
+            photograph.save(tmp_path / "p.jpg", exif=exif, quality=92)
+            running.send(("p.jpg", (tmp_path / "p.jpg").read_bytes()), patient=patient, eye="left")
+        running.wait()
+        with running.service.database.writing() as session:
+            begin_look_back(session, other.opened, actor="test")
+            set_answer(session, photograph_of(session, "A"), other.opened.name, "rescreen", 0)
+        finished = look_back(running.service.database, running.service.files, other, actor="ann")
+        with running.service.database.reading() as session:
+            summary = summary_of(finished, changes_of(session, finished))
+
+    assert summary["cameras"] == {
+        "Topcon": {"cases": 2, "changed": 1},
+        "not stated": {"cases": 1, "changed": 0},
+    }
 
 
 def test_a_release_is_activated_after_a_look_back_and_cases_keep_their_answers(archive, other):

@@ -28,7 +28,7 @@ from fundoscope.service.store.models import (
     EyeReading,
 )
 from fundoscope.service.store.photographs import photographs_of
-from fundoscope.service.store.shadow import is_shadow
+from fundoscope.service.store.shadow import is_shadow, was_never_shown
 from fundoscope.service.store.studies import hidden_words, hiding_study
 
 FIRST: Final = "first"
@@ -87,7 +87,7 @@ def add_reading(
     hashes = [photograph.sha256 for photograph in photographs_of(session, case)]
     hides_answers = is_shadow(session)
     if hides_answers:
-        shown = _check_unseen(case, shown=shown)
+        shown = _check_unseen(session, case, shown=shown)
     readings, moment = [], now()  # one moment for all eyes: it joins them to one reading
     for grade in grades:
         agrees = agrees_with(grade, answers[grade.eye]) if shown and not hides_answers else None
@@ -195,14 +195,14 @@ def sees_readings(session: Session, case: Case, account: Account) -> bool:
     return any(reading.user_id == account.user_id for eyes in current for reading in eyes.values())
 
 
-def _check_unseen(case: Case, *, shown: bool) -> bool:
-    """Return whether a reader in shadow mode may have seen the answer: only where it was made before shadow mode."""
+def _check_unseen(session: Session, case: Case, *, shown: bool) -> bool:
+    """Return whether a reader in shadow mode may have seen an answer: of a case that was there before it."""
     if shown:
         raise BadRequest(
             f"shown: expected false, because this service runs in shadow mode and shows no answers, got true for case "
             f"{case.uid}. Correct the field."
         )
-    return not case.shadow
+    return not was_never_shown(session, case)
 
 
 def _check_role(session: Session, case: Case, account: Account, role: str) -> None:

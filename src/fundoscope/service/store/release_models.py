@@ -38,6 +38,8 @@ class LookBack(Base):
     """Photographs of the cases that were compared."""
     cases: Mapped[int] = mapped_column(Integer, server_default="0", default=0)
     """Cases that were compared."""
+    cameras: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Cases that were compared, by camera."""
     actor: Mapped[str] = mapped_column(String(100))
     begun: Mapped[str] = mapped_column(String(32))
     finished: Mapped[str | None] = mapped_column(String(32))

@@ -25,11 +25,13 @@ FIRST_START = "first start"
 def active_release(session: Session) -> str | None:
     """Return the name of the active release; None before the first start.
 
-    A service of a version that did not note it is taken to have the release of its latest answer.
+    A service of a version that did not note it is taken to have the release by which a case was answered last: answers
+    to photographs may be those of a look-back.
     """
     query = select(Activation.release).order_by(Activation.id.desc()).limit(1)
     noted = session.execute(query).scalar_one_or_none()
-    return noted or session.execute(select(Answer.release).order_by(Answer.id.desc()).limit(1)).scalar_one_or_none()
+    latest = select(Case.release).where(Case.answer.is_not(None)).order_by(Case.changed.desc(), Case.id.desc()).limit(1)
+    return noted or session.execute(latest).scalar_one_or_none()
 
 
 def last_activation(session: Session) -> Activation | None:

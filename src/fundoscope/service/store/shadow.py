@@ -39,6 +39,19 @@ def is_shadow(session: Session) -> bool:
     return present_period(session) is not None
 
 
+def was_never_shown(session: Session, case: Case) -> bool:
+    """Return whether nobody can have seen an answer for a case: it came in the present shadow mode, without a break."""
+    if not case.shadow:
+        return False
+    began: str | None = None
+    for period in session.execute(select(ShadowPeriod).order_by(ShadowPeriod.id.desc())).scalars():
+        # Another plan or release ends a period and begins the next at one moment.
+        if period.ended is not None and period.ended != began:
+            break
+        began = period.began
+    return began is not None and case.created >= began
+
+
 def last_period(session: Session) -> ShadowPeriod | None:
     """Return the last period, ended or not; None where there was none."""
     return session.execute(select(ShadowPeriod).order_by(ShadowPeriod.id.desc()).limit(1)).scalar_one_or_none()
@@ -57,9 +70,12 @@ def start_shadow(
         default: The number where none was ever named.
 
     Raises:
-        BadRequest: If a plan is lowered: figures would be looked at earlier than was planned.
+        BadRequest: If a plan is lowered, by which figures would be looked at earlier than was planned, or made for no
+            shadow mode.
     """
     period = present_period(session)
+    if planned is not None and (wanted is False or (period is None and wanted is None)):
+        raise BadRequest("--shadow-patients: expected --shadow beside it, got none. Give both, or neither.")
     if wanted is False:
         return _end(session, period)
     if period is None and wanted is None:

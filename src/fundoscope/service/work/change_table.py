@@ -111,7 +111,16 @@ def summary_of(look_back: LookBack, changes: Changes) -> dict[str, Any]:
         "changed": len(changes),
         "dealt_with": sum(change.done is not None for change, _ in changes),
         "changes": [_kind(kind, members) for (_, kind), members in sorted(kinds.items(), key=lambda item: item[0])],
-        "cameras": dict(Counter(change.camera or UNKNOWN_CAMERA for change, _ in changes)),
+        "cameras": _cameras(look_back, changes),
+    }
+
+
+def _cameras(look_back: LookBack, changes: Changes) -> dict[str, dict[str, int]]:
+    """Return by camera how many cases were compared, and how many of them change."""
+    changed = Counter(change.camera or UNKNOWN_CAMERA for change, _ in changes)
+    return {
+        camera: {"cases": cases, "changed": changed[camera]}
+        for camera, cases in sorted((look_back.cameras or {}).items())
     }
 
 

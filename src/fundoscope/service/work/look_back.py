@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fundoscope.errors import BadRequest
@@ -36,11 +38,16 @@ from fundoscope.service.store.releases import (
     photographs_without,
 )
 from fundoscope.service.store.shadow import is_shadow
+from fundoscope.service.store.site_models import PhotographCamera
 from fundoscope.service.work.answers import add_answer, answer_photograph, case_document, rows_of
+from fundoscope.service.work.change_table import UNKNOWN_CAMERA
 from fundoscope.service.work.changes import change_of, reading_document
+from fundoscope.service.work.site.rates import note_cameras
 
 LOW_PRIORITY: Final = 10
 """Niceness of the threads that grade: the service's own come first."""
+
+ALL_FILES: Final = 10**9
 
 Progress = Callable[[int, int], None]
 """Called with how many photographs are graded, and of how many."""
@@ -53,6 +60,17 @@ class Graded:
     photograph: Photograph
     row: Row
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The cases that were compared."""
+
+    changes: list[ChangedCase]
+    photographs: int
+    """Photographs of all these cases."""
+    cameras: Counter[str]
+    """How many cases there are of each camera."""
 
 
 def look_back(
@@ -81,6 +99,7 @@ def look_back(
                 photograph = session.get_one(Photograph, one.photograph.id)
                 add_answer(session, photograph, grader, one.row, one.seconds)
             progress(number, len(missing))
+    note_cameras(database, files, most=ALL_FILES)
     return _finish(database, grader, kept, actor)
 
 
@@ -115,29 +134,31 @@ def _finish(database: Database, grader: Grader, look_back: LookBack, actor: str)
     with database.reading() as session:
         earlier = last_look_back(session, release=look_back.release)
         dealt_with = {} if earlier is None else {change.case_id: change for change, _ in changes_of(session, earlier)}
-        changes, cases, photographs = _compared(session, grader.opened, look_back)
-    for change in changes:
+        compared = _compared(session, grader.opened, look_back)
+    for change in compared.changes:
         before = dealt_with.get(change.case_id)
         if before is not None and (before.before, before.after) == (change.before, change.after):
             change.done, change.done_by = before.done, before.done_by
     with database.writing() as session:
-        session.add_all(changes)
+        session.add_all(compared.changes)
         kept = session.get_one(LookBack, look_back.id)
-        kept.finished, kept.cases, kept.photographs = now(), cases, photographs
-        append_entry(
-            session, actor, "look-back finished", kept.release, look_back=kept.id, cases=cases, changed=len(changes)
-        )
+        kept.cases, kept.photographs = compared.cameras.total(), compared.photographs
+        kept.finished, kept.cameras = now(), dict(compared.cameras)
+        counts = {"cases": kept.cases, "changed": len(compared.changes)}
+        append_entry(session, actor, "look-back finished", kept.release, look_back=kept.id, **counts)
     return kept
 
 
-def _compared(session: Session, opened: OpenRelease, look_back: LookBack) -> tuple[list[ChangedCase], int, int]:
-    """Return the changes, and how many cases of how many photographs were compared."""
-    changes, cases, photographs = [], 0, 0
+def _compared(session: Session, opened: OpenRelease, look_back: LookBack) -> Compared:
+    changes, photographs, by_camera = [], 0, Counter[str]()
+    cameras = _cameras(session)
     for case in answered_cases(session):
         rows = rows_of(session, case, opened.name)
         if rows is None or case.answer is None:
             continue
-        cases, photographs = cases + 1, photographs + len(rows)
+        camera = ", ".join(sorted(cameras.get(case.id, ()))) or None
+        photographs += len(rows)
+        by_camera[camera or UNKNOWN_CAMERA] += 1
         after = _as_json(case_document(answer_patients(rows, opened.task)[0], rows, opened.task))
         change = change_of(case.answer, after)
         if change is not None:
@@ -151,9 +172,22 @@ def _compared(session: Session, opened: OpenRelease, look_back: LookBack) -> tup
                     before_release=case.release or "",
                     after=after,
                     reading=reading_document(session, case, case.answer, after),
+                    camera=camera,
                 )
             )
-    return changes, cases, photographs
+    return Compared(changes, photographs, by_camera)
+
+
+def _cameras(session: Session) -> dict[int, set[str]]:
+    """Return the cameras that the files of each case name, by `Case.id`."""
+    query = select(Photograph.case_id, PhotographCamera.camera).join(
+        PhotographCamera, PhotographCamera.photograph_id == Photograph.id
+    )
+    cameras: dict[int, set[str]] = {}
+    for case, camera in session.execute(query).all():
+        if camera is not None:
+            cameras.setdefault(case, set()).add(camera)
+    return cameras
 
 
 def _as_json(document: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def upgrade() -> None:
         _text("against", 200),
         sa.Column("photographs", sa.Integer(), server_default="0", nullable=False),
         sa.Column("cases", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("cameras", sa.JSON(), nullable=True),
         _text("actor", 100),
         _text("begun", 32),
         _text("finished", 32, nullable=True),
