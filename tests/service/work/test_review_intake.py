@@ -37,9 +37,10 @@ def folder(audited, tmp_path) -> Path:
 
 
 @pytest.fixture
-def settings(tmp_path) -> ServiceSettings:
+def settings(tmp_path, migrated_sqlite) -> ServiceSettings:
     made = ServiceSettings(folder=tmp_path / "service")
     made.make_folder()
+    shutil.copy(migrated_sqlite, made.folder)
     return made
 
 
@@ -99,7 +100,9 @@ def test_what_has_changed_since_the_audit_is_not_taken(service, settings, folder
 def test_a_photograph_that_is_larger_than_an_upload_may_be_is_not_taken(service, tmp_path, folder):
     small = ServiceSettings(folder=tmp_path / "service", upload_bytes=100)
 
-    with pytest.raises(BadRequest, match="expected photographs that can be taken, got none of 5; the first: photos"):
+    with pytest.raises(
+        BadRequest, match=r"got none of 5; the first: photos/\S+: expected a photograph of at most 100 "
+    ):
         add_audit(service, small, folder / "audit", [folder / "mine.csv"], NEW)
     with service.reading() as session:
         assert all_reviews(session) == []

@@ -198,8 +198,6 @@ class _Intake:
         limit = self.settings.upload_bytes
         if not path.is_file():
             return "expected a photograph, there is no such file. Check the path in the manifest."
-        if path.stat().st_size > limit:
-            return f"expected a photograph of at most {limit} bytes, got more. Export it smaller."
         incoming = Incoming.begin(scratch)
         try:
             _copy_bytes(path, incoming, limit)
@@ -243,7 +241,9 @@ def _copy_bytes(path: Path, incoming: Incoming, limit: int | None = None) -> Non
         while data := file.read(CHUNK):
             incoming.write(data)
             if limit is not None and incoming.size > limit:
-                raise UnreadablePhotograph(f"{incoming.path}: expected at most {limit} bytes, got more. Copy it again.")
+                raise UnreadablePhotograph(
+                    f"{incoming.path}: expected a photograph of at most {limit} bytes, got more. Export it smaller."
+                )
     incoming.end()
 
 

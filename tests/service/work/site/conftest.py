@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ def template(grader: Grader, retinas: list[Path]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def site_database(tmp_path: Path) -> Iterator[Database]:
+def site_database(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Database]:
     """A database of its own."""
-    database = open_database(f"sqlite+pysqlite:///{tmp_path / 'service.sqlite3'}")
+    database = open_database(f"sqlite+pysqlite:///{shutil.copy(migrated_sqlite, tmp_path)}")
     yield database
     database.close()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.service.site_cases import Made
+from tests.service.site_cases import Made, add_cases
 
 from fundoscope.clinic.commissioning.commission import Terms
 from fundoscope.clinic.commissioning.from_tables import commission_tables
@@ -16,6 +17,8 @@ from fundoscope.clinic.commissioning.protocol import commission_release
 from fundoscope.errors import BadRequest
 from fundoscope.runtime.grader import Grader
 from fundoscope.service.settings import ServiceSettings
+from fundoscope.service.store.accounts import Account, add_user, find_user
+from fundoscope.service.store.database import Database, open_database
 from fundoscope.service.work.site.commissioning import readiness, site_words
 from fundoscope.service.work.site.runs import all_runs, count_new, find_reference, run_monitor
 from fundoscope.tables.pair import read_pair
@@ -33,16 +36,45 @@ def patients(first: int, count: int, *, referable: int, grades: bool = False) ->
     return made
 
 
-@pytest.fixture
-def commissioned(site_database, grader, answered, tmp_path: Path) -> Grader:
-    """A commissioned copy of the release, with the table that it was commissioned with beside it."""
-    answered(patients(0, 160, referable=4, grades=True))
-    with site_database.reading() as session:
+@pytest.fixture(scope="module")
+def once_commissioned(tmp_path_factory, migrated_sqlite: Path, grader: Grader, template) -> Path:
+    """A folder with the database of a service, and beside it a commissioned copy of its release and its table."""
+    folder = tmp_path_factory.mktemp("commissioned")
+    database = open_database(f"sqlite+pysqlite:///{shutil.copy(migrated_sqlite, folder)}")
+    with database.writing() as session:
+        user = add_user(session, "ann", "read", None, actor="test")
+        session.flush()
+        account = Account(user_id=user.id, name="ann", role="read")
+    add_cases(database, grader, template, patients(0, 100, referable=4, grades=True), account)
+    with database.reading() as session:
         tables = readiness(session, grader.opened.name).tables
-    predictions, readings = tables.write(tmp_path / "site")
+    database.close()
+    predictions, readings = tables.write(folder / "site")
     done = commission_tables(read_pair(predictions, readings), Terms(), release=grader.opened, day=date(2026, 3, 9))
-    copy = commission_release(grader.opened, tmp_path / "site" / "commissioned", done.protocol)
-    return Grader.open(copy.path, threads=1)
+    commission_release(grader.opened, folder / "site" / "commissioned", done.protocol)
+    return folder
+
+
+@pytest.fixture
+def site_database(once_commissioned: Path, tmp_path: Path) -> Iterator[Database]:
+    """A copy of the service that was commissioned."""
+    shutil.copytree(once_commissioned, tmp_path, dirs_exist_ok=True)
+    database = open_database(f"sqlite+pysqlite:///{tmp_path / 'service.sqlite3'}")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def reader(site_database: Database) -> Account:
+    """Who read the patients of the commissioning."""
+    with site_database.reading() as session:
+        return Account(user_id=find_user(session, "ann").id, name="ann", role="read")
+
+
+@pytest.fixture
+def commissioned(site_database: Database, tmp_path: Path) -> Grader:
+    """The commissioned copy of the release, with the table that it was commissioned with beside it."""
+    return Grader.open(tmp_path / "site" / "commissioned", threads=1)
 
 
 @pytest.fixture
@@ -56,22 +88,20 @@ def settings(tmp_path: Path) -> ServiceSettings:
 def test_new_patients_like_those_of_the_commissioning_raise_no_alarm_and_are_looked_at_once(
     site_database, commissioned, answered, settings
 ):
-    answered(patients(1000, 80, referable=4), commissioned)
+    answered(patients(1000, 40, referable=4), commissioned)
 
     run = run_monitor(site_database, settings, commissioned.opened, actor="ann")
 
     assert run.holds
-    assert (run.cases, run.report["now"]["patients"]) == (80, 80)
+    assert (run.cases, run.report["now"]["patients"]) == (40, 40)
     with site_database.reading() as session:
         assert count_new(session, commissioned.opened.name) == 0
     with pytest.raises(BadRequest, match="expected patients who came since the last run, got none"):
         run_monitor(site_database, settings, commissioned.opened, actor="ann")
 
 
-def test_more_referrals_than_at_the_commissioning_are_reported(
-    site_database, commissioned, answered, settings
-):
-    answered(patients(1000, 120, referable=1), commissioned)
+def test_more_referrals_than_at_the_commissioning_are_reported(site_database, commissioned, answered, settings):
+    answered(patients(1000, 60, referable=1), commissioned)
 
     run = run_monitor(site_database, settings, commissioned.opened, actor="ann")
 
@@ -84,13 +114,13 @@ def test_more_referrals_than_at_the_commissioning_are_reported(
 
 
 def test_a_later_run_has_only_the_patients_who_came_after_the_first(site_database, commissioned, answered, settings):
-    answered(patients(1000, 40, referable=4), commissioned)
+    answered(patients(1000, 20, referable=4), commissioned)
     run_monitor(site_database, settings, commissioned.opened, actor="ann")
-    answered(patients(2000, 30, referable=4), commissioned)
+    answered(patients(2000, 15, referable=4), commissioned)
 
     second = run_monitor(site_database, settings, commissioned.opened, actor="ann")
 
-    assert (second.cases, second.report["now"]["patients"]) == (30, 30)
+    assert (second.cases, second.report["now"]["patients"]) == (15, 15)
 
 
 def test_without_the_table_of_the_commissioning_what_is_missing_is_named(commissioned, settings, tmp_path):
