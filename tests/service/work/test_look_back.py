@@ -148,15 +148,45 @@ def test_the_running_service_accepts_and_answers_meanwhile_and_new_photographs_a
     assert (finished.cases, sent[0].status_code) == (2, 202)
 
 
-def test_a_photograph_whose_bytes_are_lost_is_compared_as_one_that_cannot_be_graded(archive, other):
+def test_a_case_whose_bytes_are_not_there_is_not_compared_and_is_tried_again(archive, other):
+    service = archive.service
+    with service.database.reading() as session:
+        path = service.files.path(photograph_of(session, "A").sha256)
+    path.rename(path.with_name("elsewhere"))
+
+    finished = look_back(service.database, service.files, other, actor="ann")
+    with service.database.reading() as session:
+        assert summary_of(finished, changes_of(session, finished))["not_compared"] == 1
+        assert session.query(Answer).filter_by(release=other.opened.name).count() == 3
+    path.with_name("elsewhere").rename(path)
+    again = look_back(service.database, service.files, other, actor="ann")
+
+    assert (finished.cases, finished.lost, again.cases, again.lost) == (2, 1, 3, 0)
+    with service.database.reading() as session:
+        assert changes_of(session, again) == []
+
+
+def test_bytes_that_are_lost_for_good_do_not_keep_a_release_from_being_activated(archive, other):
     service = archive.service
     with service.database.reading() as session:
         service.files.path(photograph_of(session, "A").sha256).unlink()
+    look_back(service.database, service.files, other, actor="ann")
 
-    finished = look_back(service.database, service.files, other, actor="ann")
+    activate_release(service.database, other.opened, actor="ann")
 
     with service.database.reading() as session:
-        assert [row["change"] for row in change_rows(changes_of(session, finished))] == ["refer becomes cannot grade"]
+        assert active_release(session) == other.opened.name
+
+
+def test_a_file_without_a_picture_is_looked_back_at_as_what_it_is(start, tmp_path, retinas, other):
+    with start(tmp_path / "s") as running:
+        running.send(("cut.jpg", retinas[0].read_bytes()[:4000]), patient="A", eye="left")
+        running.wait()
+        finished = look_back(running.service.database, running.service.files, other, actor="ann")
+
+        with running.service.database.reading() as session:
+            assert changes_of(session, finished) == []
+    assert (finished.cases, finished.not_compared) == (1, 0)
 
 
 def test_changes_are_counted_by_the_camera_that_files_name(start, tmp_path, retinas, other):
@@ -294,7 +324,8 @@ def test_grading_for_a_look_back_gives_way_to_the_service(archive, other, monkey
 
     look_back(archive.service.database, archive.service.files, other, actor="ann")
 
-    assert set(given) == {(module.os.PRIO_PROCESS, 0, module.LOW_PRIORITY)}
+    assert {values[:2] for values in given} == {(module.os.PRIO_PROCESS, 0)}
+    assert min(values[2] for values in given) >= module.LOW_PRIORITY
 
 
 def test_a_service_keeps_a_copy_of_the_release_that_it_answers_with(archive):

@@ -44,7 +44,7 @@ def look_back(
     Nothing that the service shows changes, and it may run meanwhile. Photographs that were graded are not graded again:
     after Ctrl-C the same command continues.
 
-    Exit status: 0 no answer would change, 1 some would, 2 it cannot be done.
+    Exit status: 0 no answer would change, 1 some would or could not be compared, 2 it cannot be done.
     """
     from fundoscope.tables.formats import check_name
 
@@ -85,7 +85,7 @@ def look_back(
         print_json(summary | {"list": rows})
     else:
         _print(summary, rows)
-    if summary["changed"]:
+    if summary["changed"] or summary["not_compared"]:
         raise typer.Exit(CHANGED)
 
 
@@ -147,6 +147,11 @@ def _print(summary: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     cases = f"{summary['cases']} case{'' if summary['cases'] == 1 else 's'}"
     print_text(f"{summary['release']} would change the answer for {summary['changed']} of {cases}.", style="bold")
     print_text(f"Compared with the answers that the cases have; active is {summary['against']}.")
+    if summary["not_compared"]:
+        print_text(
+            f"Not compared: {summary['not_compared']}, of which a photograph's bytes are not in the folder, or a fault "
+            "in the program kept it from being graded. The next look-back tries again."
+        )
     for kind in summary["changes"]:
         agreement = "; ".join(f"{names[words]} {count}" for words, count in kind["readings_agree_with"].items())
         print_text(f"{kind['change']}: {kind['cases']} (readings agree with: {agreement})", indent="  ")

@@ -38,6 +38,10 @@ class LookBack(Base):
     """Photographs of the cases that were compared."""
     cases: Mapped[int] = mapped_column(Integer, server_default="0", default=0)
     """Cases that were compared."""
+    lost: Mapped[int] = mapped_column(Integer, server_default="0", default=0)
+    """Photographs that could not be graded by the release: their bytes are not there, or a fault in the program."""
+    not_compared: Mapped[int] = mapped_column(Integer, server_default="0", default=0)
+    """Cases of these photographs."""
     cameras: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     """Cases that were compared, by camera."""
     actor: Mapped[str] = mapped_column(String(100))

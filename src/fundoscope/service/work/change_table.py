@@ -108,6 +108,7 @@ def summary_of(look_back: LookBack, changes: Changes) -> dict[str, Any]:
         "finished": look_back.finished,
         "cases": look_back.cases,
         "photographs": look_back.photographs,
+        "not_compared": look_back.not_compared,
         "changed": len(changes),
         "dealt_with": sum(change.done is not None for change, _ in changes),
         "changes": [_kind(kind, members) for (_, kind), members in sorted(kinds.items(), key=lambda item: item[0])],

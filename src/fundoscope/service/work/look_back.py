@@ -10,14 +10,16 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fundoscope.errors import BadRequest
+from fundoscope.files import sha256_of
 from fundoscope.parallel import in_order
 from fundoscope.runtime.answers import answer_patients
 from fundoscope.runtime.grader import Grader
@@ -26,7 +28,7 @@ from fundoscope.runtime.tasks.task import Row
 from fundoscope.service.store.audit_log import append_entry
 from fundoscope.service.store.database import Database, now
 from fundoscope.service.store.files import PhotographFiles
-from fundoscope.service.store.models import Photograph
+from fundoscope.service.store.models import FAILED, Photograph
 from fundoscope.service.store.release_models import ChangedCase, LookBack
 from fundoscope.service.store.releases import (
     activate,
@@ -49,6 +51,9 @@ LOW_PRIORITY: Final = 10
 
 ALL_FILES: Final = 10**9
 
+UNREADABLE: Final = "unreadable"
+"""Status of a file without a picture."""
+
 Progress = Callable[[int, int], None]
 """Called with how many photographs are graded, and of how many."""
 
@@ -58,7 +63,8 @@ class Graded:
     """A photograph with the answer of the release that looks back."""
 
     photograph: Photograph
-    row: Row
+    row: Row | None
+    """None where there is no answer to keep: the bytes are not there, or a fault in the program."""
     seconds: float
 
 
@@ -69,6 +75,8 @@ class Compared:
     changes: list[ChangedCase]
     photographs: int
     """Photographs of all these cases."""
+    not_compared: int
+    """Cases that lack an answer of the release."""
     cameras: Counter[str]
     """How many cases there are of each camera."""
 
@@ -77,6 +85,9 @@ def look_back(
     database: Database, files: PhotographFiles, grader: Grader, *, actor: str, progress: Progress = lambda *_: None
 ) -> LookBack:
     """Grade every photograph of the archive that a release has not answered yet, and compare the cases.
+
+    Of a photograph whose bytes are not there, or that a fault in the program keeps from being graded, no answer is
+    kept: its case is not compared, which is counted, and the next look-back tries again.
 
     Args:
         database: Of the service.
@@ -91,16 +102,19 @@ def look_back(
     with database.writing() as session:
         _check_shown(session)
         kept = begin_look_back(session, grader.opened, actor=actor)
-    release = grader.opened.name
-    while missing := _missing(database, release):
+    lost: set[int] = set()
+    while missing := _missing(database, grader.opened.name, lost):
         graded = in_order(lambda photograph: _grade(grader, files, photograph), missing, threads=grader.threads)
         for number, one in enumerate(graded, start=1):
-            with database.writing() as session:
-                photograph = session.get_one(Photograph, one.photograph.id)
-                add_answer(session, photograph, grader, one.row, one.seconds)
+            if one.row is None:
+                lost.add(one.photograph.id)
+            else:
+                with database.writing() as session:
+                    photograph = session.get_one(Photograph, one.photograph.id)
+                    add_answer(session, photograph, grader, one.row, one.seconds)
             progress(number, len(missing))
     note_cameras(database, files, most=ALL_FILES)
-    return _finish(database, grader, kept, actor)
+    return _finish(database, grader, kept, actor, lost=len(lost))
 
 
 def _check_shown(session: Session) -> None:
@@ -111,21 +125,30 @@ def _check_shown(session: Session) -> None:
         )
 
 
-def _missing(database: Database, release: str) -> list[Photograph]:
+def _missing(database: Database, release: str, lost: Collection[int]) -> list[Photograph]:
     with database.reading() as session:
-        return photographs_without(session, release)
+        return [photograph for photograph in photographs_without(session, release) if photograph.id not in lost]
 
 
 def _grade(grader: Grader, files: PhotographFiles, photograph: Photograph) -> Graded:
     if hasattr(os, "setpriority"):
         # Of the calling thread alone, on Linux; it only ever grades for this look-back.
-        os.setpriority(os.PRIO_PROCESS, 0, LOW_PRIORITY)
-    start = time.perf_counter()
-    row, _, _ = answer_photograph(grader, photograph, str(files.path(photograph.sha256)))
-    return Graded(photograph, row, time.perf_counter() - start)
+        os.setpriority(os.PRIO_PROCESS, 0, max(LOW_PRIORITY, os.getpriority(os.PRIO_PROCESS, 0)))
+    start, path = time.perf_counter(), files.path(photograph.sha256)
+    row, status, state = answer_photograph(grader, photograph, str(path))
+    is_kept = state != FAILED and (status != UNREADABLE or _is_whole(path, photograph.sha256))
+    return Graded(photograph, row if is_kept else None, time.perf_counter() - start)
 
 
-def _finish(database: Database, grader: Grader, look_back: LookBack, actor: str) -> LookBack:
+def _is_whole(path: Path, sha256: str) -> bool:
+    """Return whether the bytes of a photograph are those that were accepted: they, not the disk, cannot be read."""
+    try:
+        return sha256_of(path) == sha256
+    except OSError:
+        return False
+
+
+def _finish(database: Database, grader: Grader, look_back: LookBack, actor: str, *, lost: int) -> LookBack:
     """Compare all cases, and keep those whose answer changes.
 
     Cases are compared outside of the transaction that keeps the result, for the sake of the running service. One that
@@ -144,17 +167,19 @@ def _finish(database: Database, grader: Grader, look_back: LookBack, actor: str)
         kept = session.get_one(LookBack, look_back.id)
         kept.cases, kept.photographs = compared.cameras.total(), compared.photographs
         kept.finished, kept.cameras = now(), dict(compared.cameras)
+        kept.lost, kept.not_compared = lost, compared.not_compared
         counts = {"cases": kept.cases, "changed": len(compared.changes)}
         append_entry(session, actor, "look-back finished", kept.release, look_back=kept.id, **counts)
     return kept
 
 
 def _compared(session: Session, opened: OpenRelease, look_back: LookBack) -> Compared:
-    changes, photographs, by_camera = [], 0, Counter[str]()
+    changes, photographs, not_compared, by_camera = [], 0, 0, Counter[str]()
     cameras = _cameras(session)
     for case in answered_cases(session):
         rows = rows_of(session, case, opened.name)
         if rows is None or case.answer is None:
+            not_compared += 1
             continue
         camera = ", ".join(sorted(cameras.get(case.id, ()))) or None
         photographs += len(rows)
@@ -175,7 +200,7 @@ def _compared(session: Session, opened: OpenRelease, look_back: LookBack) -> Com
                     camera=camera,
                 )
             )
-    return Compared(changes, photographs, by_camera)
+    return Compared(changes, photographs, not_compared, by_camera)
 
 
 def _cameras(session: Session) -> dict[int, set[str]]:
@@ -220,8 +245,8 @@ def activate_release(
             return None
         finished = None if active is None else last_look_back(session, release=opened.name, against=active)
         missing = len(photographs_without(session, opened.name))
-        if finished is None or missing:
-            came = "none" if finished is None else f"one after which {missing} photographs came"
+        if finished is None or missing > finished.lost:
+            came = "none" if finished is None else f"one after which {missing - finished.lost} photographs came"
             raise BadRequest(
                 f"{opened.name}: expected a finished look-back of all photographs, got {came}. Run: fundoscope service "
                 f"look-back --release {opened.path}; or say why not by --without-look-back."

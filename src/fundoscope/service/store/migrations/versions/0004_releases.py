@@ -23,6 +23,8 @@ def upgrade() -> None:
         _text("against", 200),
         sa.Column("photographs", sa.Integer(), server_default="0", nullable=False),
         sa.Column("cases", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("lost", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("not_compared", sa.Integer(), server_default="0", nullable=False),
         sa.Column("cameras", sa.JSON(), nullable=True),
         _text("actor", 100),
         _text("begun", 32),
