@@ -284,3 +284,50 @@ def test_in_shadow_mode_a_study_has_one_stage_and_its_result_waits(start, tmp_pa
     assert "stages: expected one stage in shadow mode" in message_of(refused)
     assert results == [409, 409]
     assert "got+one+in+shadow+mode" in waiting.headers["location"]
+
+
+def test_an_eye_without_a_picture_is_named_on_the_page_and_graded_as_one_that_cannot_be(start, tmp_path, retinas):
+    with start(tmp_path / "s") as own:
+        own.send(("a.jpg", retinas[0].read_bytes()), patient="P", eye="left")
+        own.send(("P_right.jpg", b"\xff\xd8\xff broken"), patient="P", eye="right")
+        own.send(("b.jpg", retinas[1].read_bytes()), patient="Q", eye="left")
+        own.wait()
+        study = make(own)
+        pages = []
+        for _ in range(4):
+            pages.append(get(own, f"{study}/case").text)
+            eyes = re.findall(r'name="(grade_\w+)" value="none"', pages[-1])
+            grade(own, study, dict.fromkeys(eyes, "none"))
+
+        assert "All cases are graded." in get(own, study).text
+
+    (first, *_) = [page for page in pages if "There is no picture to show." in page]
+    assert first.count('class="picture"') == 1
+    assert all("P_right" not in page for page in pages)
+
+
+URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"
+BODIES = [
+    (b"", URLENCODED),
+    (b"\xff\xfe\x00", URLENCODED),
+    (b"a=1&" * 1500, URLENCODED),
+    (b"name=\xed\xa0\xbd&sittings=%D9%A1&case=%00&sitting=99999999999999999999", URLENCODED),
+    (b"references=grade,image%0d1,a%0d%0a%22&" + b"cases=" + b"x%0a" * 5000, URLENCODED),
+    (b"name=a", MULTIPART),
+    (b'--x\r\nContent-Disposition: form-data; name="a"; filename="a"\r\n\r\na\r\n--x--\r\n', MULTIPART),
+    (b'{"name": 1}', "application/json"),
+]
+
+
+@pytest.mark.parametrize(("body", "kind"), BODIES)
+def test_a_body_that_is_no_form_of_a_study_changes_nothing(filled, body, kind):
+    study = make(filled, name=f"Body {BODIES.index((body, kind))}")
+    with filled.service.database.reading() as session:
+        before = len(all_studies(session))
+    for path, role in [("/studies", "administer"), (f"{study}/readers", "administer"), (f"{study}/case", "read")]:
+        headers = filled.headers[role] | {"Content-Type": kind}
+        answer = filled.client.post(path, content=body, headers=headers, follow_redirects=False)
+        assert answer.status_code in (303, 400, 422), answer.text
+        assert answer.status_code != 303 or "expected" in answer.headers["location"]
+    with filled.service.database.reading() as session:
+        assert len(all_studies(session)) == before

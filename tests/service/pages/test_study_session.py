@@ -108,8 +108,7 @@ def test_who_administers_the_study_closes_it_and_its_readers_see_the_result(tria
     page.context.close()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_no_page_of_a_study_has_a_serious_fault_of_accessibility_or_runs_off_the_screen(trial, study, width, scheme):
     options = {"viewport": {"width": width, "height": 844}, "color_scheme": scheme}
     boss = trial.log_in("flo", **options)
