@@ -156,13 +156,17 @@ def test_without_references_there_is_agreement_and_no_rate():
     assert agreement(figures, "ann", RELEASE).interval is not None
 
 
-def test_an_average_is_left_out_where_a_reader_has_too_few():
+def test_of_an_average_there_is_no_figure_where_a_reader_has_too_few():
     full = [2] * 12 + [0] * 15
     few = [2] * 3 + [MISSING] * 9 + [0] * 15
     figures = figures_of("s", observations({("ann", ALONE): full, ("bob", ALONE): few}))
 
+    sensitivity, specificity = rate(figures, MEAN, ALONE)
+
+    assert rate(figures, "ann", ALONE)[0].interval is not None
     assert rate(figures, "bob", ALONE)[0].words == "too few: 3 of at least 10 patients"
-    assert [line for line in figures.rates if line.reader == MEAN] == []
+    assert sensitivity.words == "too few: 3 of at least 10 patients"
+    assert (specificity.interval.estimate, specificity.eyes, specificity.patients) == (1.0, 30, 15)
 
 
 def test_kappa_is_of_the_eyes_that_both_graded():

@@ -7,7 +7,7 @@ figure, and nothing of other readers.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
@@ -93,12 +93,12 @@ CHANGE: Final = "difference"
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """A statistic to be computed, by name."""
+class _Statistic:
+    """A statistic that can be computed of some observations, under a name."""
 
     inside: Flags
     """Observations that it is of."""
-    of: Callable[[], Together]
+    build: Callable[[], Together]
     rate: Rate | None = None
     """Where it is a rate, for its interval."""
 
@@ -110,28 +110,24 @@ def figures_of(study: str, observations: Observations) -> StudyFigures:
         study: Its identifier, which determines the resamples.
         observations: Its grades.
     """
-    wanted: dict[str, _Wanted] = dict(_rates(observations))
-    means = _means(observations, wanted)
-    kappas = dict(_kappas(observations))
-    computed = {
-        name: one for name, one in (wanted | kappas).items() if _patients(observations, one.inside) >= FEW_CASES
-    }
-    means = {name: parts for name, parts in means.items() if all(part in computed for part in parts)}
-    intervals = _intervals(study, observations, computed, means)
-    of_rates = {name: one.rate for name, one in computed.items() if one.rate is not None}
-    intervals = widened(intervals, of_rates, observations.patients)
-    for name, parts in means.items():
-        inside = np.logical_or.reduce([computed[part].inside for part in parts])
-        wanted[name] = _Wanted(inside, lambda: Together(()))
+    rates, kappas = dict(_rates(observations)), dict(_kappas(observations))
+    statistics = rates | kappas
+    patients = {name: _patients(observations, statistic.inside) for name, statistic in statistics.items()}
+    computable = {name: statistic for name, statistic in statistics.items() if patients[name] >= FEW_CASES}
+    means = _means(observations, rates)
+    computable_means = {name: parts for name, parts in means.items() if all(part in computable for part in parts)}
+    intervals = _intervals(study, observations, computable, computable_means)
 
     def figure(name: str) -> Figure:
-        inside = (wanted | kappas)[name].inside
+        parts = means.get(name, (name,))  # a mean has as many patients as the reader with the fewest
         return Figure(
-            interval=intervals.get(name), patients=_patients(observations, inside), eyes=int(np.count_nonzero(inside))
+            interval=intervals.get(name),
+            patients=min(patients[part] for part in parts),
+            eyes=sum(int(np.count_nonzero(statistics[part].inside)) for part in parts),
         )
 
     return StudyFigures(
-        rates=tuple(_rate_lines(wanted, figure)),
+        rates=tuple(_rate_lines([*rates, *means], figure)),
         kappas=tuple(KappaLine(**_parts(name), figure=figure(name)) for name in kappas),
     )
 
@@ -141,21 +137,24 @@ def _patients(observations: Observations, inside: Flags) -> int:
 
 
 def _intervals(
-    study: str, observations: Observations, computed: Mapping[str, _Wanted], means: Mapping[str, tuple[str, ...]]
+    study: str, observations: Observations, statistics: Mapping[str, _Statistic], means: Mapping[str, tuple[str, ...]]
 ) -> dict[str, Interval]:
-    """Compute all statistics on the same resamples of patients."""
-    if not computed:
+    """Compute statistics, and means of them, on the same resamples of patients; rates have `rates.rate_interval`."""
+    if not statistics:
         return {}
 
     def with_means(values: Values) -> Values:
-        return dict(values) | {name: np.mean([values[part] for part in parts], axis=0) for name, parts in means.items()}
+        averages = {name: np.mean([values[part] for part in parts], axis=0) for name, parts in means.items()}
+        return dict(values) | averages
 
-    statistics = Together(tuple(one.of() for one in computed.values()), with_means)
+    together = Together(tuple(statistic.build() for statistic in statistics.values()), with_means)
     seed = int.from_bytes(hashlib.sha256(study.encode()).digest()[:8], "big")
-    return patient_intervals(statistics, observations.patients, rng=np.random.default_rng(seed))
+    intervals = patient_intervals(together, observations.patients, rng=np.random.default_rng(seed))
+    rates = {name: statistic.rate for name, statistic in statistics.items() if statistic.rate is not None}
+    return widened(intervals, rates, observations.patients)
 
 
-def _rates(observations: Observations) -> Iterator[tuple[str, _Wanted]]:
+def _rates(observations: Observations) -> Iterator[tuple[str, _Statistic]]:
     """Yield the rates of the release, of each reader in each stage, and their changes."""
     has_reference = observations.reference != MISSING
     if not has_reference.any():
@@ -175,41 +174,41 @@ def _rates(observations: Observations) -> Iterator[tuple[str, _Wanted]]:
 
 def _rates_of(
     reader: str, stage: str, observations: Observations, inside: Flags, said: Flags
-) -> Iterator[tuple[str, _Wanted]]:
+) -> Iterator[tuple[str, _Statistic]]:
     positive = observations.reference >= REFERABLE
     for rate, among, right in ((RATES[0], positive, said), (RATES[1], ~positive, ~said)):
         name, counted = _name(reader, stage, rate), inside & among
-        yield name, _Wanted(counted, _hits(name, positive, said, counted, rate), Rate(counted & right, counted))
+        yield name, _Statistic(counted, _hits(name, positive, said, counted, rate), Rate(counted & right, counted))
 
 
 def _changes_of(
     reader: str, observations: Observations, twice: Flags, said: Mapping[str, Flags]
-) -> Iterator[tuple[str, _Wanted]]:
+) -> Iterator[tuple[str, _Statistic]]:
     positive = observations.reference >= REFERABLE
     for rate, among in ((RATES[0], positive), (RATES[1], ~positive)):
         name, counted = _name(reader, CHANGE, rate), twice & among
         parts = tuple(_hits(stage, positive, said[stage], counted, rate) for stage in (ALONE, WITH_ANSWER))
-        yield name, _Wanted(counted, _difference(name, parts))
+        yield name, _Statistic(counted, _difference(name, parts))
 
 
 def _hits(name: str, positive: Flags, said: Flags, inside: Flags, rate: str) -> Callable[[], Together]:
     """Return what makes one rate of the observations inside, by a name of its own."""
 
-    def of() -> Together:
+    def build() -> Together:
         hits = of_hits(positive[inside], said[inside]).among(inside)
         return Together((hits,), lambda values: {name: values[rate]})
 
-    return of
+    return build
 
 
 def _difference(name: str, parts: tuple[Callable[[], Together], ...]) -> Callable[[], Together]:
-    def of() -> Together:
+    def build() -> Together:
         return Together(tuple(part() for part in parts), lambda values: {name: values[WITH_ANSWER] - values[ALONE]})
 
-    return of
+    return build
 
 
-def _means(observations: Observations, wanted: Mapping[str, _Wanted]) -> dict[str, tuple[str, ...]]:
+def _means(observations: Observations, rates: Mapping[str, _Statistic]) -> dict[str, tuple[str, ...]]:
     """Return which statistics are averaged over the readers, by the name of the average; none of a single reader."""
     if len(observations.readers) < 2:
         return {}
@@ -217,19 +216,19 @@ def _means(observations: Observations, wanted: Mapping[str, _Wanted]) -> dict[st
         _name(MEAN, stage, rate): tuple(_name(reader, stage, rate) for reader in observations.readers)
         for stage in (*observations.stages, CHANGE)
         for rate in RATES
-        if _name(observations.readers[0], stage, rate) in wanted
+        if _name(observations.readers[0], stage, rate) in rates
     }
 
 
-def _rate_lines(wanted: Mapping[str, _Wanted], figure: Callable[[str], Figure]) -> Iterator[RateLine]:
-    for name in wanted:
+def _rate_lines(names: Sequence[str], figure: Callable[[str], Figure]) -> Iterator[RateLine]:
+    for name in names:
         reader, stage, rate = name.split("\t")
         other = _name(reader, stage, RATES[1])
-        if rate == RATES[0] and other in wanted:
+        if rate == RATES[0] and other in names:
             yield RateLine(reader=reader, stage=stage, sensitivity=figure(name), specificity=figure(other))
 
 
-def _kappas(observations: Observations) -> Iterator[tuple[str, _Wanted]]:
+def _kappas(observations: Observations) -> Iterator[tuple[str, _Statistic]]:
     """Yield the agreement of readers with one another, with the release, and with themselves in other sittings."""
     for stage in observations.stages:
         for one, other in combinations(observations.readers, 2):
@@ -245,14 +244,14 @@ def _kappas(observations: Observations) -> Iterator[tuple[str, _Wanted]]:
             yield _kappa(_name(reader, f"{reader}, next sitting", ALONE), earlier, later)
 
 
-def _kappa(name: str, one: Codes, other: Codes) -> tuple[str, _Wanted]:
+def _kappa(name: str, one: Codes, other: Codes) -> tuple[str, _Statistic]:
     inside = (one >= 0) & (other >= 0)
 
-    def of() -> Together:
+    def build() -> Together:
         confusions = of_confusions(one[inside], other[inside], lambda counts: {name: kappa_of(counts)})
         return Together((confusions.among(inside),))
 
-    return name, _Wanted(inside, of)
+    return name, _Statistic(inside, build)
 
 
 def _name(*parts: str) -> str:
