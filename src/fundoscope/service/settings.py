@@ -5,7 +5,7 @@ The folder of a service holds all that it keeps:
     service.sqlite3         its database, unless another is named by a URL
     photographs/ab/cd/...   every accepted photograph, named by the SHA-256 of its bytes and by nothing else
     manifests/ab/cd/...     manifests whose labels are reviewed, by their SHA-256
-    releases/NAME/          the releases that it has answered with
+    releases/HASH/          the releases that it has answered with
     incoming/               uploads that have not ended yet; emptied when the service starts
     serve.lock              locked while a service runs on the folder
     look-back.lock          locked while a release looks back

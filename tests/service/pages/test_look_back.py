@@ -86,6 +86,8 @@ def test_a_case_is_noted_as_dealt_with_once_with_who_and_when(looked_back):
     assert "UTC, administer-user" in page
     with looked_back.service.database.reading() as session:
         assert session.query(LogEntry).filter_by(action="changed case dealt with").count() == 1
+    far = looked_back.client.post(f"/look-back/{2**70}/done", headers=looked_back.headers["administer"])
+    assert far.status_code == 422
     missing = looked_back.client.post("/look-back/99/done", headers=looked_back.headers["administer"])
     assert missing.status_code == 404
     assert "change 99: expected one that is there" in missing.json()["error"]

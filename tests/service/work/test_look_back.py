@@ -338,7 +338,17 @@ def test_a_service_keeps_a_copy_of_the_release_that_it_answers_with(archive):
 
 
 def test_a_half_written_copy_is_written_anew(tmp_path: Path, grader):
-    (tmp_path / "releases" / f"{grader.opened.name}.part").mkdir(parents=True)
-    (tmp_path / "releases" / f"{grader.opened.name}.part" / "model.onnx").write_text("half")
+    partial = tmp_path / "releases" / f"{grader.opened.digest[:12]}.part"
+    partial.mkdir(parents=True)
+    (partial / "model.onnx").write_text("half")
 
     assert Grader.open(keep_release(tmp_path, grader.opened), threads=1).opened.digest == grader.opened.digest
+
+
+def test_the_id_of_a_release_leads_no_copy_out_of_the_folder(tmp_path: Path, write_tiny_release):
+    strange = Grader.open(write_tiny_release(tmp_path / "strange", id="../../outside"), threads=1)
+
+    copy = keep_release(tmp_path / "s", strange.opened)
+
+    assert copy.parent == tmp_path / "s" / "releases"
+    assert kept_release(tmp_path / "s", strange.opened.name) == copy

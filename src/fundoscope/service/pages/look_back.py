@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path as FilePath
 from tempfile import TemporaryDirectory
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse
@@ -35,6 +35,7 @@ router = APIRouter(prefix=PLACE, include_in_schema=False)
 
 Administrator = Annotated[Account, Depends(Requires(Role.administer))]
 Number = Annotated[int, Query(ge=1, le=1_000_000)]
+Change = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
 @router.get("")
@@ -76,7 +77,7 @@ def table(parts: Parts, account: Administrator) -> Response:
     with parts.database.writing() as session:
         append_entry(session, account.name, "look-back exported", latest.release, look_back=latest.id, rows=len(rows))
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "changes.csv"
+        path = FilePath(folder) / "changes.csv"
         write_changes(rows, path)
         content = path.read_bytes()
     headers = {"Content-Disposition": 'attachment; filename="changes.csv"'}
@@ -84,7 +85,7 @@ def table(parts: Parts, account: Administrator) -> Response:
 
 
 @router.post("/{change}/done")
-def mark_done(change: int, parts: Parts, account: Administrator) -> Response:
+def mark_done(change: Change, parts: Parts, account: Administrator) -> Response:
     """Note that a case was dealt with, and go back to the list. It is noted once, with who and when."""
     with parts.database.writing() as session:
         refuse_in_shadow(session, "look-back")

@@ -41,8 +41,13 @@ def kept_release(folder: Path, name: str) -> Path | None:
         folder: Of the service.
         name: `OpenRelease.name`.
     """
-    path = folder / RELEASES / name
+    path = _place(folder, name)
     return path if path.is_dir() else None
+
+
+def _place(folder: Path, name: str) -> Path:
+    """Return the place of a copy: named by the hash alone, because a release's id may be any text."""
+    return folder / RELEASES / name.rpartition("@")[2]
 
 
 def keep_release(folder: Path, opened: OpenRelease) -> Path:
@@ -51,7 +56,7 @@ def keep_release(folder: Path, opened: OpenRelease) -> Path:
     Raises:
         BadRelease: If its files are no longer those that were opened.
     """
-    target = folder / RELEASES / opened.name
+    target = _place(folder, opened.name)
     if target.is_dir():
         return target
     partial = target.with_name(f"{target.name}.part")
