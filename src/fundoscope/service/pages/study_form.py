@@ -79,8 +79,8 @@ def plan_of(session: Session, form: StudyForm, opened: OpenRelease) -> tuple[Stu
         most=_number("at most", values["most"]) if values["most"] else None,
         with_unread="with_unread" in ticks,
     )
-    chosen = choose_cases(session, choice, opened.name)
-    contents = contents_of(session, chosen.cases, opened)
+    selection = choose_cases(session, choice, opened.name)
+    contents = contents_of(session, selection.cases, opened)
     if values["references"]:
         contents = with_references(contents, read_references(values["references"], contents))
     plan = StudyPlan(
@@ -93,7 +93,7 @@ def plan_of(session: Session, form: StudyForm, opened: OpenRelease) -> tuple[Stu
         sittings=_number("sittings", values["sittings"]),
         washout_days=_number("washout", values["washout"]),
     )
-    return plan, chosen.left_out
+    return plan, selection.left_out
 
 
 def _readers(session: Session, form: StudyForm) -> list[User]:

@@ -33,10 +33,10 @@ def filled(database):
 
 def test_a_search_gives_the_answered_cases_and_counts_the_others(filled):
     with filled.reading() as session:
-        chosen = choose_cases(session, Choice(), made.RELEASE)
+        selection = choose_cases(session, Choice(), made.RELEASE)
 
-        assert sorted(case.patient for case in chosen.cases) == ["A0", "A1", "A2", "A3", "A4", "A5", "B"]
-        assert chosen.left_out == 2
+        assert sorted(case.patient for case in selection.cases) == ["A0", "A1", "A2", "A3", "A4", "A5", "B"]
+        assert selection.left_out == 2
         assert names(session, query="a1") == ["A1"]
         assert names(session, state="agreed") == ["B"]
 

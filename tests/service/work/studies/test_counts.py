@@ -64,18 +64,18 @@ def test_changes_are_counted_by_their_direction_and_what_the_reference_says():
         reference=[2, 0, 3, 2, MISSING, 2, 0, 2],
     )
 
-    assert (line.twice, line.changed) == (7, 6)
+    assert (line.graded_twice, line.changed) == (7, 6)
     assert (line.towards.moved, line.towards.closer, line.towards.farther) == (4, 1, 3)
     assert (line.away.moved, line.away.closer, line.away.farther) == (1, 0, 1)
     assert (line.aside.moved, line.aside.with_reference) == (1, 0)
     assert line.referrals_corrected == 1, "the first eye"
-    assert (line.referrals_spoilt, line.spoilt_by_answer) == (2, 2), "the last two, as the release said"
+    assert (line.referrals_made_wrong, line.made_wrong_as_release) == (2, 2), "the last two, as the release said"
 
 
 def test_a_referral_made_wrong_against_the_release_is_not_laid_to_it():
     line = changes(alone=[2, 0], final=[0, 2], release=[2, 0], reference=[2, 0])
 
-    assert (line.referrals_spoilt, line.spoilt_by_answer) == (2, 0)
+    assert (line.referrals_made_wrong, line.made_wrong_as_release) == (2, 0)
     assert line.away.moved == 2
 
 

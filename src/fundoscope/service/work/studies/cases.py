@@ -46,7 +46,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class Selection:
     """The cases of a choice."""
 
     cases: tuple[Case, ...]
@@ -54,7 +54,7 @@ class Chosen:
     """Cases that fit the search and have no answer of the present release."""
 
 
-def choose_cases(session: Session, choice: Choice, release: str) -> Chosen:
+def choose_cases(session: Session, choice: Choice, release: str) -> Selection:
     """Return the cases of a choice.
 
     Args:
@@ -66,28 +66,28 @@ def choose_cases(session: Session, choice: Choice, release: str) -> Chosen:
         BadRequest: If a line fits no case that is answered, there are too many, or somebody has yet to read one.
     """
     if choice.lines:
-        chosen = Chosen(cases=tuple(_listed(session, choice.lines, release)), left_out=0)
+        selection = Selection(cases=tuple(_listed(session, choice.lines, release)), left_out=0)
     else:
-        chosen = _searched(session, choice, release)
-    if len(chosen.cases) > MOST_CASES:
-        raise BadRequest(f"cases: expected at most {MOST_CASES}, got {len(chosen.cases)}. Choose fewer.")
-    unread = [case for case in chosen.cases if case.state == UNREAD]
+        selection = _searched(session, choice, release)
+    if len(selection.cases) > MOST_CASES:
+        raise BadRequest(f"cases: expected at most {MOST_CASES}, got {len(selection.cases)}. Choose fewer.")
+    unread = [case for case in selection.cases if case.state == UNREAD]
     if unread and not choice.with_unread:
         raise BadRequest(
             f"cases: expected cases that somebody has read, got {len(unread)} that nobody has, whose patients would "
             "wait while the study hides them from its readers. Read them first, choose others, or allow unread cases."
         )
-    return chosen
+    return selection
 
 
-def _searched(session: Session, choice: Choice, release: str) -> Chosen:
+def _searched(session: Session, choice: Choice, release: str) -> Selection:
     page = search_cases(session, query=choice.query, state=choice.state, size=MOST_CASES + 1)
     usable = [case for case in page.cases if _is_usable(case, release)]
     left_out = page.total - len(usable) if page.total <= MOST_CASES else 0
     if choice.most is not None and choice.most < len(usable):
         # Case identifiers are random, so that their order is a random one.
         usable = sorted(usable, key=lambda case: hashlib.sha256(case.uid.encode()).digest())[: choice.most]
-    return Chosen(cases=tuple(usable), left_out=left_out)
+    return Selection(cases=tuple(usable), left_out=left_out)
 
 
 def _is_usable(case: Case, release: str) -> bool:

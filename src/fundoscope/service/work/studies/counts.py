@@ -63,7 +63,7 @@ class Changes:
     """What a reader changed when the answer was shown."""
 
     reader: str
-    twice: int
+    graded_twice: int
     """Eyes that were graded in both stages."""
     towards: Direction
     """Towards the release's answer."""
@@ -72,9 +72,9 @@ class Changes:
     """Changed, and as far from the answer as before."""
     referrals_corrected: int
     """Eyes whose referral was wrong by the reference and became right."""
-    referrals_spoilt: int
+    referrals_made_wrong: int
     """Eyes whose referral was right and became wrong."""
-    spoilt_by_answer: int
+    made_wrong_as_release: int
     """Of these, eyes whose referral became that of the release."""
 
     @property
@@ -93,8 +93,8 @@ def changes_of(observations: Observations) -> Iterator[Changes]:
 
 def _changes(reader: str, observations: Observations) -> Changes:
     alone, final = (observations.grades[reader, stage] for stage in (ALONE, WITH_ANSWER))
-    twice = (alone != MISSING) & (final != MISSING)
-    changed = twice & (alone != final)
+    graded_twice = (alone != MISSING) & (final != MISSING)
+    changed = graded_twice & (alone != final)
     before, after = apart(alone, observations.release), apart(final, observations.release)
     has_reference = observations.reference != MISSING
     gained = apart(alone, observations.reference) - apart(final, observations.reference)
@@ -109,16 +109,16 @@ def _changes(reader: str, observations: Observations) -> Changes:
         )
 
     right_before, right_after = (referred(codes) == referred(observations.reference) for codes in (alone, final))
-    spoilt = twice & has_reference & right_before & ~right_after
+    made_wrong = graded_twice & has_reference & right_before & ~right_after
     return Changes(
         reader=reader,
-        twice=int(np.count_nonzero(twice)),
+        graded_twice=int(np.count_nonzero(graded_twice)),
         towards=direction(after < before),
         away=direction(after > before),
         aside=direction(after == before),
-        referrals_corrected=int(np.count_nonzero(twice & has_reference & ~right_before & right_after)),
-        referrals_spoilt=int(np.count_nonzero(spoilt)),
-        spoilt_by_answer=int(np.count_nonzero(spoilt & (referred(final) == observations.release_referred))),
+        referrals_corrected=int(np.count_nonzero(graded_twice & has_reference & ~right_before & right_after)),
+        referrals_made_wrong=int(np.count_nonzero(made_wrong)),
+        made_wrong_as_release=int(np.count_nonzero(made_wrong & (referred(final) == observations.release_referred))),
     )
 
 

@@ -164,38 +164,38 @@ def _rates(observations: Observations) -> Iterator[tuple[str, _Statistic]]:
     )
     for reader in observations.readers:
         graded = {stage: observations.grades[reader, stage] != MISSING for stage in observations.stages}
-        said = {stage: referred(observations.grades[reader, stage]) for stage in observations.stages}
+        referrals = {stage: referred(observations.grades[reader, stage]) for stage in observations.stages}
         for stage in observations.stages:
-            yield from _rates_of(reader, stage, observations, has_reference & graded[stage], said[stage])
+            yield from _rates_of(reader, stage, observations, has_reference & graded[stage], referrals[stage])
         if WITH_ANSWER in observations.stages:
-            twice = has_reference & graded[ALONE] & graded[WITH_ANSWER]
-            yield from _changes_of(reader, observations, twice, said)
+            graded_twice = has_reference & graded[ALONE] & graded[WITH_ANSWER]
+            yield from _changes_of(reader, observations, graded_twice, referrals)
 
 
 def _rates_of(
-    reader: str, stage: str, observations: Observations, inside: Flags, said: Flags
+    reader: str, stage: str, observations: Observations, inside: Flags, referrals: Flags
 ) -> Iterator[tuple[str, _Statistic]]:
     positive = observations.reference >= REFERABLE
-    for rate, among, right in ((RATES[0], positive, said), (RATES[1], ~positive, ~said)):
+    for rate, among, right in ((RATES[0], positive, referrals), (RATES[1], ~positive, ~referrals)):
         name, counted = _name(reader, stage, rate), inside & among
-        yield name, _Statistic(counted, _hits(name, positive, said, counted, rate), Rate(counted & right, counted))
+        yield name, _Statistic(counted, _hits(name, positive, referrals, counted, rate), Rate(counted & right, counted))
 
 
 def _changes_of(
-    reader: str, observations: Observations, twice: Flags, said: Mapping[str, Flags]
+    reader: str, observations: Observations, graded_twice: Flags, referrals: Mapping[str, Flags]
 ) -> Iterator[tuple[str, _Statistic]]:
     positive = observations.reference >= REFERABLE
     for rate, among in ((RATES[0], positive), (RATES[1], ~positive)):
-        name, counted = _name(reader, CHANGE, rate), twice & among
-        parts = tuple(_hits(stage, positive, said[stage], counted, rate) for stage in (ALONE, WITH_ANSWER))
+        name, counted = _name(reader, CHANGE, rate), graded_twice & among
+        parts = tuple(_hits(stage, positive, referrals[stage], counted, rate) for stage in (ALONE, WITH_ANSWER))
         yield name, _Statistic(counted, _difference(name, parts))
 
 
-def _hits(name: str, positive: Flags, said: Flags, inside: Flags, rate: str) -> Callable[[], Together]:
+def _hits(name: str, positive: Flags, referrals: Flags, inside: Flags, rate: str) -> Callable[[], Together]:
     """Return what makes one rate of the observations inside, by a name of its own."""
 
     def build() -> Together:
-        hits = of_hits(positive[inside], said[inside]).among(inside)
+        hits = of_hits(positive[inside], referrals[inside]).among(inside)
         return Together((hits,), lambda values: {name: values[rate]})
 
     return build
@@ -223,17 +223,17 @@ def _means(observations: Observations, rates: Mapping[str, _Statistic]) -> dict[
 def _rate_lines(names: Sequence[str], figure: Callable[[str], Figure]) -> Iterator[RateLine]:
     for name in names:
         reader, stage, rate = name.split("\t")
-        other = _name(reader, stage, RATES[1])
-        if rate == RATES[0] and other in names:
-            yield RateLine(reader=reader, stage=stage, sensitivity=figure(name), specificity=figure(other))
+        specificity = _name(reader, stage, RATES[1])
+        if rate == RATES[0] and specificity in names:
+            yield RateLine(reader=reader, stage=stage, sensitivity=figure(name), specificity=figure(specificity))
 
 
 def _kappas(observations: Observations) -> Iterator[tuple[str, _Statistic]]:
     """Yield the agreement of readers with one another, with the release, and with themselves in other sittings."""
     for stage in observations.stages:
-        for one, other in combinations(observations.readers, 2):
-            grades = (observations.grades[one, stage], observations.grades[other, stage])
-            yield _kappa(_name(one, other, stage), *grades)
+        for first, second in combinations(observations.readers, 2):
+            grades = (observations.grades[first, stage], observations.grades[second, stage])
+            yield _kappa(_name(first, second, stage), *grades)
         for reader in observations.readers:
             yield _kappa(_name(reader, RELEASE, stage), observations.grades[reader, stage], observations.release)
     if observations.sittings > 1:
@@ -244,11 +244,11 @@ def _kappas(observations: Observations) -> Iterator[tuple[str, _Statistic]]:
             yield _kappa(_name(reader, f"{reader}, next sitting", ALONE), earlier, later)
 
 
-def _kappa(name: str, one: Codes, other: Codes) -> tuple[str, _Statistic]:
-    inside = (one >= 0) & (other >= 0)
+def _kappa(name: str, first: Codes, second: Codes) -> tuple[str, _Statistic]:
+    inside = (first >= 0) & (second >= 0)
 
     def build() -> Together:
-        confusions = of_confusions(one[inside], other[inside], lambda counts: {name: kappa_of(counts)})
+        confusions = of_confusions(first[inside], second[inside], lambda counts: {name: kappa_of(counts)})
         return Together((confusions.among(inside),))
 
     return name, _Statistic(inside, build)

@@ -89,7 +89,7 @@ def referred(codes: Codes) -> Flags:
     return np.asarray((codes >= REFERABLE) | (codes == NO_GRADE))
 
 
-def apart(one: Codes, other: Codes) -> Codes:
+def apart(first: Codes, second: Codes) -> Codes:
     """Return how far grades are apart; a grade and none are farther apart than any two grades."""
-    farthest = np.where((one == NO_GRADE) & (other == NO_GRADE), 0, GRADES)
-    return np.asarray(np.where((one == NO_GRADE) | (other == NO_GRADE), farthest, np.abs(one - other)))
+    farthest = np.where((first == NO_GRADE) & (second == NO_GRADE), 0, GRADES)
+    return np.asarray(np.where((first == NO_GRADE) | (second == NO_GRADE), farthest, np.abs(first - second)))
