@@ -266,6 +266,7 @@ def test_after_an_activation_old_answers_are_shown_and_no_report_is_made_of_them
         report = client.get(f"/api/cases/{uid}/fhir.json")
         page = client.get(f"/cases/{uid}").text
         heatmap = client.get(f"/api/photographs/{case['photographs'][0]['sha256']}/overlay.png")
+        same = client.get(f"/cases/{client.get('/api/cases?query=B').json()['cases'][0]['id']}").text
 
     assert (case["decision"], case["release"]) == ("refer", first)
     assert (case["photographs"][0]["decision"], case["photographs"][0]["release"]) == ("refer", first)
@@ -273,6 +274,8 @@ def test_after_an_activation_old_answers_are_shown_and_no_report_is_made_of_them
     assert f"got one of {first}, which is no longer active" in report.json()["error"]
     assert "Refer, grade 4" in page
     assert f"Answered by {first}, which is no longer the active release" in page
+    assert "The active release would answer this case otherwise: read it again." in page
+    assert "The active release would answer" not in same
     assert heatmap.status_code == 404
 
 

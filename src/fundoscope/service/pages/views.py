@@ -37,6 +37,7 @@ from fundoscope.service.store.readings import (
     readings_of,
     sees_readings,
 )
+from fundoscope.service.store.releases import is_answered_otherwise
 from fundoscope.service.store.shadow import is_shadow
 
 SYMBOLS: Final[Mapping[str, str]] = MappingProxyType({"alert": "▲", "clear": "●", "unknown": "◆", "waiting": "…"})
@@ -184,6 +185,8 @@ class CaseView:
     """Whether the page shows no answer, because the service runs in shadow mode."""
     earlier: bool
     """Whether the answer is of a release that is no longer active."""
+    answered_otherwise: bool
+    """Whether the active release would give another answer."""
 
 
 def case_view(session: Session, case: Case, opened: OpenRelease, account: Account) -> CaseView:
@@ -216,6 +219,7 @@ def case_view(session: Session, case: Case, opened: OpenRelease, account: Accoun
         fields=() if not roles else tuple(eye for eye in eyes if eye.photographs),
         hides_answers=hides_answers,
         earlier=release != opened.name and not hides_answers,
+        answered_otherwise=not hides_answers and is_answered_otherwise(session, case, opened.name),
     )
 
 

@@ -157,6 +157,15 @@ def last_look_back(session: Session, release: str | None = None, against: str | 
     return session.execute(query.order_by(LookBack.id.desc()).limit(1)).scalar_one_or_none()
 
 
+def is_answered_otherwise(session: Session, case: Case, release: str) -> bool:
+    """Return whether the last look-back of a release found another answer than a case has."""
+    latest = last_look_back(session, release=release)
+    if latest is None or case.release == release:
+        return False
+    query = select(ChangedCase.id).where(ChangedCase.look_back_id == latest.id, ChangedCase.case_id == case.id)
+    return session.execute(query).first() is not None
+
+
 def changes_of(session: Session, look_back: LookBack) -> Sequence[tuple[ChangedCase, Case]]:
     """Return the cases whose answer a look-back changes, the most harmful change first."""
     query = (
