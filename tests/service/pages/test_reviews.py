@@ -13,9 +13,11 @@ pytest.importorskip("cleanlab", reason="needs the research extra, which finds do
 
 from tests.service.label_audits import write_audit
 
+from fundoscope.service.pages.review_views import overview
+from fundoscope.service.store.accounts import Account, find_user
 from fundoscope.service.store.models import LogEntry
 from fundoscope.service.store.review_models import LabelPhotograph
-from fundoscope.service.store.reviews import all_reviews
+from fundoscope.service.store.reviews import all_reviews, find_review
 from fundoscope.service.work.review_intake import NewReview, add_audit
 
 
@@ -59,9 +61,11 @@ def pages(running, audited, request) -> Pages:
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_before_grading_nothing_that_is_sent_says_anything_of_the_label(pages, number):
     page = pages.get(f"/photographs/{number}")
-    overview, listing = pages.get(), pages.running.client.get("/reviews", headers=pages.running.headers["read"])
+    review, listing = pages.get(), pages.running.client.get("/reviews", headers=pages.running.headers["read"])
 
-    for text in (page.text, overview.text, listing.text):
+    assert [answer.status_code for answer in (page, review, listing)] == [200, 200, 200]
+    assert "Keep the grade and show the label" in page.text
+    for text in (page.text, review.text, listing.text):
         for secret in ("photos/", ".csv", "which a network", "suspicion", "probably wrong", "contradicted", "broken"):
             assert secret not in text
     picture = pages.get(f"/photographs/{number}/picture.jpg")
@@ -141,6 +145,23 @@ def test_readers_see_their_own_judgements_and_who_administers_sees_all_and_where
     assert "A further reader is offered these photographs." in everything
     assert "photos/broken.jpg: expected a whole JPEG picture" in everything
     assert "broken.jpg" not in mine
+
+
+def test_what_is_put_together_for_a_reader_has_nothing_of_others_in_it(pages):
+    for role, grade in (("read", "4"), ("administer", "0")):
+        pages.send(1, "grade", role, grade=grade)
+        pages.send(1, "verdict", role, grade=grade)
+
+    with pages.running.service.database.reading() as session:
+        reader = Account(user_id=find_user(session, "read-user").id, name="read-user", role="read")
+        review = find_review(session, pages.uid)
+        mine = overview(session, review, reader, is_administrator=False)
+        everything = overview(session, review, reader, is_administrator=True)
+
+    assert (mine.differing, mine.judged_by, mine.outcomes, mine.refused) == ((), (), (), ())
+    assert len(mine.own) == 1
+    assert [line.outcome for line in everything.differing] == ["readers differ"]
+    assert dict(everything.judged_by) == {"read-user": 1, "administer-user": 1}
 
 
 def test_tables_are_for_who_administers_and_are_logged(pages):

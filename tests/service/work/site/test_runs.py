@@ -123,6 +123,19 @@ def test_a_later_run_has_only_the_patients_who_came_after_the_first(site_databas
     assert (second.cases, second.report["now"]["patients"]) == (15, 15)
 
 
+def test_patients_of_the_commissioning_are_not_compared_with_themselves(
+    commissioned, settings, template, migrated_sqlite
+):
+    other = open_database(f"sqlite+pysqlite:///{shutil.copy(migrated_sqlite, settings.folder)}")
+    nobody = Account(user_id=0, name="nobody", role="read")
+    add_cases(other, commissioned, template, [*patients(0, 10, referable=4), *patients(1000, 15, referable=4)], nobody)
+
+    run = run_monitor(other, settings, commissioned.opened, actor="ann")
+
+    other.close()
+    assert run.cases == 15
+
+
 def test_without_the_table_of_the_commissioning_what_is_missing_is_named(commissioned, settings, tmp_path):
     (tmp_path / "site" / "predictions.csv").write_text("image,grade\na,1\n", encoding="utf-8")
 
