@@ -140,6 +140,28 @@ def test_all_accounts_that_read_are_enrolled_by_one_tick_and_another_later(fille
     assert "got+late" in again.headers["location"]
 
 
+def test_cases_that_nobody_has_read_are_named_to_who_administers_and_counted_for_the_readers(start, tmp_path, retinas):
+    with start(tmp_path / "s") as own:
+        for number, path in enumerate(retinas[:2]):
+            own.send((path.name, path.read_bytes()), patient=f"P{number}", eye="left", taken="2026-01-31")
+        own.wait()
+        for case in own.client.get("/api/cases", headers=own.headers["administer"]).json()["cases"]:
+            body = {"case": case["id"], "role": "first", "shown": False, "grades": [{"eye": "left", "grade": 0}]}
+            own.client.post("/api/readings", json=body, headers=own.headers["administer"])
+        study = make(own, with_unread="")
+        before = get(own, "/").text, get(own, study, "administer").text
+        own.send(("late.jpg", retinas[2].read_bytes()), patient="P1", eye="right", taken="2026-01-31")
+        own.wait()
+        after = get(own, "/").text, get(own, study, "administer").text
+
+    assert all("obody has read" not in page for page in before)
+    assert "Nobody has read 1 of them: somebody who does not read in the study has to." in after[0]
+    assert "P1" not in after[0]
+    assert "1 case of the study waits for a reading outside it" in after[1]
+    assert "P1, 2026-01-31</a>" in after[1]
+    assert "P0, 2026-01-31</a>" not in after[1]
+
+
 def test_a_zero_byte_which_postgresql_keeps_in_no_text_is_left_out(filled):
     study = make(filled, name="Ze\0ro", query="\0=P")
 

@@ -20,12 +20,14 @@ from fundoscope.service.store.studies import (
     all_studies,
     cases_of,
     close_study,
+    count_hidden_unread,
     create_study,
     enrol_reader,
     hidden_numbers,
     hiding_study,
     opened_before,
     readers_of,
+    unread_cases,
 )
 from fundoscope.service.store.study_sittings import add_grades, add_view, progress_of
 
@@ -192,6 +194,22 @@ def test_cases_of_a_study_are_hidden_from_its_readers_until_it_is_closed(databas
         close_study(session, study, made.BOSS)
         assert hidden_numbers(session, ann.id) == frozenset()
         assert hiding_study(session, ann.id, case=uid) is None
+
+
+def test_cases_that_nobody_has_read_are_those_that_wait_or_are_unread_and_only_of_open_studies(database):
+    with database.writing() as session:
+        study = made.add_study(session, "ann", cases=4)
+        ((_, user),) = readers_of(session, study)
+        cases = [session.get_one(Case, case.case_id) for case in cases_of(session, study)]
+        cases[1].state, cases[2].state, cases[3].state = "unread", "pending", "agreed"
+        cases[1].urgency, cases[2].urgency = 5, 2
+        made.add_case(session, "outside", {"left": 1}, state="unread")
+        session.flush()
+
+        assert [case.patient for case in unread_cases(session, study)] == ["P2", "P1"]
+        assert count_hidden_unread(session, user.id) == 2
+        close_study(session, study, made.BOSS)
+        assert count_hidden_unread(session, user.id) == 0
 
 
 def test_a_case_that_is_hidden_from_a_reader_takes_no_reading_of_theirs(database):

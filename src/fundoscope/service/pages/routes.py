@@ -31,7 +31,7 @@ from fundoscope.service.store.models import Case
 from fundoscope.service.store.photographs import find_photograph
 from fundoscope.service.store.readings import EyeGrade, add_reading
 from fundoscope.service.store.shadow import is_shadow
-from fundoscope.service.store.studies import hidden_numbers
+from fundoscope.service.store.studies import count_hidden_unread, hidden_numbers
 from fundoscope.service.work.pictures import view
 
 KINDS: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -118,6 +118,7 @@ def worklist(
         hides_answers = is_shadow(session)
         lines = [case_line(case, hides_answers=hides_answers) for case in result.cases]
         hidden = len(hidden_numbers(session, account.user_id))
+        hidden_unread = count_hidden_unread(session, account.user_id)
     return render_page(
         "worklist.html.jinja",
         account,
@@ -125,6 +126,7 @@ def worklist(
         cases=lines,
         total=result.total,
         hidden=hidden,
+        hidden_unread=hidden_unread,
         page=page,
         pages=result.pages,
         query=query,

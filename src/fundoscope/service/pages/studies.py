@@ -46,6 +46,7 @@ from fundoscope.service.store.studies import (
     find_study,
     is_reader,
     readers_of,
+    unread_cases,
 )
 from fundoscope.service.store.study_sittings import progress_of
 from fundoscope.service.work.studies.counts import (
@@ -165,6 +166,7 @@ def show(
                 others=[user.name for user in possible_readers(session) if user.name not in names],
                 references=reference_words(cases_of(session, record)),
                 left_out=left_out,
+                unread=unread_cases(session, record),
             )
         progress = progress_of(session, record, account.user_id)
     return render_page(

@@ -21,6 +21,8 @@ from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.audit_log import append_entry
 from fundoscope.service.store.database import now
 from fundoscope.service.store.models import (
+    PENDING,
+    UNREAD,
     Case,
     EyeReading,
     LogEntry,
@@ -44,6 +46,9 @@ ALONE: Final = "alone"
 WITH_ANSWER: Final = "with answer"
 STAGES: Final = (ALONE, WITH_ANSWER)
 """Stages in which a case is graded: before the answer is shown, and after."""
+
+UNREAD_STATES: Final = (PENDING, UNREAD)
+"""States of cases that nobody has read; a case gets there again when a photograph arrives."""
 
 UID_BYTES: Final = 16
 
@@ -290,6 +295,19 @@ def hidden_cases(user_id: int) -> Select[int]:
 def hidden_numbers(session: Session, user_id: int) -> frozenset[int]:
     """Return the cases (`Case.id`) that are hidden from a user."""
     return frozenset(session.execute(hidden_cases(user_id)).scalars())
+
+
+def count_hidden_unread(session: Session, user_id: int) -> int:
+    """Return how many of the cases that are hidden from a user nobody has read, with the photographs they have now."""
+    query = select(func.count()).where(Case.id.in_(hidden_cases(user_id)), Case.state.in_(UNREAD_STATES))
+    return session.execute(query).scalar_one()
+
+
+def unread_cases(session: Session, study: Study) -> list[Case]:
+    """Return the cases of a study that nobody has read outside it, with the photographs they have now, urgent first."""
+    numbers = select(StudyCase.case_id).where(StudyCase.study_id == study.id)
+    query = select(Case).where(Case.id.in_(numbers), Case.state.in_(UNREAD_STATES)).order_by(Case.urgency, Case.id)
+    return list(session.execute(query).scalars())
 
 
 def hidden_hashes(session: Session, user_id: int) -> frozenset[str]:
