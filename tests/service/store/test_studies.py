@@ -15,6 +15,7 @@ from fundoscope.service.store.audit_log import append_entry, verify_log
 from fundoscope.service.store.cases import search_cases
 from fundoscope.service.store.models import Case, LogEntry, StudyCase
 from fundoscope.service.store.readings import EyeGrade, add_reading
+from fundoscope.service.store.shadow import start_shadow
 from fundoscope.service.store.studies import (
     StudyPlan,
     all_studies,
@@ -207,6 +208,9 @@ def test_cases_that_nobody_has_read_are_those_that_wait_or_are_unread_and_only_o
         session.flush()
 
         assert [case.patient for case in unread_cases(session, study)] == ["P2", "P1"]
+        start_shadow(session, made.RELEASE, wanted=True, planned=None, default=100)
+        session.flush()
+        assert [case.patient for case in unread_cases(session, study)] == ["P1", "P2"], "the order is none of urgency"
         assert count_hidden_unread(session, user.id) == 2
         close_study(session, study, made.BOSS)
         assert count_hidden_unread(session, user.id) == 0

@@ -33,6 +33,7 @@ from fundoscope.service.store.models import (
     StudyView,
     User,
 )
+from fundoscope.service.store.shadow import is_shadow
 
 READER_ROLE: Final = "read"
 """The role (`accounts.ROLES`) of a study's readers: who administers the service sees all answers."""
@@ -304,9 +305,13 @@ def count_hidden_unread(session: Session, user_id: int) -> int:
 
 
 def unread_cases(session: Session, study: Study) -> list[Case]:
-    """Return the cases of a study that nobody has read outside it, with the photographs they have now, urgent first."""
+    """Return the cases of a study that nobody has read outside it, with the photographs they have now.
+
+    The most urgent come first, except in shadow mode, in which the order would say something of the answers.
+    """
+    order = (Case.id,) if is_shadow(session) else (Case.urgency, Case.id)
     numbers = select(StudyCase.case_id).where(StudyCase.study_id == study.id)
-    query = select(Case).where(Case.id.in_(numbers), Case.state.in_(UNREAD_STATES)).order_by(Case.urgency, Case.id)
+    query = select(Case).where(Case.id.in_(numbers), Case.state.in_(UNREAD_STATES)).order_by(*order)
     return list(session.execute(query).scalars())
 
 
