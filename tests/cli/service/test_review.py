@@ -59,6 +59,21 @@ def test_tables_that_exist_are_not_written_over_unless_asked(run):
     assert Path("tables/judgements.csv").read_text(encoding="utf-8").startswith("image,")
 
 
+def test_the_manifest_that_was_audited_is_not_even_written_over_when_asked(run):
+    answer = json.loads(Path("data/audit/audit.json").read_text(encoding="utf-8"))
+    answer["manifests"][0]["manifest"] = "judgements.csv"
+    Path("data/audit/audit.json").write_text(json.dumps(answer), encoding="utf-8")
+    manifest = Path("data/mine.csv").rename("data/judgements.csv")
+    run("add", "data/audit", "--name", "first")
+    before = manifest.read_bytes()
+
+    status, _, err = run("export", "first", "--out", "data", "--replace")
+
+    assert status == 2
+    assert "got the manifest that was audited, which is never written over" in err
+    assert manifest.read_bytes() == before
+
+
 def test_a_review_that_is_not_there_is_refused_with_those_that_are(run):
     run("add", "data/audit", "--name", "first")
 

@@ -154,8 +154,10 @@ def export(
             raise BadRequest(f"{name}: expected a review of the service, it has {known}. Name one of them.")
         tables = export_review(session, review, ServiceSettings(folder=folder, database=database))
         rules = Rules(replace=replace)
+        originals = {manifest["original"] for manifest in review.manifests}
         for table in tables:
             rules.check_file(out / table.name, "--out")
+            _check_original(out / table.name, originals)
         try_folder(out, "--out")
         for table in tables:
             write_table(table.frame, out / table.name)
@@ -172,6 +174,21 @@ def export(
         shown = ", ".join(f"{word}: {rows}" for word, rows in counts.items())
         print_text(f"{name}: rows of the manifest{'' if count == 1 else 's'} by what became of them: {shown}.")
     say_written(*paths)
+
+
+def _check_original(path: Path, originals: set[str]) -> None:
+    """Refuse to write over the manifest that was audited, whatever it is called.
+
+    Raises:
+        BadRequest: If it lies there.
+    """
+    from fundoscope.files import sha256_of
+
+    if path.is_file() and sha256_of(path) in originals:
+        raise BadRequest(
+            f"{path}: expected a place for a table, got the manifest that was audited, which is never written over. "
+            "Choose another --out."
+        )
 
 
 def _say_refused(refused: Sequence[str]) -> None:
