@@ -106,6 +106,20 @@ def test_the_table_has_all_changes(looked_back):
     assert row["eyes_after"] == "left: rescreen, grade 0"
 
 
+def test_cases_of_an_earlier_look_back_stay_on_a_page_of_their_own(looked_back, write_tiny_release, tmp_path):
+    third = Grader.open(write_tiny_release(tmp_path / "third", id="third"), threads=2)
+    look_back(looked_back.service.database, looked_back.service.files, third, actor="ann")
+
+    latest, earlier = page_of(looked_back).text, page_of(looked_back, "/look-back?number=1").text
+
+    assert f"{third.opened.name} answers 0 of 2 cases" in latest
+    assert "1 case not dealt with" in latest
+    assert 'href="/look-back?number=1"' in latest
+    assert "refer becomes rescreen" in earlier
+    assert page_of(looked_back, "/look-back?number=9").status_code == 404
+    assert "refer becomes rescreen" in page_of(looked_back, "/look-back/changes.csv?number=1").text
+
+
 def test_in_shadow_mode_the_page_shows_no_answer_and_there_is_no_table(looked_back):
     with looked_back.service.database.writing() as session:
         start_shadow(session, looked_back.service.grader.opened.name, wanted=True, planned=None, default=75)

@@ -109,14 +109,15 @@ def activate(
     if without_look_back is not None and not without_look_back.strip():
         raise BadRequest("--without-look-back: expected a reason, got none. Say why nobody looked back.")
     with service_database(folder, database) as opened_database:
-        from fundoscope.runtime.release import default_release, open_release
+        from fundoscope.runtime.grader import Grader
         from fundoscope.service.server import sole_service
         from fundoscope.service.store.releases import changes_of
         from fundoscope.service.work.look_back import activate_release
         from fundoscope.service.work.releases import check_single_eye, keep_release
 
         with sole_service(folder):
-            opened = open_release(default_release() if release is None else release)
+            # Its network, too, is opened and must give its golden outputs: what cannot be served is not activated.
+            opened = Grader.open(release, threads=1).opened
             check_single_eye(opened)
             keep_release(folder, opened)
             finished = activate_release(opened_database, opened, actor=operator(), without_look_back=without_look_back)

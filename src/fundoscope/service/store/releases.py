@@ -157,6 +157,25 @@ def last_look_back(session: Session, release: str | None = None, against: str | 
     return session.execute(query.order_by(LookBack.id.desc()).limit(1)).scalar_one_or_none()
 
 
+def finished_look_backs(session: Session) -> list[LookBack]:
+    """Return all look-backs that are finished, the latest first."""
+    query = select(LookBack).where(LookBack.finished.is_not(None)).order_by(LookBack.id.desc())
+    return list(session.execute(query).scalars())
+
+
+def activation_by(session: Session, look_back: LookBack) -> Activation | None:
+    """Return the activation that a look-back led to; None: it led to none."""
+    query = select(Activation).where(Activation.look_back_id == look_back.id).order_by(Activation.id.desc()).limit(1)
+    return session.execute(query).scalar_one_or_none()
+
+
+def count_left(session: Session, look_back: LookBack) -> int:
+    """Return how many changed cases nobody has dealt with."""
+    query = select(func.count()).select_from(ChangedCase)
+    query = query.where(ChangedCase.look_back_id == look_back.id, ChangedCase.done.is_(None))
+    return session.execute(query).scalar_one()
+
+
 def is_answered_otherwise(session: Session, case: Case, release: str) -> bool:
     """Return whether the last look-back of a release found another answer than a case has."""
     latest = last_look_back(session, release=release)
