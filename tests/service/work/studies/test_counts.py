@@ -58,18 +58,20 @@ def changes(alone, final, *, release, reference):
 
 def test_changes_are_counted_by_their_direction_and_what_the_reference_says():
     line = changes(
-        alone=[0, 0, 3, 2, 1, 1, 0, 2],
-        final=[2, 1, 4, 2, 3, MISSING, NO_GRADE, 0],
-        release=[2, 2, 2, 0, 2, 2, NO_GRADE, 0],
-        reference=[2, 0, 3, 2, MISSING, 2, 0, 2],
+        alone=[0, 0, 3, 2, 1, 1, 0, 2, 1],
+        final=[2, 1, 4, 2, 3, MISSING, NO_GRADE, 0, 3],
+        release=[2, 2, 2, 0, 2, 2, NO_GRADE, 0, 3],
+        reference=[2, 0, 3, 2, MISSING, 2, 0, 2, 2],  # of the last eye both grades are as far from it
     )
 
-    assert (line.graded_twice, line.changed) == (7, 6)
-    assert (line.towards.moved, line.towards.closer, line.towards.farther) == (4, 1, 3)
+    assert (line.graded_twice, line.changed) == (8, 7)
+    assert (line.towards.moved, line.towards.closer, line.towards.farther) == (5, 1, 3)
     assert (line.away.moved, line.away.closer, line.away.farther) == (1, 0, 1)
     assert (line.aside.moved, line.aside.with_reference) == (1, 0)
-    assert line.referrals_corrected == 1, "the first eye"
-    assert (line.referrals_made_wrong, line.made_wrong_as_release) == (2, 2), "the last two, as the release said"
+    assert line.referrals_corrected == 2, "the first eye and the last"
+    assert (line.referrals_made_wrong, line.made_wrong_as_release) == (2, 2), (
+        "the two before the last, as the release said"
+    )
 
 
 def test_a_referral_made_wrong_against_the_release_is_not_laid_to_it():
