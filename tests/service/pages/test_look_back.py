@@ -106,13 +106,15 @@ def test_the_table_has_all_changes(looked_back):
     assert row["eyes_after"] == "left: rescreen, grade 0"
 
 
-def test_cases_of_an_earlier_look_back_stay_on_a_page_of_their_own(looked_back, write_tiny_release, tmp_path):
+def test_cases_of_an_earlier_look_back_stay_on_a_page_of_their_own(looked_back, other, write_tiny_release, tmp_path):
+    activate_release(looked_back.service.database, other.opened, actor="ann")
     third = Grader.open(write_tiny_release(tmp_path / "third", id="third"), threads=2)
     look_back(looked_back.service.database, looked_back.service.files, third, actor="ann")
 
     latest, earlier = page_of(looked_back).text, page_of(looked_back, "/look-back?number=1").text
 
     assert f"{third.opened.name} answers 0 of 2 cases" in latest
+    assert "not activated" in earlier
     assert "1 case not dealt with" in latest
     assert 'href="/look-back?number=1"' in latest
     assert "refer becomes rescreen" in earlier

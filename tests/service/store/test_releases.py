@@ -14,7 +14,9 @@ from fundoscope.service.store.releases import (
     active_release,
     begin_look_back,
     begin_with,
+    finished_look_backs,
     last_activation,
+    last_look_back,
     photographs_without,
 )
 
@@ -167,3 +169,15 @@ def test_an_activation_names_what_was_active_before(database, opened, other):
     with database.reading() as session:
         last = session.query(LogEntry).order_by(LogEntry.id.desc()).first()
         assert (last.detail["before"], last.subject, last.actor) == (opened.name, other.name, "bo")
+
+
+def test_the_last_look_back_is_the_one_that_ended_last(database, opened, other):
+    with database.writing() as session:
+        begin_with(session, opened)
+        first = begin_look_back(session, other, actor="ann")
+        second = begin_look_back(session, replace(opened, digest="c" * 64), actor="ann")
+        second.finished, first.finished = "2026-01-01", "2026-01-02"
+        session.flush()
+
+        assert last_look_back(session).id == first.id
+        assert [one.id for one in finished_look_backs(session)] == [first.id, second.id]

@@ -49,7 +49,11 @@ def look_back(parts: Parts, account: Administrator, page: Number = 1, number: Lo
         chosen = _chosen(all_of_them, number)
         changes, left_out = ([], 0) if chosen is None else _visible(session, chosen, account)
         activation = None if chosen is None else activation_by(session, chosen)
-        others = [(other, count_left(session, other)) for other in all_of_them if other is not chosen]
+        others = [
+            (other, None if activation_by(session, other) is None else count_left(session, other))
+            for other in all_of_them
+            if other is not chosen
+        ]
     shown = changes[(page - 1) * SHOWN : page * SHOWN]
     return render_page(
         "look_back.html.jinja",

@@ -154,13 +154,14 @@ def last_look_back(session: Session, release: str | None = None, against: str | 
         query = query.where(LookBack.release == release)
     if against is not None:
         query = query.where(LookBack.against == against)
-    return session.execute(query.order_by(LookBack.id.desc()).limit(1)).scalar_one_or_none()
+    latest_first = (LookBack.finished.desc(), LookBack.id.desc())
+    return session.execute(query.order_by(*latest_first).limit(1)).scalar_one_or_none()
 
 
 def finished_look_backs(session: Session) -> list[LookBack]:
     """Return all look-backs that are finished, the latest first."""
-    query = select(LookBack).where(LookBack.finished.is_not(None)).order_by(LookBack.id.desc())
-    return list(session.execute(query).scalars())
+    query = select(LookBack).where(LookBack.finished.is_not(None))
+    return list(session.execute(query.order_by(LookBack.finished.desc(), LookBack.id.desc())).scalars())
 
 
 def activation_by(session: Session, look_back: LookBack) -> Activation | None:
