@@ -71,6 +71,11 @@ def test_a_hostile_upload_is_answered_in_words(kind, hostile, photo):
     assert hostile.client.get("/health").status_code == 200
 
 
+def release_files(running) -> list[Path]:
+    """Return the files of the release that is served, of which the service keeps a copy."""
+    return list(running.service.grader.opened.path.iterdir())
+
+
 def test_after_all_of_them_the_service_is_as_it_should_be(hostile, photo):
     hostile.wait()
     folder = hostile.service.settings.folder
@@ -84,7 +89,8 @@ def test_after_all_of_them_the_service_is_as_it_should_be(hostile, photo):
 
     own = {f"photographs/{sha256[:2]}/{sha256[2:4]}/{sha256}" for sha256 in stored}
     database = {"service.sqlite3", "service.sqlite3-wal", "service.sqlite3-shm"}
-    assert files_below(folder) - database == own
+    copied = {f"releases/{hostile.service.grader.opened.digest[:12]}/{path.name}" for path in release_files(hostile)}
+    assert files_below(folder) - database == own | copied
     assert {path.name for path in folder.parent.iterdir()} == {"service"}
 
     outcome = hostile.send(("good.jpg", photo + b"good")).json()["photographs"][0]
