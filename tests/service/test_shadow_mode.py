@@ -54,11 +54,11 @@ def addresses(running) -> list[str]:
     with running.service.database.reading() as session:
         uids = [case.uid for case in session.query(Case).order_by(Case.id)]
         hashes = [photograph.sha256 for photograph in session.query(Photograph).order_by(Photograph.id)]
-    found = []
+    places = []
     for path in READS:
         names = uids if "{case}" in path else hashes if "{sha256}" in path else [""]
-        found += [path.replace("{case}", name).replace("{sha256}", name) for name in names]
-    return [re.sub(r"\{\w+\}", "1", path) for path in found]
+        places += [path.replace("{case}", name).replace("{sha256}", name) for name in names]
+    return [re.sub(r"\{\w+\}", "1", path) for path in places]
 
 
 def responses(running) -> dict[tuple[str, str], tuple[int, str]]:
@@ -221,7 +221,7 @@ def test_a_start_that_says_nothing_leaves_shadow_mode_as_it_was_and_switching_it
         first.send((retinas[0].name, retinas[0].read_bytes()), patient="P0", eye="left")
         first.wait()
 
-    silent, over, again = (restarted(first, folder, **given) for given in ({}, {"shadow": False}, {}))
+    silent, over, again = (restarted(first, folder, **options) for options in ({}, {"shadow": False}, {}))
 
     assert silent.shadow.is_on
     assert (over.shadow.is_on, over.shadow.shown_from_now) == (False, 1)
@@ -295,9 +295,9 @@ def test_a_plan_is_for_a_shadow_mode(start, tmp_path):
     with start(tmp_path / "s") as first:
         pass
 
-    for given in ({}, {"shadow": False}):
+    for options in ({}, {"shadow": False}):
         with pytest.raises(BadRequest, match="--shadow-patients: expected --shadow beside it, got none"):
-            restarted(first, tmp_path / "s", shadow_patients=40, **given)
+            restarted(first, tmp_path / "s", shadow_patients=40, **options)
 
 
 def start_again(start, running, folder) -> Iterator:

@@ -57,14 +57,14 @@ def folder(tmp_path, first, retinas) -> Path:
 def test_a_look_back_lists_writes_and_exits_with_1_where_answers_change(run_verb, folder, strict, tmp_path):
     arguments = ("service", "look-back", "--release", strict, "--folder", folder, "--out", tmp_path / "c.csv")
 
-    status, shown, told = run_verb(*arguments)
+    status, shown, errors = run_verb(*arguments)
     again = run_verb(*arguments)
     as_json = run_verb(*arguments[:-2], "--json")
 
     assert status == 1
     assert "would change the answer for 2 of 2 cases." in shown
     assert "refer becomes cannot grade, refer: 2 (readings agree with: not read 2)" in shown
-    assert told.endswith(f"Written: {tmp_path / 'c.csv'}")
+    assert errors.endswith(f"Written: {tmp_path / 'c.csv'}")
     with open(tmp_path / "c.csv", newline="") as file:
         assert [row["change"] for row in csv.DictReader(file)] == ["refer becomes cannot grade, refer"] * 2
     assert again[0] == 2
@@ -85,10 +85,10 @@ def test_the_table_has_its_columns_where_nothing_changes(run_verb, folder, write
 
 
 def test_the_active_release_does_not_look_back(run_verb, folder, first):
-    status, _, told = run_verb("service", "look-back", "--release", first, "--folder", folder)
+    status, _, errors = run_verb("service", "look-back", "--release", first, "--folder", folder)
 
     assert status == 2
-    assert "--release: expected another release than the active one" in told
+    assert "--release: expected another release than the active one" in errors
 
 
 def test_activation_needs_a_look_back_or_a_reason_and_a_stopped_service(run_verb, folder, strict):
@@ -117,10 +117,10 @@ def test_a_reason_is_enough_and_is_printed_as_json(run_verb, folder, strict):
 
 def test_one_look_back_runs_at_a_time(run_verb, folder, strict):
     with sole_look_back(folder):
-        status, _, told = run_verb("service", "look-back", "--release", strict, "--folder", folder)
+        status, _, errors = run_verb("service", "look-back", "--release", strict, "--folder", folder)
 
     assert status == 2
-    assert "expected a folder on which no look-back runs" in told
+    assert "expected a folder on which no look-back runs" in errors
 
 
 def test_serve_begins_with_the_active_release_whatever_the_package_ships_with(run_verb, folder, first, strict, capsys):

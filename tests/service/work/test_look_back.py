@@ -322,13 +322,13 @@ def test_in_shadow_mode_nobody_looks_back(archive, other):
 
 
 def test_grading_for_a_look_back_gives_way_to_the_service(archive, other, monkeypatch):
-    given = []
-    monkeypatch.setattr(module.os, "setpriority", lambda *values: given.append(values), raising=False)
+    priorities = []
+    monkeypatch.setattr(module.os, "setpriority", lambda *values: priorities.append(values), raising=False)
 
     look_back(archive.service.database, archive.service.files, other, actor="ann")
 
-    assert {values[:2] for values in given} == {(module.os.PRIO_PROCESS, 0)}
-    assert min(values[2] for values in given) >= module.LOW_PRIORITY
+    assert {values[:2] for values in priorities} == {(module.os.PRIO_PROCESS, 0)}
+    assert min(values[2] for values in priorities) >= module.LOW_PRIORITY
 
 
 def test_a_service_keeps_a_copy_of_the_release_that_it_answers_with(archive):

@@ -37,13 +37,13 @@ def shadow(
             progress = enough_tables(opened, actor=operator())
             say_written(*progress.tables.write(out))
         else:
-            found = shadow_progress(opened, actor=operator())
-            if found is None:
+            so_far = shadow_progress(opened, actor=operator())
+            if so_far is None:
                 raise BadRequest(
                     f"{folder}: expected a service that runs or ran in shadow mode, got another. Start it with: "
                     "fundoscope serve --shadow"
                 )
-            progress = found
+            progress = so_far
     place = "" if out is None else f"{out.as_posix()}/"
     release = kept_release(folder, progress.period.release)
     command = words.commission_command(progress, release=release, folder=place)

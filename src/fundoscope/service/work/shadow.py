@@ -193,10 +193,10 @@ def shadow_tables(session: Session, release: str, *, every: bool = False) -> Sha
             continue
         read += 1
         counting = counting_readings(session, case, blind=True)
-        made = [reading for eyes in current.values() for reading in eyes.values()]
-        by_eye = {reading.eye: reading for reading in made if reading.id in counting}
-        differing += len(by_eye) < len({reading.eye for reading in made})
-        last = max([last, *(reading.id for reading in made)])
+        current_eyes = [reading for eyes in current.values() for reading in eyes.values()]
+        by_eye = {reading.eye: reading for reading in current_eyes if reading.id in counting}
+        differing += len(by_eye) < len({reading.eye for reading in current_eyes})
+        last = max([last, *(reading.id for reading in current_eyes)])
         photographs = photographs_of(session, case)
         answers = stored_answers(session, photographs, release)
         for photograph in photographs:
