@@ -6,13 +6,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from fundoscope.errors import BadRequest
 from fundoscope.service.store.accounts import add_user, all_users
 from fundoscope.service.store.database import MIGRATIONS, open_database
-from fundoscope.service.store.models import Answer, Base
+from fundoscope.service.store.models import Answer, Base, Case
 
 
 def test_the_migrations_make_the_tables_that_the_models_describe(database):
@@ -25,6 +25,40 @@ def test_the_migrations_make_the_tables_that_the_models_describe(database):
 
     assert differences == []
     assert set(Base.metadata.tables) <= set(inspect(database.engine).get_table_names())
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a database without tables, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite+pysqlite:///{tmp_path / 'empty.sqlite3'}"
+    server = request.getfixturevalue("postgresql")
+    psycopg = pytest.importorskip("psycopg", reason="needs the postgres extra")
+    with psycopg.connect(server.replace("+psycopg", "").format(name="postgres"), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE earlier")
+    return server.format(name="earlier")
+
+
+def test_a_database_of_an_earlier_version_with_cases_in_it_gets_the_later_tables_and_columns(empty_url: str):
+    from alembic import command
+    from alembic.config import Config
+
+    config, engine = Config(), create_engine(empty_url)
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        insert = "INSERT INTO cases (uid, key, created, changed) VALUES ('u', 'k', 't', 't')"
+        connection.execute(text(insert))
+        connection.commit()
+    engine.dispose()
+
+    opened = open_database(empty_url)
+    with opened.reading() as session:
+        case = session.query(Case).one()
+    opened.close()
+
+    assert (case.uid, case.shadow) == ("u", False)
 
 
 def test_opening_a_database_again_keeps_what_is_in_it(database, database_url):
