@@ -28,6 +28,7 @@ from fundoscope.photo.decoding.dicom import read_dicom
 from fundoscope.photo.decoding.header import Header, is_dicom, read_header
 from fundoscope.photo.decoding.kinds import EXPECTED, HEAD_BYTES, convert_words, kind_of
 from fundoscope.photo.decoding.picture import decode_picture
+from fundoscope.photo.decoding.truncation import TRUNCATION_REFUSED
 
 PICTURE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom")
 """Names that a folder is searched for; what a file really is, its first bytes say."""
@@ -98,9 +99,10 @@ def read_photo(path: Path | str, *, target_px: int | None = None, limits: Limits
             header says all the same is in the error's `header`.
     """
     data = _bytes_of(path, limits)
-    if is_dicom(data):
-        return _read_dicom(data, str(path), limits)
-    return _read_picture(data, str(path), target_px, limits)
+    with TRUNCATION_REFUSED:
+        if is_dicom(data):
+            return _read_dicom(data, str(path), limits)
+        return _read_picture(data, str(path), target_px, limits)
 
 
 def _read_dicom(data: bytes, path: str, limits: Limits) -> Photograph:
