@@ -11,7 +11,7 @@ from fundoscope.grades import REFERABLE
 from fundoscope.service.store.accounts import Account, add_user
 from fundoscope.service.store.models import Case, Study
 from fundoscope.service.store.photographs import Facts, add_photograph, case_of
-from fundoscope.service.store.studies import CaseContent, StudyPlan, create_study, find_study
+from fundoscope.service.store.studies.study import CaseContent, StudyPlan, create_study, find_study
 
 RELEASE = "tiny@1"
 BOSS = Account(user_id=0, name="boss", role="administer")

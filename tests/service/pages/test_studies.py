@@ -12,7 +12,7 @@ import pytest
 from fundoscope.service.access.passwords import hash_password
 from fundoscope.service.store.accounts import add_token, add_user
 from fundoscope.service.store.models import LogEntry
-from fundoscope.service.store.studies import all_studies
+from fundoscope.service.store.studies.study import all_studies
 
 FORM = {"name": "Trial", "sittings": "1", "washout": "0", "with_answer": "1", "with_unread": "1", "reader": "read-user"}
 GRADES = {"grade_left": "2", "grade_right": "none"}

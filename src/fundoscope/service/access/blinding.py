@@ -1,7 +1,7 @@
 """Cases that are hidden from whoever reads in an open study that has them: nothing that names one answers them.
 
 The check is part of `identity.Requires`, so that it holds for every route whose path has `{case}` or `{sha256}`, also
-for those that are added later. Lists leave the cases out by `store.studies.hidden_cases`.
+for those that are added later. Lists leave the cases out by `store.studies.study.hidden_cases`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from fastapi import HTTPException, Request
 
 from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.database import Database
-from fundoscope.service.store.studies import hidden_words, hiding_study
+from fundoscope.service.store.studies.study import hidden_words, hiding_study
 
 
 def refuse_hidden(request: Request, account: Account) -> None:

@@ -18,7 +18,7 @@ from fundoscope.service.store.cases import find_case
 from fundoscope.service.store.models import Case, EyeReading, User
 from fundoscope.service.store.readings import EyeGrade, add_reading, sees_readings
 from fundoscope.service.store.shadow import is_shadow
-from fundoscope.service.store.studies import hidden_cases
+from fundoscope.service.store.studies.study import hidden_cases
 
 Reader = Annotated[Account, Depends(Requires(Role.read))]
 

@@ -24,7 +24,7 @@ from fundoscope.service.store.models import Case
 from fundoscope.service.store.release_models import ChangedCase, LookBack
 from fundoscope.service.store.releases import activation_by, active_release, changes_of, count_left, finished_look_backs
 from fundoscope.service.store.shadow import is_shadow
-from fundoscope.service.store.studies import hidden_numbers
+from fundoscope.service.store.studies.study import hidden_numbers
 from fundoscope.service.work.change_table import AGREEMENT_WORDS, change_rows, summary_of, write_changes
 
 PLACE: Final = "/look-back"

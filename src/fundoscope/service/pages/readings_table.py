@@ -11,7 +11,7 @@ from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.models import Case, EyeReading, Photograph, User
 from fundoscope.service.store.readings import counting_readings, sees_readings
 from fundoscope.service.store.shadow import is_shadow
-from fundoscope.service.store.studies import hidden_numbers
+from fundoscope.service.store.studies.study import hidden_numbers
 
 
 def reading_rows(session: Session, account: Account) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ from fundoscope.service.store.reviews import (
     own_judgement,
     photographs_of_review,
 )
-from fundoscope.service.store.studies import hidden_words, hiding_study
+from fundoscope.service.store.studies.study import hidden_words, hiding_study
 from fundoscope.service.work.pictures import view
 from fundoscope.service.work.review_exports import export_review, table_bytes, table_names
 

@@ -31,7 +31,7 @@ from fundoscope.service.store.models import Case
 from fundoscope.service.store.photographs import find_photograph
 from fundoscope.service.store.readings import EyeGrade, add_reading
 from fundoscope.service.store.shadow import is_shadow
-from fundoscope.service.store.studies import count_hidden_unread, hidden_numbers
+from fundoscope.service.store.studies.study import count_hidden_unread, hidden_numbers
 from fundoscope.service.work.pictures import view
 
 KINDS: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}

@@ -36,7 +36,8 @@ from fundoscope.service.store.accounts import Account, find_user
 from fundoscope.service.store.audit_log import append_entry
 from fundoscope.service.store.models import Study
 from fundoscope.service.store.shadow import is_shadow
-from fundoscope.service.store.studies import (
+from fundoscope.service.store.studies.sittings import progress_of
+from fundoscope.service.store.studies.study import (
     WITH_ANSWER,
     all_studies,
     cases_of,
@@ -48,7 +49,6 @@ from fundoscope.service.store.studies import (
     readers_of,
     unread_cases,
 )
-from fundoscope.service.store.study_sittings import progress_of
 from fundoscope.service.work.studies.counts import (
     GRADE_COLUMNS,
     changes_of,

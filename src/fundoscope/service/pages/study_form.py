@@ -13,7 +13,7 @@ from fundoscope.errors import BadRequest
 from fundoscope.runtime.release import OpenRelease
 from fundoscope.service.store.accounts import all_users
 from fundoscope.service.store.models import CASE_STATES, PENDING, User
-from fundoscope.service.store.studies import READER_ROLE, StudyPlan
+from fundoscope.service.store.studies.study import READER_ROLE, StudyPlan
 from fundoscope.service.work.studies.cases import Choice, choose_cases, contents_of, with_references
 from fundoscope.service.work.studies.references import read_references
 

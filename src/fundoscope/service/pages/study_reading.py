@@ -27,8 +27,8 @@ from fundoscope.service.store.audit_log import append_entry
 from fundoscope.service.store.models import Study
 from fundoscope.service.store.photographs import answers_of, find_photograph
 from fundoscope.service.store.shadow import is_shadow
-from fundoscope.service.store.studies import WITH_ANSWER, is_reader
-from fundoscope.service.store.study_sittings import Progress, add_grades, add_view, progress_of
+from fundoscope.service.store.studies.sittings import Progress, add_grades, add_view, progress_of
+from fundoscope.service.store.studies.study import WITH_ANSWER, is_reader
 from fundoscope.service.work.pictures import overlay, view
 
 LARGEST_NUMBER: Final = 10_000

@@ -13,8 +13,8 @@ from fundoscope.grades import SHORT_GRADE_NAMES
 from fundoscope.runtime.language.texts import IN_ENGLISH
 from fundoscope.service.pages.views import NO_GRADE
 from fundoscope.service.store.models import Study, StudyCase
-from fundoscope.service.store.studies import ALONE, WITH_ANSWER, count_cases, readers_of
-from fundoscope.service.store.study_sittings import NOT_STATED, Progress, eyes_of, grades_of, progress_of
+from fundoscope.service.store.studies.sittings import NOT_STATED, Progress, eyes_of, grades_of, progress_of
+from fundoscope.service.store.studies.study import ALONE, WITH_ANSWER, count_cases, readers_of
 from fundoscope.service.work.studies.cases import release_answer
 
 STAGE_NAMES: Final[Mapping[str, str]] = MappingProxyType({ALONE: "without the answer", WITH_ANSWER: "with the answer"})

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from fundoscope.service.store.models import Case
 from fundoscope.service.store.shadow import is_shadow
-from fundoscope.service.store.studies import hidden_cases
+from fundoscope.service.store.studies.study import hidden_cases
 
 PAGE: Final = 50
 """Cases on one page."""

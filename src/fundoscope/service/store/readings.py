@@ -29,7 +29,7 @@ from fundoscope.service.store.models import (
 )
 from fundoscope.service.store.photographs import photographs_of
 from fundoscope.service.store.shadow import is_shadow, was_never_shown
-from fundoscope.service.store.studies import hidden_words, hiding_study
+from fundoscope.service.store.studies.study import hidden_words, hiding_study
 
 FIRST: Final = "first"
 SECOND: Final = "second"

@@ -21,8 +21,8 @@ class LabelReview(Base):
     readers: Mapped[int] = mapped_column(Integer)
     """Readers that each photograph needs."""
     manifests: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
-    """Of each manifest: its name, the SHA-256 of the file itself (`original`), and the suffix and SHA-256 of the copy of
-    its values, which lies in the folder of manifests under that hash."""
+    """Of each manifest: its name, the SHA-256 of the file itself (`original`), and the suffix and SHA-256 of the copy
+    of its values, which lies in the folder of manifests under that hash."""
     refused: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     """Rows that were doubted and could not be taken: number of the manifest, row, image and why."""
     created: Mapped[str] = mapped_column(String(32))

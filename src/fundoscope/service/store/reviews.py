@@ -23,7 +23,7 @@ from fundoscope.service.store.audit_log import append_entry
 from fundoscope.service.store.database import now
 from fundoscope.service.store.models import User
 from fundoscope.service.store.review_models import LabelPhotograph, LabelReading, LabelReview, LabelVerdict
-from fundoscope.service.store.studies import hidden_hashes
+from fundoscope.service.store.studies.study import hidden_hashes
 
 KEEP: Final = "keep"
 CORRECT: Final = "correct"

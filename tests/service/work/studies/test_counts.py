@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fundoscope.service.store.accounts import Account
-from fundoscope.service.store.studies import ALONE, WITH_ANSWER, readers_of
-from fundoscope.service.store.study_sittings import add_grades, add_view, progress_of
+from fundoscope.service.store.studies.sittings import add_grades, add_view, progress_of
+from fundoscope.service.store.studies.study import ALONE, WITH_ANSWER, readers_of
 from fundoscope.service.work.studies.counts import (
     GRADE_COLUMNS,
     Completeness,

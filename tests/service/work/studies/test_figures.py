@@ -10,7 +10,7 @@ import pytest
 
 from fundoscope.decide.kappa import kappa
 from fundoscope.evaluation.statistics.interval import proportion_interval
-from fundoscope.service.store.studies import ALONE, WITH_ANSWER
+from fundoscope.service.store.studies.study import ALONE, WITH_ANSWER
 from fundoscope.service.work.studies.figures import CHANGE, MEAN, RELEASE, Figure, StudyFigures, figures_of
 from fundoscope.service.work.studies.observations import MISSING, NO_GRADE, Observations
 

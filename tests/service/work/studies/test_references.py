@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from fundoscope.errors import BadRequest
-from fundoscope.service.store.studies import CaseContent
+from fundoscope.service.store.studies.study import CaseContent
 from fundoscope.service.work.studies.cases import with_references
 from fundoscope.service.work.studies.references import read_references
 

@@ -21,7 +21,7 @@ from fundoscope.service.store.database import Database
 from fundoscope.service.store.files import PhotographFiles
 from fundoscope.service.store.models import Answer, Case, Photograph
 from fundoscope.service.store.site_models import PhotographCamera
-from fundoscope.service.store.studies import hidden_cases
+from fundoscope.service.store.studies.study import hidden_cases
 
 WEEKS: Final = 26
 """Weeks that are shown: the last ones in which patients were answered."""

@@ -18,8 +18,8 @@ from fundoscope.runtime.release import OpenRelease
 from fundoscope.service.store.cases import search_cases
 from fundoscope.service.store.models import PENDING, UNREAD, Answer, Case, Photograph, StudyCase
 from fundoscope.service.store.photographs import answers_of, photographs_of
-from fundoscope.service.store.studies import CaseContent
-from fundoscope.service.store.study_sittings import NOT_STATED
+from fundoscope.service.store.studies.sittings import NOT_STATED
+from fundoscope.service.store.studies.study import CaseContent
 
 MOST_CASES: Final = 2000
 """Cases of one study."""

@@ -12,8 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fundoscope.service.store.models import Case, Study, StudyGrade, User
-from fundoscope.service.store.studies import ALONE, WITH_ANSWER, cases_of
-from fundoscope.service.store.study_sittings import NOT_STATED, grades_of
+from fundoscope.service.store.studies.sittings import NOT_STATED, grades_of
+from fundoscope.service.store.studies.study import ALONE, WITH_ANSWER, cases_of
 from fundoscope.service.work.studies.cases import release_answer
 from fundoscope.service.work.studies.observations import MISSING, NO_GRADE, Flags, Observations, apart, referred
 

@@ -23,7 +23,7 @@ from fundoscope.evaluation.statistics.rates import Rate, widened
 from fundoscope.evaluation.statistics.sums import Together
 from fundoscope.evaluation.subgroups import FEW_CASES
 from fundoscope.grades import REFERABLE
-from fundoscope.service.store.studies import ALONE, WITH_ANSWER
+from fundoscope.service.store.studies.study import ALONE, WITH_ANSWER
 from fundoscope.service.work.studies.observations import MISSING, Codes, Flags, Observations, referred
 
 RELEASE: Final = "the release"

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from fundoscope.grades import GRADES, REFERABLE
 from fundoscope.service.store.models import Study
-from fundoscope.service.store.studies import STAGES, cases_of, readers_of
-from fundoscope.service.store.study_sittings import eyes_of, grades_of
+from fundoscope.service.store.studies.sittings import eyes_of, grades_of
+from fundoscope.service.store.studies.study import STAGES, cases_of, readers_of
 from fundoscope.service.work.studies.cases import release_answer
 
 MISSING: Final = -2

@@ -10,8 +10,8 @@ from typing import Final
 
 from fundoscope.errors import BadRequest
 from fundoscope.grades import GRADES
-from fundoscope.service.store.studies import CaseContent
-from fundoscope.service.store.study_sittings import NOT_STATED
+from fundoscope.service.store.studies.sittings import NOT_STATED
+from fundoscope.service.store.studies.study import CaseContent
 from fundoscope.service.work.studies.cases import listing
 from fundoscope.tables.words import EYE_WORDS
 

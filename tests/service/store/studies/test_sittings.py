@@ -16,10 +16,10 @@ from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.database import now
 from fundoscope.service.store.models import Case, LogEntry, StudyGrade
 from fundoscope.service.store.photographs import Facts, add_photograph
-from fundoscope.service.store.studies import ALONE, WITH_ANSWER, cases_of, close_study, find_study, readers_of
-from fundoscope.service.store.study_sittings import add_grades, add_view, eyes_of, grades_of, order_of, progress_of
+from fundoscope.service.store.studies.sittings import add_grades, add_view, eyes_of, grades_of, order_of, progress_of
+from fundoscope.service.store.studies.study import ALONE, WITH_ANSWER, cases_of, close_study, find_study, readers_of
 
-made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "study_cases.py")))
+made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "study_cases.py")))
 
 BOTH = {"left": 2, "right": None}
 

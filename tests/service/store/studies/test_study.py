@@ -16,7 +16,8 @@ from fundoscope.service.store.cases import search_cases
 from fundoscope.service.store.models import Case, LogEntry, StudyCase
 from fundoscope.service.store.readings import EyeGrade, add_reading
 from fundoscope.service.store.shadow import start_shadow
-from fundoscope.service.store.studies import (
+from fundoscope.service.store.studies.sittings import add_grades, add_view, progress_of
+from fundoscope.service.store.studies.study import (
     StudyPlan,
     all_studies,
     cases_of,
@@ -30,9 +31,8 @@ from fundoscope.service.store.studies import (
     readers_of,
     unread_cases,
 )
-from fundoscope.service.store.study_sittings import add_grades, add_view, progress_of
 
-made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "study_cases.py")))
+made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "study_cases.py")))
 
 
 def test_a_study_keeps_its_cases_and_readers_and_stands_in_the_log(database):

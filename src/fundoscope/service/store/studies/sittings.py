@@ -22,7 +22,7 @@ from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.audit_log import append_entry
 from fundoscope.service.store.database import now
 from fundoscope.service.store.models import Study, StudyCase, StudyGrade, StudyView
-from fundoscope.service.store.studies import ALONE, WITH_ANSWER, is_reader, keys_of
+from fundoscope.service.store.studies.study import ALONE, WITH_ANSWER, is_reader, keys_of
 
 NOT_STATED: Final = "unknown"
 """The eye of photographs whose eye is not known: the database takes no two blank ones for the same."""
