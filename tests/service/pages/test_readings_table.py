@@ -11,6 +11,7 @@ from PIL import Image
 
 from fundoscope.data.manifest import read_manifest
 from fundoscope.painting import RetinaSpec, paint_retina
+from fundoscope.service.pages import routes
 
 
 def painted(seed: int) -> bytes:
@@ -45,7 +46,7 @@ def test_a_second_reader_does_not_see_the_first_reading_before_the_own(case):
     running, uid = case
     read(running, uid, 2, 0, reader="administer")
 
-    assert running.client.get("/readings.csv", headers=running.headers["read"]).text == "image\n"
+    assert running.client.get("/readings.csv", headers=running.headers["read"]).text.count("\n") == 1
     for address in ("/api/readings", f"/api/cases/{uid}"):
         assert running.client.get(address, headers=running.headers["read"]).json()["readings"] == []
     assert len(table(running, "administer")) == 3
@@ -98,3 +99,20 @@ def test_a_reader_who_corrects_a_reading_is_counted_once(case):
     rows = table(running)
 
     assert rows[rows["eye"] == "left"].groupby("grade")["counts"].max().to_dict() == {1: 1, 2: 0}
+
+
+def test_the_page_shows_the_latest_rows_and_the_table_all(case, monkeypatch):
+    running, uid = case
+    read(running, uid, 2, 0)
+    read(running, uid, 3, 1)
+    page = running.client.get("/readings", headers=running.headers["read"]).text
+    assert page.count(f'href="/cases/{uid}"') == 6
+    assert "here the latest" not in page
+
+    monkeypatch.setattr(routes, "LATEST", 2)
+    page = running.client.get("/readings", headers=running.headers["read"]).text
+
+    assert page.count(f'href="/cases/{uid}"') == 2
+    assert "here the latest 2." in page
+    assert "<td>1</td>" in page, "the right eye of the last reading comes first"
+    assert len(table(running)) == 6

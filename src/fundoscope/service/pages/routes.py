@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from itertools import islice
 from typing import Annotated, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -20,7 +21,7 @@ from fundoscope.service.access.login import delete_cookie, log_in, set_cookie
 from fundoscope.service.access.roles import Role
 from fundoscope.service.api.cases import Uid
 from fundoscope.service.api.photographs import Hash, read_overlay
-from fundoscope.service.pages.readings_table import reading_rows
+from fundoscope.service.pages.readings_table import COLUMNS, reading_rows
 from fundoscope.service.pages.render import FOLDER, render_page
 from fundoscope.service.pages.views import CHOICES, NOT_STATED, STATES, case_line, case_view
 from fundoscope.service.state import Parts, Service
@@ -33,6 +34,9 @@ from fundoscope.service.store.readings import EyeGrade, add_reading
 from fundoscope.service.store.shadow import is_shadow
 from fundoscope.service.store.studies.study import count_hidden_unread, hidden_numbers
 from fundoscope.service.work.pictures import view
+
+LATEST: Final = 200
+"""Rows of readings that a page shows."""
 
 KINDS: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -219,23 +223,24 @@ def heatmap(sha256: Hash, parts: Parts, account: Reader) -> Response:
 def readings(parts: Parts, account: Reader) -> HTMLResponse:
     """Show the latest readings, and where the table of all is."""
     with parts.database.reading() as session:
-        rows = reading_rows(session, account)
+        rows = list(islice(reading_rows(session, account, latest_first=True), LATEST + 1))
         hidden = len(hidden_numbers(session, account.user_id))
-    latest = rows[::-1][:200]
-    return render_page("readings.html.jinja", account, place="/readings", rows=latest, total=len(rows), hidden=hidden)
+    latest, has_more = rows[:LATEST], len(rows) > LATEST
+    return render_page("readings.html.jinja", account, place="/readings", rows=latest, has_more=has_more, hidden=hidden)
 
 
 @router.get("/readings.csv")
 def readings_table(parts: Parts, account: Reader) -> Response:
     """Send the readings that the reader may see as a manifest, one row for each photograph of an eye that was read."""
-    with parts.database.reading() as session:
-        rows = reading_rows(session, account)
-    with parts.database.writing() as session:
-        append_entry(session, account.name, "readings exported", "readings.csv", rows=len(rows))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else ["image"], lineterminator="\n")
+    text, count = io.StringIO(), 0
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    with parts.database.reading() as session:
+        for row in reading_rows(session, account):
+            writer.writerow(row)
+            count += 1
+    with parts.database.writing() as session:
+        append_entry(session, account.name, "readings exported", "readings.csv", rows=count)
     headers = {"Content-Disposition": 'attachment; filename="readings.csv"'}
     return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
 
