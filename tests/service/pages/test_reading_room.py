@@ -135,6 +135,7 @@ def test_photographs_are_zoomed_by_keys_and_seen_red_free(filled):
 
     before = transform()
     viewer.focus()
+    page.wait_for_load_state("load")  # then its scripts listen
     page.keyboard.press("+")
     assert "scale(1.25)" in transform()
     page.keyboard.press("0")

@@ -35,6 +35,12 @@ def reviewed(room, retinas, tmp_path_factory):
     return room
 
 
+def press(page, key: str) -> None:
+    """Press a key once the page's scripts listen, which is so when it counts as loaded."""
+    page.wait_for_load_state("load")
+    page.keyboard.press(key)
+
+
 def test_no_page_of_reviews_or_of_the_site_has_a_serious_fault_or_runs_off_the_screen(reviewed):
     problems = []
     for width, scheme in ((1280, "light"), (390, "dark")):
@@ -60,8 +66,8 @@ def test_a_review_is_done_by_keys_is_resumed_and_its_corrections_come_back(revie
     page.get_by_role("link", name="Continue the review first").click()
     page.get_by_role("heading", name="Photograph 1 of 3").wait_for()
     assert "photos/" not in page.content()
-    page.keyboard.press("4")
-    page.keyboard.press("Enter")
+    press(page, "4")
+    press(page, "Enter")
     page.get_by_role("heading", name="The label").wait_for()
     assert "photos/" in page.locator("dl").inner_text()
     assert reviewed.faults_of(page) == []
@@ -71,17 +77,17 @@ def test_a_review_is_done_by_keys_is_resumed_and_its_corrections_come_back(revie
     page.goto("/reviews")
     page.get_by_role("link", name="Continue the review first").click()
     page.get_by_role("heading", name="The label").wait_for()
-    page.keyboard.press("4")
+    press(page, "4")
     page.fill("#note", "New vessels at the disc.")
     page.get_by_role("button", name="Keep and go on").click()
     for number in (2, 3):
         page.get_by_role("heading", name=f"Photograph {number} of 3").wait_for()
         page.get_by_role("heading", name="Your grade").wait_for()
-        page.keyboard.press("u")
-        page.keyboard.press("Enter")
+        press(page, "u")
+        press(page, "Enter")
         page.get_by_role("heading", name="The label").wait_for()
-        page.keyboard.press("u")
-        page.keyboard.press("Enter")
+        press(page, "u")
+        press(page, "Enter")
     page.get_by_role("heading", name="Judged by you").wait_for()
     assert "There is nothing left for you in this review." in page.locator("main").inner_text()
     page.context.close()
@@ -107,9 +113,9 @@ def test_the_photograph_of_a_review_is_seen_red_free_and_its_keys_do_not_choose_
     page.goto(f"{page.url}/photographs/1")
     viewer = page.locator(".viewer")
     viewer.focus()
-    page.keyboard.press("+")
+    press(page, "+")
     assert "scale(1.25)" in viewer.locator(".stack").evaluate("element => element.style.transform")
-    page.keyboard.press("0")
+    press(page, "0")
     assert page.locator("input[name=grade]:checked").count() == 0
     page.get_by_role("button", name="Red-free").click()
     assert "red-free" in (viewer.get_attribute("class") or "")
