@@ -185,7 +185,7 @@ def test_photographs_of_a_review_are_in_no_list_of_patients_and_in_no_figures(pa
 
     assert pages.running.client.get("/api/cases", headers=headers).json()["total"] == 0
     assert "fundoscope_photographs{" not in pages.running.client.get("/metrics", headers=headers).text
-    assert pages.running.client.get("/readings.csv", headers=headers).text.strip() == "image"
+    assert pages.running.client.get("/readings.csv", headers=headers).text.count("\n") == 1, "names of columns alone"
 
 
 @pytest.mark.parametrize("path", ["/photographs/99", "/photographs/99/picture.jpg", "/photographs/0", "/photographs/x"])

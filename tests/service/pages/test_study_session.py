@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ PHOTOGRAPHS = {
     "idrid_test_022.jpg": ("P1", "right"),
     "idrid_test_054.jpg": ("P2", "right"),
 }
+
+
+def wait_until(page, condition: str) -> None:
+    """Wait until JavaScript of the test is true; the policy of the pages forbids Playwright's own way of polling."""
+    end = time.monotonic() + 20
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, condition
+        page.wait_for_timeout(50)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +53,7 @@ def study(trial, tmp_path_factory) -> str:
     page.get_by_label("bo", exact=True).check()
     page.get_by_label("Show the heatmap with the answer").check()
     page.get_by_label("Take the table from a file").set_input_files(table)
-    page.wait_for_function("document.getElementById('references').value.includes('idrid_test_054.jpg')")
+    wait_until(page, "document.getElementById('references').value.includes('idrid_test_054.jpg')")
     page.get_by_role("button", name="Make the study").click()
     page.get_by_role("heading", name="Spring trial").wait_for()
     assert "2 of 3 eyes have a reference grade." in page.locator("main").inner_text()
@@ -65,7 +74,7 @@ def test_a_session_goes_from_the_first_grade_to_the_result(trial, study):
         text = page.locator("main").inner_text()
         stages.append(("with the answer" in text.split("Your grades")[1][:20], "Answer for the eye" in text))
         # Every photograph, and in the second stage every heatmap, is sent.
-        page.wait_for_function("[...document.images].every((image) => image.complete && image.naturalWidth > 100)")
+        wait_until(page, "[...document.images].every((image) => image.complete && image.naturalWidth > 100)")
         for fieldset in page.locator("fieldset").all():
             fieldset.get_by_label("cannot grade" if number == 0 else "2 moderate").check()
         if number == 1:  # an interruption: another browser goes on where this one stopped
