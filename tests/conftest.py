@@ -40,6 +40,39 @@ DUST = (
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+NEEDS = {
+    "service": (
+        "alembic", "axe_playwright_python", "cleanlab", "fastapi", "highdicom", "httpx2", "playwright", "psycopg",
+        "pwdlib", "pyarrow", "pynetdicom", "requests", "schemathesis", "sqlalchemy", "trustme",
+    ),
+    "cli/service": ("alembic", "cleanlab", "fastapi", "pwdlib", "pynetdicom", "sqlalchemy"),
+    "cli/grading/test_dicom_out.py": ("highdicom",),
+    "runtime/output/dicom": ("highdicom",),
+    "runtime/output/fhir": ("fhir", "fhirpathpy"),
+}  # fmt: skip
+"""Packages that folders and files of tests need. The core install has none of them on purpose, the extra `dev` all."""
+
+
+def absent(place: str) -> list[str]:
+    """Packages that a place of `NEEDS` lacks here."""
+    return [name for name in NEEDS[place] if find_spec(name) is None]
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out a place whose packages are not installed; `pytest_report_header` says so."""
+    place = (
+        collection_path.relative_to(Path(__file__).parent).as_posix()
+        if collection_path.is_relative_to(Path(__file__).parent)
+        else ""
+    )
+    return True if place in NEEDS and absent(place) else None
+
+
+def pytest_report_header() -> list[str]:
+    """Name the places that are left out."""
+    return [f"left out: tests/{place} (needs {', '.join(absent(place))})" for place in NEEDS if absent(place)]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests marked openvino run in a process of their own: beside training the whole process was seen to crash."""
     # Looked for, not imported: its import would call its makers, which only the program's own import prevents.

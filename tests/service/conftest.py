@@ -14,12 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("sqlalchemy", reason="needs the serve extra")
-pytest.importorskip("alembic", reason="needs the serve extra")
-pytest.importorskip("fastapi", reason="needs the serve extra")
-pytest.importorskip("httpx2", reason="needs httpx2 (the dev extra), by which requests are sent")
-
 from starlette.testclient import TestClient
 
 from fundoscope.runtime.grader import Grader
@@ -47,7 +41,6 @@ def postgresql() -> Iterator[str]:
     if not PROGRAMS:
         # A checkout alone has none; .ci/run says which packages bring it.
         pytest.skip("needs PostgreSQL's programs in /usr/lib/postgresql, which are not installed")
-    pytest.importorskip("psycopg", reason="needs the postgres extra")
     user, programs = _unprivileged(), PROGRAMS[-1]
     # Not pytest's folder: another user may not enter it.
     folder = Path(tempfile.mkdtemp(prefix="fundoscope-pg-"))

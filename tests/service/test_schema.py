@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import requests
+import schemathesis
 from hypothesis import HealthCheck, Phase, given, reject, settings
 from hypothesis import strategies as st
-
-requests = pytest.importorskip("requests", reason="needs requests, which schemathesis brings")
-schemathesis = pytest.importorskip("schemathesis", reason="needs schemathesis (the dev extra)")
 
 REQUESTS = 12
 """Requests drawn for each operation."""

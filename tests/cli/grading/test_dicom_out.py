@@ -10,9 +10,6 @@ from pydicom import dcmread
 
 from fundoscope.painting import RetinaSpec, paint_retina
 
-# The clinic's install has no highdicom unless it is asked for.
-pytest.importorskip("highdicom", reason="needs the dicom extra")
-
 TESTS = Path(__file__).parents[2]
 photograph = runpy.run_path(str(TESTS / "runtime" / "output" / "dicom" / "studies.py"))["photograph"]
 

@@ -9,10 +9,6 @@ from pathlib import Path
 
 import pytest
 
-# The clinic's install has no service unless it is asked for.
-pytest.importorskip("sqlalchemy", reason="needs the serve extra")
-pytest.importorskip("pwdlib", reason="needs the serve extra")
-
 from fundoscope.service.access.passwords import is_right
 from fundoscope.service.settings import ServiceSettings
 from fundoscope.service.store.accounts import account_of_token, find_user

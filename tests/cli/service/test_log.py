@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("sqlalchemy", reason="needs the serve extra")
-
 DATABASE = Path("fundoscope-service/service.sqlite3")
 
 

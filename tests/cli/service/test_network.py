@@ -10,10 +10,6 @@ import sys
 import time
 
 import pytest
-
-pytest.importorskip("sqlalchemy", reason="needs the serve extra")
-pytest.importorskip("pynetdicom", reason="needs the serve extra")
-
 from pynetdicom import AE
 
 from fundoscope.cli.service.network import check_network, dicom_settings, network_words

@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("sqlalchemy", reason="needs the serve extra")
-pytest.importorskip("fastapi", reason="needs the serve extra")
-
 from fundoscope.cli.service.serve import _release_and_site, shadow_words
 from fundoscope.runtime.grader import Grader
 from fundoscope.service.app import open_service

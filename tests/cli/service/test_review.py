@@ -6,10 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("sqlalchemy", reason="needs the serve extra")
-pytest.importorskip("cleanlab", reason="needs the research extra, which finds doubtful labels")
-
 from tests.service.label_audits import write_audit
 
 from fundoscope.service.settings import ServiceSettings

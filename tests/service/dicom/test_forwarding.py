@@ -16,10 +16,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-
-pytest.importorskip("pynetdicom", reason="needs the serve extra")
-pytest.importorskip("highdicom", reason="needs the dicom extra")
-
 from pynetdicom import AE, evt
 from sqlalchemy import select, update
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("sqlalchemy", reason="needs the serve extra")
-
 from fundoscope.errors import BadRequest
 from fundoscope.service.dicom.settings import Destination, DicomSettings, Peer
 

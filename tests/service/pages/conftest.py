@@ -46,7 +46,8 @@ class Room:
 
     def faults_of(self, page) -> list[str]:
         """Return serious faults of accessibility on a page, and whether it is wider than the screen."""
-        axe = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python (the dev extra)")
+        import axe_playwright_python as axe
+
         page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
         found = page.evaluate("async () => (await axe.run()).violations")  # a script element would be refused
         faults = [fault["id"] for fault in found if fault["impact"] in ("serious", "critical")]
@@ -72,7 +73,8 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     while not server.started:
         time.sleep(0.02)
     port = server.servers[0].sockets[0].getsockname()[1]
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
+    import playwright.sync_api as playwright
+
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield Room(f"http://127.0.0.1:{port}", database, browser)

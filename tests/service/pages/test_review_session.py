@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-pytest.importorskip("cleanlab", reason="needs the research extra, which finds doubtful labels")
-
 from tests.service.label_audits import write_audit
 from tests.service.site_cases import Made, add_cases
 

@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-pytest.importorskip("cleanlab", reason="needs the research extra, which finds doubtful labels")
-
 from tests.service.label_audits import write_audit
 
 from fundoscope.service.pages.review_views import overview

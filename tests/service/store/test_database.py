@@ -33,7 +33,8 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite+pysqlite:///{tmp_path / 'empty.sqlite3'}"
     server = request.getfixturevalue("postgresql")
-    psycopg = pytest.importorskip("psycopg", reason="needs the postgres extra")
+    import psycopg
+
     with psycopg.connect(server.replace("+psycopg", "").format(name="postgres"), autocommit=True) as connection:
         connection.execute("CREATE DATABASE earlier")
     return server.format(name="earlier")

@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-pytest.importorskip("cleanlab", reason="needs the research extra, which finds doubtful labels")
-
 from tests.service.label_audits import LABELS, write_audit
 
 from fundoscope.audit.agreement import two_labels
@@ -211,7 +208,6 @@ def test_a_manifest_that_was_reviewed_before_keeps_what_was_said_then(tmp_path, 
 def test_a_manifest_of_any_format_and_encoding_comes_back_with_its_values_and_no_note_repeats_them(
     tmp_path, audited, suffix, caplog
 ):
-    pytest.importorskip("pyarrow", reason="needs the research extra")
     folder = Path(shutil.copytree(audited, tmp_path / "data"))
     frame = pd.read_csv(folder / "mine.csv", dtype={"Zeiss_ID": str, "patient": str}).assign(
         name="M\u00fcller; Jos\u00e9"

@@ -8,9 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from sqlalchemy import func, select
-
-pytest.importorskip("cleanlab", reason="needs the research extra, which finds doubtful labels")
-
 from tests.service.label_audits import DOUBTED, write_audit
 
 from fundoscope.errors import BadRequest, BadTable

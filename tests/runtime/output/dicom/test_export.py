@@ -7,6 +7,7 @@ import runpy
 import sys
 from pathlib import Path
 
+import highdicom as hd
 import numpy as np
 import pytest
 from pydicom import dcmread
@@ -25,8 +26,6 @@ from fundoscope.runtime.grader import Grader
 from fundoscope.runtime.listing.inputs import list_photographs
 from fundoscope.runtime.output.dicom.export import DicomReports
 from fundoscope.runtime.output.summaries import Summaries
-
-hd = pytest.importorskip("highdicom", reason="needs the dicom extra")
 
 studies = runpy.run_path(str(Path(__file__).with_name("studies.py")))
 PERSON, QUESTION, SIDE, SNOMED, STUDY = (studies[name] for name in ("PERSON", "QUESTION", "SIDE", "SNOMED", "STUDY"))

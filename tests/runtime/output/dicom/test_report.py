@@ -18,8 +18,6 @@ from pydicom import dcmread
 from fundoscope.grades import CANNOT_GRADE, CANNOT_GRADE_REFER, REFER, RESCREEN
 from fundoscope.runtime.grader import Grader
 
-pytest.importorskip("highdicom", reason="needs the dicom extra")
-
 studies = runpy.run_path(str(Path(__file__).with_name("studies.py")))
 QUESTION, SNOMED, photograph, row, reports = (
     studies[name] for name in ("QUESTION", "SNOMED", "photograph", "row", "reports")

@@ -9,8 +9,6 @@ import pytest
 
 from fundoscope.runtime.output.dicom.sources import gather_studies
 
-pytest.importorskip("highdicom", reason="needs the dicom extra")
-
 studies = runpy.run_path(str(Path(__file__).with_name("studies.py")))
 photograph, PERSON = studies["photograph"], studies["PERSON"]
 

@@ -16,9 +16,6 @@ from fundoscope.grades import CANNOT_GRADE, CANNOT_GRADE_REFER
 from fundoscope.runtime.output.fhir.export import bundles_of
 from fundoscope.runtime.release import OpenRelease, default_release, open_release
 
-pytest.importorskip("fhir.resources", reason="needs fhir.resources (the dev extra)")
-pytest.importorskip("fhirpathpy", reason="needs fhirpathpy (the dev extra)")
-
 SIDES = {"left": "71490-7", "right": "71491-5"}
 LOINC = ["LA18643-9", "LA18644-7", "LA18645-4", "LA18646-2", "LA18648-8"]
 SNOMED = {
