@@ -17,6 +17,9 @@ from jaxtyping import Bool, Float, Float32, Int, Shaped, UInt8
 Photo = UInt8[np.ndarray, "height width 3"]
 """An upright photograph, 8-bit RGB (not BGR), 0 to 255."""
 
+Scan = UInt8[np.ndarray, "height width"]
+"""Grey values of an OCT B-scan, the vitreous above."""
+
 Canvas = UInt8[np.ndarray, "side side 3"]
 """A prepared photograph: square, 8-bit RGB, before normalisation."""
 

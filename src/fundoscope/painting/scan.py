@@ -16,7 +16,9 @@ from typing import Final
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float64, UInt8
+from jaxtyping import Float64
+
+from fundoscope.arrays import Mask, Scan
 
 SIGNS: Final = (
     "healthy",
@@ -60,8 +62,6 @@ LATERAL_UM: Final = 11.5
 """Size of a pixel of a 768 x 496 scan of 8.8 mm, as a Heidelberg Spectralis writes it."""
 
 Heights = Float64[np.ndarray, " width"]
-Scan = UInt8[np.ndarray, "height width"]
-ScanMask = Bool[np.ndarray, "height width"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ class PaintedScan:
     """Grey values, the vitreous above."""
     boundaries: dict[str, Heights]
     """Row of the upper boundary of each layer, and of Bruch's membrane, by column."""
-    masks: dict[str, ScanMask]
+    masks: dict[str, Mask]
     """Where each sign lies; none for `healthy` and `foveal scan`."""
     signs: frozenset[str]
 
@@ -137,7 +137,7 @@ def paint_scan(spec: ScanSpec, *, rng: np.random.Generator) -> PaintedScan:
     bend = 0.012 * x**2 * 1000 / axial + spec.tilt * (np.arange(spec.width_px) - spec.width_px / 2)
     bruch = spec.height_px * rng.uniform(0.62, 0.70) - bend
     boundaries = {name: bruch - height / axial for name, height in heights.items()} | {BRUCH: bruch}
-    masks: dict[str, ScanMask] = {}
+    masks: dict[str, Mask] = {}
     picture = _layers(spec, boundaries, retina, masks, axial, rng)
     _paint_cysts(picture, boundaries, masks, spec.signs, lateral / axial, rng)
     _paint_spots(picture, boundaries, masks, spec.signs, (axial, lateral), rng)
@@ -201,7 +201,7 @@ def _layers(
     spec: ScanSpec,
     boundaries: dict[str, Heights],
     retina: _Retina,
-    masks: dict[str, ScanMask],
+    masks: dict[str, Mask],
     axial: float,
     rng: np.random.Generator,
 ) -> Float64[np.ndarray, "height width"]:
@@ -236,7 +236,7 @@ def _layers(
 def _paint_cysts(
     picture: Float64[np.ndarray, "height width"],
     boundaries: dict[str, Heights],
-    masks: dict[str, ScanMask],
+    masks: dict[str, Mask],
     signs: frozenset[str],
     aspect: float,
     rng: np.random.Generator,
@@ -261,7 +261,7 @@ def _paint_cysts(
 def _paint_spots(
     picture: Float64[np.ndarray, "height width"],
     boundaries: dict[str, Heights],
-    masks: dict[str, ScanMask],
+    masks: dict[str, Mask],
     signs: frozenset[str],
     pixel_um: tuple[float, float],
     rng: np.random.Generator,

@@ -207,13 +207,12 @@ def _choose_decoder(dataset: Dataset, path: str) -> None:
 
 
 def _cannot_decode(dataset: Dataset, path: str) -> UnreadablePhotograph:
-    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.pixels import decoders
+    from pydicom.pixels.decoders.base import Decoder
 
     syntax = dataset.file_meta.TransferSyntaxUID
-    try:
-        available = get_decoder(syntax).is_available
-    except NotImplementedError:  # pydicom's, of a compression that it does not know: refused by name below
-        available = False
+    known = [decoder for decoder in vars(decoders).values() if isinstance(decoder, Decoder)]
+    available = any(syntax == decoder.UID and decoder.is_available for decoder in known)
     if not available and syntax in _GDCM_ONLY:
         return UnreadablePhotograph(
             f"{path}: the DICOM file is compressed as {_GDCM_ONLY[syntax]}, which needs another package. "

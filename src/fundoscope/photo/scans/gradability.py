@@ -6,10 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from fundoscope.arrays import Photo
+from fundoscope.arrays import Photo, Scan
 from fundoscope.photo.fov import Field, find_field
 from fundoscope.photo.quality import Verdict
-from fundoscope.photo.scans.retina import Scan, find_retina
+from fundoscope.photo.scans.retina import find_retina
 
 MOST_COLOUR: Final = 10.0
 """Mean difference between the largest and the smallest of red, green and blue, in grey levels. At most 0.1 in the scans

@@ -13,7 +13,9 @@ from typing import Final
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float32, Float64
+
+from fundoscope.arrays import Scan
 
 WORKING_COLUMNS: Final = 256
 """Columns of the copy that paths are found on; its rows are as high as its columns are wide, within bounds."""
@@ -41,7 +43,6 @@ RISE_WEIGHT: Final = 1.5
 """Of a band's brightness above that of what lies over it, beside its brightness: the pigment epithelium lies under the
 dark outer nuclear layer, the nerve fibre layer's lower part under its own upper one."""
 
-Scan = UInt8[np.ndarray, "height width"]
 Rows = Float64[np.ndarray, " width"]
 Picture = Float32[np.ndarray, "row column"]
 Path = Float64[np.ndarray, " column"]

@@ -8,6 +8,7 @@ What `writing` committed survives a crash: SQLite runs with a write-ahead log an
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -136,6 +137,11 @@ def _migrate(engine: Engine) -> None:
                 "Start the version of fundoscope that wrote them, or a later one."
             ) from None
         connection.commit()
+
+
+def new_uid() -> str:
+    """Return what a case, study or review is called in addresses: random, so that none can be guessed."""
+    return secrets.token_hex(16)
 
 
 def now() -> str:

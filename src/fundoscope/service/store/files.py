@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import secrets
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -28,6 +28,8 @@ class Incoming:
     """Its first bytes, which say what it is."""
     _hash: hashlib._Hash = field(default_factory=hashlib.sha256)
     _file: IO[bytes] | None = None
+    _closing: ExitStack = field(default_factory=ExitStack)
+    """Closes the file, in `end` or `discard`: bytes arrive part by part, between which others are served."""
 
     @classmethod
     def begin(cls, folder: Path) -> Incoming:
@@ -38,10 +40,9 @@ class Incoming:
         """
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{secrets.token_hex(16)}{PARTIAL}"
-        incoming = cls(path)
-        # Not closed here but by `end` or `discard`: bytes arrive part by part, between which others are served.
-        incoming._file = open(path, "xb")  # noqa: SIM115
-        return incoming
+        with ExitStack() as opened:
+            file = opened.enter_context(open(path, "xb"))
+            return cls(path, _file=file, _closing=opened.pop_all())
 
     def write(self, data: bytes) -> None:
         """Append bytes."""
@@ -58,14 +59,13 @@ class Incoming:
         if self._file is not None:
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._file.close()
+            self._closing.close()
             self._file = None
 
     def discard(self) -> None:
         """Remove the file, unless it was kept."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._closing.close()
+        self._file = None
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,13 +12,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fundoscope.service.store.audit_log import append_entry
-from fundoscope.service.store.database import now
+from fundoscope.service.store.database import new_uid, now
 from fundoscope.service.store.models import ACCEPTED, PENDING, Answer, Case, Photograph
 
 WAITING_URGENCY: Final = 199_999
 """Rank of a case that waits: before those that nobody need act on, behind all others (`work.answers.urgency_of`)."""
-
-UID_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +84,7 @@ def _case_of(session: Session, facts: Facts, moment: str) -> Case:
     case = session.execute(select(Case).where(Case.key == key)).scalar_one_or_none() or _same_day(session, facts, day)
     if case is None:
         case = Case(
-            uid=secrets.token_hex(UID_BYTES),
+            uid=new_uid(),
             key=key,
             patient=facts.patient,
             source=facts.source,

@@ -7,7 +7,6 @@ half of them agree on the grade; until then, and where readers differ, its label
 from __future__ import annotations
 
 import re
-import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from fundoscope.errors import BadRequest
 from fundoscope.grades import GRADES
 from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.audit_log import append_entry
-from fundoscope.service.store.database import now
+from fundoscope.service.store.database import new_uid, now
 from fundoscope.service.store.models import User
 from fundoscope.service.store.review_models import LabelPhotograph, LabelReading, LabelReview, LabelVerdict
 from fundoscope.service.store.studies.study import hidden_hashes
@@ -40,7 +39,6 @@ OUTCOMES: Final = (KEPT, CORRECTED, CANNOT, DIFFER, WAITING)
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,98}[A-Za-z0-9]|[A-Za-z0-9]")
 MOST_READERS: Final = 20
 LONGEST_NOTE: Final = 2000
-UID_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +145,7 @@ def add_review(
     if not photographs:
         raise BadRequest(f"review {name}: expected photographs whose labels are doubted, got none. There is no review.")
     review = LabelReview(
-        uid=secrets.token_hex(UID_BYTES),
+        uid=new_uid(),
         name=name,
         readers=readers,
         manifests=[dict(manifest) for manifest in manifests],

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,7 +18,7 @@ from sqlalchemy.orm import Session, defer
 from fundoscope.errors import BadRequest
 from fundoscope.service.store.accounts import Account
 from fundoscope.service.store.audit_log import append_entry
-from fundoscope.service.store.database import now
+from fundoscope.service.store.database import new_uid, now
 from fundoscope.service.store.models import (
     PENDING,
     UNREAD,
@@ -50,8 +49,6 @@ STAGES: Final = (ALONE, WITH_ANSWER)
 
 UNREAD_STATES: Final = (PENDING, UNREAD)
 """States of cases that nobody has read; a case gets there again when a photograph arrives."""
-
-UID_BYTES: Final = 16
 
 CASE_SHOWN: Final = "case shown"
 """Action of the audit log when somebody opened the page of a case."""
@@ -97,7 +94,7 @@ def create_study(session: Session, plan: StudyPlan, account: Account) -> Study:
     """
     _check_plan(session, plan)
     study = Study(
-        uid=secrets.token_hex(UID_BYTES),
+        uid=new_uid(),
         name=plan.name,
         release=plan.release,
         with_answer=plan.with_answer,
@@ -111,7 +108,7 @@ def create_study(session: Session, plan: StudyPlan, account: Account) -> Study:
     for content in plan.cases:
         session.add(
             StudyCase(
-                uid=secrets.token_hex(UID_BYTES),
+                uid=new_uid(),
                 study_id=study.id,
                 case_id=content.case.id,
                 cluster=content.cluster,

@@ -5,14 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-SQLITE = """CREATE TRIGGER study_grades_{deed} BEFORE {deed} ON study_grades
-BEGIN SELECT RAISE(ABORT, 'grades of a study are never changed'); END"""
-POSTGRESQL = (
-    """CREATE FUNCTION refuse_study_change() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN RAISE EXCEPTION 'grades of a study are never changed'; END $$""",
-    """CREATE TRIGGER study_grades_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON study_grades
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_study_change()""",
-)
+from fundoscope.service.store.migrations.steps import add_indexes, refuse_changes
 
 revision = "0003"
 down_revision = "0002"
@@ -52,7 +45,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("study_id", "case_id", name="one_case_a_study"),
         sa.UniqueConstraint("uid"),
     )
-    _index("study_cases", "case_id", "study_id")
+    add_indexes("study_cases", "case_id", "study_id")
     op.create_table(
         "study_readers",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -65,7 +58,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("study_id", "user_id", name="one_enrolment"),
     )
-    _index("study_readers", "study_id", "user_id")
+    add_indexes("study_readers", "study_id", "user_id")
     op.create_table(
         "study_views",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -75,7 +68,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.id"]),
         sa.PrimaryKeyConstraint("id"),
     )
-    _index("study_views", "study_case_id", "user_id")
+    add_indexes("study_views", "study_case_id", "user_id")
     op.create_table(
         "study_grades",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -91,8 +84,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("study_case_id", "user_id", "sitting", "stage", "eye", name="one_study_grade"),
     )
-    _index("study_grades", "study_case_id", "user_id")
-    _protect_grades()
+    add_indexes("study_grades", "study_case_id", "user_id")
+    refuse_changes("study_grades", "grades of a study are never changed")
 
 
 def _place_columns() -> list[sa.Column[object]]:
@@ -103,18 +96,3 @@ def _place_columns() -> list[sa.Column[object]]:
         sa.Column("sitting", sa.Integer(), nullable=False),
         sa.Column("stage", sa.String(length=20), nullable=False),
     ]
-
-
-def _index(table: str, *columns: str) -> None:
-    with op.batch_alter_table(table, schema=None) as batch_op:
-        for column in columns:
-            batch_op.create_index(batch_op.f(f"ix_{table}_{column}"), [column], unique=False)
-
-
-def _protect_grades() -> None:
-    if op.get_bind().dialect.name == "sqlite":
-        for deed in ("UPDATE", "DELETE"):
-            op.execute(SQLITE.format(deed=deed))
-    else:
-        for statement in POSTGRESQL:
-            op.execute(statement)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from fundoscope.service.store.migrations.steps import add_indexes
+
 revision = "0004"
 down_revision = "0003"
 
@@ -80,6 +82,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("release", "readings", name="one_look"),
     )
-    for table, column in (("look_backs", "release"), ("changed_cases", "case_id"), ("changed_cases", "look_back_id")):
-        with op.batch_alter_table(table, schema=None) as batch_op:
-            batch_op.create_index(batch_op.f(f"ix_{table}_{column}"), [column], unique=False)
+    add_indexes("look_backs", "release")
+    add_indexes("changed_cases", "case_id", "look_back_id")

@@ -5,13 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-TABLES = ("label_readings", "label_verdicts")
-SQLITE = """CREATE TRIGGER {table}_{deed} BEFORE {deed} ON {table}
-BEGIN SELECT RAISE(ABORT, 'readings of a label review are never changed'); END"""
-FUNCTION = """CREATE FUNCTION refuse_review_change() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN RAISE EXCEPTION 'readings of a label review are never changed'; END $$"""
-POSTGRESQL = """CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
-FOR EACH STATEMENT EXECUTE FUNCTION refuse_review_change()"""
+from fundoscope.service.store.migrations.steps import add_indexes, refuse_changes
 
 revision = "0005"
 down_revision = "0004"
@@ -71,23 +65,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("reading_id"),
     )
-    for table, columns in (
-        ("label_photographs", ("review_id", "sha256")),
-        ("label_readings", ("photograph_id", "user_id")),
-    ):
-        with op.batch_alter_table(table, schema=None) as batch_op:
-            for column in columns:
-                batch_op.create_index(batch_op.f(f"ix_{table}_{column}"), [column], unique=False)
-    _keep_as_written()
-
-
-def _keep_as_written() -> None:
-    """Let the database refuse to change or delete what readers said."""
-    if op.get_bind().dialect.name == "sqlite":
-        for table in TABLES:
-            for deed in ("UPDATE", "DELETE"):
-                op.execute(SQLITE.format(table=table, deed=deed))
-        return
-    op.execute(FUNCTION)
-    for table in TABLES:
-        op.execute(POSTGRESQL.format(table=table))
+    add_indexes("label_photographs", "review_id", "sha256")
+    add_indexes("label_readings", "photograph_id", "user_id")
+    for table in ("label_readings", "label_verdicts"):
+        refuse_changes(table, "readings of a label review are never changed")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from fundoscope.service.store.migrations.steps import add_indexes
+
 revision = "0006"
 down_revision = "0005"
 
@@ -38,5 +40,4 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["monitoring_runs.id"]),
         sa.PrimaryKeyConstraint("case_id"),
     )
-    with op.batch_alter_table("monitored_cases", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_monitored_cases_run_id"), ["run_id"], unique=False)
+    add_indexes("monitored_cases", "run_id")
