@@ -15,8 +15,8 @@ Ran = tuple[int, str, str]
 @pytest.fixture(scope="session")
 def drawing() -> None:
     """For tests of pages that draw."""
-    # The clinic's install has no matplotlib on purpose; that a page is refused there in words is tested elsewhere.
-    pytest.importorskip("matplotlib", reason="needs matplotlib (the research extra)")
+    # Not left out by files as in `tests/conftest.NEEDS`: the other tests of these verbs run without matplotlib, too.
+    pytest.importorskip("matplotlib", reason="the clinic's install draws nothing: it has no matplotlib on purpose")
 
 
 @pytest.fixture
